@@ -1,0 +1,211 @@
+"""The command line: run, plan, validate, plugin list.
+
+Imports that cost time stay inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from augkit.plan import CheckedRecipe, Plan
+    from augkit.recipe import Recipe
+    from augkit.registry import Registry
+
+app = typer.Typer(
+    name="augkit",
+    help="Mix augmentation sources in a recipe and learn whether they help your segmenter.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: augkit run recipes/allaug.yaml",
+)
+plugins = typer.Typer(help="What the installed plugins provide.", no_args_is_help=True)
+app.add_typer(plugins, name="plugin")
+
+Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a recipe value, as in segmenter.unet.steps=100. Repeatable."
+    ),
+]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Run every arm with each of these seeds, as in 0,1,2 or 0..5.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+@app.command(epilog="Example: augkit run recipes/*.yaml --seeds 0,1,2 --set segmenter.unet.steps=100")
+def run(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table only.")] = False,
+) -> None:
+    """Train, evaluate and compare the arms that the recipes describe.
+
+    What exists already is reused, so a second call does nothing and an interrupted one continues.
+    """
+    with _explained():
+        checked, registry = _checked(recipes, changes)
+        chosen = _parse_seeds(seeds)
+        signal.signal(signal.SIGTERM, _end_on_sigterm)
+        _run(checked, registry, chosen, out, device, quiet)
+
+
+@app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2")
+def plan(recipes: Recipes, changes: Changes = None, seeds: Seeds = None, out: Out = Path("runs")) -> None:
+    """Show the stages of a run: what exists, what will be built, and where. Writes nothing."""
+    with _explained():
+        from augkit.engine import Engine
+        from augkit.store import Digests, Store
+
+        checked, _ = _checked(recipes, changes)
+        planned = _planned(checked, _parse_seeds(seeds), Digests(out))
+        store = Store(out)
+        missing = Engine(store, "cpu", ()).missing(planned)
+        for stage in planned.stages():
+            exists = store.has(stage.address)
+            state = "exists" if exists else "will be built" if stage in missing else "not needed"
+            print(f"{state:<14} {stage.title:<46} {store.path(stage.address)}")
+
+
+@app.command(epilog="Example: augkit validate recipes/*.yaml")
+def validate(recipes: Recipes, changes: Changes = None) -> None:
+    """Check recipes, their components and that their data is there. Writes nothing."""
+    with _explained():
+        for checked in _checked(recipes, changes)[0]:
+            print(f"{checked.recipe.file}: ok")
+
+
+@plugins.command("list", epilog="Example: augkit plugin list")
+def list_plugins() -> None:
+    """Show every component with its options, their defaults, and who provides it."""
+    with _explained():
+        from augkit.hookspecs import HOOK_OF_KIND
+        from augkit.options import describe_options
+        from augkit.registry import load_registry
+
+        registry = load_registry()
+        for kind in HOOK_OF_KIND:
+            print(f"{kind}s")
+            for name in registry.names(kind):
+                entry = registry.entries[kind, name]
+                summary = (entry.cls.__doc__ or "").strip().split("\n")[0]
+                print(f"  {name:<14} {summary}\n{'':<17}from {entry.provider}")
+                for option, type_name, default in describe_options(entry.cls):
+                    print(f"{'':<17}{option}: {default or 'required'}{'':<3}({type_name})")
+        for fault in registry.faults:
+            print(f"not usable: {fault.provider}: {fault.reason}")
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``augkit`` script."""
+    app()
+
+
+def _checked(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
+    from augkit.plan import check_recipes
+    from augkit.recipe import load_recipes
+    from augkit.registry import load_registry
+
+    recipes: tuple[Recipe, ...] = load_recipes(files, changes or [])
+    registry = load_registry()
+    return check_recipes(recipes, registry), registry
+
+
+def _planned(checked: tuple[CheckedRecipe, ...], seeds: list[int] | None, digests: object) -> Plan:
+    from augkit.plan import make_plan
+    from augkit.store import Digests
+
+    assert isinstance(digests, Digests)
+    return make_plan(checked, seeds, digests)
+
+
+def _run(
+    checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
+) -> None:
+    from rich.console import Console
+
+    from augkit.engine import Engine
+    from augkit.progress import ProgressDisplay
+    from augkit.store import Digests, Store
+
+    digests = Digests(out)
+    planned = _planned(checked, seeds, digests)
+    display = ProgressDisplay(Console(stderr=True, quiet=quiet))
+    observers = [("progress", display.augkit_event), *registry.observers]
+    folder = Engine(Store(out), device, observers).run(planned)
+    digests.save()
+    _print_result(folder, Console(highlight=False))
+
+
+def _print_result(folder: Path, console: Console) -> None:
+    from rich.table import Table
+
+    from augkit.report import table_rows
+    from augkit.store import read_json
+
+    header, *rows = table_rows(read_json(folder / "report.json"))
+    table = Table(*header, title="Mean ± standard error over the test images", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _parse_seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    from augkit.errors import InputError, Problem
+
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dots, last = part.strip().partition("..")
+        if not first.isdigit() or (dots and not last.isdigit()) or (dots and int(last) < int(first)):
+            what = f"found '{part.strip()}'; allowed: whole numbers such as 0,1,2 or a range such as 0..5"
+            raise InputError(Problem(f"--seeds {text}", what))
+        seeds += range(int(first), int(last if dots else first) + 1)
+    return seeds
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn failures into sentences and exit codes: 2 bad input, 130 interrupted, 1 or 4 a run that failed."""
+    from augkit.errors import AugkitError, InterruptedRunError
+
+    try:
+        yield
+    except InterruptedRunError as error:
+        _complain(str(error), "The same command continues from here.")
+        sys.exit(error.exit_code)
+    except AugkitError as error:
+        _complain(*(str(problem) for problem in error.problems))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("Interrupted; finished stages are kept. The same command continues.")
+        sys.exit(130)
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

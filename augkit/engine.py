@@ -1,0 +1,181 @@
+"""Run a plan: build the stages that do not exist yet, reuse those that do, and tell the observers."""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from augkit import events
+from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
+from augkit.plan import LoadDataset, Plan, Stage, WriteReport
+from augkit.registry import Observer
+from augkit.stages import RESUMABLE, Job, run_stage
+from augkit.store import Store, write_text
+
+_WITHOUT_DEVICE = (LoadDataset, WriteReport)
+
+
+class Engine:
+    """Builds artifacts in one store with one device, and tells observers what happens."""
+
+    def __init__(self, store: Store, device: str, observers: Sequence[Observer]) -> None:
+        self._store = store
+        self._wanted_device = device
+        self._audience = _Audience(list(observers))
+        self._sound: dict[Stage, Path] = {}
+
+    def run(self, plan: Plan) -> Path:
+        """Build everything the plan's report needs and return the report's folder."""
+        began = time.monotonic()
+        missing = self.missing(plan)
+        if any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing):
+            _ = self._device  # a device that is not there must be refused before anything is written
+        reused = len(plan.stages()) - len(missing)
+        self._audience.tell(events.RunStarted(tuple(stage.title for stage in missing), reused))
+        completed = False
+        try:
+            folder = self._sound_folder(plan.report)
+            completed = True
+            return folder
+        finally:
+            self._audience.tell(events.RunFinished(time.monotonic() - began, completed))
+
+    def missing(self, plan: Plan) -> tuple[Stage, ...]:
+        """Return the stages that have to be built, in order: what the report needs and the store lacks."""
+        needed: dict[Stage, None] = {}
+
+        def visit(stage: Stage) -> None:
+            if stage not in needed and not self._store.has(stage.address):
+                for upstream in stage.inputs:
+                    visit(upstream)
+                needed[stage] = None
+
+        visit(plan.report)
+        return tuple(needed)
+
+    @cached_property
+    def _device(self) -> str:
+        from augkit.training import choose_device
+
+        return choose_device(self._wanted_device)
+
+    def _sound_folder(self, stage: Stage) -> Path:
+        """Return the stage's verified artifact, building it and whatever it needs."""
+        if stage not in self._sound:
+            self._ensure(stage)
+            try:
+                self._sound[stage] = self._store.open(stage.address)
+            except DamagedArtifactError as damage:
+                self._audience.tell(events.StageNoted(stage.title, f"stored artifact was damaged: {damage}"))
+                self._ensure(stage)
+                self._sound[stage] = self._store.open(stage.address)
+        return self._sound[stage]
+
+    def _ensure(self, stage: Stage) -> None:
+        if self._store.has(stage.address):
+            return
+        inputs = {upstream: self._sound_folder(upstream) for upstream in stage.inputs}
+        log = _StageLog(stage.title, self._audience)
+        with self._store.lock(stage.address, log.note):
+            if not self._store.has(stage.address):
+                self._build(stage, inputs, log)
+
+    def _build(self, stage: Stage, inputs: Mapping[Stage, Path], log: _StageLog) -> None:
+        self._audience.tell(events.StageStarted(stage.title))
+        began = time.monotonic()
+        work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))
+        device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self._device
+        manifests = {upstream: self._store.manifest(upstream.address) for upstream in inputs}
+        try:
+            run_stage(stage.task, Job(work, device, log, inputs, manifests))
+        except AugkitError as error:
+            raise self._placed(error, stage) from error
+        except Exception as error:
+            raise self._explained(error, stage) from error
+        seconds = time.monotonic() - began
+        facts = {"identity": stage.identity, "seconds": seconds, "environment": environment(device)}
+        folder = self._store.publish(stage.address, work, facts)
+        self._audience.tell(events.StageFinished(stage.title, seconds, folder))
+
+    def _placed(self, error: AugkitError, stage: Stage) -> AugkitError:
+        """Return the error with the stage named in it where it does not name a file."""
+        problems = [
+            Problem(f"{stage.title}: {problem.where}", problem.what, problem.hint) for problem in error.problems
+        ]
+        placed = type(error)(*problems)
+        placed.exit_code = error.exit_code
+        return placed
+
+    def _explained(self, error: Exception, stage: Stage) -> StageError:
+        """Return the failure of a plugin in one sentence, with the traceback in a file for its author."""
+        file = self._store.root / ".errors" / f"{stage.address.name}.txt"
+        with suppress(OSError, AugkitError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, "".join(traceback.format_exception(error)))
+        providers = {component["provider"] for component in stage.identity.get("components", [])}
+        who = f" in {', '.join(sorted(providers))}" if providers else ""
+        what = f"{type(error).__name__}{who}: {error}"
+        return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what decides bits besides the recipe: versions, device, threads, precision."""
+    facts: dict[str, Any] = {
+        "augkit": version("augkit"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "numpy": version("numpy"),
+        "torch": version("torch"),
+        "device": device,
+    }
+    import sys
+
+    if "torch" in sys.modules:
+        import torch
+
+        from augkit.training import has_fast_bfloat16
+
+        facts["threads"] = torch.get_num_threads()
+        facts["precision"] = "bfloat16" if has_fast_bfloat16(device) else "float32"
+        if device.startswith("cuda"):
+            facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+@dataclass
+class _Audience:
+    """The observers of a run; one that fails is reported once and then left alone."""
+
+    observers: list[Observer]
+    faults: list[str] = field(default_factory=list)
+
+    def tell(self, event: events.Event) -> None:
+        for observer in list(self.observers):
+            name, function = observer
+            try:
+                function(event=event)
+            except Exception as error:  # an observer must never harm the run
+                self.observers.remove(observer)
+                self.tell(events.StageNoted("observers", f"{name} failed and is ignored: {error}"))
+
+
+@dataclass(frozen=True)
+class _StageLog:
+    """The log of one stage: turns a component's words into events."""
+
+    stage: str
+    audience: _Audience
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        self.audience.tell(events.StageAdvanced(self.stage, step, total, dict(values)))
+
+    def note(self, text: str) -> None:
+        self.audience.tell(events.StageNoted(self.stage, text))

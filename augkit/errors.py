@@ -1,0 +1,71 @@
+"""Errors that tell a person what to do: where it is, what was found, what is allowed.
+
+Every failure that is not a programming mistake is an `AugkitError` carrying one or more `Problem`s, so that a recipe
+with five mistakes reports five lines, not one. `exit_code` is what the command line ends with.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    where: a place a person can go to, such as ``recipe.yaml:12``, a file, or ``--set segmenter.unet.steps``.
+    what:  what was found there and what is allowed instead.
+    hint:  what to do about it; may be empty.
+    """
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f". {self.hint}" if self.hint else "")
+
+
+class AugkitError(Exception):
+    """A failure explained by `problems`; exit code 1 unless a kind says otherwise."""
+
+    exit_code = 1
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class InputError(AugkitError):
+    """A recipe, an option or a data folder is wrong; nothing was written."""
+
+    exit_code = 2
+
+
+class StageError(AugkitError):
+    """A stage failed while running: a plugin raised or broke its contract, or the disk is full."""
+
+
+class DamagedArtifactError(AugkitError):
+    """A stored file no longer has the bytes that were written."""
+
+
+class DivergedError(AugkitError):
+    """A training produced values that are not finite."""
+
+    exit_code = 4
+
+
+class InterruptedRunError(AugkitError):
+    """The run was stopped by a signal; its state is saved and the same command continues it."""
+
+    exit_code = 130
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'width'?`` for the nearest known name, or the list of what is allowed."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Allowed: {', '.join(choices)}" if choices else ""

@@ -1,0 +1,409 @@
+"""Pictures of a run: galleries with mask outlines, score densities, segmentation cases, training curves.
+
+Arrays in, the bytes of a PNG or SVG out; nothing is written here. Equal input gives equal bytes, whatever a user's
+matplotlib settings are. Backgrounds are transparent: a `Look` says on which paper the ink has to be read.
+
+Lines use the palette of Okabe & Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart, and
+four dash patterns, so that four arms stay apart in greyscale and 28 in colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import Images, Masks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Values = NDArray[np.float64]
+Form = Literal["png", "svg"]
+
+GRID: Values = np.linspace(0.0, 1.0, 401)
+"""Where densities of scores are evaluated: float64 (401,) over the whole range of a score."""
+
+TRUTH = "#FFFFFF"
+"""The colour of a true outline."""
+
+PREDICTION = "#2FC4FF"
+"""The colour of a predicted outline."""
+
+DPI = 150
+"""Pixels per inch of line plots."""
+
+_DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (7, 1.5, 1.5, 1.5), (1.2, 1.2))
+_TILE = 192
+_MOST_POINTS = 150
+_PANEL = (3.7, 2.65)
+_LONGEST_NAME = 34
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which ink is readable on a kind of paper; colours are ``#rrggbb``.
+
+    ink:     text and axes.
+    faint:   grid lines.
+    palette: seven line colours.
+    """
+
+    ink: str
+    faint: str
+    palette: tuple[str, ...]
+
+
+_OKABE_ITO = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LIGHT = Look("#26282e", "#d9dbe1", ("#0072B2", *_OKABE_ITO, "#26282e"))
+DARK = Look("#dfe1e7", "#41444d", ("#3AA0E0", *_OKABE_ITO, "#dfe1e7"))
+EITHER = Look("#777a83", "#777a83", ("#0072B2", *_OKABE_ITO, "#777a83"))
+"""Ink for pictures too large to keep one for each kind of paper."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a gallery.
+
+    image:    uint8 (H, W, 3), or None for an empty place.
+    outlines: (bool (H, W), colour) pairs, drawn in order.
+    note:     a few words under the image.
+    """
+
+    image: Images | None
+    outlines: tuple[tuple[Masks, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a gallery: a label and its tiles."""
+
+    label: str
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a panel: x and y float64 (n,); `order` chooses colour and dashes, equal in every panel."""
+
+    name: str
+    order: int
+    x: Values
+    y: Values
+
+
+# Galleries.
+
+
+def gallery(rows: Sequence[Row], look: Look = EITHER, text: float = 0.11) -> bytes:
+    """Return a PNG of tiles in rows, every tile at the same whole-number magnification, never smoothed.
+
+    A 64-pixel image becomes 192 pixels wide; images wider than 256 pixels are reduced to 256. `text` is the height of
+    the labels in tiles: larger for a picture that will be shown smaller.
+    """
+    from matplotlib.figure import Figure
+
+    shape = next((tile.image.shape[:2] for row in rows for tile in row.tiles if tile.image is not None), (64, 64))
+    page = _Page.of(rows, _tile_size(shape[0], shape[1]), text)
+    with _own_settings():
+        figure = Figure(figsize=(page.width / 100, page.height / 100), dpi=100)
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, page.width), ylim=(page.height, 0))
+        axes.set_axis_off()
+        for row, top in zip(rows, page.tops, strict=True):
+            _draw_row(axes, row, top, page, look)
+        return _encoded(figure, "png")
+
+
+def cases(
+    images: Images, truth: Masks, predictions: Mapping[str, Masks], notes: Mapping[str, Sequence[str]], look: Look
+) -> bytes:
+    """Return a PNG with one column per image: the image, then each arm's outline over the true one.
+
+    images:      uint8 (n, H, W, 3).
+    truth:       bool (n, H, W), outlined in white.
+    predictions: arm -> bool (n, H, W), outlined in light blue.
+    notes:       arm, or ``""`` for the row of plain images -> n short texts under the tiles.
+    """
+    rows = [Row("image", tuple(Tile(image, (), note) for image, note in zip(images, notes[""], strict=True)))]
+    for arm, masks in predictions.items():
+        pairs = zip(images, truth, masks, notes[arm], strict=True)
+        tiles = tuple(Tile(image, ((true, TRUTH), (found, PREDICTION)), note) for image, true, found, note in pairs)
+        rows.append(Row(arm, tiles))
+    return gallery(rows, look, text=0.15)
+
+
+def mask_picture(mask: Masks) -> Images:
+    """Return a mask as a picture: bool (H, W) -> uint8 (H, W, 3), white inside, dark grey outside."""
+    return np.where(mask[..., None], np.uint8(235), np.uint8(45)).repeat(3, axis=-1)
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Where things are on a gallery, in pixels; `tops` is where each row begins, its label included."""
+
+    height_of_tile: int
+    width_of_tile: int
+    text: int
+    tops: tuple[int, ...]
+    width: int
+    height: int
+
+    @staticmethod
+    def of(rows: Sequence[Row], size: tuple[int, int], scale: float) -> _Page:
+        text = round(scale * max(size))
+        heights = [_label_height(row, text) + size[0] + _note_height(row, text) + text // 2 for row in rows]
+        tops = np.cumsum([0, *heights]).tolist()
+        columns = max((len(row.tiles) for row in rows), default=1)
+        width = max(columns * (size[1] + text // 2), 3 * _TILE)
+        return _Page(size[0], size[1], text, tuple(tops[:-1]), width, max(tops[-1], 1))
+
+
+def _label_height(row: Row, text: int) -> int:
+    return round(1.6 * text) if row.label else 0
+
+
+def _note_height(row: Row, text: int) -> int:
+    return round(1.4 * text) if any(tile.note for tile in row.tiles) else 0
+
+
+def _tile_size(height: int, width: int) -> tuple[int, int]:
+    longest = max(height, width)
+    scale = -(-_TILE // longest) if longest <= _TILE else min(1.0, 256 / longest)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _draw_row(axes: Axes, row: Row, top: int, page: _Page, look: Look) -> None:
+    points = page.text * 72 / 100
+    if row.label:
+        axes.text(0, top + 0.8 * page.text, row.label, color=look.ink, fontsize=points, weight="bold", va="center")
+    top += _label_height(row, page.text)
+    for column, tile in enumerate(row.tiles):
+        left = column * (page.width_of_tile + page.text // 2)
+        _draw_tile(axes, tile, left, top, page)
+        if tile.note:
+            middle = left + page.width_of_tile / 2
+            below = top + page.height_of_tile + 0.75 * page.text
+            note = shorten(tile.note, int(page.width_of_tile / (0.6 * page.text)))
+            axes.text(middle, below, note, color=look.ink, fontsize=0.9 * points, ha="center", va="center")
+
+
+def _draw_tile(axes: Axes, tile: Tile, left: int, top: int, page: _Page) -> None:
+    height, width = page.height_of_tile, page.width_of_tile
+    if tile.image is not None:
+        box = (left, left + width, top + height, top)
+        axes.imshow(_resized(tile.image, height, width), extent=box, interpolation="nearest", aspect="auto")
+    for place, (mask, colour) in enumerate(tile.outlines):
+        # The first outline is the widest, so that a later one on the same border does not hide it.
+        _draw_outline(axes, mask, colour, 2.8 if place == 0 else 1.9, (left, top, width, height))
+    axes.set(xlim=(0, page.width), ylim=(page.height, 0))
+
+
+def _draw_outline(axes: Axes, mask: Masks, colour: str, points: float, box: tuple[int, int, int, int]) -> None:
+    """Draw the border of a mask with a dark seam, so that it shows on skin and on lesion alike."""
+    from matplotlib.patheffects import withStroke
+
+    if not mask.any():
+        return
+    left, top, width, height = box
+    rows, columns = mask.shape
+    # A rim of background closes outlines that reach the edge of the image.
+    padded = np.pad(mask, 1).astype(np.float64)
+    x = left + (np.arange(-1, columns + 1) + 0.5) * width / columns
+    y = top + (np.arange(-1, rows + 1) + 0.5) * height / rows
+    drawn = axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=points)
+    drawn.set_path_effects([withStroke(linewidth=points + 0.9, foreground="#101014")])
+
+
+def _resized(image: Images, height: int, width: int) -> Images:
+    """Return uint8 (height, width, 3), every pixel the nearest of `image`."""
+    rows = (np.arange(height) * 2 + 1) * image.shape[0] // (2 * height)
+    columns = (np.arange(width) * 2 + 1) * image.shape[1] // (2 * width)
+    resized: Images = image[rows[:, None], columns[None, :]]
+    return resized
+
+
+def shorten(text: str, length: int) -> str:
+    """Return `text` with its middle left out where it has more than `length` characters."""
+    if len(text) <= length:
+        return text
+    end = max(1, (length - 1) // 2)
+    return f"{text[: max(1, length - 1 - end)]}…{text[-end:]}"
+
+
+# Lines.
+
+
+def density(values: Values) -> Values | None:
+    """Return the Gaussian kernel density of scores on `GRID`: float64 (n,) -> float64 (401,).
+
+    The bandwidth is Scott's factor n^(-1/5) times the standard deviation (ddof 1), as in SciPy's `gaussian_kde`; the
+    sum is written out because importing scipy.stats takes longer than all densities of a report. The part outside
+    0..1 is cut off and the rest is not scaled up, as in Figure 5 of the paper. None where the scores are too alike
+    for a density: one score, or a bandwidth below the grid's spacing.
+    """
+    width = float(values.std(ddof=1)) * len(values) ** -0.2 if len(values) > 1 else 0.0
+    if width < GRID[1]:
+        return None
+    kernels = np.exp(-0.5 * ((GRID[:, None] - values) / width) ** 2)
+    drawn: Values = kernels.mean(axis=1) / (width * np.sqrt(2 * np.pi))
+    return drawn
+
+
+def densities(
+    panels: Mapping[str, Mapping[str, Values]], look: Look = LIGHT, columns: int = 3, form: Form = "png"
+) -> bytes:
+    """Return one panel per metric with the density of every arm: metric -> arm -> float64 (N,) in 0..1.
+
+    Scores too alike for a density are a vertical line at their mean.
+    """
+    lines = {metric: [_density_line(i, *arm) for i, arm in enumerate(arms.items())] for metric, arms in panels.items()}
+    return line_plot(lines, ("score", "density"), look, columns, form, (0.0, 1.0))
+
+
+def curves(panels: Mapping[str, Sequence[Line]], look: Look = LIGHT, columns: int = 3, form: Form = "png") -> bytes:
+    """Return one panel per recorded value, each line one training, over the training step.
+
+    Of more than 150 rows, equal runs of neighbouring rows are drawn as their mean.
+    """
+    thin = {name: [_thinned(line) for line in lines] for name, lines in panels.items()}
+    return line_plot(thin, ("step", ""), look, columns, form)
+
+
+def line_plot(
+    panels: Mapping[str, Sequence[Line]],
+    labels: tuple[str, str],
+    look: Look = LIGHT,
+    columns: int = 3,
+    form: Form = "png",
+    limits: tuple[float, float] | None = None,
+) -> bytes:
+    """Return panels side by side, `columns` in a row, under one legend; labels are those of the x and y axes."""
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(columns, len(panels)))
+    names = {line.name: line.order for lines in panels.values() for line in lines}
+    per_row = _names_per_row(list(names), columns)
+    top = 0.1 + 0.21 * -(-len(names) // per_row)
+    size = (_PANEL[0] * columns, _PANEL[1] * -(-len(panels) // columns) + top)
+    with _own_settings():
+        figure = Figure(figsize=size, dpi=DPI)
+        for place, (title, lines) in enumerate(panels.items()):
+            row, column = divmod(place, columns)
+            corner = (_PANEL[0] * column, size[1] - top - _PANEL[1] * (row + 1))
+            _draw_panel(figure.add_axes(_inside(corner, size)), title, lines, labels, look, limits)
+        _draw_legend(figure, names, look, per_row)
+        return _encoded(figure, form)
+
+
+def _inside(corner: tuple[float, float], size: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Return the box of the axes inside a panel, as parts of the figure; fixed margins are quicker than fitted ones."""
+    left, bottom = corner[0] + 0.62, corner[1] + 0.48
+    return left / size[0], bottom / size[1], (_PANEL[0] - 0.78) / size[0], (_PANEL[1] - 0.78) / size[1]
+
+
+def _names_per_row(names: Sequence[str], columns: int) -> int:
+    longest = max(min(len(name), _LONGEST_NAME) for name in names)
+    return max(1, min(2 * columns, int(_PANEL[0] * columns / (0.65 + 0.085 * longest))))
+
+
+def _density_line(order: int, arm: str, values: Values) -> Line:
+    drawn = density(values)
+    if drawn is None:
+        return Line(arm, order, np.array([values.mean()]), np.array([]))
+    return Line(arm, order, GRID, drawn)
+
+
+def _thinned(line: Line) -> Line:
+    if len(line.x) <= _MOST_POINTS:
+        return line
+    x, y = (np.array([part.mean() for part in np.array_split(a, _MOST_POINTS)]) for a in (line.x, line.y))
+    return Line(line.name, line.order, x, y)
+
+
+def _draw_panel(
+    axes: Axes,
+    title: str,
+    lines: Sequence[Line],
+    labels: tuple[str, str],
+    look: Look,
+    limits: tuple[float, float] | None,
+) -> None:
+    for line in lines:
+        _draw_line(axes, line, look)
+    axes.set_title(title, color=look.ink, fontsize=10.5, loc="left", weight="bold")
+    axes.set_xlabel(labels[0], color=look.ink, fontsize=9.5)
+    axes.set_ylabel(labels[1], color=look.ink, fontsize=9.5)
+    axes.tick_params(colors=look.ink, labelsize=9, width=0.7)
+    axes.grid(color=look.faint, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=look.ink, linewidth=0.7)
+    if limits is not None:
+        axes.set_xlim(limits)
+        axes.set_ylim(bottom=0)
+
+
+def _draw_line(axes: Axes, line: Line, look: Look) -> None:
+    if not len(line.y):
+        axes.add_line(_stroke(line.order, look, [line.x[0]] * 2, [0, 0.95])).set_transform(axes.get_xaxis_transform())
+        return
+    stroke = _stroke(line.order, look, line.x, line.y)
+    if len(line.x) == 1:
+        stroke.set_marker("o")
+    axes.add_line(stroke)
+    axes.autoscale_view()
+
+
+def _stroke(order: int, look: Look, x: Sequence[float] | Values, y: Sequence[float] | Values) -> Line2D:
+    from matplotlib.lines import Line2D
+
+    colour, dashes = look.palette[order % len(look.palette)], _DASHES[order % len(_DASHES)]
+    return Line2D(x, y, color=colour, linestyle=(0.0, dashes) if dashes else "solid", linewidth=1.7)
+
+
+def _draw_legend(figure: Figure, names: Mapping[str, int], look: Look, columns: int) -> None:
+    handles = [_stroke(order, look, [], []) for order in names.values()]
+    labels = [shorten(name, _LONGEST_NAME) for name in names]
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.0,
+        ncols=columns,
+        frameon=False,
+        fontsize=9.5,
+        handlelength=3.2,
+        labelcolor=look.ink,
+    )
+
+
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Draw with matplotlib's own defaults, names as they are spelt ('$' included) and repeatable SVG ids."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False
+        matplotlib.rcParams["svg.hashsalt"] = "augkit"
+        yield
+
+
+def _encoded(figure: Figure, form: Form) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = BytesIO()
+    FigureCanvasAgg(figure)
+    # A date or a version in the file would make equal pictures differ.
+    metadata = {"Date": None} if form == "svg" else {"Software": None}
+    figure.savefig(buffer, format=form, transparent=True, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""The hooks a plugin implements, and `hookimpl` to mark an implementation.
+
+A plugin is a module (or object) named by an entry point in the group ``augkit``. The five registration hooks take no
+argument and return a mapping from the name used in recipes to a component class; they are called once, when the
+registry is built. A name that two plugins provide is an error that names both.
+"""
+
+from collections.abc import Mapping
+
+import pluggy
+
+from augkit.contracts import Augmentation, Dataset, Generator, MaskSource, Segmenter
+from augkit.events import Event
+
+GROUP = "augkit"
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+HOOK_OF_KIND: Mapping[str, str] = {
+    "dataset": "augkit_datasets",
+    "mask source": "augkit_mask_sources",
+    "generator": "augkit_generators",
+    "augmentation": "augkit_augmentations",
+    "segmenter": "augkit_segmenters",
+}
+"""Component kind -> the hook that registers it."""
+
+
+@hookspec
+def augkit_datasets() -> Mapping[str, type[Dataset]]:  # type: ignore[empty-body]
+    """Return data sets: recipe name -> class."""
+
+
+@hookspec
+def augkit_mask_sources() -> Mapping[str, type[MaskSource]]:  # type: ignore[empty-body]
+    """Return mask sources: recipe name -> class."""
+
+
+@hookspec
+def augkit_generators() -> Mapping[str, type[Generator]]:  # type: ignore[empty-body]
+    """Return generators: recipe name -> class."""
+
+
+@hookspec
+def augkit_augmentations() -> Mapping[str, type[Augmentation]]:  # type: ignore[empty-body]
+    """Return augmentations: recipe name -> class."""
+
+
+@hookspec
+def augkit_segmenters() -> Mapping[str, type[Segmenter]]:  # type: ignore[empty-body]
+    """Return segmenters: recipe name -> class."""
+
+
+@hookspec
+def augkit_event(event: Event) -> None:
+    """Watch a run: progress displays, log files, TensorBoard. Called in the run's own process, in order.
+
+    An observer that raises is reported once and not called again; it never harms the run.
+    """

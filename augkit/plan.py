@@ -1,0 +1,339 @@
+"""Recipes + registry -> a frozen plan: components, stages, seeds, and the fingerprint of every artifact.
+
+A stage's fingerprint covers its component's options, provider and source code, its seed, its inputs' fingerprints and
+the core modules that compute. Equal stages of several arms or seeds are one stage, which is how arms share a generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from augkit.contracts import Augmentation, Dataset, Generator, MaskSource, Segmenter
+from augkit.document import Value
+from augkit.draws import derive_seed
+from augkit.errors import InputError, Problem
+from augkit.options import build_component, canonical
+from augkit.recipe import Recipe, Reference, Source
+from augkit.registry import Entry, Registry
+from augkit.store import SCHEMA, Address, Digests
+
+COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "stages")
+"""Core modules whose code decides the bytes of an artifact."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A validated component and where it comes from."""
+
+    entry: Entry
+    instance: Any
+
+    @property
+    def name(self) -> str:
+        """The name used in recipes."""
+        return self.entry.name
+
+    def identity(self) -> dict[str, Any]:
+        """Return what its artifacts depend on: options with defaults, provider, source code."""
+        return {
+            "name": self.entry.name,
+            "options": canonical(self.instance),
+            "provider": str(self.entry.provider),
+            "source": self.entry.source_hash(),
+        }
+
+
+@dataclass(frozen=True)
+class LoadDataset:
+    """Read and check a data set."""
+
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class TrainGenerator:
+    """Fit a generator on the training split; it is given nothing else."""
+
+    generator: Generator
+    seed: int
+
+
+@dataclass(frozen=True)
+class DrawMasks:
+    """Draw the masks of one synthetic source; exactly one of `per_real` and `count` is set."""
+
+    masks: MaskSource
+    seed: int
+    per_real: float | None
+    count: int | None
+
+
+@dataclass(frozen=True)
+class Synthesise:
+    """Paint an image for every drawn mask."""
+
+    generator: Generator
+    seed: int
+    origin: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class TrainSegmenter:
+    """Fit the segmenter on real and synthetic samples with the recipe's augmentations."""
+
+    segmenter: Segmenter
+    augment: tuple[tuple[str, Augmentation], ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Predict the test split and count."""
+
+    segmenter: Segmenter
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """Compare the arms of a plan."""
+
+    title: str
+    arms: tuple[Arm, ...]
+
+
+Task = LoadDataset | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One artifact to be: what to do, on which inputs, at which address."""
+
+    address: Address
+    title: str
+    inputs: tuple[Stage, ...]
+    task: Task
+    identity: Mapping[str, Any]
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stage) and self.address == other.address
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One recipe with one seed, and the stages that make it."""
+
+    name: str
+    seed: int
+    document: Mapping[str, Value]
+    dataset: Stage
+    generators: tuple[Stage, ...]
+    syntheses: tuple[Stage, ...]
+    segmenter: Stage
+    evaluation: Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run will do; `report` is its last stage and reaches all others."""
+
+    arms: tuple[Arm, ...]
+    report: Stage
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return every stage once, inputs before the stages that use them."""
+        ordered: dict[Stage, None] = {}
+
+        def visit(stage: Stage) -> None:
+            if stage not in ordered:
+                for upstream in stage.inputs:
+                    visit(upstream)
+                ordered[stage] = None
+
+        visit(self.report)
+        return tuple(ordered)
+
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A synthetic source of a recipe whose components are validated."""
+
+    generator: Component
+    masks: Component
+    per_real: float | None
+    count: int | None
+
+
+@dataclass(frozen=True)
+class CheckedRecipe:
+    """A recipe whose components are validated."""
+
+    recipe: Recipe
+    dataset: Component
+    sources: tuple[CheckedSource, ...]
+    augment: tuple[Component, ...]
+    segmenter: Component
+    inputs: tuple[Path, ...]
+
+
+def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
+    """Return the recipes with their components. Raises `InputError` with the problems of all of them at once."""
+    problems: list[Problem] = []
+    checked = [_check(recipe, registry, problems) for recipe in recipes]
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    return tuple(recipe for recipe in checked if recipe is not None)
+
+
+def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> Plan:
+    """Return the plan of several arms; `seeds` replaces the recipes' own seeds."""
+    chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
+    several = len(recipes) > 1, len(chosen) > 1
+    arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
+    _refuse_different_data(arms)
+    return Plan(arms, _report(arms))
+
+
+def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> CheckedRecipe | None:
+    def build(kind: str, reference: Reference) -> Component | None:
+        entry = registry.find(kind, reference.name, reference.where)
+        if isinstance(entry, Problem):
+            problems.append(entry)
+            return None
+        instance = build_component(entry, reference, problems)
+        return None if instance is None else Component(entry, instance)
+
+    def build_source(source: Source) -> CheckedSource | None:
+        generator, masks = build("generator", source.generator), build("mask source", source.masks)
+        return CheckedSource(generator, masks, source.per_real, source.count) if generator and masks else None
+
+    dataset = build("dataset", recipe.dataset)
+    sources = [build_source(source) for source in recipe.synthesize]
+    augment = [build("augmentation", reference) for reference in recipe.augment]
+    segmenter = build("segmenter", recipe.segmenter)
+    if dataset is None or segmenter is None or None in sources or None in augment:
+        return None
+    inputs = _inputs(dataset, recipe.dataset, problems)
+    found_sources = tuple(source for source in sources if source is not None)
+    found_augment = tuple(component for component in augment if component is not None)
+    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter, inputs)
+
+
+def _inputs(dataset: Component, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
+    try:
+        return tuple(dataset.instance.sources())
+    except InputError as error:
+        problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
+        return ()
+
+
+def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
+    recipe = checked.recipe
+    seed = recipe.seed if chosen is None else chosen
+    suffix = (f" · {recipe.name}" if several_arms else "") + (f" · seed {seed}" if several_seeds else "")
+    shared = f" · seed {seed}" if several_seeds else ""
+
+    def stage(
+        kind: str, label: str, note: str, inputs: Sequence[Stage], task: Task, parts: Sequence[Component], **facts: Any
+    ) -> Stage:
+        return _stage(kind, label, note, inputs, task, {"components": [part.identity() for part in parts], **facts})
+
+    dataset = stage(
+        "dataset", checked.dataset.name, "", (), LoadDataset(checked.dataset.instance), [checked.dataset],
+        files=digests.of(checked.inputs),
+    )  # fmt: skip
+    generators: list[Stage] = []
+    syntheses: list[Stage] = []
+    for source in checked.sources:
+        painter_seed = derive_seed(seed, "generator")
+        task = TrainGenerator(source.generator.instance, painter_seed)
+        generator = stage(
+            "generator", source.generator.name, shared, [dataset], task, [source.generator], seed=painter_seed
+        )
+        # The same source twice in one recipe must not give the same images twice.
+        twin = sum(one.task.origin == _origin(source) for one in syntheses if isinstance(one.task, Synthesise))
+        mask_seed = derive_seed(seed, "masks", str(twin))
+        drawing = DrawMasks(source.masks.instance, mask_seed, source.per_real, source.count)
+        amount = {"per_real": source.per_real, "count": source.count}
+        masks = stage("masks", source.masks.name, shared, [dataset], drawing, [source.masks], seed=mask_seed, **amount)
+        syntheses.append(_synthesis(source, seed, twin, shared, dataset, generator, masks))
+        generators.append(generator)
+    segmenter_seed = derive_seed(seed, "segmenter")
+    augment = tuple((component.name, component.instance) for component in checked.augment)
+    training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed)
+    parts = [checked.segmenter, *checked.augment]
+    segmenter = stage(
+        "segmenter", checked.segmenter.name, suffix, [dataset, *syntheses], training, parts, seed=segmenter_seed
+    )
+    evaluation = stage(
+        "evaluation", checked.segmenter.name, suffix, [dataset, segmenter], Evaluate(checked.segmenter.instance), []
+    )
+    return Arm(recipe.name, seed, recipe.document, dataset, tuple(generators), tuple(syntheses), segmenter, evaluation)
+
+
+def _origin(source: CheckedSource) -> str:
+    return f"{source.generator.name}/{source.masks.name}"
+
+
+def _synthesis(
+    source: CheckedSource, seed: int, twin: int, note: str, dataset: Stage, generator: Stage, masks: Stage
+) -> Stage:
+    painting_seed = derive_seed(seed, "synthesis", str(twin))
+    label = f"{source.generator.name}-{source.masks.name}"
+    prefix = f"{label}-{generator.address.fingerprint[:6]}{masks.address.fingerprint[:6]}"
+    task = Synthesise(source.generator.instance, painting_seed, _origin(source), prefix)
+    identity = {"components": [source.generator.identity()], "seed": painting_seed}
+    return _stage("synthesis", label, note, [dataset, generator, masks], task, identity)
+
+
+def _report(arms: tuple[Arm, ...]) -> Stage:
+    names = list(dict.fromkeys(arm.name for arm in arms))
+    title = "+".join(names)
+    label = title if len(title) <= 60 else f"{len(names)}-arms"
+    inputs = dict.fromkeys(
+        stage for arm in arms for stage in (arm.dataset, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
+    )
+    reporting = _modules_hash(("report", "figures", "statistics"), (".py", ".j2"))
+    identity = {"arms": [[arm.name, arm.seed, arm.document] for arm in arms], "reporting": reporting}
+    return _stage("report", label, "", tuple(inputs), WriteReport(title, arms), identity)
+
+
+def _stage(kind: str, label: str, note: str, inputs: Sequence[Stage], task: Task, identity: Mapping[str, Any]) -> Stage:
+    everything = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "core": _modules_hash(COMPUTING_MODULES, (".py",)),
+        "inputs": [stage.address.fingerprint for stage in inputs],
+        **identity,
+    }
+    text = json.dumps(everything, sort_keys=True, allow_nan=False)
+    address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
+    return Stage(address, f"{kind} {label}{note}", tuple(inputs), task, everything)
+
+
+@cache
+def _modules_hash(names: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in suffixes and path.name.split(".")[0] in names:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _refuse_different_data(arms: Sequence[Arm]) -> None:
+    """Arms are compared image by image, so they must read the same data."""
+    first = arms[0]
+    others = dict.fromkeys(arm.name for arm in arms if arm.dataset != first.dataset)
+    if others:
+        what = f"has another data set, or other options of it, than '{first.name}'; allowed: the same in every arm"
+        hint = "Run recipes on different data one at a time"
+        raise InputError(*(Problem(f"recipe '{name}'", what, hint) for name in others))

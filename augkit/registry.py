@@ -1,0 +1,189 @@
+"""Entry points -> an immutable table (kind, name) -> component class, with the distribution that provides it.
+
+pluggy's own entry-point loading stops at the first plugin whose import fails, so the loop is here: one broken plugin is
+a `Fault`, listed and skipped, and matters only to a recipe that needs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from augkit import hookspecs
+from augkit.errors import Problem, did_you_mean
+
+Observer = tuple[str, Callable[..., object]]
+"""A plugin's name and its function that takes ``event=``."""
+
+METHODS_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("sources", "load"),
+    "mask source": ("draw",),
+    "generator": ("fit", "open"),
+    "augmentation": ("__call__",),
+    "segmenter": ("fit", "open"),
+}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The plugin that provides a component: entry-point name, distribution and its version."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.plugin})"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component class."""
+
+    kind: str
+    name: str
+    cls: type[Any]
+    provider: Provider
+
+    def source_hash(self) -> str:
+        """Return a hash of the Python sources of the package that defines the class, so that edits are noticed."""
+        return _package_hash(self.cls.__module__.partition(".")[0])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A plugin, or one name of it, that cannot be used, and why."""
+
+    provider: Provider
+    reason: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything the installed plugins provide."""
+
+    entries: Mapping[tuple[str, str], Entry]
+    faults: tuple[Fault, ...]
+    observers: tuple[Observer, ...] = ()
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the registered names of one kind, sorted."""
+        return tuple(sorted(name for k, name in self.entries if k == kind))
+
+    def find(self, kind: str, name: str, where: str) -> Entry | Problem:
+        """Return the component, or the problem to report at `where`."""
+        entry = self.entries.get((kind, name))
+        if entry is not None:
+            return entry
+        for fault in self.faults:
+            if name in fault.names or name in (fault.provider.plugin, fault.provider.distribution):
+                return Problem(where, f"{kind} '{name}' is not usable: {fault.reason}", f"Provided by {fault.provider}")
+        hint = did_you_mean(name, self.names(kind))
+        broken = ", ".join(str(fault.provider) for fault in self.faults)
+        if broken:
+            hint += f" (plugins that failed to load: {broken}; see 'augkit plugin list')"
+        return Problem(where, f"no {kind} is called '{name}'", hint)
+
+
+def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Load every entry point of the group ``augkit`` and ask each plugin what it provides."""
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    faults: list[Fault] = []
+    claims: dict[tuple[str, str], list[Entry]] = {}
+    observers: list[Observer] = []
+    for point in sorted(entry_points(group=hookspecs.GROUP) if points is None else points, key=_order):
+        provider = _provider(point)
+        try:
+            plugin = point.load()
+            name = f"{provider.distribution}:{point.name}"
+            manager.register(plugin, name=name)
+            _refuse_misspelt_hooks(plugin)
+            for entry in _ask(manager, plugin, provider):
+                claims.setdefault((entry.kind, entry.name), []).append(entry)
+            observers += _observers(manager, plugin, name)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included; it must not stop the others
+            faults.append(Fault(provider, f"{type(error).__name__}: {error}".split("\n")[0]))
+    entries = {}
+    for key, owners in claims.items():
+        if len(owners) == 1:
+            entries[key] = owners[0]
+        else:
+            both = " and ".join(str(owner.provider) for owner in owners)
+            reason = f"{key[0]} '{key[1]}' is provided by {both}; uninstall one"
+            faults.append(Fault(owners[0].provider, reason, (key[1],)))
+    return Registry(entries, tuple(faults), tuple(observers))
+
+
+def _order(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name if point.dist else "", point.name)
+
+
+def _provider(point: EntryPoint) -> Provider:
+    if point.dist is None:
+        return Provider(point.name, "unknown", "0")
+    return Provider(point.name, point.dist.name, point.dist.version)
+
+
+def _refuse_misspelt_hooks(plugin: object) -> None:
+    known = [name for name in vars(hookspecs) if name.startswith("augkit_")]
+    for name, value in inspect.getmembers(plugin, inspect.isroutine):
+        if name.startswith("augkit_") and hasattr(value, f"{hookspecs.GROUP}_impl") and name not in known:
+            raise AttributeError(f"there is no hook '{name}'. {did_you_mean(name, known)}")
+
+
+def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> list[Entry]:
+    entries = []
+    for kind, hook in hookspecs.HOOK_OF_KIND.items():
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is plugin:
+                for name, cls in implementation.function().items():
+                    _check_component(kind, name, cls)
+                    entries.append(Entry(kind, name, cls, provider))
+    return entries
+
+
+def _observers(manager: pluggy.PluginManager, plugin: object, name: str) -> list[Observer]:
+    implementations = manager.hook.augkit_event.get_hookimpls()
+    return [(name, implementation.function) for implementation in implementations if implementation.plugin is plugin]
+
+
+def _check_component(kind: str, name: str, cls: type[Any]) -> None:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name) is None:
+        raise ValueError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
+    if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
+        raise TypeError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
+    missing = [method for method in METHODS_OF_KIND[kind] if not callable(getattr(cls, method, None))]
+    if missing:
+        raise TypeError(f"{kind} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
+
+
+def _is_frozen(cls: type[Any]) -> bool:
+    parameters: Any = getattr(cls, "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
+
+
+@lru_cache(maxsize=256)
+def _package_hash(package: str) -> str:
+    file = getattr(sys.modules[package], "__file__", None)
+    if file is None:
+        return "unknown"
+    path = Path(file)
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.relative_to(path.parent).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""From per-image scores of arms and seeds to the numbers of the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ArmScores:
+    """The scores of one arm: every metric for every seed and image.
+
+    image_ids: N test images, the same in every arm that is compared.
+    seeds:     S seeds, one training each.
+    values:    metric name -> float64 (S, N) in 0..1.
+    """
+
+    arm: str
+    image_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    values: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A mean over images with its standard error, as the paper prints it.
+
+    standard_error: s / sqrt(N) over images (ddof 1) of the seed-averaged scores; 0 for one image. It says how much the
+                    mean would move with other test images, and nothing about other trainings.
+    seed_sd:        standard deviation (ddof 1) of the S per-seed means; None for one seed, where it is unknown.
+    """
+
+    mean: float
+    standard_error: float
+    images: int
+    seed_sd: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.standard_error:.4f}"
+
+
+def summarise(values: NDArray[np.float64]) -> Summary:
+    """Return the summary of one metric of one arm from float64 (S, N)."""
+    per_image = values.mean(axis=0)
+    n = len(per_image)
+    error = float(per_image.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    seeds = float(values.mean(axis=1).std(ddof=1)) if len(values) > 1 else None
+    return Summary(float(per_image.mean()), error, n, seeds)

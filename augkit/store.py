@@ -1,0 +1,301 @@
+"""The artifact store: the only place that writes files.
+
+An artifact is a folder named by the fingerprint of everything that went into it. It is built in a work folder, sealed
+with the SHA-256 of every file, flushed to disk and published by one rename, so that a reader sees all of it or none.
+Readers verify the hashes; a damaged artifact is set aside and built again. A lock is held by the process (flock), so a
+killed process leaves nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from augkit.errors import DamagedArtifactError, Problem, StageError
+
+MANIFEST = "artifact.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an artifact lives: its kind, a label for people, and the fingerprint that identifies it."""
+
+    kind: str
+    label: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """The folder name: ``unet-0f3a9c2d41be``."""
+        return f"{self.label}-{self.fingerprint[:12]}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.label}"
+
+
+class Store:
+    """The artifacts under one folder: ``<root>/<kind>/<label>-<fingerprint>/``. Nothing is created until needed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, address: Address) -> Path:
+        """Return where the artifact is or will be."""
+        return self.root / address.kind / address.name
+
+    def has(self, address: Address) -> bool:
+        """Tell whether the artifact was published; its bytes are verified by `open`."""
+        return (self.path(address) / MANIFEST).is_file()
+
+    def manifest(self, address: Address) -> Mapping[str, Any]:
+        """Return what was recorded when the artifact was published."""
+        return _read_manifest(self.path(address))
+
+    def open(self, address: Address) -> Path:
+        """Return the folder after verifying every byte; a damaged one is set aside: `DamagedArtifactError`."""
+        folder = self.path(address)
+        damage = find_damage(folder)
+        if not damage:
+            return folder
+        aside = self.root / ".damaged" / f"{address.name}-{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(aside)
+        raise DamagedArtifactError(*(Problem(str(aside), what, "It will be built again") for what in damage))
+
+    def workplace(self, address: Address, fresh: bool) -> Path:
+        """Return the folder in which the artifact is built; unless `fresh`, with what an interrupted run left there."""
+        folder = self.root / ".work" / f"{address.kind}-{address.name}"
+        if fresh and folder.exists():
+            shutil.rmtree(folder)
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def publish(self, address: Address, work: Path, facts: Mapping[str, Any]) -> Path:
+        """Seal the work folder and make it the artifact in one rename; returns the artifact's folder."""
+        with explained(work):
+            identity = {"kind": address.kind, "label": address.label, "fingerprint": address.fingerprint}
+            seal(work, {**identity, **facts})
+            publish_folder(work, self.path(address))
+        return self.path(address)
+
+    @contextmanager
+    def lock(self, address: Address, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Hold the artifact's lock; while another process has it, `waiting` is told once who does."""
+        file = self.root / ".locks" / f"{address.kind}-{address.name}.lock"
+        with explained(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        told = False
+        while True:
+            try:
+                lock.acquire(timeout=0.5)
+                break
+            except Timeout:
+                if not told:
+                    waiting(f"waiting for {_holder(file)}, which is building {address}")
+                    told = True
+        try:
+            _sign(file)
+            yield
+        finally:
+            lock.release()
+
+
+class Digests:
+    """SHA-256 of input files, remembered by path, size and modification time, so that a second look costs a stat."""
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / ".digests.json"
+        self._known: dict[str, list[Any]] = {}
+        with suppress(OSError, ValueError):
+            self._known = json.loads(self._file.read_text())
+        self._changed = False
+
+    def of(self, paths: Sequence[Path]) -> str:
+        """Return one digest for the names and contents of `paths`, in order; '' for none."""
+        if not paths:
+            return ""
+        total = hashlib.sha256()
+        for path in paths:
+            total.update(f"{path.name}\0{self._one(path)}\n".encode())
+        return total.hexdigest()
+
+    def save(self) -> None:
+        """Remember what was hashed."""
+        if self._changed:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._file, self._known)
+
+    def _one(self, path: Path) -> str:
+        stat = path.stat()
+        known = self._known.get(str(path))
+        if known is not None and known[:2] == [stat.st_size, stat.st_mtime_ns]:
+            return str(known[2])
+        digest = _sha256(path)
+        self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest]
+        self._changed = True
+        return digest
+
+
+# Writing: every byte augkit puts on a disk goes through these.
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that it has either all of `data` or what it had before."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with explained(path, len(data)):
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write one array as .npy, whole or not at all."""
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Return an array, mapped from disk and read-only."""
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def seal(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Record `facts` and the hash of every file, so that `find_damage` can tell whether the folder is whole."""
+    files = {path.relative_to(folder).as_posix(): _facts_of(path) for path in _files(folder)}
+    write_json(folder / MANIFEST, {"schema": SCHEMA, **facts, "files": files})
+
+
+def publish_folder(work: Path, target: Path) -> None:
+    """Rename a folder to its final name; an equal one published meanwhile by another process is kept."""
+    for folder in [work, *(path for path in work.rglob("*") if path.is_dir())]:
+        _flush(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        work.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(work)
+    _flush(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that is no longer needed, such as the checkpoints of a finished training."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_damage(folder: Path) -> list[str]:
+    """Return what is wrong with a sealed folder: files missing, changed or unlisted; empty when it is sound."""
+    try:
+        files: Mapping[str, Any] = _read_manifest(folder)["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"{MANIFEST} cannot be read ({type(error).__name__})"]
+    present = {path.relative_to(folder).as_posix(): path for path in _files(folder)} if folder.is_dir() else {}
+    damage = [f"{name} is missing" for name in files if name not in present]
+    damage += [f"{name} was added" for name in present if name not in files]
+    for name, facts in files.items():
+        if name in present and facts != _facts_of(present[name]):
+            damage.append(f"{name} does not have the bytes that were written")
+    return damage
+
+
+@contextmanager
+def explained(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn an operating-system error while writing into one sentence with the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            what = f"disk full: needs {needed / 1e6:.1f} MB, {_free(path) / 1e6:.1f} MB free"
+            hint = "Free some space or choose another folder with --out; the same command continues"
+        else:
+            what, hint = f"cannot be written: {error.strerror}", "Choose another folder with --out"
+        raise StageError(Problem(str(path), what, hint)) from error
+
+
+def _free(path: Path) -> int:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> Mapping[str, Any]:
+    manifest: Mapping[str, Any] = read_json(folder / MANIFEST)
+    return manifest
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sign(lock: Path) -> None:
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    write_json(lock.with_suffix(".json"), holder)
+
+
+def _holder(lock: Path) -> str:
+    try:
+        holder = read_json(lock.with_suffix(".json"))
+        return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

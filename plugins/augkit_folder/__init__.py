@@ -1,0 +1,101 @@
+"""Any folder of images and masks as a data set, split so that no patient is on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from augkit import AtLeast, Dataset, InputError, Splits, Within, hookimpl
+from augkit.images import load_splits
+from augkit_folder.files import check_places, list_files, match_files
+from augkit_folder.splits import assign_groups, cut
+
+__all__ = ["Folder", "augkit_datasets"]
+
+Fraction = Annotated[float, Within(0.0, 1.0)]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Images and masks in two sub-folders of `root`, all resized to size x size.
+
+    root:        the data folder, relative to the current directory.
+    images:      name of the sub-folder with the images; a file's name without ending is the sample's id.
+    masks:       name of the sub-folder with the masks: 0 is background, one other level is foreground.
+    mask_suffix: a mask's name without ending is its image's name without ending followed by this, such as
+                 ``_segmentation``; empty for equal names.
+    size:        side of the square frame in pixels; the aspect ratio is squeezed.
+    resize:      of images; masks are always ``nearest``.
+    test_fraction, validation_fraction: the share of groups that goes to each split. Every group is drawn by itself, so
+                 the shares are met on average, and adding an image never moves another one to another split.
+    seed:        of the split; the run's seed does not change it.
+    groups:      a CSV file with the columns ``id,group`` (the patient, say), relative to the current directory; null
+                 makes every image its own group. No group is in two splits.
+    """
+
+    root: Path
+    images: str = "images"
+    masks: str = "masks"
+    mask_suffix: str = ""
+    size: Annotated[int, Within(32, 512)] = 128
+    resize: Literal["nearest", "area"] = "area"
+    test_fraction: Fraction = 0.2
+    validation_fraction: Fraction = 0.0
+    seed: Annotated[int, AtLeast(0)] = 0
+    groups: Path | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{option}: found '{name}'; allowed: the name of a folder in root, without '/', '\\' or '..'"
+            for option, name in (("images", self.images), ("masks", self.masks))
+            if name in ("", ".", "..") or _crosses_folders(name)
+        ]
+        if _crosses_folders(self.mask_suffix):
+            faults.append(
+                f"mask_suffix: found '{self.mask_suffix}'; allowed: the end of a file name, without '/' or '\\'"
+            )
+        if self.test_fraction == 0:
+            faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
+        if self.test_fraction + self.validation_fraction >= 1:
+            faults.append(
+                "test_fraction + validation_fraction: found 1 or more; allowed: below 1, the rest is to train on"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def sources(self) -> Sequence[Path]:
+        """Return the files of both sub-folders, sorted, and the groups file; `InputError` where one is missing."""
+        check_places(self._root, self.images, self.masks, self._groups)
+        groups = [] if self._groups is None else [self._groups]
+        return sorted(list_files(self._root / self.images) + list_files(self._root / self.masks)) + groups
+
+    def load(self) -> Splits:
+        """Return the three splits; `InputError` naming every bad file at once."""
+        check_places(self._root, self.images, self.masks, self._groups)
+        pairs, problems = match_files(self._root / self.images, self._root / self.masks, self.mask_suffix)
+        if not pairs:
+            raise InputError(*problems)
+        pairs, group_problems = assign_groups(pairs, self._groups)
+        problems += group_problems
+        parts, split_problems = cut(pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
+        return load_splits(*parts, self.size, self.resize, [*problems, *split_problems])
+
+    @property
+    def _root(self) -> Path:
+        return self.root.expanduser()
+
+    @property
+    def _groups(self) -> Path | None:
+        return None if self.groups is None else self.groups.expanduser()
+
+
+def _crosses_folders(name: str) -> bool:
+    return any(mark in name for mark in ("/", "\\", "\0"))
+
+
+@hookimpl
+def augkit_datasets() -> Mapping[str, type[Dataset]]:
+    """Register the data set."""
+    return {"folder": Folder}

@@ -1,0 +1,72 @@
+"""Which split a sample goes to: decided by its group alone."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from augkit import Draws, Problem
+from augkit.draws import sample_keys
+from augkit.images import Pair
+
+Parts = tuple[list[Pair], list[Pair], list[Pair]]
+
+
+def assign_groups(pairs: Sequence[Pair], groups: Path | None) -> tuple[list[Pair], list[Problem]]:
+    """Return the pairs with the groups that the CSV file gives them, and a problem for each bad line or missing id."""
+    if groups is None:
+        return [pair._replace(group=pair.id) for pair in pairs], []
+    group_of, problems = _read_groups(groups)
+    if not problems:
+        problems = [
+            Problem(str(groups), f"has no line for the image {pair.image.name}", f"Add '{pair.id},<group>'")
+            for pair in pairs
+            if pair.id not in group_of
+        ]
+    return [pair._replace(group=group_of.get(pair.id, pair.id)) for pair in pairs], problems
+
+
+def cut(pairs: Sequence[Pair], test: float, validation: float, seed: int, root: Path) -> tuple[Parts, list[Problem]]:
+    """Return (train, validation, test) and a problem for every split that should not be empty but is.
+
+    A group goes where its own uniform number falls: test below `test`, validation below `test` + `validation`.
+    """
+    draws = Draws.of(seed, "folder split", sample_keys([pair.group for pair in pairs]))
+    places = draws.uniform("place").tolist()
+    parts: Parts = ([], [], [])
+    for pair, place in zip(pairs, places, strict=True):
+        parts[2 if place < test else 1 if place < test + validation else 0].append(pair)
+    wanted = (("train", True), ("validation", validation > 0), ("test", True))
+    count = len({pair.group for pair in pairs})
+    problems = [
+        Problem(str(root), f"the {name} split is empty: none of {count} groups was drawn for it; allowed: at least one",
+                "Add groups, choose another seed, or change test_fraction and validation_fraction")
+        for (name, needed), part in zip(wanted, parts, strict=True)
+        if needed and not part
+    ]  # fmt: skip
+    return parts, problems
+
+
+def _read_groups(path: Path) -> tuple[dict[str, str], list[Problem]]:
+    """Return id -> group of a CSV file, and a problem for each line that cannot be used."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [name or "" for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return {}, [Problem(str(path), f"cannot be read ({error})", "Save it as a CSV file in UTF-8")]
+    if not {"id", "group"} <= set(columns):
+        what = f"has the columns {', '.join(columns) or '(none)'}; allowed: id and group, separated by a comma"
+        return {}, [Problem(f"{path}:1", what, "Name them in the first line")]
+    group_of: dict[str, str] = {}
+    problems = []
+    for line, row in rows:
+        name, group = (row["id"] or "").strip(), (row["group"] or "").strip()
+        if not name or not group:
+            problems.append(Problem(f"{path}:{line}", "has an empty id or group; allowed: both in every line"))
+        elif group_of.setdefault(name, group) != group:
+            what = f"puts {name} in the group {group}, an earlier line in {group_of[name]}; allowed: one group per id"
+            problems.append(Problem(f"{path}:{line}", what))
+    return group_of, problems

@@ -1,0 +1,69 @@
+"""The ISIC challenge's lesion segmentation data of 2016, 2017 and 2018, read from the folders as published.
+
+Sources: Gutman et al. 2016 (arXiv:1605.01397), Codella et al. 2018 (arXiv:1710.05006), Codella et al. 2019
+(arXiv:1902.03368). The Mask2Lesion paper (Abhishek & Hamarneh 2019) trains on the 2,000 training images of 2017 and
+evaluates on its 150 validation images, at 128 x 128, resized by nearest neighbour: the defaults here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from augkit import Dataset, Splits, Within, hookimpl
+from augkit.images import load_splits
+from augkit_isic.files import list_files, match_split
+from augkit_isic.layout import Part, Year, find_root, parts_of
+
+__all__ = ["Isic", "augkit_datasets"]
+
+
+@dataclass(frozen=True)
+class Isic:
+    """Dermoscopy images with lesion masks, from the ISIC challenge folders (Task 1 / Part 1).
+
+    root:   the folder that holds the challenge's folders, relative to the current directory; null looks in
+            ``$AUGKIT_DATA/isic<year>`` and then in ``data/isic<year>``.
+    year:   of the challenge.
+    size:   side of the square frame in pixels; the aspect ratio is squeezed, as in the paper.
+    resize: of images; masks are always ``nearest``. ``nearest`` is the paper's, ``area`` does not alias.
+    test:   the set to evaluate on. The paper's "150 test images" are the validation set of 2017; 2016 has none.
+
+    Which images show one lesion is not published, so every image is its own group.
+    """
+
+    root: Path | None = None
+    year: Year = 2017
+    size: Annotated[int, Within(32, 512)] = 128
+    resize: Literal["nearest", "area"] = "nearest"
+    test: Literal["validation", "test"] = "validation"
+
+    def __post_init__(self) -> None:
+        parts = parts_of(self.year)
+        if self.test not in parts:
+            raise ValueError(f"test: {self.test}: the {self.year} challenge has no {self.test} set; write 'test: test'")
+
+    def sources(self) -> Sequence[Path]:
+        """Return the image and mask files of the folders in use, sorted; `InputError` where a folder is missing."""
+        root, parts = self._places()
+        return sorted(path for part in parts for path in list_files(root, part))
+
+    def load(self) -> Splits:
+        """Return training set, no validation set, and the evaluation set; `InputError` naming every bad file."""
+        root, (train_part, test_part) = self._places()
+        train, train_problems = match_split(root, train_part)
+        test, test_problems = match_split(root, test_part)
+        return load_splits(train, [], test, self.size, self.resize, [*train_problems, *test_problems])
+
+    def _places(self) -> tuple[Path, tuple[Part, Part]]:
+        parts = parts_of(self.year)
+        used = parts["train"], parts[self.test]
+        return find_root(self.root, self.year, used), used
+
+
+@hookimpl
+def augkit_datasets() -> Mapping[str, type[Dataset]]:
+    """Register the data set."""
+    return {"isic": Isic}

@@ -1,0 +1,122 @@
+"""The networks of pix2pix (Isola et al. 2017, arXiv:1611.07004): U-Net generator and PatchGAN discriminator.
+
+Every convolution has 4x4 filters. Layout and dropout follow the original Lua release: dropout 0.5 in the three
+innermost decoder blocks, no normalisation in the first and innermost encoder blocks, the last decoder block, and the
+first and last discriminator layers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from augkit.contracts import TensorDraws
+
+Norm = Literal["batch", "instance", "none"]
+
+DROPOUT_BLOCKS = 3
+SLOPE = 0.2
+
+
+class UnetGenerator(nn.Module):
+    """Mask in {-1, 1} -> image in -1..1: (N, mask_channels, S, S) -> (N, 3, S, S), S = 2**downs.
+
+    Noise is dropout, as in the paper, and stays on at synthesis: each sample's dropout comes from its draws.
+    """
+
+    def __init__(self, size: int, width: int, norm: Norm, mask_channels: int) -> None:
+        super().__init__()
+        downs = int(math.log2(size))
+        widths = [width * min(2**level, 8) for level in range(downs)]
+        bias = norm != "batch"
+        inputs = [mask_channels, *widths[:-1]]
+        self.down = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1, bias=bias) for i, o in zip(inputs, widths, strict=True))
+        self.down_norm = nn.ModuleList(
+            _norm(norm, w) if 0 < level < downs - 1 else nn.Identity() for level, w in enumerate(widths)
+        )
+        outputs = [*reversed(widths[:-1]), 3]
+        joined = [widths[-1], *(2 * w for w in outputs[:-1])]
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, 4, 2, 1, bias=bias or o == 3) for i, o in zip(joined, outputs, strict=True)
+        )
+        self.up_norm = nn.ModuleList(_norm(norm, w) for w in outputs[:-1])
+
+    def forward(self, masks: Tensor, draws: TensorDraws) -> Tensor:
+        """Return images in -1..1; `draws` are those of the N samples."""
+        x, skips = masks, []
+        for level, (convolve, norm) in enumerate(zip(self.down, self.down_norm, strict=True)):
+            x = norm(convolve(nn.functional.leaky_relu(x, SLOPE) if level else x))
+            skips.append(x)
+        skips.pop()
+        for level, up in enumerate(self.up):
+            x = up(nn.functional.relu(x))
+            if level < len(self.up_norm):
+                x = self.up_norm[level](x)
+                x = _dropout(x, draws, f"dropout {level}") if level < DROPOUT_BLOCKS else x
+                x = torch.cat([x, skips.pop()], dim=1)
+        return torch.tanh(x)
+
+
+class PatchDiscriminator(nn.Module):
+    """(mask, image) -> one logit per patch: (N, mask_channels + 3, S, S) -> (N, 1, P, P).
+
+    With 1, 2, 3, 4 `layers` each logit sees 16, 34, 70, 142 pixels.
+    """
+
+    def __init__(self, width: int, layers: int, norm: Norm, mask_channels: int) -> None:
+        super().__init__()
+        bias = norm != "batch"
+        blocks: list[nn.Module] = [nn.Conv2d(mask_channels + 3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        for level in range(1, layers + 1):
+            inputs, outputs = (width * min(2**n, 8) for n in (level - 1, level))
+            stride = 2 if level < layers else 1
+            blocks += [nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias), _norm(norm, outputs), nn.LeakyReLU(SLOPE)]
+        blocks.append(nn.Conv2d(width * min(2**layers, 8), 1, 4, 1, 1))
+        self.layers = nn.Sequential(*blocks)
+
+    def forward(self, masks: Tensor, images: Tensor) -> Tensor:
+        """Return logits; above zero means real."""
+        return cast(Tensor, self.layers(torch.cat([masks, images], dim=1)))
+
+
+class SampleNorm(nn.BatchNorm2d):
+    """Batch normalisation that, outside training, normalises each sample by its own statistics.
+
+    pix2pix synthesises with the statistics of the test batch, which it takes at batch size 1 (instance
+    normalisation with a learnt affine part); so an image must not depend on its neighbours in a batch.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise over the batch while training, over each sample otherwise."""
+        if self.training:
+            return super().forward(x)
+        return nn.functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+def initialise(network: nn.Module) -> None:
+    """Set convolutions to N(0, 0.02) with bias 0 and norm scales to N(1, 0.02), as pix2pix does."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    if kind == "batch":
+        return SampleNorm(channels)
+    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+
+
+def _dropout(x: Tensor, draws: TensorDraws, name: str) -> Tensor:
+    keep = draws.boolean(name, 0.5, shape=(x.shape[1], x.shape[2], x.shape[3]))
+    return x * (keep.to(x.dtype) * 2)

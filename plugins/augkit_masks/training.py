@@ -1,0 +1,29 @@
+"""Training masks as they are: Mask2LesionAug of the paper paints each once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit import DrawnMasks, Draws
+from augkit.contracts import Masks
+
+
+@dataclass(frozen=True)
+class Training:
+    """Masks of the training set, each as often as any other.
+
+    The first N masks are the training masks in order, so ``per_real: 1.0`` uses each exactly once. What is left of the
+    last round is a keyed choice without repetition.
+    """
+
+    def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]]) -> DrawnMasks:
+        """Return `count` training masks; each record names its ``parent``."""
+        n = len(masks)
+        parents = np.arange(count) % n
+        rest = count % n
+        if rest:
+            shuffled = np.argsort(draws[:1].uniform("choice", shape=(n,))[0], kind="stable")
+            parents[count - rest :] = np.sort(shuffled[:rest])
+        return DrawnMasks(np.asarray(masks)[parents], tuple({"parent": int(parent)} for parent in parents))

@@ -1,0 +1,55 @@
+"""U-Net (Ronneberger, Fischer & Brox 2015, arXiv:1505.04597), same-padded and batch-normalised."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+DEPTH = 4
+"""How often the image is halved; its sides must be multiples of 2**DEPTH."""
+
+
+class UnetNetwork(nn.Module):
+    """RGB in 0..1 -> one logit per pixel: (N, 3, H, W) -> (N, 1, H, W).
+
+    `width` channels at full resolution, doubled at each of four halvings. Colours are normalised by the training
+    set's per-channel mean and standard deviation, which are part of the weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(DEPTH + 1)]
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("std", torch.ones(3, 1, 1))
+        self.down = nn.ModuleList(_double(i, o) for i, o in zip([3, *widths[:-1]], widths, strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
+        self.merge = nn.ModuleList(_double(2 * w, w) for w in reversed(widths[:-1]))
+        self.head = nn.Conv2d(width, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 1, H, W) for images (N, 3, H, W) in 0..1."""
+        x = (images - self.mean) / self.std
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(nn.functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+        return cast(Tensor, self.head(x))
+
+
+def _double(inputs: int, outputs: int) -> nn.Sequential:
+    """Return two 3x3 convolutions, each with batch normalisation and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )

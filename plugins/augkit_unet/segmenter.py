@@ -1,0 +1,46 @@
+"""The `unet` component: options, and where its weights are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from augkit import AtLeast, ImageSet, Workspace
+from augkit.contracts import Augment, Predictor
+
+WEIGHTS = "unet.safetensors"
+
+
+@dataclass(frozen=True)
+class Unet:
+    """U-Net trained from scratch; the defaults are the paper's setting.
+
+    width:      channels at full resolution; 64 is the original network.
+    steps:      optimiser steps, the same in every arm whatever its number of images.
+    batch_size: images per step.
+    optimizer:  ``sgd`` with momentum 0.9, or ``adamw`` with weight decay 0.01.
+    learning_rate: at the first step.
+    schedule:   ``constant``, or ``cosine`` from the learning rate to zero.
+    loss:       binary cross-entropy, alone or with the soft Dice loss added.
+    """
+
+    width: Annotated[int, AtLeast(2)] = 64
+    steps: Annotated[int, AtLeast(1)] = 6300
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[float, AtLeast(1e-8)] = 0.01
+    schedule: Literal["constant", "cosine"] = "constant"
+    loss: Literal["bce", "bce_dice"] = "bce"
+
+    def fit(self, train: ImageSet, validation: ImageSet, augment: Augment, space: Workspace) -> None:
+        """Train on augmented batches for `steps` steps and keep the last weights; `validation` is not used."""
+        from augkit_unet.training import fit
+
+        fit(self, train, augment, space, space.folder / WEIGHTS)
+
+    def open(self, folder: Path, device: str) -> Predictor:
+        """Return the predictor."""
+        from augkit_unet.training import UnetPredictor
+
+        return UnetPredictor(self.width, folder / WEIGHTS, device)

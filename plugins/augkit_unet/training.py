@@ -1,0 +1,129 @@
+"""Training the U-Net and predicting with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from augkit import ImageSet, Workspace
+from augkit.contracts import Augment, Images, Scores
+from augkit.store import write_bytes
+from augkit.training import Batches, autocast, seeded, train
+from augkit_unet.network import DEPTH, UnetNetwork
+
+if TYPE_CHECKING:
+    from augkit_unet.segmenter import Unet
+
+PREDICTION_BATCH = 32
+
+
+def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, weights: Path) -> None:
+    """Train the network and write its weights."""
+    if any(side % 2**DEPTH for side in samples.size):
+        raise ValueError(f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}")
+    learner = UnetLearner(options, samples, augment, space)
+    train(learner, space, options.steps)
+    state = {key: value.contiguous().cpu() for key, value in learner.network.state_dict().items()}
+    write_bytes(weights, save(state))
+
+
+class UnetLearner:
+    """One training step: augment a batch, predict, descend."""
+
+    def __init__(self, options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> None:
+        self._options = options
+        self._augment = augment
+        self._device = space.device
+        self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        with seeded(space.seed):
+            network = UnetNetwork(options.width)
+        mean, std = _colour_statistics(samples.images)
+        network.mean.copy_(mean)
+        network.std.copy_(std)
+        self.network = network.to(space.device, memory_format=torch.channels_last)
+        self.optimizer = _optimizer(options, self.network)
+        self.networks: Mapping[str, nn.Module] = {"unet": self.network}
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"unet": self.optimizer}
+
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        """Descend once on batch `number`; returns the loss."""
+        batch = self._batches.at(number)
+        images, masks = self._augment(batch.images, batch.masks, batch.draws)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(number)
+        with autocast(self._device):
+            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        loss = _loss(logits.float(), masks, self._options.loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return {"loss": loss}
+
+    def _learning_rate(self, number: int) -> float:
+        if self._options.schedule == "constant":
+            return self._options.learning_rate
+        return self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self._options.steps))
+
+
+class UnetPredictor:
+    """Scores images with trained weights."""
+
+    def __init__(self, width: int, weights: Path, device: str) -> None:
+        with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
+            network = UnetNetwork(width)
+        network.load_state_dict(load_file(weights), assign=True)
+        self._network = network.to(device, memory_format=torch.channels_last).eval()
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, images: Images) -> Scores:
+        """Return float32 (N, 1, H, W) in 0..1."""
+        parts = []
+        for begin in range(0, len(images), PREDICTION_BATCH):
+            pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
+            batch = torch.from_numpy(pixels).to(self._device).float().div_(255)
+            parts.append(torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last))).cpu())
+        scores: Scores = torch.cat(parts).numpy()
+        return scores
+
+
+def _optimizer(options: Unet, network: nn.Module) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=options.learning_rate, momentum=0.9, fused=True)
+    return torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.01, fused=True)
+
+
+def _loss(logits: Tensor, masks: Tensor, kind: str) -> Tensor:
+    loss = binary_cross_entropy_with_logits(logits, masks)
+    if kind == "bce_dice":
+        scores = torch.sigmoid(logits)
+        overlap = 2 * (scores * masks).sum((1, 2, 3)) + 1
+        loss = loss + (1 - overlap / (scores.sum((1, 2, 3)) + masks.sum((1, 2, 3)) + 1)).mean()
+    return loss
+
+
+def _colour_statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Return per-channel mean and standard deviation, float32 (3, 1, 1), of uint8 images scaled to 0..1."""
+    flat: Any = images.reshape(-1, 3)
+    n = len(flat)
+    # Exact integer sums, in slices, so that a set larger than memory is fine and the order does not matter.
+    total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for begin in range(0, n, 1 << 22):
+        part = flat[begin : begin + (1 << 22)].astype(np.int64)
+        total += part.sum(0)
+        squares += (part * part).sum(0)
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - mean**2, 1.0))
+    return _column(mean / 255), _column(std / 255)
+
+
+def _column(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)[:, None, None]

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import gaussian_kde
+
+from augkit import figures
+from augkit.figures import DARK, GRID, LIGHT, PREDICTION, TRUTH, Line, Look, Row, Tile
+
+
+def pixels(png: bytes) -> NDArray[Any]:
+    return np.array(Image.open(BytesIO(png)).convert("RGBA"), dtype=np.uint8)
+
+
+def rgb(colour: str) -> NDArray[Any]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def shows(png: bytes, colour: str) -> bool:
+    """Tell whether some opaque pixel is close to a colour."""
+    picture = pixels(png).astype(int)
+    near = np.abs(picture[..., :3] - rgb(colour)).max(axis=-1) < 12
+    return bool((near & (picture[..., 3] > 200)).any())
+
+
+def scores(n: int = 150, name: float = 0.0) -> NDArray[Any]:
+    return np.asarray(np.clip(0.8 + 0.2 * np.sin(np.arange(n) * (1.7 + name)), 0, 1))
+
+
+def square(size: int = 64) -> NDArray[Any]:
+    mask = np.zeros((size, size), np.bool_)
+    mask[size // 4 : size // 2, size // 4 : size // 2] = True
+    return mask
+
+
+def test_the_density_is_the_gaussian_kernel_density_of_scipy() -> None:
+    values = scores()
+    found = figures.density(values)
+    assert found is not None
+    np.testing.assert_allclose(found, np.asarray(gaussian_kde(values)(GRID)), rtol=1e-10)
+
+
+def test_the_density_is_cut_off_at_one_and_not_scaled_up() -> None:
+    values = np.linspace(0.9, 1.0, 50)
+    found = figures.density(values)
+    assert found is not None
+    assert found[-1] > 1
+    assert 0.9 < np.trapezoid(found, GRID) < 0.95
+
+
+@pytest.mark.parametrize("values", [np.array([0.5]), np.full(20, 0.7), np.array([0.7, 0.7001, 0.7])])
+def test_scores_that_are_too_alike_have_no_density(values: NDArray[np.float64]) -> None:
+    assert figures.density(values) is None
+
+
+def test_equal_scores_are_drawn_as_a_line_at_their_value() -> None:
+    ends = [figures.densities({"Dice": {"a": np.full(5, value)}}) for value in (0.2, 0.8)]
+    blue = [np.abs(pixels(png)[80:, :, :3].astype(int) - rgb(LIGHT.palette[0])).max(axis=-1) < 12 for png in ends]
+    left, right = (np.nonzero(found.sum(axis=0) > 100)[0].mean() for found in blue)
+    assert right - left == pytest.approx(0.6 * (3.7 - 0.78) * figures.DPI, abs=2)
+
+
+def test_four_arms_differ_in_dashes_and_not_only_in_colour() -> None:
+    grey = Look("#333333", "#dddddd", ("#333333",) * 7)
+    drawn = []
+    for order in range(4):
+        line = Line("arm", order, np.linspace(0, 1, 50), np.linspace(0, 1, 50))
+        drawn.append(figures.line_plot({"Dice": [line]}, ("x", "y"), grey))
+    assert len(set(drawn)) == 4
+
+
+def test_twelve_arms_have_a_line_of_their_own() -> None:
+    line = [Line("arm", order, np.linspace(0, 1, 50), np.linspace(0, 1, 50)) for order in range(12)]
+    assert len({figures.line_plot({"Dice": [one]}, ("x", "y")) for one in line}) == 12
+
+
+def test_the_legend_of_many_arms_takes_room_above_the_panels() -> None:
+    few, many = ({"Dice": {f"arm {i}": scores(30) for i in range(n)}} for n in (1, 12))
+    assert pixels(figures.densities(many)).shape[0] > pixels(figures.densities(few)).shape[0] + 100
+
+
+def test_panels_stand_side_by_side_or_one_below_the_other() -> None:
+    panels = {metric: {"a": scores()} for metric in ("Dice", "sensitivity", "specificity")}
+    wide, narrow = (pixels(figures.densities(panels, LIGHT, columns)).shape for columns in (3, 1))
+    assert wide[1] == 3 * narrow[1]
+    assert narrow[0] > 2.5 * wide[0]
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_equal_input_gives_equal_bytes(form: figures.Form) -> None:
+    panels = {"Dice": {"a": scores(), "b": scores(150, 0.3)}}
+    assert figures.densities(panels, form=form) == figures.densities(panels, form=form)
+
+
+def test_a_users_matplotlib_settings_neither_matter_nor_change() -> None:
+    panels = {"Dice": {"a": scores()}}
+    plain = figures.densities(panels)
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "lines.linewidth": 9}):
+        assert figures.densities(panels) == plain
+        assert matplotlib.rcParams["font.size"] == 30
+        assert matplotlib.rcParams["text.parse_math"] is True
+
+
+def test_names_are_drawn_as_they_are_spelt() -> None:
+    panels = {"Dice": {"$x_1$ <b> & %": scores()}}
+    assert b"$x_1$ &lt;b&gt; &amp; %" in figures.densities(panels, form="svg")
+
+
+def test_dark_and_light_differ_in_ink_and_have_no_background() -> None:
+    panels = {"Dice": {"a": scores()}}
+    light, dark = figures.densities(panels, LIGHT), figures.densities(panels, DARK)
+    assert pixels(light)[0, 0, 3] == pixels(dark)[0, 0, 3] == 0
+    assert shows(dark, DARK.ink)
+    assert shows(dark, DARK.palette[0])
+    assert not shows(light, DARK.palette[0])
+
+
+def test_a_long_training_is_drawn_as_the_means_of_neighbouring_steps() -> None:
+    x = np.arange(1500, dtype=np.float64)
+    noisy = figures.curves({"loss": [Line("a", 0, x, 1 + np.tile([-0.5, 0.5], 750))]})
+    flat = figures.curves({"loss": [Line("a", 0, x, np.full(1500, 1.0))]})
+    assert noisy == flat
+
+
+def test_one_recorded_step_is_drawn_as_a_point() -> None:
+    one = figures.curves({"loss": [Line("a", 0, np.array([5.0]), np.array([0.5]))]})
+    none = figures.curves({"loss": [Line("a", 0, np.array([5.0]), np.array([np.nan]))]})
+    blue = [
+        (np.abs(pixels(png)[60:, :, :3].astype(int) - rgb(LIGHT.palette[0])).max(-1) < 12).sum() for png in (one, none)
+    ]
+    assert blue[0] > blue[1]
+
+
+def test_a_64_pixel_image_is_shown_three_times_as_wide_and_not_smoothed() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[::2, ::2] = 255
+    found = pixels(figures.gallery([Row("", (Tile(image),))]))[:192, :192]
+    assert set(np.unique(found[..., :3])) == {0, 255}
+    np.testing.assert_array_equal(found[::3, ::3, :3], image)
+
+
+@pytest.mark.parametrize(("side", "shown"), [(32, 192), (64, 192), (128, 256), (256, 256), (1000, 256)])
+def test_tiles_of_every_size_are_readable_and_not_huge(side: int, shown: int) -> None:
+    image = np.full((side, side, 3), 255, np.uint8)
+    png = figures.gallery([Row("", (Tile(image),) * 4)])
+    assert (pixels(png)[shown // 2, :, 3] > 0).sum() == 4 * shown
+
+
+def test_images_that_are_not_square_keep_their_shape() -> None:
+    image = np.full((48, 64, 3), 255, np.uint8)
+    opaque = pixels(figures.gallery([Row("", (Tile(image),))]))[..., 3] > 0
+    assert (opaque.any(axis=1).sum(), opaque.any(axis=0).sum()) == (144, 192)
+
+
+def test_outlines_are_drawn_where_the_mask_ends() -> None:
+    image = np.full((64, 64, 3), 128, np.uint8)
+    found = pixels(figures.gallery([Row("", (Tile(image, ((square(), TRUTH),)),))]))[:192, :192, :3].astype(int)
+    white = found.min(axis=-1) > 240
+    rows = np.nonzero(white.any(axis=1))[0]
+    assert rows[0] == pytest.approx(48, abs=3)
+    assert rows[-1] == pytest.approx(96, abs=3)
+    assert not white[60:84, 60:84].any()
+
+
+def test_an_outline_that_reaches_the_edge_of_the_image_is_closed() -> None:
+    image = np.full((64, 64, 3), 128, np.uint8)
+    full = np.ones((64, 64), np.bool_)
+    png = figures.gallery([Row("above", (Tile(image, ((full, TRUTH),)),))])
+    assert shows(png, TRUTH)
+
+
+def test_an_empty_mask_has_no_outline() -> None:
+    image = np.full((64, 64, 3), 128, np.uint8)
+    empty = np.zeros((64, 64), np.bool_)
+    assert figures.gallery([Row("", (Tile(image, ((empty, TRUTH),)),))]) == figures.gallery([Row("", (Tile(image),))])
+
+
+def test_cases_show_the_true_and_the_predicted_outline_of_every_arm() -> None:
+    images = np.full((2, 64, 64, 3), 128, np.uint8)
+    truth = np.stack([square()] * 2)
+    found = np.roll(truth, 12, axis=2)
+    notes = {"": ["one", "two"], "a": ["x", "y"], "b": ["x", "y"]}
+    both = figures.cases(images, truth, {"a": found, "b": found}, notes, LIGHT)
+    one = figures.cases(images, truth, {"a": found}, notes, LIGHT)
+    assert shows(one, TRUTH)
+    assert shows(one, PREDICTION)
+    assert pixels(both).shape[0] > 1.3 * pixels(one).shape[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "expected"), [("short", 5, "short"), ("ISIC_0012345", 8, "ISIC…345"), ("abc", 1, "a…c")]
+)
+def test_long_names_lose_their_middle(text: str, length: int, expected: str) -> None:
+    assert figures.shorten(text, length) == expected
+
+
+def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, augkit.report; print([m for m in ('torch', 'matplotlib', 'scipy') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,568 @@
+import io
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from augkit import InputError, Problem
+from augkit.images import (
+    MAX_PIXELS,
+    Pair,
+    encode_png,
+    load_pairs,
+    load_splits,
+    match_pairs,
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+)
+
+RGB = np.random.Generator(np.random.Philox(1)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+BLOB = np.zeros((20, 30), np.bool_)
+BLOB[4:9, 7:25] = True
+LEVELS = BLOB.astype(np.uint8)
+
+
+def saved(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def palette(indices, *colours) -> Image.Image:
+    image = Image.fromarray(indices.astype(np.uint8)).convert("P")
+    image.frombytes(indices.astype(np.uint8).tobytes())
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def deep_rgb_png(levels: np.ndarray) -> bytes:
+    """A 48-bit RGB PNG, which Pillow can read but not write."""
+    height, width = levels.shape
+    rows = b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in levels)
+    return png(width, height, 16, 2, rows)
+
+
+def bomb(side: int) -> bytes:
+    return png(side, side, 1, 0, bytes((side // 8 + 1) * side))
+
+
+def refusal(read, path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].where == str(path)
+    return caught.value.problems[0].what
+
+
+# Images that are read.
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "A.PNG"])
+def test_lossless_rgb_files_come_back_bit_for_bit(tmp_path, name):
+    image = read_image(saved(tmp_path / name, Image.fromarray(RGB)))
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, RGB)
+
+
+def test_a_lossless_webp_comes_back_bit_for_bit(tmp_path):
+    assert np.array_equal(read_image(saved(tmp_path / "a.webp", Image.fromarray(RGB), lossless=True)), RGB)
+
+
+def test_a_jpeg_is_decoded_as_pillow_decodes_it(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.fromarray(RGB), quality=90)
+    assert np.array_equal(read_image(path), np.asarray(Image.open(path)))
+
+
+def test_the_content_decides_the_format_not_the_name(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB), format="BMP")
+    assert np.array_equal(read_image(path), RGB)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path):
+    grey = RGB[..., 0]
+    image = read_image(saved(tmp_path / "a.png", Image.fromarray(grey)))
+    assert np.array_equal(image, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    image = read_image(saved(tmp_path / "a.png", Image.fromarray(BLOB)))
+    assert np.array_equal(image, np.repeat(BLOB[..., None] * np.uint8(255), 3, axis=2))
+
+
+def test_a_palette_image_shows_its_colours(tmp_path):
+    image = read_image(saved(tmp_path / "a.png", palette(LEVELS, (10, 20, 30), (200, 100, 50))))
+    assert np.array_equal(image, np.where(BLOB[..., None], [200, 100, 50], [10, 20, 30]))
+
+
+def test_an_opaque_alpha_channel_is_dropped(tmp_path):
+    rgba = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    assert np.array_equal(read_image(saved(tmp_path / "a.png", Image.fromarray(rgba))), RGB)
+
+
+def test_a_bmp_whose_row_length_contains_16_is_not_taken_for_16_bits(tmp_path):
+    wide = np.zeros((2, 160, 3), np.uint8)
+    assert read_image(saved(tmp_path / "a.bmp", Image.fromarray(wide[..., 0]))).shape == (2, 160, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda a: a),
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (4, lambda a: a[::-1]),
+        (5, lambda a: a.transpose(1, 0, 2)),
+        (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: a[::-1, ::-1].transpose(1, 0, 2)),
+        (8, lambda a: np.rot90(a, 1)),
+    ],
+)
+def test_exif_orientation_is_applied(tmp_path, suffix, orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 95} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
+    plain = read_image(saved(tmp_path / f"plain.{suffix}", Image.fromarray(RGB), **options))
+    turned = read_image(saved(tmp_path / f"turned.{suffix}", Image.fromarray(RGB), exif=exif, **options))
+    assert np.array_equal(turned, upright(plain))
+
+
+# Images that are refused.
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_16_bit_grey_image_is_refused(tmp_path, name):
+    path = saved(tmp_path / name, Image.fromarray(RGB[..., 0].astype(np.uint16) * 16))
+    assert refusal(read_image, path) == "is a 16-bit image; allowed: 8 bits per channel"
+
+
+def test_a_16_bit_colour_png_is_refused_though_pillow_would_cut_it_to_8_bits(tmp_path):
+    (tmp_path / "a.png").write_bytes(deep_rgb_png(RGB[..., 0].astype(np.uint16) * 16))
+    assert Image.open(tmp_path / "a.png").mode == "RGB"
+    assert refusal(read_image, tmp_path / "a.png") == "is a 16-bit image; allowed: 8 bits per channel"
+
+
+def test_a_floating_point_image_is_refused(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.fromarray(RGB[..., 0].astype(np.float32)))
+    assert refusal(read_image, path) == "is a 32-bit image; allowed: 8 bits per channel"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_a_cmyk_image_is_refused(tmp_path, name):
+    path = saved(tmp_path / name, Image.fromarray(RGB).convert("CMYK"))
+    assert "is a CMYK image, whose colours depend on a printing profile" in refusal(read_image, path)
+
+
+def test_a_lab_image_is_refused(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.new("LAB", (30, 20)))
+    assert refusal(read_image, path) == "has the pixel mode LAB; allowed: 8-bit RGB, grey or palette"
+
+
+def test_transparent_pixels_are_refused(tmp_path):
+    alpha = np.full(RGB.shape[:2], 255, np.uint8)
+    alpha[3, 4] = 254
+    rgba = saved(tmp_path / "rgba.png", Image.fromarray(np.dstack([RGB, alpha])))
+    indexed = saved(tmp_path / "indexed.png", palette(LEVELS, (0, 0, 0), (9, 9, 9)), transparency=0)
+    keyed = saved(tmp_path / "keyed.png", Image.fromarray(RGB), transparency=tuple(int(v) for v in RGB[0, 0]))
+    for path in (rgba, indexed, keyed):
+        assert refusal(read_image, path) == "has transparent pixels; allowed: opaque images"
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.webp"])
+def test_several_pages_or_frames_are_refused(tmp_path, name):
+    path = saved(tmp_path / name, Image.fromarray(RGB), save_all=True, append_images=[Image.fromarray(RGB[::-1])])
+    assert refusal(read_image, path) == "holds 2 pages or frames; allowed: one"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"GIF89a" + bytes(20), "GIF"),
+        (bytes(128) + b"DICM" + bytes(9), "DICOM"),
+        (b"<!DOCTYPE html><p>Not found", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "unknown"),
+        (b"\x89PN", "unknown"),
+    ],
+)
+def test_other_formats_are_refused_by_their_name(tmp_path, content, kind):
+    (tmp_path / "a.png").write_bytes(content)
+    what = f"is no image that can be read (content: {kind}); allowed: PNG, JPEG, TIFF, BMP, WEBP"
+    assert refusal(read_image, tmp_path / "a.png") == what
+
+
+def test_an_empty_file_a_folder_and_a_missing_file_are_refused(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").mkdir()
+    assert refusal(read_image, tmp_path / "a.png") == "is empty (0 bytes)"
+    assert refusal(read_image, tmp_path / "b.png") == "is not a file"
+    assert refusal(read_image, tmp_path / "c.png") == "does not exist"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp", "a.webp"])
+def test_a_file_cut_anywhere_is_refused_or_complete(tmp_path, name):
+    whole = saved(tmp_path / name, Image.fromarray(RGB)).read_bytes()
+    expected = read_image(tmp_path / name)
+    refused = 0
+    for length in range(1, len(whole), max(1, len(whole) // 60)):
+        (tmp_path / name).write_bytes(whole[:length])
+        try:
+            image = read_image(tmp_path / name)
+        except InputError:
+            refused += 1
+        else:
+            assert np.array_equal(image, expected), length
+    assert refused > 50
+
+
+def test_a_truncated_file_says_that_it_is_damaged(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.fromarray(RGB))
+    path.write_bytes(path.read_bytes()[:-200])
+    assert refusal(read_image, path).startswith("cannot be decoded (OSError: image file is truncated")
+
+
+@pytest.mark.parametrize("side", [9000, 13000, 14000])
+def test_a_decompression_bomb_is_refused_from_its_header_without_a_warning(tmp_path, side):
+    (tmp_path / "a.png").write_bytes(bomb(side))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        what = refusal(read_image, tmp_path / "a.png")
+    assert what == f"has {side} x {side} pixels; allowed: 64 million"
+    assert told == []
+
+
+def test_reading_leaves_pillows_global_settings_alone(tmp_path):
+    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
+    read_image(saved(tmp_path / "a.png", Image.fromarray(RGB)))
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)) == before
+
+
+def test_an_image_at_the_pixel_limit_is_read(tmp_path):
+    side = int(MAX_PIXELS**0.5)
+    (tmp_path / "a.png").write_bytes(bomb(side))
+    assert read_mask(tmp_path / "a.png").shape == (side, side)
+
+
+# Masks.
+
+
+@pytest.mark.parametrize("foreground", [1, 2, 128, 255])
+def test_any_level_but_zero_is_foreground(tmp_path, foreground):
+    mask = read_mask(saved(tmp_path / "a.png", Image.fromarray(LEVELS * np.uint8(foreground))))
+    assert mask.dtype == np.bool_
+    assert np.array_equal(mask, BLOB)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("a.png", Image.fromarray(BLOB)),
+        ("a.tif", Image.fromarray(BLOB)),
+        ("a.bmp", Image.fromarray(LEVELS * np.uint8(255))),
+        ("a.png", Image.fromarray(LEVELS.astype(np.uint16))),
+        ("a.tif", Image.fromarray(LEVELS.astype(np.uint16) * np.uint16(256))),
+        ("a.tif", Image.fromarray(LEVELS.astype(np.int32) * 70000)),
+        ("a.png", palette(LEVELS, (0, 0, 0), (128, 0, 0))),
+        ("a.png", palette(LEVELS * 7, *[(0, 0, 0)] * 7, (1, 1, 1))),
+        ("a.png", Image.fromarray(np.repeat(LEVELS[..., None] * np.uint8(255), 3, axis=2))),
+        ("a.png", Image.fromarray(np.dstack([LEVELS] * 3 + [np.full_like(LEVELS, 255)]))),
+        ("a.png", Image.fromarray(np.dstack([LEVELS, np.full_like(LEVELS, 255)]), mode=None)),
+    ],
+    ids=["1-png", "1-tif", "bmp", "16-png", "16-tif", "32-tif", "palette", "index-7", "rgb", "rgba", "la"],
+)
+def test_masks_of_every_accepted_kind_give_the_same_array(tmp_path, name, image):
+    assert np.array_equal(read_mask(saved(tmp_path / name, image)), BLOB)
+
+
+def test_a_lossless_webp_mask_is_read(tmp_path):
+    path = saved(tmp_path / "a.webp", Image.fromarray(LEVELS * np.uint8(255)), lossless=True)
+    assert np.array_equal(read_mask(path), BLOB)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_mask_of_one_level_is_nothing_or_everything(tmp_path, level):
+    mask = read_mask(saved(tmp_path / "a.png", Image.fromarray(np.full((5, 6), level, np.uint8))))
+    assert mask.shape == (5, 6)
+    assert (mask == (level > 0)).all()
+
+
+def test_a_mask_is_turned_by_its_own_exif_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "a.png", Image.fromarray(LEVELS), exif=exif)
+    assert np.array_equal(read_mask(path), np.rot90(BLOB, -1))
+
+
+def test_a_mask_with_three_levels_is_refused(tmp_path):
+    levels = LEVELS.copy()
+    levels[0, 0] = 2
+    what = "holds 3 levels (0, 1, 2); allowed in a mask: 0 (background) and one other level (foreground)"
+    for path in (
+        saved(tmp_path / "grey.png", Image.fromarray(levels)),
+        saved(tmp_path / "palette.png", palette(levels, (0, 0, 0), (128, 0, 0), (0, 128, 0))),
+        saved(tmp_path / "deep.tif", Image.fromarray(levels.astype(np.uint16))),
+    ):
+        assert refusal(read_mask, path) == what
+
+
+def test_a_mask_without_background_is_refused(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(LEVELS + np.uint8(1)))
+    assert refusal(read_mask, path).startswith("holds 2 levels (1, 2); allowed in a mask: 0")
+
+
+def test_a_mask_with_many_levels_lists_some_of_them(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)))
+    assert refusal(read_mask, path).startswith("holds 256 levels (0, 1, 2, 3, 4, 5, ...); allowed in a mask")
+
+
+def test_a_jpeg_mask_is_refused_even_when_it_holds_two_levels(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.fromarray(np.zeros((16, 16), np.uint8)))
+    assert "is a JPEG, which blurs the edge of a mask; allowed: PNG" in refusal(read_mask, path)
+
+
+def test_a_superpixel_map_is_refused(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB))
+    assert refusal(read_mask, path).startswith("is a colour image, such as a superpixel map")
+
+
+def test_a_mask_with_transparent_pixels_is_refused(tmp_path):
+    path = saved(tmp_path / "a.png", Image.fromarray(np.dstack([LEVELS] * 3 + [LEVELS * np.uint8(255)])))
+    assert refusal(read_mask, path).startswith(
+        "has transparent pixels, so its levels and its transparency may disagree"
+    )
+
+
+def test_a_palette_that_paints_the_background_white_and_the_foreground_black_is_refused(tmp_path):
+    path = saved(tmp_path / "a.png", palette(LEVELS, (255, 255, 255), (0, 0, 0)))
+    what = "paints index 0 as (255, 255, 255) and index 1 black: which of them is the background?"
+    assert refusal(read_mask, path) == what
+
+
+def test_a_16_bit_colour_mask_is_refused_because_its_low_levels_would_be_lost(tmp_path):
+    (tmp_path / "a.png").write_bytes(deep_rgb_png(LEVELS.astype(np.uint16)))
+    what = "has the pixel mode RGB at 16 bits; allowed in a mask: integer grey or palette"
+    assert refusal(read_mask, tmp_path / "a.png") == what
+
+
+def test_a_floating_point_mask_is_refused(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.fromarray(LEVELS.astype(np.float32)))
+    assert refusal(read_mask, path) == "has the pixel mode F at 32 bits; allowed in a mask: integer grey or palette"
+
+
+# Sizes.
+
+
+def rows_and_columns(height: int, width: int) -> np.ndarray:
+    """An image that says in its channels which pixel it shows: row, column, and the high bits of both."""
+    row, column = np.indices((height, width))
+    return np.dstack([row % 256, column % 256, row // 256 + 16 * (column // 256)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("length", [31, 65, 193, 257, 767, 1023, 3889])
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_nearest_takes_the_pixel_under_the_centre_of_each_output_pixel(length, size):
+    small = resize_image(rows_and_columns(length, 3), size, "nearest").astype(int)
+    rows = small[:, 0, 0] + 256 * (small[:, 0, 2] % 16)
+    assert [int(np.floor((o + 0.5) * length / size)) for o in range(size)] == rows.tolist()
+
+
+@pytest.mark.parametrize("shape", [(767, 1022), (540, 722), (100, 150), (33, 20)])
+@pytest.mark.parametrize("size", [50, 64, 100, 128])
+def test_nearest_is_pillows_nearest_for_images_and_masks(shape, size):
+    image = rows_and_columns(*shape)
+    by_pillow = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
+    assert np.array_equal(resize_image(image, size, "nearest"), np.asarray(by_pillow))
+    odd = image[..., 1] % 2 == 1
+    assert np.array_equal(resize_mask(odd, size), np.asarray(by_pillow)[..., 1] % 2 == 1)
+
+
+def test_a_mask_stays_boolean_and_squeezes_its_aspect_ratio():
+    small = resize_mask(BLOB, 10)
+    assert small.dtype == np.bool_
+    assert np.array_equal(small, BLOB[1::2, 1::3])
+
+
+def test_area_is_the_mean_of_the_pixels_underneath():
+    small = resize_image(RGB, 10, "area")
+    means = RGB.reshape(10, 2, 10, 3, 3).mean(axis=(1, 3))
+    assert np.abs(small - means).max() <= 0.51
+
+
+def test_area_does_not_alias_where_nearest_does():
+    checkers = np.repeat((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    assert np.ptp(resize_image(checkers, 32, "area")) == 0
+    assert set(np.unique(resize_image(checkers, 48, "nearest"))) == {0, 255}
+
+
+@pytest.mark.parametrize("array", [RGB, RGB[..., 1], RGB[::2, ::3]])
+def test_a_png_holds_the_array(array):
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(array)))), array)
+
+
+def test_a_mask_becomes_a_black_and_white_png_that_reads_back(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode_png(BLOB))
+    assert set(np.unique(np.asarray(Image.open(tmp_path / "a.png")))) == {0, 255}
+    assert np.array_equal(read_mask(tmp_path / "a.png"), BLOB)
+
+
+def test_an_array_that_is_no_image_is_not_encoded():
+    with pytest.raises(ValueError, match=r"found float64 \(2, 2, 3\); allowed: uint8"):
+        encode_png(np.zeros((2, 2, 3)))
+    with pytest.raises(ValueError, match=r"found uint8 \(2, 2, 4\); allowed: uint8"):
+        encode_png(np.zeros((2, 2, 4), np.uint8))
+
+
+# Many files.
+
+
+def good_pairs(folder: Path, count: int) -> list[Pair]:
+    pairs = []
+    for i in range(count):
+        image = saved(folder / f"{i:04}.png", Image.fromarray(np.roll(RGB, i, axis=0)))
+        mask = saved(folder / f"{i:04}_mask.png", Image.fromarray(np.roll(LEVELS, i, axis=0)))
+        pairs.append(Pair(f"{i:04}", image, mask))
+    return pairs
+
+
+def test_pairs_are_loaded_in_the_order_given(tmp_path):
+    pairs = good_pairs(tmp_path, 9)[::-1]
+    samples = load_pairs(pairs, 32, "nearest")
+    assert samples.ids == tuple(f"{i:04}" for i in range(8, -1, -1))
+    assert samples.groups == samples.ids
+    assert samples.origins == ("real",) * 9
+    for position, pair in enumerate(pairs):
+        assert np.array_equal(samples.images[position], resize_image(read_image(pair.image), 32, "nearest"))
+        assert np.array_equal(samples.masks[position], resize_mask(read_mask(pair.mask), 32))
+
+
+def test_a_given_group_is_kept(tmp_path):
+    pairs = [pair._replace(group="patient") for pair in good_pairs(tmp_path, 2)]
+    assert load_pairs(pairs, 32, "area").groups == ("patient", "patient")
+
+
+def test_splits_are_the_pairs_given_and_may_be_empty(tmp_path):
+    pairs = good_pairs(tmp_path, 5)
+    splits = load_splits(pairs[:3], [], pairs[3:], 32, "area")
+    assert (splits.train.ids, splits.validation.ids, splits.test.ids) == (
+        ("0000", "0001", "0002"),
+        (),
+        ("0003", "0004"),
+    )
+    assert splits.validation.size == (32, 32)
+    assert np.array_equal(splits.test.images, load_pairs(pairs[3:], 32, "area").images)
+
+
+def test_30_bad_files_among_good_ones_are_all_named_in_one_pass(tmp_path):
+    pairs = good_pairs(tmp_path, 200)
+    expected = {}
+    for i in range(30):
+        pair = pairs[6 * i]
+        path = pair.mask if i % 2 else pair.image
+        what = _spoil(path, i)
+        expected[str(path)] = what
+    with pytest.raises(InputError) as caught:
+        load_pairs(pairs, 32, "nearest")
+    found = {problem.where: problem.what for problem in caught.value.problems}
+    assert len(caught.value.problems) == 30
+    assert found.keys() == expected.keys()
+    for where, what in expected.items():
+        assert what in found[where]
+
+
+def _spoil(path: Path, number: int) -> str:
+    kind = number % 10
+    if kind in (0, 1):
+        path.unlink()
+        return "does not exist"
+    if kind in (2, 3):
+        path.write_bytes(b"")
+        return "is empty (0 bytes)"
+    if kind in (4, 5):
+        path.write_bytes(path.read_bytes()[:90])
+        return "cannot be decoded"
+    if kind == 6:
+        path.write_bytes(bomb(9000))
+        return "has 9000 x 9000 pixels"
+    if kind == 7:
+        Image.fromarray(RGB[..., 0]).save(path)
+        return "levels"
+    if kind == 8:
+        Image.fromarray(RGB).convert("CMYK").save(path, "TIFF")
+        return "CMYK"
+    Image.fromarray(LEVELS[:, :-1]).save(path)
+    return "is 29 x 20 pixels, its image"
+
+
+def test_a_size_mismatch_names_both_sizes_after_exif(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=exif)
+    mask = saved(tmp_path / "a.png", Image.fromarray(LEVELS))
+    with pytest.raises(InputError) as caught:
+        load_pairs([Pair("a", image, mask)], 32, "area")
+    what = "is 30 x 20 pixels, its image a.jpg is 20 x 30 (turned upright); allowed: equal sizes"
+    hint = "Export the mask at the size of the upright image"
+    assert caught.value.problems == (Problem(str(mask), what, hint),)
+
+
+def test_a_bad_image_does_not_hide_its_bad_mask(tmp_path):
+    with pytest.raises(InputError) as caught:
+        load_pairs([Pair("a", tmp_path / "a.png", tmp_path / "b.png")], 32, "area")
+    assert [problem.where for problem in caught.value.problems] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+
+
+def test_problems_found_before_are_raised_together_with_bad_files(tmp_path):
+    earlier = Problem("somewhere", "something")
+    with pytest.raises(InputError) as caught:
+        load_pairs(
+            [*good_pairs(tmp_path, 1), Pair("z", tmp_path / "z", tmp_path / "0000_mask.png")], 32, "area", [earlier]
+        )
+    assert [problem.where for problem in caught.value.problems] == ["somewhere", str(tmp_path / "z")]
+
+
+def test_an_id_used_twice_is_a_problem(tmp_path):
+    first, second = good_pairs(tmp_path, 2)
+    with pytest.raises(InputError, match=f"0001.png: the id 0000 is already taken by {first.image}"):
+        load_pairs([first, second._replace(id="0000")], 32, "area")
+
+
+def test_no_pairs_give_an_empty_set():
+    assert len(load_pairs([], 32, "area")) == 0
+
+
+def test_files_are_matched_by_id_and_what_has_no_partner_is_reported():
+    images = [("b", Path("b.jpg")), ("a", Path("a.jpg")), ("c", Path("c.jpg")), ("a", Path("a.png"))]
+    pairs, problems = match_pairs(images, [("a", Path("m/a.png")), ("b", Path("m/b.png")), ("d", Path("m/d.png"))])
+    assert pairs == [Pair("a", Path("a.jpg"), Path("m/a.png")), Pair("b", Path("b.jpg"), Path("m/b.png"))]
+    assert [(problem.where, problem.what) for problem in problems] == [
+        ("a.png", "is a second image with the id a, beside a.jpg"),
+        ("c.jpg", "no mask has the id c"),
+        ("m/d.png", "no image has the id d"),
+    ]
+
+
+def test_the_module_does_not_import_torch():
+    code = "import sys, augkit.images; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ).returncode
+        == 0
+    )

@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from augkit.contracts import ImageSet
+from augkit.draws import Draws, sample_keys
+from augkit.errors import StageError
+from augkit.metrics import METRICS, confusion, scores
+from augkit.report import ArmEvidence, Evidence, choose_cases, difference_rows, table_rows, write_report
+from augkit.statistics import ArmScores, summarise
+
+SIZE = 32
+
+
+def numbers(ids: Sequence[str], stream: str, name: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
+    return np.asarray(Draws.of(1, stream, sample_keys(ids)).uniform(name, shape=shape))
+
+
+def samples(count: int, prefix: str, origin: str = "real") -> ImageSet:
+    ids = tuple(f"{prefix}-{i:03d}" for i in range(count))
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    radii = 0.15 + 0.2 * numbers(ids, prefix, "radius")
+    masks = np.hypot(x, y)[None] < radii[:, None, None]
+    images = np.where(masks[..., None], np.uint8(90), np.uint8(200)).repeat(3, axis=-1)
+    return ImageSet(ids, images, masks, ids, (origin,) * count)
+
+
+def predicted(test: ImageSet, arm: str, seed: int) -> NDArray[Any]:
+    """Return the true masks moved to the right by up to 9 pixels, differently for each arm, seed and image."""
+    moves = (numbers(test.ids, f"{arm}-{seed}", "move") * 10).astype(int)
+    return np.stack([np.roll(mask, move, axis=1) for mask, move in zip(test.masks, moves, strict=True)])
+
+
+def arm_evidence(
+    test: ImageSet,
+    name: str,
+    seeds: Sequence[int] = (0,),
+    synthetic: tuple[tuple[str, ImageSet], ...] = (),
+) -> ArmEvidence:
+    predictions = [predicted(test, name, seed) for seed in seeds]
+    found = [scores(confusion(masks, test.masks)) for masks in predictions]
+    values = {metric: np.stack([one[metric] for one in found]) for metric in METRICS}
+    history = {"segmenter unet": [{"step": float(i), "loss": 1.0 / (i + len(name))} for i in range(1, 30)]}
+    return ArmEvidence(
+        ArmScores(name, test.ids, tuple(seeds), values),
+        predictions[0],
+        synthetic,
+        history,
+        {"real": 20, **{origin: len(drawn) for origin, drawn in synthetic}},
+        f"name: {name}\n",
+        {"segmenter unet": 61.0},
+    )
+
+
+def evidence(
+    names: Sequence[str] = ("noaug", "classicaug", "mask2lesionaug", "allaug"),
+    images: int = 12,
+    seeds: Sequence[int] = (0,),
+) -> Evidence:
+    train, test = samples(8, "train"), samples(images, "test")
+    drawn = ImageSet(
+        tuple(f"synthetic-{i}" for i in range(8)),
+        train.images[::-1].copy(),
+        train.masks,
+        train.groups,
+        ("mask2lesion/training",) * 8,
+    )
+    sources = dict.fromkeys(("mask2lesionaug", "allaug"), (("mask2lesion/training", drawn),))
+    arms = tuple(arm_evidence(test, name, seeds, sources.get(name, ())) for name in names)
+    return Evidence("Arms on phantoms", arms, train, test, {"augkit": "0.1.0", "device": "cpu"})
+
+
+def page_of(found: Evidence, folder: Path) -> str:
+    write_report(found, folder)
+    return (folder / "report.html").read_text()
+
+
+def text_of(page: str) -> str:
+    """Return what a reader sees, spaces collapsed."""
+    pieces: list[str] = []
+
+    class Text(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            pieces.append(data)
+
+    Text().feed(re.sub(r"<style>.*?</style>", "", page, flags=re.S))
+    return " ".join(" ".join(pieces).split())
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, Path]:
+    folder = tmp_path_factory.mktemp("four") / "report"
+    found = evidence()
+    write_report(found, folder)
+    return found, folder
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, Path]:
+    folder = tmp_path_factory.mktemp("two")
+    found = evidence(("a", "b"), seeds=(3, 5))
+    write_report(found, folder)
+    return found, folder
+
+
+def test_the_report_is_a_page_numbers_scores_and_pictures(four: tuple[Evidence, Path]) -> None:
+    found = {path.relative_to(four[1]).as_posix() for path in four[1].rglob("*") if path.is_file()}
+    assert found == {
+        "report.html",
+        "report.json",
+        "per_image.csv",
+        "figures/synthetic-1-mask2lesion-training.png",
+        "figures/densities.png",
+        "figures/densities.svg",
+        "figures/cases-highest.png",
+        "figures/cases-median.png",
+        "figures/cases-lowest.png",
+        "figures/curves-1-segmenter-unet.png",
+        "figures/curves-1-segmenter-unet.svg",
+    }
+
+
+def test_the_page_needs_no_network_and_no_script(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:image/png;base64,)', page)
+    assert "<script" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_page_is_well_formed(four: tuple[Evidence, Path]) -> None:
+    opened: list[str] = []
+
+    class Nesting(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in {"meta", "img", "source"}:
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    Nesting().feed((four[1] / "report.html").read_text())
+    assert opened == []
+
+
+def test_the_parts_of_the_page_come_in_order(four: tuple[Evidence, Path]) -> None:
+    headings = re.findall(r"<h[12]>(.*?)</h[12]>", (four[1] / "report.html").read_text())
+    assert headings == [
+        "Arms on phantoms",
+        "Scores",
+        "Synthetic images",
+        "Distribution over the test images",
+        "Segmentation cases",
+        "Training curves",
+        "Training samples",
+        "Cost",
+        "Recipes",
+        "Provenance",
+    ]
+
+
+def test_the_page_says_what_was_compared(four: tuple[Evidence, Path]) -> None:
+    assert (
+        "4 arms (noaug, classicaug, mask2lesionaug, allaug) were each trained with 1 seed "
+        "on 20 to 28 training samples and scored on the same 12 test images."
+    ) in text_of((four[1] / "report.html").read_text())
+
+
+def test_one_seed_is_said_to_be_too_few_for_a_verdict(
+    four: tuple[Evidence, Path], two_seeds: tuple[Evidence, Path]
+) -> None:
+    sentence = "With one seed, a difference between arms cannot be told from the luck of one training."
+    assert sentence in text_of((four[1] / "report.html").read_text())
+    assert sentence not in text_of((two_seeds[1] / "report.html").read_text())
+
+
+def test_the_caption_of_the_densities_says_that_they_are_truncated(four: tuple[Evidence, Path]) -> None:
+    assert "truncated at 0 and 1 and not renormalised" in text_of((four[1] / "report.html").read_text())
+
+
+def test_cases_are_named_with_their_dice_and_difference(four: tuple[Evidence, Path]) -> None:
+    found, folder = four
+    first, last = (found.arms[i].scores.values["dice"][0] for i in (0, -1))
+    text = text_of((folder / "report.html").read_text())
+    assert "Chosen by rule, not by eye" in text
+    for index in np.concatenate(list(choose_cases(last - first).values())):
+        change = f"{last[index] - first[index]:+.4f}".replace("-", "−")
+        assert f"{found.test.ids[index]} {first[index]:.4f} {last[index]:.4f} {change}" in text
+
+
+def test_a_source_that_two_arms_share_is_shown_once(four: tuple[Evidence, Path]) -> None:
+    text = text_of((four[1] / "report.html").read_text())
+    assert text.count("Used by") == 1
+    assert "Used by mask2lesionaug, allaug." in text
+
+
+def test_line_plots_fit_narrow_and_dark_screens(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    found = re.findall(r'<source media="(.*?)" srcset="(.*?)">', page)
+    narrow, dark = "(max-width: 700px)", "(prefers-color-scheme: dark)"
+    assert [media for media, _ in found] == [f"{narrow} and {dark}", narrow, dark, dark]
+    assert len({picture for _, picture in found}) == 4
+
+
+def gallery_of(train: ImageSet, drawn: ImageSet, folder: Path) -> NDArray[np.uint8]:
+    """Return the picture of a synthetic source, uint8 (H, W, 3)."""
+    found = replace(evidence(("a",), images=1), train=train)
+    arm = replace(found.arms[0], synthetic=((drawn.origins[0], drawn),), history={})
+    write_report(replace(found, arms=(arm,)), folder)
+    picture = next((folder / "figures").glob("synthetic-1-*.png"))
+    return np.asarray(Image.open(picture).convert("RGB"))
+
+
+def test_a_synthetic_image_stands_below_the_real_image_that_has_its_mask(tmp_path: Path) -> None:
+    train, drawn = samples(2, "train"), samples(1, "drawn", "m/training")
+    blue, green = np.array([0, 0, 250], np.uint8), np.array([0, 250, 0], np.uint8)
+    train = replace(
+        train, images=np.stack([np.full_like(train.images[0], c) for c in (blue, green)]), groups=("p",) * 2
+    )
+    picture = gallery_of(train, replace(drawn, masks=train.masks[1:], groups=("p",)), tmp_path)
+    assert (picture == green).all(axis=-1).any()
+    assert not (picture == blue).all(axis=-1).any()
+
+
+def test_a_synthetic_image_of_no_training_sample_stands_without_a_real_one(tmp_path: Path) -> None:
+    train, drawn = samples(2, "train"), samples(1, "drawn", "m/shapes")
+    with_real = gallery_of(train, replace(drawn, groups=("train-000",)), tmp_path / "with")
+    without = gallery_of(train, drawn, tmp_path / "without")
+    assert without.shape[0] * 3 == with_real.shape[0] * 2
+
+
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StageError, match=r"taken: cannot be written: .*Choose another folder with --out"):
+        write_report(evidence(("a",), images=1), tmp_path / "taken")
+
+
+def test_equal_evidence_gives_equal_bytes(four: tuple[Evidence, Path], tmp_path: Path) -> None:
+    write_report(four[0], tmp_path)
+    for path in (path for path in four[1].rglob("*") if path.is_file()):
+        assert (tmp_path / path.relative_to(four[1])).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_json_has_every_number_of_every_arm(two_seeds: tuple[Evidence, Path]) -> None:
+    found, folder = two_seeds
+    record = json.loads((folder / "report.json").read_text())
+    assert record["title"] == "Arms on phantoms"
+    assert record["order"] == ["a", "b"]
+    assert record["provenance"] == {"augkit": "0.1.0", "device": "cpu"}
+    arm, values = record["arms"]["b"], found.arms[1].scores.values
+    summary = summarise(values["dice"])
+    assert arm["metrics"]["dice"] == {
+        "mean": summary.mean,
+        "standard_error": summary.standard_error,
+        "images": 12,
+        "seed_sd": summary.seed_sd,
+    }
+    assert set(arm["metrics"]) == set(arm["seed_means"]) == set(METRICS)
+    assert arm["seed_means"]["jaccard"] == values["jaccard"].mean(axis=1).tolist()
+    assert (arm["seeds"], arm["training_images"], arm["seconds"]) == ([3, 5], {"real": 20}, {"segmenter unet": 61.0})
+
+
+def test_the_seed_sd_of_one_seed_is_null(four: tuple[Evidence, Path]) -> None:
+    record = json.loads((four[1] / "report.json").read_text())
+    assert record["arms"]["noaug"]["metrics"]["dice"]["seed_sd"] is None
+
+
+def test_the_csv_has_one_row_per_arm_seed_and_image_with_every_digit(two_seeds: tuple[Evidence, Path]) -> None:
+    found, folder = two_seeds
+    with (folder / "per_image.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    expected = ["image_id", "arm", "seed", "dice", "accuracy", "sensitivity", "specificity", "jaccard"]
+    assert list(rows[0]) == expected
+    assert len(rows) == 2 * 2 * 12
+    for row in rows:
+        arm = found.arms["ab".index(row["arm"])].scores
+        place = (arm.seeds.index(int(row["seed"])), arm.image_ids.index(row["image_id"]))
+        assert all(float(row[metric]) == arm.values[metric][place] for metric in METRICS)
+
+
+def test_table_1_has_the_papers_columns_and_the_arms_in_order() -> None:
+    arms = [arm.scores for arm in evidence(("z", "a")).arms]
+    rows = table_rows(arms)
+    assert rows[0] == ["arm", "Dice", "accuracy", "sensitivity", "specificity"]
+    assert [row[0] for row in rows[1:]] == ["z", "a"]
+    assert rows[1][1:] == [str(summarise(arms[0].values[metric])) for metric in METRICS[:4]]
+
+
+def test_table_1_has_the_seed_sd_of_dice_where_there_is_one() -> None:
+    test = samples(5, "test")
+    rows = table_rows([arm_evidence(test, "a", (0, 1, 2)).scores, arm_evidence(test, "b").scores])
+    spread = summarise(arm_evidence(test, "a", (0, 1, 2)).scores.values["dice"]).seed_sd
+    assert rows[0][1:3] == ["Dice", "seed SD"]
+    assert [row[2] for row in rows[1:]] == [f"{spread:.4f}", "–"]
+
+
+def test_one_test_image_has_no_standard_error() -> None:
+    rows = table_rows([arm_evidence(samples(1, "test"), "a").scores])
+    assert all(re.fullmatch(r"[01]\.\d{4}", cell) for cell in rows[1][1:])
+
+
+def test_differences_are_paired_by_image_and_averaged_over_seeds() -> None:
+    ids = ("i", "j", "k", "l")
+    first = ArmScores("a", ids, (0,), {"dice": np.array([[0.5, 0.5, 0.5, 0.5]])})
+    other = ArmScores("b", ids, (0, 1), {"dice": np.array([[0.4, 0.5, 0.7, 0.8], [0.4, 0.5, 0.9, 1.0]])})
+    header, row = difference_rows([first, other])
+    assert header == ["arm", "mean", "25 %", "median", "75 %", "images higher", "equal", "lower"]
+    assert row == ["b", "+0.1500", "−0.0250", "+0.1500", "+0.3250", "2", "1", "1"]
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
+    arms = [
+        ArmScores(name, ("i",), (0,), {"dice": np.array([[value]])}) for name, value in (("a", 0.5), ("b", 0.49999))
+    ]
+    assert difference_rows(arms)[1][1] == "+0.0000"
+
+
+def test_cases_are_the_ends_and_the_middle_of_the_ranking() -> None:
+    found = choose_cases(np.array([0.0, 8.0, 1.0, 7.0, 2.0, 6.0, 3.0, 5.0, 4.0]), 2)
+    assert {group: index.tolist() for group, index in found.items()} == {
+        "highest": [1, 3],
+        "median": [7, 8],
+        "lowest": [0, 2],
+    }
+
+
+@pytest.mark.parametrize("images", range(1, 14))
+def test_no_image_is_shown_as_two_cases(images: int) -> None:
+    index = np.concatenate(list(choose_cases(np.zeros(images)).values()))
+    assert len(set(index.tolist())) == len(index) == min(9, images if images < 3 else images // 3 * 3)
+
+
+def test_one_arm_shows_its_best_median_and_worst_images(tmp_path: Path) -> None:
+    page = page_of(evidence(("noaug",)), tmp_path)
+    assert re.findall(r"<h3>(.*?)</h3>", page)[:3] == ["Best Dice", "Around the median", "Worst Dice"]
+    assert "Dice difference" not in page
+    assert "No arm uses synthetic images." in page
+
+
+def test_names_with_html_characters_are_shown_and_not_run(tmp_path: Path) -> None:
+    name = "<script>alert('x')</script> & $co$"
+    found = evidence((name, "b"))
+    arms = (replace(found.arms[0], recipe="note: </pre><img src=x>\n"), found.arms[1])
+    page = page_of(replace(found, arms=arms, title="<i>title</i>"), tmp_path)
+    assert "<script" not in page
+    assert "<img src=x>" not in page
+    assert name in text_of(page)
+    assert "<i>title</i>" in text_of(page)
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    drawn = samples(3, "drawn", "../../x")
+    arm = replace(found.arms[0], synthetic=(("../../x", drawn),), history={"../y": [{"step": 1.0, "loss": 1.0}]})
+    write_report(replace(found, arms=(arm,)), tmp_path / "report")
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (tmp_path / "report/figures/synthetic-1-x.png").is_file()
+    assert (tmp_path / "report/figures/curves-1-y.svg").is_file()
+
+
+def test_one_test_image_is_enough_for_a_report(tmp_path: Path) -> None:
+    text = text_of(page_of(evidence(("a", "b"), images=1), tmp_path))
+    assert "scored on the same 1 test image." in text
+    assert "All test images" in text
+
+
+def test_equal_scores_and_empty_predictions_are_reported(tmp_path: Path) -> None:
+    found = evidence(("a", "b"))
+    empty = np.zeros_like(found.test.masks)
+    values = {name: value[None] for name, value in scores(confusion(empty, found.test.masks)).items()}
+    arms = tuple(replace(arm, predictions=empty, scores=replace(arm.scores, values=values)) for arm in found.arms)
+    text = text_of(page_of(replace(found, arms=arms), tmp_path))
+    assert "Empty true masks: none. Empty predicted masks (first seed): a 12, b 12." in text
+    assert "b +0.0000 +0.0000 +0.0000 +0.0000 0 12 0" in text
+
+
+def test_twelve_arms_and_six_seeds_fit_on_a_page(tmp_path: Path) -> None:
+    names = [f"arm-{i}" for i in range(12)]
+    text = text_of(page_of(evidence(names, images=6, seeds=range(6)), tmp_path))
+    assert "12 arms" in text
+    assert "trained with 6 seeds" in text
+    assert "seed SD" in text
+
+
+def test_a_training_without_records_has_no_curves(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    arm = replace(found.arms[0], history={"segmenter unet": [], "generator": [{"step": 1.0}]})
+    assert "No training was recorded." in page_of(replace(found, arms=(arm,)), tmp_path)
+
+
+def test_values_recorded_only_now_and_then_have_a_curve_too(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    rows = [
+        {"step": 1.0, "loss": 0.5},
+        {"step": 2.0, "loss": 0.4, "validation": 0.7},
+        {"step": 3.0, "loss": float("nan")},
+    ]
+    write_report(replace(found, arms=(replace(found.arms[0], history={"s": rows}),)), tmp_path)
+    svg = (tmp_path / "figures/curves-1-s.svg").read_text()
+    assert "<!-- loss -->" in svg
+    assert "<!-- validation -->" in svg
+
+
+def test_scores_of_other_images_are_refused(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    other = replace(found, test=samples(12, "other"))
+    with pytest.raises(ValueError, match="arm a: the scored images are not the test images; allowed: equal ids in"):
+        write_report(other, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_predictions_of_another_size_are_refused(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    arm = replace(found.arms[0], predictions=found.arms[0].predictions[:5])
+    with pytest.raises(
+        ValueError, match=r"arm a: predictions are \(5, 32, 32\); allowed: \(12, 32, 32\), as the masks"
+    ):
+        write_report(replace(found, arms=(arm,)), tmp_path)
+
+
+def test_scores_that_lack_a_seed_are_refused(tmp_path: Path) -> None:
+    found = evidence(("a",))
+    arm = replace(found.arms[0], scores=replace(found.arms[0].scores, seeds=(0, 1)))
+    with pytest.raises(ValueError, match=r"arm a: dice is \(1, 12\); allowed: \(2, 12\), one per seed and test image"):
+        write_report(replace(found, arms=(arm,)), tmp_path)
+
+
+@pytest.mark.parametrize("names", [(), ("a", "a")])
+def test_arms_need_names_of_their_own(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allowed: at least one, each with its own name"):
+        write_report(evidence(names), tmp_path)
