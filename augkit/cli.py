@@ -158,10 +158,10 @@ def _run(
 def _print_result(folder: Path, console: Console) -> None:
     from rich.table import Table
 
-    from augkit.report import table_rows
+    from augkit.report import recorded_rows
     from augkit.store import read_json
 
-    header, *rows = table_rows(read_json(folder / "report.json"))
+    header, *rows = recorded_rows(read_json(folder / "report.json"))
     table = Table(*header, title="Mean ± standard error over the test images", title_justify="left")
     for row in rows:
         table.add_row(*row)

@@ -169,7 +169,7 @@ def _tag(event: yaml.NodeEvent) -> str | None:
 
 def _scalar(event: yaml.ScalarEvent, where: str, problems: list[Problem]) -> Value:
     text: str = event.value
-    if event.style in ("'", "\"", "|", ">"):
+    if event.style in ("'", '"', "|", ">"):
         return text
     if text in _NULL:
         return None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -22,7 +23,7 @@ from augkit import figures
 from augkit.contracts import ImageSet, Masks
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
 from augkit.metrics import METRICS, TABLE_1
-from augkit.statistics import ArmScores, summarise
+from augkit.statistics import ArmScores, Summary, summarise
 from augkit.store import explained, write_bytes, write_json, write_text
 
 Table = list[list[str]]
@@ -102,14 +103,13 @@ def table_rows(arms: Sequence[ArmScores]) -> Table:
 
     Where an arm has more than one seed, `seed SD` follows Dice: the standard deviation of the per-seed mean Dice.
     """
-    seeds = any(len(arm.seeds) > 1 for arm in arms)
-    header = ["arm", *(_title(metric) for metric in TABLE_1)]
-    rows = [[arm.arm, *(_mean_and_error(arm.values[metric]) for metric in TABLE_1)] for arm in arms]
-    if seeds:
-        header.insert(2, "seed SD")
-        for arm, row in zip(arms, rows, strict=True):
-            row.insert(2, _seed_sd(arm.values["dice"]))
-    return [header, *rows]
+    return _table_1({arm.arm: {metric: summarise(arm.values[metric]) for metric in TABLE_1} for arm in arms})
+
+
+def recorded_rows(record: Mapping[str, Any]) -> Table:
+    """Return the same table as `table_rows` from the content of a report.json."""
+    arms = {arm: record["arms"][arm]["metrics"] for arm in record["order"]}
+    return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
 
 
 def difference_rows(arms: Sequence[ArmScores]) -> Table:
@@ -328,15 +328,23 @@ def _duration(seconds: float) -> str:
 # Tables.
 
 
-def _mean_and_error(values: Values) -> str:
-    summary = summarise(values)
+def _table_1(arms: Mapping[str, Mapping[str, Summary]]) -> Table:
+    header = ["arm", *(_title(metric) for metric in TABLE_1)]
+    rows = [[arm, *(_mean_and_error(found[metric]) for metric in TABLE_1)] for arm, found in arms.items()]
+    if any(found["dice"].seed_sd is not None for found in arms.values()):
+        header.insert(2, "seed SD")
+        for found, row in zip(arms.values(), rows, strict=True):
+            row.insert(2, _seed_sd(found["dice"]))
+    return [header, *rows]
+
+
+def _mean_and_error(summary: Summary) -> str:
     # One image has no spread: a zero would read as certainty.
     return str(summary) if summary.images > 1 else f"{summary.mean:.4f}"
 
 
-def _seed_sd(values: Values) -> str:
-    found = summarise(values).seed_sd
-    return "–" if found is None else f"{found:.4f}"
+def _seed_sd(summary: Summary) -> str:
+    return "–" if summary.seed_sd is None else f"{summary.seed_sd:.4f}"
 
 
 def _difference_row(arm: str, delta: Values) -> list[str]:

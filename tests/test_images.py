@@ -155,7 +155,8 @@ def test_a_16_bit_grey_image_is_refused(tmp_path, name):
 
 def test_a_16_bit_colour_png_is_refused_though_pillow_would_cut_it_to_8_bits(tmp_path):
     (tmp_path / "a.png").write_bytes(deep_rgb_png(RGB[..., 0].astype(np.uint16) * 16))
-    assert Image.open(tmp_path / "a.png").mode == "RGB"
+    with Image.open(tmp_path / "a.png") as by_pillow:
+        assert by_pillow.mode == "RGB"
     assert refusal(read_image, tmp_path / "a.png") == "is a 16-bit image; allowed: 8 bits per channel"
 
 
@@ -402,7 +403,7 @@ def test_a_mask_stays_boolean_and_squeezes_its_aspect_ratio():
 def test_area_is_the_mean_of_the_pixels_underneath():
     small = resize_image(RGB, 10, "area")
     means = RGB.reshape(10, 2, 10, 3, 3).mean(axis=(1, 3))
-    assert np.abs(small - means).max() <= 0.51
+    assert np.abs(small - means).max() < 1  # PIL rounds after each direction
 
 
 def test_area_does_not_alias_where_nearest_does():
@@ -495,7 +496,7 @@ def _spoil(path: Path, number: int) -> str:
         path.write_bytes(b"")
         return "is empty (0 bytes)"
     if kind in (4, 5):
-        path.write_bytes(path.read_bytes()[:90])
+        path.write_bytes(path.read_bytes()[:60])
         return "cannot be decoded"
     if kind == 6:
         path.write_bytes(bomb(9000))

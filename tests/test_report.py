@@ -18,7 +18,7 @@ from augkit.contracts import ImageSet
 from augkit.draws import Draws, sample_keys
 from augkit.errors import StageError
 from augkit.metrics import METRICS, confusion, scores
-from augkit.report import ArmEvidence, Evidence, choose_cases, difference_rows, table_rows, write_report
+from augkit.report import ArmEvidence, Evidence, choose_cases, difference_rows, recorded_rows, table_rows, write_report
 from augkit.statistics import ArmScores, summarise
 
 SIZE = 32
@@ -270,6 +270,12 @@ def test_the_json_has_every_number_of_every_arm(two_seeds: tuple[Evidence, Path]
     assert set(arm["metrics"]) == set(arm["seed_means"]) == set(METRICS)
     assert arm["seed_means"]["jaccard"] == values["jaccard"].mean(axis=1).tolist()
     assert (arm["seeds"], arm["training_images"], arm["seconds"]) == ([3, 5], {"real": 20}, {"segmenter unet": 61.0})
+
+
+def test_the_json_is_enough_to_print_table_1(four: tuple[Evidence, Path], two_seeds: tuple[Evidence, Path]) -> None:
+    for found, folder in (four, two_seeds):
+        record = json.loads((folder / "report.json").read_text())
+        assert recorded_rows(record) == table_rows([arm.scores for arm in found.arms])
 
 
 def test_the_seed_sd_of_one_seed_is_null(four: tuple[Evidence, Path]) -> None:

@@ -20,10 +20,10 @@ DERMIS = (0.91, 0.86, 0.83)
 # What a lesion may be. Columns: probability, melanin, its log-spread, haemoglobin, blue veil, regression.
 _KINDS = np.array(
     [
-        [0.30, 0.70, 0.45, 0.10, 0.02, 0.05],  # common naevus
+        [0.31, 0.78, 0.40, 0.10, 0.02, 0.05],  # common naevus
         [0.11, 2.10, 0.25, 0.15, 0.15, 0.10],  # dark, atypical
-        [0.29, 0.19, 0.45, 0.05, 0.00, 0.10],  # pale
-        [0.18, 0.06, 0.40, 0.26, 0.02, 0.10],  # pink
+        [0.28, 0.24, 0.40, 0.05, 0.00, 0.10],  # pale
+        [0.18, 0.06, 0.40, 0.30, 0.02, 0.10],  # pink
         [0.07, 1.00, 0.30, 0.20, 0.75, 0.20],  # blue-grey
         [0.05, 0.80, 0.30, 0.25, 0.10, 0.80],  # regressing
     ],
@@ -45,7 +45,8 @@ def tissue(draws: ArrayDraws, lesion: Outline) -> Tissue:
     """Return skin with its freckles and redness, and the lesion in it."""
     size = lesion.depth.shape[1]
     melanin, blood = _skin(draws.fork("skin"), size)
-    _distract(draws.fork("distractors"), melanin, blood, size)
+    _distract(draws.fork("distractors"), melanin, blood)
+    _add_moles(draws.fork("distractors"), melanin, lesion.radius)
     return _add_lesion(draws.fork("lesion"), melanin, blood, lesion)
 
 
@@ -66,8 +67,9 @@ def _skin(draws: ArrayDraws, size: int) -> tuple[Plane, Plane]:
     return melanin, blood
 
 
-def _distract(draws: ArrayDraws, melanin: Plane, blood: Plane, size: int) -> None:
-    """Add what is not the lesion: freckles, faint patches, small moles, redness, vessels."""
+def _distract(draws: ArrayDraws, melanin: Plane, blood: Plane) -> None:
+    """Add what is not the lesion: freckles, faint patches, redness, vessels."""
+    size = melanin.shape[1]
     wide = octave(draws, "patches", OCTAVES[0], size) + 0.5 * octave(draws, "patches", OCTAVES[1], size)
     patches = _sometimes(draws, "patches", 0.5) * planes(log_uniform(draws, "patches", 0.05, 0.50))
     melanin += patches * step((wide - planes(draws.uniform("spared", 0.8, 1.6))) * 1.5)
@@ -81,19 +83,20 @@ def _distract(draws: ArrayDraws, melanin: Plane, blood: Plane, size: int) -> Non
     vessels = _sometimes(draws, "vessels", 0.15) * planes(log_uniform(draws, "vessels", 0.08, 0.3))
     ridge = octave(draws, "vessels", OCTAVES[1], size) + 0.3 * octave(draws, "vessels", OCTAVES[2], size)
     blood += vessels * np.exp(-150.0 * ridge * ridge)
-    _moles(draws, melanin, size)
 
 
-def _moles(draws: ArrayDraws, melanin: Plane, size: int, most: int = 4) -> None:
-    """Add up to four small moles anywhere in the frame, on most of the images."""
+def _add_moles(draws: ArrayDraws, melanin: Plane, lesion_radius: Values, most: int = 4) -> None:
+    """Add up to four moles anywhere in the frame, on most of the images, clearly smaller than the lesion."""
+    size = melanin.shape[1]
     x, y = grid(size)
+    limit = np.minimum(0.6 * lesion_radius, 0.085)
     there = draws.boolean("has moles", 0.6)
     wobble = 1.0 + 0.2 * octave(draws, "mole", OCTAVES[1], size) + 0.12 * octave(draws, "mole", OCTAVES[2], size)
     for k in range(most):
         here = np.flatnonzero(there & draws.boolean(f"has mole {k}", 0.6))
         mole = draws[here].fork(f"mole {k}")
         at = mole.uniform("at", 0.03, 0.97, shape=(2,))
-        radius = planes(log_uniform(mole, "radius", 0.012, 0.085)) * wobble[here]
+        radius = planes(limit[here] * log_uniform(mole, "radius", 0.2, 1.0)) * wobble[here]
         spot = bump(x - planes(at[:, 0]), y - planes(at[:, 1]), radius)
         melanin[here] += planes(log_uniform(mole, "melanin", 0.1, 1.2)) * spot
 

@@ -2,17 +2,22 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from augkit import Draws, Splits
+from augkit.contracts import ArrayDraws
 from augkit.draws import sample_keys
 from augkit_phantom import Phantom, augkit_datasets
-from augkit_phantom.drawing import draw
-from augkit_phantom.fields import octave
+from augkit_phantom.artefacts import add_gel, add_hair, add_ink, add_ruler, add_sticker
+from augkit_phantom.camera import add_vignette
+from augkit_phantom.drawing import draw, reflect
+from augkit_phantom.fields import Plane, octave
 from augkit_phantom.shape import outline
+from augkit_phantom.skin import Tissue, tissue
 from augkit_phantom.strokes import cover
 
 
@@ -21,7 +26,7 @@ def splits() -> Splits:
     return Phantom(train=200, test=150, validation=20).load()
 
 
-def _draws(count: int) -> Draws:
+def _draws(count: int) -> ArrayDraws:
     return Draws.of(0, "phantom/train", sample_keys([f"phantom-train-{i:06d}" for i in range(count)]))
 
 
@@ -141,6 +146,43 @@ def test_noise_has_unit_variance_and_no_mean() -> None:
     assert values.dtype == np.float32
     assert abs(values.mean()) < 0.02
     assert abs(values.var() - 1) < 0.03
+
+
+def test_noise_of_a_coarser_frame_samples_the_same_field() -> None:
+    coarse, fine = (octave(_draws(20), "test", 11, size) for size in (64, 128))
+    assert np.corrcoef(coarse.ravel(), fine.reshape(20, 64, 2, 64, 2).mean(axis=(2, 4)).ravel())[0, 1] > 0.999
+
+
+def test_absorbers_are_not_negative_and_scatterers_are_shares() -> None:
+    layers = tissue(_draws(60), outline(_draws(60).fork("shape"), 64))
+    for plane in (layers.melanin, layers.blood, layers.veil, layers.white):
+        assert plane.dtype == np.float32
+        assert plane.min() >= 0
+    assert max(layers.veil.max(), layers.white.max()) <= 1
+
+
+def test_more_melanin_is_darker_and_browner() -> None:
+    empty = np.zeros((1, 2, 2), np.float32)
+    pale, dark = (reflect(Tissue(empty + amount, empty, empty, empty))[0, :, 0, 0] for amount in (0.1, 1.0))
+    assert np.all(dark < pale)
+    assert dark[0] / dark[2] > pale[0] / pale[2]
+
+
+def test_a_vignette_darkens_the_corners_of_some_images_only() -> None:
+    images = np.ones((200, 3, 64, 64), np.float32)
+    add_vignette(images, _draws(200))
+    corner, middle = images[:, 0, 0, 0], images[:, 0, 32, 32]
+    assert 0.2 < np.mean(corner < 0.5) < 0.5
+    assert middle.min() == 1.0
+
+
+@pytest.mark.parametrize("add", [add_gel, add_hair, add_ink, add_ruler, add_sticker])
+def test_an_artefact_is_on_some_images_and_leaves_the_others_alone(add: Callable[[Plane, ArrayDraws], None]) -> None:
+    images = np.full((200, 3, 64, 64), 0.5, np.float32)
+    add(images, _draws(200))
+    touched = np.mean(np.any(images != 0.5, axis=(1, 2, 3)))
+    assert 0.01 < touched < 0.6
+    assert np.mean(images != 0.5) < 0.5 * touched
 
 
 def test_a_straight_stroke_covers_as_many_pixels_as_it_is_long_and_wide() -> None:

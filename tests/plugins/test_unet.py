@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from augkit import ImageSet, Workspace
+from augkit_unet.network import UnetNetwork
+from augkit_unet.segmenter import Unet
+from augkit_unet.training import _colour_statistics
+
+
+class SilentLog:
+    def progress(self, step, total, values):
+        pass
+
+    def note(self, text):
+        pass
+
+
+def samples(n=8, size=32):
+    y, x = np.mgrid[:size, :size]
+    masks = np.array([(y - 16) ** 2 + (x - 10 - i) ** 2 < 60 for i in range(n)])
+    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
+    ids = tuple(f"s{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+def no_change(images, masks, draws):
+    return images, masks
+
+
+@pytest.mark.parametrize(("width", "count"), [(64, 31_043_521), (32, 7_765_985), (16, 1_944_049)])
+def test_the_network_has_the_published_parameter_count(width, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in UnetNetwork(width).parameters()) == count
+
+
+@pytest.mark.parametrize("loss", ["bce", "bce_dice"])
+def test_it_learns_to_find_a_dark_disc(loss, tmp_path):
+    unet = Unet(width=4, steps=60, batch_size=8, optimizer="adamw", learning_rate=1e-2, loss=loss)
+    train = samples()
+    unet.fit(train, ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    scores = unet.open(tmp_path, "cpu")(train.images)
+    assert scores.shape == (8, 1, 32, 32)
+    assert scores.dtype == np.float32
+    predicted = scores[:, 0] > 0.5
+    assert 2 * (predicted & train.masks).sum() / (predicted.sum() + train.masks.sum()) > 0.95
+
+
+def test_a_score_does_not_depend_on_the_other_images_of_the_batch(tmp_path):
+    unet = Unet(width=4, steps=3, batch_size=4)
+    train = samples()
+    unet.fit(train, ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    predict = unet.open(tmp_path, "cpu")
+    alone = np.concatenate([predict(train.images[i : i + 1]) for i in range(8)])
+    assert np.allclose(alone, predict(train.images), atol=1e-5)
+
+
+def test_the_augmentation_of_the_recipe_reaches_every_batch(tmp_path):
+    seen = []
+
+    def watch(images, masks, draws):
+        seen.append((tuple(images.shape), len(draws)))
+        return images, masks
+
+    Unet(width=2, steps=3, batch_size=4).fit(
+        samples(), ImageSet.empty((32, 32)), watch, Workspace(tmp_path, 1, "cpu", SilentLog())
+    )
+    assert seen == [((4, 3, 32, 32), 4)] * 3
+
+
+def test_colour_statistics_are_those_of_the_training_images():
+    images = samples().images
+    mean, std = _colour_statistics(images)
+    assert np.allclose(mean[:, 0, 0].numpy(), images.reshape(-1, 3).mean(0) / 255, atol=1e-6)
+    assert np.allclose(std[:, 0, 0].numpy(), images.reshape(-1, 3).std(0) / 255, atol=1e-6)
+
+
+def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
+    ):
+        Unet(width=2, steps=1).fit(
+            samples(2, 24), ImageSet.empty((24, 24)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
+        )

@@ -1,0 +1,166 @@
+"""The main job as a user runs it: commands in, artifacts and reports out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+ARMS = [str(RECIPES / f"{name}.yaml") for name in ("noaug", "classicaug", "mask2lesionaug", "allaug")]
+SMALL = [
+    "--set=dataset.phantom={train: 12, test: 8, size: 32}",
+    "--set=segmenter.unet={width: 2, steps: 30, batch_size: 4}",
+]
+SMALL_GAN = [
+    "--set=synthesize.0.generator.mask2lesion={width: 4, norm: instance, patch_layers: 1, epochs: 8, decay_epochs: 0,"
+    " batch_size: 4}"
+]
+
+
+def augkit(*arguments, cwd):
+    command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def fingerprints(store):
+    """Hash of every file of every artifact, reports aside."""
+    return {
+        f"{manifest.parent.parent.name}/{manifest.parent.name}/{name}": facts["sha256"]
+        for manifest in store.glob("*/*/artifact.json")
+        if manifest.parent.parent.name != "report"
+        for name, facts in json.loads(manifest.read_text())["files"].items()
+    }
+
+
+@pytest.fixture(scope="module")
+def four_arms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("four arms")
+    return folder, augkit("run", *ARMS, *SMALL, *SMALL_GAN, cwd=folder)
+
+
+def test_four_arms_give_table_1_and_a_report(four_arms):
+    folder, done = four_arms
+    assert done.returncode == 0, done.stderr
+    for word in ("Dice", "Accuracy", "Sensitivity", "Specificity", "noaug", "allaug", "±", "report.html"):
+        assert word.lower() in done.stdout.lower()
+    reports = list((folder / "runs" / "report").iterdir())
+    assert len(reports) == 1
+    summary = json.loads((reports[0] / "report.json").read_text())
+    assert list(summary["arms"]) == ["noaug", "classicaug", "mask2lesionaug", "allaug"]
+    assert (reports[0] / "report.html").stat().st_size > 10_000
+
+
+def test_the_generator_is_trained_once_for_all_arms(four_arms):
+    folder, _ = four_arms
+    kinds = {kind.name: len(list(kind.iterdir())) for kind in (folder / "runs").iterdir() if kind.name[0] != "."}
+    assert kinds == {
+        "dataset": 1, "generator": 1, "masks": 1, "synthesis": 1, "segmenter": 4, "evaluation": 4, "report": 1
+    }  # fmt: skip
+
+
+def test_a_plain_log_has_no_control_characters(four_arms):
+    _, done = four_arms
+    assert "\x1b" not in done.stderr + done.stdout
+    assert "generator mask2lesion" in done.stderr
+
+
+def test_a_second_call_builds_nothing_and_prints_the_same_table(four_arms):
+    folder, first = four_arms
+    before = fingerprints(folder / "runs")
+    again = augkit("run", *ARMS, *SMALL, *SMALL_GAN, cwd=folder)
+    assert again.returncode == 0
+    assert again.stdout == first.stdout
+    assert "[1/" not in again.stderr
+    assert fingerprints(folder / "runs") == before
+
+
+def test_new_segmenter_options_keep_generator_and_synthetic_images(four_arms):
+    folder, _ = four_arms
+    plan = augkit("plan", ARMS[3], *SMALL, *SMALL_GAN, "--set=segmenter.unet.steps=31", cwd=folder)
+    assert plan.returncode == 0, plan.stderr
+    state = {" ".join(line.split()[-3:-1]): line.split()[0] for line in plan.stdout.splitlines()}
+    assert state["generator mask2lesion"] == "exists"
+    assert state["synthesis mask2lesion-training"] == "exists"
+    assert state["segmenter unet"] == "will"
+
+
+def test_a_run_killed_and_interrupted_at_random_ends_in_the_same_bytes(four_arms, tmp_path):
+    folder, _ = four_arms
+    arguments = ["run", ARMS[3], *SMALL, *SMALL_GAN]
+    command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for seconds, stop in ((2.6, signal.SIGKILL), (3.1, signal.SIGINT), (3.6, signal.SIGKILL), (4.2, signal.SIGTERM)):
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        time.sleep(seconds)
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=60)
+        assert b"Traceback" not in errors, errors.decode()
+    done = augkit(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    finished, reference = fingerprints(tmp_path / "runs"), fingerprints(folder / "runs")
+    assert len(finished) > 10
+    assert {name: reference[name] for name in finished} == finished
+
+
+def test_seeds_are_separate_trainings_in_one_table(tmp_path):
+    done = augkit("run", ARMS[0], *SMALL, "--seeds", "0,1", "--out", "elsewhere", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "elsewhere" / "segmenter").iterdir())) == 2
+    assert len(list((tmp_path / "elsewhere" / "dataset").iterdir())) == 1
+    (report,) = (tmp_path / "elsewhere" / "report").iterdir()
+    assert json.loads((report / "report.json").read_text())["arms"]["noaug"]["metrics"]["dice"]["seed_sd"] is not None
+
+
+def test_sources_mix_freely_in_one_recipe(tmp_path):
+    recipe = tmp_path / "mixed.yaml"
+    recipe.write_text(
+        "name: mixed\n"
+        "dataset: {phantom: {train: 12, test: 8, size: 32}}\n"
+        "synthesize:\n"
+        "  - generator: &refused {mask2lesion: {}}\n"
+    )
+    assert augkit("run", "mixed.yaml", cwd=tmp_path).returncode == 2
+    gan = "{mask2lesion: {width: 4, norm: instance, patch_layers: 1, epochs: 1, decay_epochs: 0, batch_size: 4}}"
+    recipe.write_text(
+        "name: mixed\n"
+        "dataset: {phantom: {train: 12, test: 8, size: 32}}\n"
+        "synthesize:\n"
+        f"  - {{generator: {gan}, masks: {{training: {{}}}}, per_real: 0.5}}\n"
+        f"  - {{generator: {gan}, masks: {{shapes: {{}}}}, count: 5}}\n"
+        f"  - {{generator: {gan}, masks: {{shapes: {{}}}}, count: 5}}\n"
+        "augment:\n"
+        "  - geometry: {rotate: 90}\n"
+        "  - colour: {}\n"
+        "segmenter: {unet: {width: 2, steps: 3, batch_size: 4}}\n"
+    )
+    done = augkit("run", "mixed.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "runs" / "generator").iterdir())) == 1
+    assert len(list((tmp_path / "runs" / "synthesis").iterdir())) == 3
+    (report,) = (tmp_path / "runs" / "report").iterdir()
+    composition = json.loads((report / "report.json").read_text())["arms"]["mixed"]["training_images"]
+    assert composition == {"real": 12, "mask2lesion/training": 6, "mask2lesion/shapes": 10}
+
+
+def test_a_broken_data_folder_is_reported_whole_before_anything_trains(tmp_path):
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "masks").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "data" / "images" / f"{name}.png").write_bytes(b"not an image")
+    (tmp_path / "data" / "masks" / "a.png").write_bytes(b"")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name: mine\ndataset: {folder: {root: data, size: 32}}\nsegmenter: {unet: {}}\n")
+    done = augkit("run", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a.png" in done.stderr
+    assert "b.png" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("segmenter"))

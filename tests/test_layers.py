@@ -1,0 +1,101 @@
+"""The architecture as a test: the order of the core, no cycles, no plugin in it, no torch before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import augkit
+
+CORE = Path(augkit.__file__).parent
+
+ORDER = (
+    "errors",
+    "draws",
+    "contracts",
+    "events",
+    "hookspecs",
+    "registry",
+    "document",
+    "recipe",
+    "options",
+    "images",
+    "store",
+    "plan",
+    "training",
+    "metrics",
+    "statistics",
+    "figures",
+    "report",
+    "stages",
+    "engine",
+    "progress",
+    "cli",
+)
+"""Each core module may import only from those before it."""
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every absolute module name that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} uses a relative import"
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def core_imports(path: Path) -> set[str]:
+    parts = [name.split(".") for name in imported_modules(path)]
+    return {part[1] for part in parts if part[0] == "augkit" and len(part) > 1 and part[1] in ORDER}
+
+
+def test_every_core_module_has_its_place_in_the_order():
+    assert {path.stem for path in CORE.glob("*.py")} - {"__init__"} == set(ORDER)
+
+
+def test_core_modules_import_only_from_modules_before_them():
+    offences = [
+        f"{name} imports {other}"
+        for position, name in enumerate(ORDER)
+        for other in core_imports(CORE / f"{name}.py")
+        if ORDER.index(other) >= position
+    ]
+    assert offences == []
+
+
+def test_the_core_imports_no_plugin():
+    offences = [
+        f"{path.name} imports {name}"
+        for path in CORE.glob("*.py")
+        for name in imported_modules(path)
+        if name.startswith("augkit_")
+    ]
+    assert offences == []
+
+
+def test_plugins_import_the_core_and_themselves_only():
+    folder = CORE.parent / "plugins"
+    offences = [
+        f"{path.parent.name}/{path.name} imports {name}"
+        for path in folder.rglob("*.py")
+        for name in imported_modules(path)
+        if name.startswith("augkit_") and name.split(".")[0] != path.relative_to(folder).parts[0]
+    ]
+    assert offences == []
+
+
+def test_help_validate_and_plugin_list_do_not_import_torch():
+    recipe = CORE.parent / "recipes" / "allaug.yaml"
+    for arguments in (["--help"], ["validate", str(recipe)], ["plugin", "list"], ["plan", str(recipe)]):
+        code = (
+            "import sys, atexit\n"
+            "atexit.register(lambda: sys.stderr.write(f'torch imported: {\"torch\" in sys.modules}'))\n"
+            f"sys.argv = ['augkit', *{arguments!r}]\n"
+            "from augkit.cli import main; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "torch imported: False" in done.stderr, arguments

@@ -1,0 +1,51 @@
+"""The shipped recipes: they are valid, and the four arms differ only where arms may differ."""
+
+from pathlib import Path
+
+import pytest
+
+from augkit.plan import check_recipes
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
+
+
+def four_arms(folder):
+    return {name: load_recipes([folder / f"{name}.yaml"])[0] for name in ARMS}
+
+
+@pytest.mark.parametrize("folder", [RECIPES, RECIPES / "isic2017"], ids=["phantom", "isic2017"])
+def test_the_four_arms_differ_only_in_synthesize_and_augment(folder):
+    arms = four_arms(folder)
+    shared = [
+        {key: value for key, value in arm.document.items() if key not in ("name", "synthesize", "augment")}
+        for arm in arms.values()
+    ]
+    assert all(one == shared[0] for one in shared)
+    documents = {name: arm.document for name, arm in arms.items()}
+    assert documents["mask2lesionaug"]["synthesize"] == documents["allaug"]["synthesize"] != []
+    assert documents["classicaug"]["augment"] == documents["allaug"]["augment"] != []
+    assert documents["noaug"]["synthesize"] == documents["classicaug"]["synthesize"] == []
+    assert documents["noaug"]["augment"] == documents["mask2lesionaug"]["augment"] == []
+
+
+def test_every_recipe_is_named_after_its_file():
+    for file in RECIPES.rglob("*.yaml"):
+        assert load_recipes([file])[0].name == file.stem
+
+
+def test_the_phantom_recipes_name_components_that_exist():
+    check_recipes(list(four_arms(RECIPES).values()), load_registry())
+
+
+def test_the_isic_recipes_hold_the_paper_s_setting():
+    document = four_arms(RECIPES / "isic2017")["allaug"].document
+    assert document["dataset"] == {"isic": {"year": 2017, "size": 128, "resize": "nearest", "test": "validation"}}
+    gan = document["synthesize"][0]["generator"]["mask2lesion"]
+    assert gan["epochs"] + gan["decay_epochs"] == 200
+    assert (gan["width"], gan["batch_size"], gan["norm"], gan["patch_layers"]) == (64, 1, "batch", 3)
+    unet = document["segmenter"]["unet"]
+    assert (unet["width"], unet["batch_size"], unet["optimizer"]) == (64, 32, "sgd")
+    assert unet["steps"] == 100 * -(-2000 // 32)
