@@ -98,7 +98,8 @@ class _Reader:
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
-        where = f"{self.file}:{event.start_mark.line + 1}"
+        mark: Any = event.start_mark
+        where = f"{self.file}:{mark.line + 1}"
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:

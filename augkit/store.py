@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
-from augkit.errors import DamagedArtifactError, Problem, StageError
+from augkit.errors import DamagedArtifactError, InputError, Problem, StageError
 
 MANIFEST = "artifact.json"
 SCHEMA = 1
@@ -70,21 +70,33 @@ class Store:
     def open(self, address: Address) -> Path:
         """Return the folder after verifying every byte; a damaged one is set aside: `DamagedArtifactError`."""
         folder = self.path(address)
+        if find_damage(folder):
+            # Another process may be building it again: look twice, and the second time with the lock.
+            with self.lock(address, lambda _: None):
+                self._set_aside_if_damaged(address)
+        return folder
+
+    def _set_aside_if_damaged(self, address: Address) -> None:
+        folder = self.path(address)
         damage = find_damage(folder)
         if not damage:
-            return folder
-        aside = self.root / ".damaged" / f"{address.name}-{time.time_ns()}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(aside)
+            return
+        aside = self.root / ".damaged" / f"{address.kind}-{address.name}-{time.time_ns()}"
+        with explained(aside):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                folder.rename(aside)
         raise DamagedArtifactError(*(Problem(str(aside), what, "It will be built again") for what in damage))
 
     def workplace(self, address: Address, fresh: bool) -> Path:
         """Return the folder in which the artifact is built; unless `fresh`, with what an interrupted run left there."""
         folder = self.root / ".work" / f"{address.kind}-{address.name}"
-        if fresh and folder.exists():
-            shutil.rmtree(folder)
         with explained(folder):
+            if fresh and folder.exists():
+                shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
+            for half in folder.rglob(f".*{_HALF}*"):  # what a killed writer left must not become part of the artifact
+                half.unlink()
         return folder
 
     def publish(self, address: Address, work: Path, facts: Mapping[str, Any]) -> Path:
@@ -92,6 +104,9 @@ class Store:
         with explained(work):
             identity = {"kind": address.kind, "label": address.label, "fingerprint": address.fingerprint}
             seal(work, {**identity, **facts})
+            if self.path(address).exists():  # without its manifest, or it would not have been built again
+                with suppress(DamagedArtifactError):
+                    self._set_aside_if_damaged(address)
             publish_folder(work, self.path(address))
         return self.path(address)
 
@@ -102,15 +117,8 @@ class Store:
         with explained(file):
             file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file)
-        told = False
-        while True:
-            try:
-                lock.acquire(timeout=0.5)
-                break
-            except Timeout:
-                if not told:
-                    waiting(f"waiting for {_holder(file)}, which is building {address}")
-                    told = True
+        with explained(file):
+            _acquire(lock, lambda: waiting(f"waiting for {_holder(file)}, which is building {address}"))
         try:
             _sign(file)
             yield
@@ -119,13 +127,13 @@ class Store:
 
 
 class Digests:
-    """SHA-256 of input files, remembered by path, size and modification time, so that a second look costs a stat."""
+    """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat."""
 
     def __init__(self, root: Path) -> None:
         self._file = root / ".digests.json"
         self._known: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError):
-            self._known = json.loads(self._file.read_text())
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            self._known = {str(path): list(facts) for path, facts in read_json(self._file).items()}
         self._changed = False
 
     def of(self, paths: Sequence[Path]) -> str:
@@ -140,26 +148,34 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with explained(self._file):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file, self._known)
 
     def _one(self, path: Path) -> str:
-        stat = path.stat()
-        known = self._known.get(str(path))
-        if known is not None and known[:2] == [stat.st_size, stat.st_mtime_ns]:
-            return str(known[2])
-        digest = _sha256(path)
-        self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest]
-        self._changed = True
-        return digest
+        name = str(path.absolute())
+        try:
+            stat = path.stat()
+            facts = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]  # copying tools restore mtime, never ctime
+            *known, digest = self._known.get(name) or [""]
+            if known != facts:
+                digest = _sha256(path)
+                self._known[name] = [*facts, digest]
+                self._changed = True
+        except OSError as error:
+            raise InputError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
+        return str(digest)
 
 
 # Writing: every byte augkit puts on a disk goes through these.
 
+_HALF = ".tmp-"
+"""In the name of a file that is being written."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it has either all of `data` or what it had before."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}{_HALF}{os.getpid()}")
     with explained(path, len(data)):
         try:
             with temporary.open("wb") as stream:
@@ -180,7 +196,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, _json(value))
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -204,13 +220,13 @@ def read_array(path: Path) -> NDArray[Any]:
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
     """Record `facts` and the hash of every file, so that `find_damage` can tell whether the folder is whole."""
     files = {path.relative_to(folder).as_posix(): _facts_of(path) for path in _files(folder)}
-    write_json(folder / MANIFEST, {"schema": SCHEMA, **facts, "files": files})
+    write_text(folder / MANIFEST, _sealed({"schema": SCHEMA, **facts, "files": files}))
 
 
 def publish_folder(work: Path, target: Path) -> None:
     """Rename a folder to its final name; an equal one published meanwhile by another process is kept."""
-    for folder in [work, *(path for path in work.rglob("*") if path.is_dir())]:
-        _flush(folder)
+    for path in [*work.rglob("*"), work]:
+        _flush(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         work.rename(target)
@@ -229,8 +245,12 @@ def remove_folder(folder: Path) -> None:
 def find_damage(folder: Path) -> list[str]:
     """Return what is wrong with a sealed folder: files missing, changed or unlisted; empty when it is sound."""
     try:
-        files: Mapping[str, Any] = _read_manifest(folder)["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if text != _sealed({key: value for key, value in manifest.items() if key != "seal"}):
+            return [f"{MANIFEST} does not have the bytes that were written"]
+        files: Mapping[str, Any] = manifest["files"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         return [f"{MANIFEST} cannot be read ({type(error).__name__})"]
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)} if folder.is_dir() else {}
     damage = [f"{name} is missing" for name in files if name not in present]
@@ -247,12 +267,21 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            what = f"disk full: needs {needed / 1e6:.1f} MB, {_free(path) / 1e6:.1f} MB free"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = f"disk full: needs {max(needed, 1000) / 1e6:.3f} MB, {_free(path) / 1e6:.3f} MB free"
             hint = "Free some space or choose another folder with --out; the same command continues"
         else:
             what, hint = f"cannot be written: {error.strerror}", "Choose another folder with --out"
         raise StageError(Problem(str(path), what, hint)) from error
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def _sealed(manifest: Mapping[str, Any]) -> str:
+    """Return the text of a manifest that carries its own hash, so that a change of any byte of it is found too."""
+    return _json({**manifest, "seal": hashlib.sha256(_json(manifest).encode()).hexdigest()})
 
 
 def _free(path: Path) -> int:
@@ -279,13 +308,22 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _flush(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Make the bytes of a file, or the names in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _acquire(lock: BaseFileLock, waiting: Callable[[], None]) -> None:
+    """Wait for the lock; call `waiting` once if another process has it."""
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        waiting()
+        lock.acquire()
 
 
 def _sign(lock: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from augkit.contracts import ImageSet, TensorDraws, Workspace
 from augkit.draws import Draws, sample_keys
 from augkit.errors import DivergedError, InputError, InterruptedRunError, Problem
 from augkit.store import find_damage, publish_folder, read_json, remove_folder, seal, write_bytes, write_json
+
+M = TypeVar("M", bound=nn.Module)
 
 LOG_EVERY = 25
 """Steps between two reports; between them the host never waits for the device."""
@@ -164,6 +166,11 @@ def autocast(device: str) -> torch.autocast:
     """Return the context for forward passes: bfloat16 where it is native, float32 elsewhere. Losses stay float32."""
     kind = device.partition(":")[0]
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=has_fast_bfloat16(device))
+
+
+def settle(network: M, device: str) -> M:
+    """Return the network on the device in channels-last layout, the faster one for convolutions there."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 @contextmanager

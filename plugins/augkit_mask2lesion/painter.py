@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from augkit import Draws
 from augkit.contracts import Images, Masks
 from augkit.store import read_json
-from augkit.training import autocast
+from augkit.training import autocast, settle
 from augkit_mask2lesion.generator import FACTS, WEIGHTS
 from augkit_mask2lesion.networks import UnetGenerator
 from augkit_mask2lesion.training import MASK_CHANNELS
@@ -32,7 +32,7 @@ class Painter:
         with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
             network = UnetGenerator(read_json(folder / FACTS)["size"], options.width, options.norm, MASK_CHANNELS)
         network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
-        self._network = network.to(device, memory_format=torch.channels_last).eval()
+        self._network = settle(network, device).eval()
         self._device = device
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, m
 from augkit import ImageSet, Workspace
 from augkit.contracts import TensorDraws
 from augkit.store import write_bytes, write_json
-from augkit.training import Batches, autocast, seeded, train
+from augkit.training import Batches, autocast, seeded, settle, train
 from augkit_mask2lesion.generator import FACTS, WEIGHTS
 from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, initialise
 
@@ -54,8 +54,8 @@ class PixToPix:
             discriminator = PatchDiscriminator(options.width, options.patch_layers, options.norm, MASK_CHANNELS)
             initialise(generator)
             initialise(discriminator)
-        self.generator = generator.to(space.device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(space.device, memory_format=torch.channels_last)
+        self.generator = settle(generator, space.device)
+        self.discriminator = settle(discriminator, space.device)
         self.networks: Mapping[str, nn.Module] = {"G": self.generator, "D": self.discriminator}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.5, 0.999), fused=True)

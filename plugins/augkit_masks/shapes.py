@@ -85,7 +85,8 @@ def _outline(kind: Kind, stretch: float, wobble: NDArray[np.float32]) -> NDArray
 
 def _turn(corners: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
     c, s = math.cos(angle), math.sin(angle)
-    return corners @ np.array([[c, -s], [s, c]])
+    turned: NDArray[np.float64] = corners @ np.array([[c, -s], [s, c]])
+    return turned
 
 
 def _polygon_area(corners: NDArray[np.float64]) -> float:

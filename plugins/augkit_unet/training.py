@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from augkit import ImageSet, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes
-from augkit.training import Batches, autocast, seeded, train
+from augkit.training import Batches, autocast, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class UnetLearner:
         mean, std = _colour_statistics(samples.images)
         network.mean.copy_(mean)
         network.std.copy_(std)
-        self.network = network.to(space.device, memory_format=torch.channels_last)
+        self.network = settle(network, space.device)
         self.optimizer = _optimizer(options, self.network)
         self.networks: Mapping[str, nn.Module] = {"unet": self.network}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"unet": self.optimizer}
@@ -80,7 +80,7 @@ class UnetPredictor:
         with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
             network = UnetNetwork(width)
         network.load_state_dict(load_file(weights), assign=True)
-        self._network = network.to(device, memory_format=torch.channels_last).eval()
+        self._network = settle(network, device).eval()
         self._device = device
 
     @torch.inference_mode()
