@@ -158,8 +158,8 @@ def _run(
 def _print_result(folder: Path, console: Console) -> None:
     from rich.table import Table
 
-    from augkit.report import recorded_rows
     from augkit.store import read_json
+    from augkit.tables import recorded_rows
 
     header, *rows = recorded_rows(read_json(folder / "report.json"))
     table = Table(*header, title="Mean ± standard error over the test images", title_justify="left")

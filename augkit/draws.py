@@ -94,7 +94,7 @@ class Draws(Generic[A]):
         keys: Any = self.fork(name).keys
         if not shape:
             return cast(A, keys)
-        return cast(A, _mix(keys[:, None] + _elements(prod(shape), keys) * _GOLDEN).reshape(-1, *shape))
+        return cast(A, _mix(keys[:, None] + _elements(prod(shape), keys) * _GOLDEN).reshape(len(self), *shape))
 
     def uniform(self, name: str, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> A:
         """Return float32 (N, *shape) uniform in [low, high), 24 random bits each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,11 @@ class Engine:
             run_stage(stage.task, Job(work, device, log, inputs, manifests))
         except AugkitError as error:
             raise self._placed(error, stage) from error
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            if _ends_by_signal(error):
+                raise
             raise self._explained(error, stage) from error
         seconds = time.monotonic() - began
         facts = {"identity": stage.identity, "seconds": seconds, "environment": environment(device)}
@@ -114,7 +119,7 @@ class Engine:
         placed.exit_code = error.exit_code
         return placed
 
-    def _explained(self, error: Exception, stage: Stage) -> StageError:
+    def _explained(self, error: BaseException, stage: Stage) -> StageError:
         """Return the failure of a plugin in one sentence, with the traceback in a file for its author."""
         file = self._store.root / ".errors" / f"{stage.address.name}.txt"
         with suppress(OSError, AugkitError):
@@ -122,8 +127,14 @@ class Engine:
             write_text(file, "".join(traceback.format_exception(error)))
         providers = {component["provider"] for component in stage.identity.get("components", [])}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
-        what = f"{type(error).__name__}{who}: {error}"
+        said = str(error).strip().partition("\n")[0]
+        what = f"{type(error).__name__}{who}: {said}"
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+
+
+def _ends_by_signal(error: BaseException) -> bool:
+    """Tell whether the process was asked to end while somebody else's code ran."""
+    return isinstance(error, SystemExit) and error.code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -162,7 +173,11 @@ class _Audience:
             name, function = observer
             try:
                 function(event=event)
-            except Exception as error:  # an observer must never harm the run
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # an observer must never harm the run
+                if _ends_by_signal(error):
+                    raise
                 self.observers.remove(observer)
                 self.tell(events.StageNoted("observers", f"{name} failed and is ignored: {error}"))
 

@@ -302,7 +302,7 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     inputs = dict.fromkeys(
         stage for arm in arms for stage in (arm.dataset, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
-    reporting = _modules_hash(("report", "figures", "statistics"), (".py", ".j2"))
+    reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics"), (".py", ".j2"))
     identity = {"arms": [[arm.name, arm.seed, arm.document] for arm in arms], "reporting": reporting}
     return _stage("report", label, "", tuple(inputs), WriteReport(title, arms), identity)
 

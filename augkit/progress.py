@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from augkit import events
 from augkit.hookspecs import hookimpl
+from augkit.tables import duration
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines of one stage."""
@@ -41,7 +42,7 @@ class ProgressDisplay:
                 self._say(f"  {event.stage}: {event.text}")
             case events.StageFinished():
                 self._end_stage()
-                self._say(f"  done  {event.stage:<44} {_duration(event.seconds):>8}")
+                self._say(f"  done  {event.stage:<44} {duration(event.seconds):>8}")
             case events.RunFinished():
                 self._end_run()
 
@@ -110,12 +111,5 @@ class _Pace:
         parts += [f"{name} {value:.3g}" for name, value in values.items()]
         if done > 0 and now > self.first_at:
             rate = done / (now - self.first_at)
-            parts += [f"{rate:.1f}/s", f"{_duration((total - step) / rate)} left"]
+            parts += [f"{rate:.1f}/s", f"{duration((total - step) / rate)} left"]
         return "  ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -13,27 +13,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
 from augkit import figures
-from augkit.contracts import ImageSet, Masks
+from augkit.contracts import ImageSet
+from augkit.evidence import ArmEvidence, Evidence, check_evidence
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
-from augkit.metrics import METRICS, TABLE_1
-from augkit.statistics import ArmScores, Summary, summarise
+from augkit.metrics import METRICS
+from augkit.statistics import ArmScores, summarise
 from augkit.store import explained, write_bytes, write_json, write_text
-
-Table = list[list[str]]
-Values = NDArray[np.float64]
-
-DENSITY_METRICS = ("dice", "sensitivity", "specificity")
-"""The panels of the paper's Figure 5."""
-
-QUANTILES = (5, 25, 50, 75, 95)
-"""Percentages of the quantile table."""
+from augkit.tables import (
+    DENSITY_METRICS,
+    Table,
+    Values,
+    difference_rows,
+    duration,
+    metric_title,
+    per_arm_rows,
+    quantile_rows,
+    signed,
+    table_rows,
+)
 
 CASES = 3
 """Images per group of segmentation cases."""
@@ -42,51 +45,12 @@ GALLERY = 6
 """Samples per synthetic source."""
 
 
-@dataclass(frozen=True)
-class ArmEvidence:
-    """What one arm left behind.
-
-    scores:          every metric, float64 (S, N).
-    predictions:     bool (N, H, W) of the first seed, in the order of the scores.
-    synthetic:       (origin such as ``mask2lesion/training``, some samples) of the first seed; () for none.
-    history:         stage label -> rows ``{"step": ..., loss names ...}`` of the first seed.
-    training_images: origin -> number of training samples.
-    recipe:          the resolved recipe as YAML text.
-    seconds:         stage label -> seconds it took to build.
-    """
-
-    scores: ArmScores
-    predictions: Masks
-    synthetic: tuple[tuple[str, ImageSet], ...]
-    history: Mapping[str, Sequence[Mapping[str, float]]]
-    training_images: Mapping[str, int]
-    recipe: str
-    seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a report is made from.
-
-    arms:       at least one; all scored on the same images.
-    train:      some real training samples.
-    test:       all N test samples, in the order of the scores.
-    provenance: versions, device, threads and the like, as text.
-    """
-
-    title: str
-    arms: tuple[ArmEvidence, ...]
-    train: ImageSet
-    test: ImageSet
-    provenance: Mapping[str, str]
-
-
 def write_report(evidence: Evidence, folder: Path) -> None:
     """Write report.html, report.json, per_image.csv and figures/ into `folder`.
 
     Raises ValueError where the arms were not scored on the images of ``evidence.test``.
     """
-    _check(evidence)
+    check_evidence(evidence)
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     page = _page(evidence)
@@ -96,37 +60,6 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     write_text(folder / "per_image.csv", _per_image(evidence.arms))
     write_json(folder / "report.json", _summary(evidence))
     write_text(folder / "report.html", _template().render(page=page, evidence=evidence, prediction=PREDICTION))
-
-
-def table_rows(arms: Sequence[ArmScores]) -> Table:
-    """Return Table 1 as text, header row first: mean ± standard error over images, arms in the given order.
-
-    Where an arm has more than one seed, `seed SD` follows Dice: the standard deviation of the per-seed mean Dice.
-    """
-    return _table_1({arm.arm: {metric: summarise(arm.values[metric]) for metric in TABLE_1} for arm in arms})
-
-
-def recorded_rows(record: Mapping[str, Any]) -> Table:
-    """Return the same table as `table_rows` from the content of a report.json."""
-    arms = {arm: record["arms"][arm]["metrics"] for arm in record["order"]}
-    return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
-
-
-def difference_rows(arms: Sequence[ArmScores]) -> Table:
-    """Return the Dice difference of each arm to the first, image by image (mean over seeds), header row first."""
-    first = arms[0].values["dice"].mean(axis=0)
-    header = ["arm", "mean", "25 %", "median", "75 %", "images higher", "equal", "lower"]
-    return [header, *(_difference_row(arm.arm, arm.values["dice"].mean(axis=0) - first) for arm in arms[1:])]
-
-
-def quantile_rows(arms: Sequence[ArmScores]) -> Table:
-    """Return the quantiles over images (scores averaged over seeds) of the density metrics, header row first."""
-    rows = [["metric", "arm", *(f"{q} %" for q in QUANTILES)]]
-    for metric in DENSITY_METRICS:
-        for arm in arms:
-            quantiles = np.percentile(arm.values[metric].mean(axis=0), QUANTILES)
-            rows.append([_title(metric), arm.arm, *(f"{value:.4f}" for value in quantiles)])
-    return rows
 
 
 def choose_cases(values: Values, count: int = CASES) -> Mapping[str, NDArray[np.int64]]:
@@ -240,6 +173,7 @@ class Page:
 
 def _page(evidence: Evidence) -> Page:
     arms = [arm.scores for arm in evidence.arms]
+    names = [arm.arm for arm in arms]
     cases = tuple(_cases(evidence))
     return Page(
         sentence=_sentence(evidence),
@@ -254,8 +188,8 @@ def _page(evidence: Evidence) -> Page:
         case_table=[["group", "image", *_case_columns(arms)], *(row for group in cases for row in group.rows)],
         cases=cases,
         curves=tuple(_curves(i, *stage) for i, stage in enumerate(_trainings(evidence.arms).items(), 1)),
-        composition=_per_arm(evidence.arms, [arm.training_images for arm in evidence.arms], str),
-        costs=_per_arm(evidence.arms, [arm.seconds for arm in evidence.arms], _duration),
+        composition=per_arm_rows(names, [arm.training_images for arm in evidence.arms], str),
+        costs=per_arm_rows(names, [arm.seconds for arm in evidence.arms], duration),
     )
 
 
@@ -299,10 +233,6 @@ def _case_rule(arms: Sequence[ArmScores]) -> str:
     )
 
 
-def _title(metric: str) -> str:
-    return "Dice" if metric == "dice" else metric
-
-
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -314,57 +244,6 @@ def _range(counts: Sequence[int], noun: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-# Tables.
-
-
-def _table_1(arms: Mapping[str, Mapping[str, Summary]]) -> Table:
-    header = ["arm", *(_title(metric) for metric in TABLE_1)]
-    rows = [[arm, *(_mean_and_error(found[metric]) for metric in TABLE_1)] for arm, found in arms.items()]
-    if any(found["dice"].seed_sd is not None for found in arms.values()):
-        header.insert(2, "seed SD")
-        for found, row in zip(arms.values(), rows, strict=True):
-            row.insert(2, _seed_sd(found["dice"]))
-    return [header, *rows]
-
-
-def _mean_and_error(summary: Summary) -> str:
-    # One image has no spread: a zero would read as certainty.
-    return str(summary) if summary.images > 1 else f"{summary.mean:.4f}"
-
-
-def _seed_sd(summary: Summary) -> str:
-    return "–" if summary.seed_sd is None else f"{summary.seed_sd:.4f}"
-
-
-def _difference_row(arm: str, delta: Values) -> list[str]:
-    low, median, high = np.percentile(delta, (25, 50, 75))
-    counts = [(delta > 0).sum(), (delta == 0).sum(), (delta < 0).sum()]
-    return [arm, *(_signed(value) for value in (delta.mean(), low, median, high)), *(str(count) for count in counts)]
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
-
-
-def _per_arm(arms: Sequence[ArmEvidence], parts: Sequence[Mapping[str, float]], text: Callable[[float], str]) -> Table:
-    """Return one row per arm and one column per key that any arm has, with a total; header row first."""
-    keys = list(dict.fromkeys(key for part in parts for key in part))
-    rows = [["arm", *keys, "total"]]
-    for arm, part in zip(arms, parts, strict=True):
-        cells = [text(part[key]) if key in part else "–" for key in keys]
-        rows.append([arm.scores.arm, *cells, text(sum(part.values()))])
-    return rows
 
 
 # For machines.
@@ -466,7 +345,9 @@ def _outlined(samples: ImageSet, index: int) -> Tile:
 
 
 def _density(arms: Sequence[ArmScores]) -> Picture:
-    panels = {_title(metric): {arm.arm: arm.values[metric].mean(axis=0) for arm in arms} for metric in DENSITY_METRICS}
+    panels = {
+        metric_title(metric): {arm.arm: arm.values[metric].mean(axis=0) for arm in arms} for metric in DENSITY_METRICS
+    }
 
     def draw(look: Look, columns: int, form: Form) -> bytes:
         return figures.densities(panels, look, columns, form)
@@ -504,7 +385,7 @@ def _cases(evidence: Evidence) -> Iterator[CaseGroup]:
     values = dice[arms[0].arm] if single else dice[arms[-1].arm] - dice[arms[0].arm]
     for group, index in choose_cases(values).items():
         notes = {arm: [f"Dice {scores[i]:.3f}" for i in index] for arm, scores in dice.items()}
-        notes[""] = [evidence.test.ids[i] if single else _signed(values[i]) for i in index]
+        notes[""] = [evidence.test.ids[i] if single else signed(values[i]) for i in index]
         predictions = {arm.scores.arm: arm.predictions[index] for arm in evidence.arms}
         drawn = figures.cases(evidence.test.images[index], evidence.test.masks[index], predictions, notes, EITHER)
         heading = _case_heading(group, single, len(values))
@@ -514,7 +395,7 @@ def _cases(evidence: Evidence) -> Iterator[CaseGroup]:
 
 def _case_row(evidence: Evidence, index: int, dice: Mapping[str, Values], values: Values) -> list[str]:
     shown = [f"{dice[arm.arm][index]:.4f}" for arm in _ends([arm.scores for arm in evidence.arms])]
-    return [evidence.test.ids[index], *shown, *([_signed(values[index])] if len(shown) > 1 else [])]
+    return [evidence.test.ids[index], *shown, *([signed(values[index])] if len(shown) > 1 else [])]
 
 
 def _case_heading(group: str, single: bool, images: int) -> str:
@@ -587,26 +468,3 @@ def _data_url(png: bytes) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:48] or "unnamed"
-
-
-def _check(evidence: Evidence) -> None:
-    """Refuse scores, masks and images that do not belong together; pictures of the wrong image would go unnoticed."""
-    names = [arm.scores.arm for arm in evidence.arms]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"arms are {names}; allowed: at least one, each with its own name")
-    for arm in evidence.arms:
-        _check_arm(arm, evidence.test)
-
-
-def _check_arm(arm: ArmEvidence, test: ImageSet) -> None:
-    where, scores = f"arm {arm.scores.arm}", arm.scores
-    if scores.image_ids != test.ids:
-        raise ValueError(f"{where}: the scored images are not the test images; allowed: equal ids in equal order")
-    if arm.predictions.shape != test.masks.shape:
-        raise ValueError(f"{where}: predictions are {arm.predictions.shape}; allowed: {test.masks.shape}, as the masks")
-    expected = (len(scores.seeds), len(test))
-    for metric in METRICS:
-        if scores.values[metric].shape != expected:
-            raise ValueError(
-                f"{where}: {metric} is {scores.values[metric].shape}; allowed: {expected}, one per seed and test image"
-            )

@@ -5,6 +5,7 @@ What a plugin returns is checked here, where it enters the house, and a breach i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -28,6 +29,7 @@ from augkit.contracts import (
 )
 from augkit.draws import Draws
 from augkit.errors import Problem, StageError
+from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import confusion, scores
 from augkit.plan import (
     Arm,
@@ -47,7 +49,6 @@ from augkit.store import read_array, read_json, write_array, write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from augkit.report import ArmEvidence
 
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""
@@ -94,6 +95,7 @@ def train_generator(task: TrainGenerator, job: Job) -> None:
     """Let the generator fit the training split."""
     train = read_image_set(job.of_kind("dataset")[0] / "train")
     task.generator.fit(train, Workspace(job.folder, task.seed, job.device, job.log))
+    _end_training(job)
 
 
 @run_stage.register
@@ -103,7 +105,7 @@ def draw_masks(task: DrawMasks, job: Job) -> None:
     count = task.count or max(1, round((task.per_real or 0) * len(real)))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
     drawn = task.masks.draw(real, count, draws)
-    _check_masks(drawn, count, real.shape[1:])
+    _check_masks(drawn, count, real.shape)
     write_array(job.folder / "masks.npy", drawn.masks)
     write_json(job.folder / "records.json", list(drawn.records))
 
@@ -134,6 +136,7 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     train = ImageSet.concatenate([real, *(read_image_set(folder) for folder in job.of_kind("synthesis"))])
     space = Workspace(job.folder, task.seed, job.device, job.log)
     task.segmenter.fit(train, read_image_set(dataset / "validation"), compose(task.augment), space)
+    _end_training(job)
 
 
 @run_stage.register
@@ -152,7 +155,7 @@ def evaluate(task: Evaluate, job: Job) -> None:
 @run_stage.register
 def report(task: WriteReport, job: Job) -> None:
     """Write the report of all arms."""
-    from augkit.report import Evidence, write_report
+    from augkit.report import write_report
 
     dataset = job.inputs[task.arms[0].dataset]
     train, test = read_image_set(dataset / "train"), read_image_set(dataset / "test")
@@ -199,8 +202,6 @@ def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callab
 
 
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
-    from augkit.report import ArmEvidence
-
     first = arms[0]
     synthetic = []
     composition = {"real": len(read_json(job.inputs[first.dataset] / "train" / "samples.json")["ids"])}
@@ -228,9 +229,15 @@ def _history(folder: Path) -> Sequence[Mapping[str, float]]:
     return rows
 
 
+def _end_training(job: Job) -> None:
+    from augkit.training import remove_checkpoints
+
+    remove_checkpoints(job.folder)
+
+
 def _group(record: Record, groups: Sequence[str], name: str) -> str:
     parent = record.get("parent")
-    return groups[parent] if isinstance(parent, int) else name
+    return groups[parent] if type(parent) is int else name
 
 
 # What plugins return
@@ -246,23 +253,40 @@ def _check_splits(splits: Splits) -> None:
     if len({splits.train.size, splits.validation.size, splits.test.size}) > 1:
         raise _breach("the splits have different image sizes", "one size for all")
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    owners: dict[str, str] = {}
-    for part, samples in parts.items():
-        for group in samples.groups:
-            if owners.setdefault(group, part) != part:
-                raise _breach(f"group '{group}' is in {owners[group]} and {part}", "a group in one split only")
+    for what in ("group", "id"):
+        owners: dict[str, str] = {}
+        for part, samples in parts.items():
+            for name in getattr(samples, f"{what}s"):
+                if not isinstance(name, str):
+                    raise _breach(f"{what} {name!r} in {part} is {_describe(name)}", "return text")
+                if owners.setdefault(name, part) != part:
+                    raise _breach(f"{what} '{name}' is in {owners[name]} and {part}", f"each {what} in one split only")
 
 
-def _check_masks(drawn: DrawnMasks, count: int, size: tuple[int, ...]) -> None:
+def _check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...]) -> None:
+    """Refuse what a mask source must not return; `real` is the shape of the training masks."""
     if not isinstance(drawn, DrawnMasks):
         raise _breach(f"draw() returned {_describe(drawn)}", "return augkit.DrawnMasks")
-    if drawn.masks.dtype != np.bool_ or drawn.masks.shape != (count, *size):
-        raise _breach(f"draw() returned masks {_describe(drawn.masks)}", f"return bool {(count, *size)}")
-    if len(drawn.records) != count:
-        raise _breach(f"draw() returned {len(drawn.records)} records", f"return one per mask, {count}")
+    shape = (count, *real[1:])
+    if not isinstance(drawn.masks, np.ndarray) or drawn.masks.dtype != np.bool_ or drawn.masks.shape != shape:
+        raise _breach(f"draw() returned masks {_describe(drawn.masks)}", f"return bool {shape}")
     empty = int((~drawn.masks.any(axis=(1, 2))).sum())
     if empty:
         raise _breach(f"draw() returned {empty} empty masks of {count}", "return masks with foreground")
+    if len(drawn.records) != count:
+        raise _breach(f"draw() returned {len(drawn.records)} records", f"return one per mask, {count}")
+    for i, record in enumerate(drawn.records):
+        _check_record(record, i, real[0])
+
+
+def _check_record(record: Record, index: int, parents: int) -> None:
+    try:
+        json.dumps(record, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _breach(f"record {index} cannot be written ({error})", "return text and finite plain numbers") from None
+    parent = record.get("parent", 0)
+    if type(parent) is not int or not 0 <= parent < parents:
+        raise _breach(f"record {index} has parent {parent!r}", f"an int in 0 .. {parents - 1}, or no parent")
 
 
 def _checked_images(images: Images, shape: tuple[int, ...]) -> Images:

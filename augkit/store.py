@@ -114,10 +114,9 @@ class Store:
     def lock(self, address: Address, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the artifact's lock; while another process has it, `waiting` is told once who does."""
         file = self.root / ".locks" / f"{address.kind}-{address.name}.lock"
-        with explained(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file)
         with explained(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
             _acquire(lock, lambda: waiting(f"waiting for {_holder(file)}, which is building {address}"))
         try:
             _sign(file)

@@ -26,7 +26,17 @@ from torch import Tensor, nn
 from augkit.contracts import ImageSet, TensorDraws, Workspace
 from augkit.draws import Draws, sample_keys
 from augkit.errors import DivergedError, InputError, InterruptedRunError, Problem
-from augkit.store import find_damage, publish_folder, read_json, remove_folder, seal, write_bytes, write_json
+from augkit.store import (
+    MANIFEST,
+    explained,
+    find_damage,
+    publish_folder,
+    read_json,
+    remove_folder,
+    seal,
+    write_bytes,
+    write_json,
+)
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -35,6 +45,7 @@ LOG_EVERY = 25
 
 CHECKPOINT_SECONDS = 20.0
 KEPT_CHECKPOINTS = 2
+CHECKPOINTS = "checkpoints"
 
 
 class Learner(Protocol):
@@ -54,8 +65,9 @@ class Learner(Protocol):
 def train(learner: Learner, space: Workspace, steps: int) -> None:
     """Run `learner.step` for 0 .. steps - 1, or for what is left of them, and write ``history.json``.
 
-    Raises `InterruptedRunError` after a signal, with the state saved, and `DivergedError` when a watched value is not
-    finite; no checkpoint of such a state is written.
+    Raises `InterruptedRunError` after a signal, with the state saved, and `DivergedError` when a watched value, a
+    weight or an optimiser's state is not finite; no checkpoint of such a state is written. The last checkpoint stays, so
+    that a failure after the last step does not cost the training; `remove_checkpoints` ends its life.
     """
     state = _State(learner, {}, [])
     start = _resume(state, space)
@@ -69,13 +81,12 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
                 _refuse_not_finite(values, done, steps)
                 space.log.progress(done, steps, values)
             stop = pending.signal is not None
-            if done < steps and (stop or time.monotonic() - saved_at > CHECKPOINT_SECONDS):
-                _save(state, space, done)
+            if stop or done == steps or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                _save(state, space, done, steps)
                 saved_at = time.monotonic()
-            if stop and done < steps:
+            if stop:
                 raise _interrupted(pending, done, steps)
     write_json(space.folder / "history.json", state.history)
-    remove_folder(space.folder / "checkpoints")
 
 
 # Data
@@ -146,6 +157,8 @@ def choose_device(name: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
+        if name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("no such kind of device")
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
@@ -176,7 +189,8 @@ def settle(network: M, device: str) -> M:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Initialise networks inside this context from `seed`; the process's own generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
@@ -224,7 +238,12 @@ class _State:
                 for key, value in optimizer.state.get(parameter, {}).items():
                     if isinstance(value, Tensor):
                         flat[f"optimizer.{name}.{i}.{key}"] = value
-        return {key: value.detach().contiguous().cpu() for key, value in flat.items()}
+                    elif value is not None:
+                        found = f"optimizer '{name}' keeps '{key}' as {type(value).__name__}"
+                        raise TypeError(f"{found}; only tensors can be saved and continued")
+        # Copies, because safetensors refuses two names of one tensor, such as tied weights.
+        layout = torch.contiguous_format
+        return {key: value.detach().to("cpu", copy=True, memory_format=layout) for key, value in flat.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], device: str) -> None:
         self.window = {k: v.to(device) for k, v in _under(tensors, "window.").items()}
@@ -252,33 +271,59 @@ def _like(value: Tensor, parameter: Tensor) -> Tensor:
     return value.to(parameter.device)
 
 
-def _save(state: _State, space: Workspace, done: int) -> None:
-    folder = space.folder / "checkpoints"
-    draft, final = folder / f"draft-{os.getpid()}", folder / f"{done:09d}"
+def _save(state: _State, space: Workspace, done: int, steps: int) -> None:
+    tensors = state.tensors()
+    _refuse_not_finite(tensors, done, steps)
+    folder = space.folder / CHECKPOINTS
+    draft, final = folder / "draft", folder / f"{done:09d}"
     remove_folder(draft)
-    draft.mkdir(parents=True)
-    write_bytes(draft / "tensors.safetensors", save(state.tensors()))
-    write_json(draft / "state.json", {"done": done, "count": state.count, "history": state.history})
-    seal(draft, {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": space.device})
-    remove_folder(final)
-    publish_folder(draft, final)
+    with explained(final):
+        try:
+            draft.mkdir(parents=True)
+            write_bytes(draft / "tensors.safetensors", save(tensors))
+            write_json(draft / "state.json", {"done": done, "count": state.count, "history": state.history})
+            seal(draft, _circumstances(space))
+            remove_folder(final)
+            publish_folder(draft, final)
+        except BaseException:
+            remove_folder(draft)  # on a full disk it would take the space that a person is about to free
+            raise
     for old in _checkpoints(folder)[:-KEPT_CHECKPOINTS]:
         remove_folder(old)
 
 
+def _circumstances(space: Workspace) -> dict[str, str | int]:
+    """Return what decides the bits of a training besides its recipe."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": space.device}
+
+
 def _resume(state: _State, space: Workspace) -> int:
     """Load the newest sound checkpoint and return how many steps are done."""
-    for folder in reversed(_checkpoints(space.folder / "checkpoints")):
+    for folder in reversed(_checkpoints(space.folder / CHECKPOINTS)):
         damage = find_damage(folder)
         if damage:
             space.log.note(f"checkpoint at step {int(folder.name)} is damaged ({damage[0]}); using the one before it")
+            remove_folder(folder)  # or it would count as one of those that are kept
             continue
         saved: Any = read_json(folder / "state.json")
         state.restore(load_file(folder / "tensors.safetensors"), space.device)
         state.count, state.history = saved["count"], saved["history"]
         space.log.note(f"continues at step {saved['done']}")
+        _tell_changes(read_json(folder / MANIFEST), space)
         return int(saved["done"])
     return 0
+
+
+def _tell_changes(saved: Mapping[str, Any], space: Workspace) -> None:
+    now = _circumstances(space)
+    changed = [f"{name} {saved.get(name)} -> {value}" for name, value in now.items() if saved.get(name) != value]
+    if changed:
+        space.log.note(f"{', '.join(changed)} since the checkpoint; the result can differ in its last digits")
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what `train` keeps for continuing, once everything made from the training is written."""
+    remove_folder(folder / CHECKPOINTS)
 
 
 def _checkpoints(folder: Path) -> Sequence[Path]:
@@ -288,10 +333,11 @@ def _checkpoints(folder: Path) -> Sequence[Path]:
 # Stopping
 
 
-def _refuse_not_finite(values: Mapping[str, float], done: int, steps: int) -> None:
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
+def _refuse_not_finite(values: Mapping[str, float | Tensor], done: int, steps: int) -> None:
+    bad = [name for name, value in values.items() if not torch.isfinite(torch.as_tensor(value)).all()]
     if bad:
-        what = f"{', '.join(bad)} became infinite or not a number"
+        others = f" and {len(bad) - 4} more" if len(bad) > 4 else ""
+        what = f"{', '.join(bad[:4])}{others} became infinite or not a number"
         hint = "Lower the learning rate, or look for broken input images"
         raise DivergedError(Problem(f"step {done} of {steps}", what, hint))
 
@@ -320,6 +366,8 @@ def _deferred_signals() -> Iterator[_Pending]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if pending.signal is not None:  # it came after the last step was checked
+        signal.raise_signal(pending.signal)
 
 
 def _interrupted(pending: _Pending, done: int, steps: int) -> InterruptedRunError:

@@ -25,6 +25,8 @@ ORDER = (
     "training",
     "metrics",
     "statistics",
+    "tables",
+    "evidence",
     "figures",
     "report",
     "stages",

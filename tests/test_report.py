@@ -17,9 +17,11 @@ from PIL import Image
 from augkit.contracts import ImageSet
 from augkit.draws import Draws, sample_keys
 from augkit.errors import StageError
+from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import METRICS, confusion, scores
-from augkit.report import ArmEvidence, Evidence, choose_cases, difference_rows, recorded_rows, table_rows, write_report
+from augkit.report import choose_cases, write_report
 from augkit.statistics import ArmScores, summarise
+from augkit.tables import difference_rows, recorded_rows, table_rows
 
 SIZE = 32
 

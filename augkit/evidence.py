@@ -1,0 +1,72 @@
+"""What a report is made from, and the check that it belongs together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from augkit.contracts import ImageSet, Masks
+from augkit.metrics import METRICS
+from augkit.statistics import ArmScores
+
+
+@dataclass(frozen=True)
+class ArmEvidence:
+    """What one arm left behind.
+
+    scores:          every metric, float64 (S, N).
+    predictions:     bool (N, H, W) of the first seed, in the order of the scores.
+    synthetic:       (origin such as ``mask2lesion/training``, some samples) of the first seed; () for none.
+    history:         stage label -> rows ``{"step": ..., loss names ...}`` of the first seed.
+    training_images: origin -> number of training samples.
+    recipe:          the resolved recipe as YAML text.
+    seconds:         stage label -> seconds it took to build.
+    """
+
+    scores: ArmScores
+    predictions: Masks
+    synthetic: tuple[tuple[str, ImageSet], ...]
+    history: Mapping[str, Sequence[Mapping[str, float]]]
+    training_images: Mapping[str, int]
+    recipe: str
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a report is made from.
+
+    arms:       at least one; all scored on the same images.
+    train:      some real training samples.
+    test:       all N test samples, in the order of the scores.
+    provenance: versions, device, threads and the like, as text.
+    """
+
+    title: str
+    arms: tuple[ArmEvidence, ...]
+    train: ImageSet
+    test: ImageSet
+    provenance: Mapping[str, str]
+
+
+def check_evidence(evidence: Evidence) -> None:
+    """Refuse scores, masks and images that do not belong together; pictures of the wrong image would go unnoticed."""
+    names = [arm.scores.arm for arm in evidence.arms]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"arms are {names}; allowed: at least one, each with its own name")
+    for arm in evidence.arms:
+        _check_arm(arm, evidence.test)
+
+
+def _check_arm(arm: ArmEvidence, test: ImageSet) -> None:
+    where, scores = f"arm {arm.scores.arm}", arm.scores
+    if scores.image_ids != test.ids:
+        raise ValueError(f"{where}: the scored images are not the test images; allowed: equal ids in equal order")
+    if arm.predictions.shape != test.masks.shape:
+        raise ValueError(f"{where}: predictions are {arm.predictions.shape}; allowed: {test.masks.shape}, as the masks")
+    expected = (len(scores.seeds), len(test))
+    for metric in METRICS:
+        if scores.values[metric].shape != expected:
+            raise ValueError(
+                f"{where}: {metric} is {scores.values[metric].shape}; allowed: {expected}, one per seed and test image"
+            )

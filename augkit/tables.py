@@ -1,0 +1,107 @@
+"""Scores as rows of text: Table 1, paired differences, quantiles, and what arms consist of and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.metrics import TABLE_1
+from augkit.statistics import ArmScores, Summary, summarise
+
+Table = list[list[str]]
+Values = NDArray[np.float64]
+
+DENSITY_METRICS = ("dice", "sensitivity", "specificity")
+"""The panels of the paper's Figure 5."""
+
+QUANTILES = (5, 25, 50, 75, 95)
+"""Percentages of the quantile table."""
+
+
+def table_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return Table 1 as text, header row first: mean ± standard error over images, arms in the given order.
+
+    Where an arm has more than one seed, `seed SD` follows Dice: the standard deviation of the per-seed mean Dice.
+    """
+    return _table_1({arm.arm: {metric: summarise(arm.values[metric]) for metric in TABLE_1} for arm in arms})
+
+
+def recorded_rows(record: Mapping[str, Any]) -> Table:
+    """Return the same table as `table_rows` from the content of a report.json."""
+    arms = {arm: record["arms"][arm]["metrics"] for arm in record["order"]}
+    return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
+
+
+def difference_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return the Dice difference of each arm to the first, image by image (mean over seeds), header row first."""
+    first = arms[0].values["dice"].mean(axis=0)
+    header = ["arm", "mean", "25 %", "median", "75 %", "images higher", "equal", "lower"]
+    return [header, *(_difference_row(arm.arm, arm.values["dice"].mean(axis=0) - first) for arm in arms[1:])]
+
+
+def quantile_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return the quantiles over images (scores averaged over seeds) of the density metrics, header row first."""
+    rows = [["metric", "arm", *(f"{q} %" for q in QUANTILES)]]
+    for metric in DENSITY_METRICS:
+        for arm in arms:
+            quantiles = np.percentile(arm.values[metric].mean(axis=0), QUANTILES)
+            rows.append([metric_title(metric), arm.arm, *(f"{value:.4f}" for value in quantiles)])
+    return rows
+
+
+def per_arm_rows(arms: Sequence[str], parts: Sequence[Mapping[str, float]], text: Callable[[float], str]) -> Table:
+    """Return one row per arm and one column per key that any arm has, with a total; header row first."""
+    keys = list(dict.fromkeys(key for part in parts for key in part))
+    rows = [["arm", *keys, "total"]]
+    for arm, part in zip(arms, parts, strict=True):
+        cells = [text(part[key]) if key in part else "–" for key in keys]
+        rows.append([arm, *cells, text(sum(part.values()))])
+    return rows
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name as a column head."""
+    return "Dice" if metric == "dice" else metric
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``41.2 s``, ``2 min 05 s``, ``3 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _table_1(arms: Mapping[str, Mapping[str, Summary]]) -> Table:
+    header = ["arm", *(metric_title(metric) for metric in TABLE_1)]
+    rows = [[arm, *(_mean_and_error(found[metric]) for metric in TABLE_1)] for arm, found in arms.items()]
+    if any(found["dice"].seed_sd is not None for found in arms.values()):
+        header.insert(2, "seed SD")
+        for found, row in zip(arms.values(), rows, strict=True):
+            row.insert(2, _seed_sd(found["dice"]))
+    return [header, *rows]
+
+
+def _mean_and_error(summary: Summary) -> str:
+    # One image has no spread: a zero would read as certainty.
+    return str(summary) if summary.images > 1 else f"{summary.mean:.4f}"
+
+
+def _seed_sd(summary: Summary) -> str:
+    return "–" if summary.seed_sd is None else f"{summary.seed_sd:.4f}"
+
+
+def _difference_row(arm: str, delta: Values) -> list[str]:
+    low, median, high = np.percentile(delta, (25, 50, 75))
+    counts = [(delta > 0).sum(), (delta == 0).sum(), (delta < 0).sum()]
+    return [arm, *(signed(value) for value in (delta.mean(), low, median, high)), *(str(count) for count in counts)]
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign: ``+0.0123``, ``−0.0040``."""
+    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
