@@ -183,11 +183,12 @@ class Dataset(Protocol):
 class MaskSource(Protocol):
     """Where the masks of synthetic images come from."""
 
-    def draw(self, masks: Masks, count: int, draws: ArrayDraws) -> DrawnMasks:
+    def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return `count` masks of the training masks' size.
 
         masks: bool (N, H, W), the training masks; not to be changed.
         draws: `count` samples; mask i depends only on `masks` and sample i of the draws.
+        space: for a source that learns: a folder to keep its model in, a seed for fitting it, a device, a log.
         """
 
 

@@ -97,9 +97,12 @@ class Draws(Generic[A]):
         return cast(A, _mix(keys[:, None] + _elements(prod(shape), keys) * _GOLDEN).reshape(len(self), *shape))
 
     def uniform(self, name: str, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> A:
-        """Return float32 (N, *shape) uniform in [low, high), 24 random bits each."""
+        """Return float32 (N, *shape) uniform in [low, high), 24 random bits each.
+
+        Where `low` is not 0, float32 may round the last of the 2**24 steps up to `high`.
+        """
         unit = _float32((cast(Any, self.bits(name, shape)) >> 40) & 0xFFFFFF) * 2.0**-24
-        return cast(A, unit * (high - low) + low)
+        return cast(A, unit * float(high - low) + float(low))
 
     def normal(self, name: str, mean: float = 0.0, std: float = 1.0, shape: tuple[int, ...] = ()) -> A:
         """Return float32 (N, *shape), Gaussian: one of 65,536 equally likely quantiles, so |z| < 4.4.
@@ -107,7 +110,7 @@ class Draws(Generic[A]):
         A table lookup, not a logarithm, keeps the bits equal on every device.
         """
         level: Any = (cast(Any, self.bits(name, shape)) >> 48) & 0xFFFF
-        return cast(A, _quantiles(level)[level] * std + mean)
+        return cast(A, _quantiles(level)[level] * float(std) + float(mean))
 
     def integers(self, name: str, low: int, high: int, shape: tuple[int, ...] = ()) -> A:
         """Return int64 (N, *shape) uniform in low .. high - 1; the bias is below (high - low) / 2**63."""

@@ -56,7 +56,7 @@ CHUNK = 256
 SHOWN = 64
 """Samples of a set that the report may show."""
 
-RESUMABLE = (TrainGenerator, TrainSegmenter)
+RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)
 """Tasks that find what an interrupted run left in their work folder."""
 
 
@@ -104,7 +104,7 @@ def draw_masks(task: DrawMasks, job: Job) -> None:
     real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
     count = task.count or max(1, round((task.per_real or 0) * len(real)))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
-    drawn = task.masks.draw(real, count, draws)
+    drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
     _check_masks(drawn, count, real.shape)
     write_array(job.folder / "masks.npy", drawn.masks)
     write_json(job.folder / "records.json", list(drawn.records))

@@ -66,8 +66,8 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
     """Run `learner.step` for 0 .. steps - 1, or for what is left of them, and write ``history.json``.
 
     Raises `InterruptedRunError` after a signal, with the state saved, and `DivergedError` when a watched value, a
-    weight or an optimiser's state is not finite; no checkpoint of such a state is written. The last checkpoint stays, so
-    that a failure after the last step does not cost the training; `remove_checkpoints` ends its life.
+    weight or an optimiser's state is not finite; no checkpoint of such a state is written. The last checkpoint stays,
+    so that a failure after the last step does not cost the training; `remove_checkpoints` ends its life.
     """
     state = _State(learner, {}, [])
     start = _resume(state, space)

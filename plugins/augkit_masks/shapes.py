@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws
+from augkit import DrawnMasks, Draws, Workspace
 from augkit.contracts import Masks
 
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
@@ -40,7 +40,7 @@ class Shapes:
         if not 1 <= self.aspect <= 4:
             raise ValueError(f"aspect is {self.aspect}; allowed: 1 .. 4")
 
-    def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]]) -> DrawnMasks:
+    def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` shapes of the training masks' size; each record holds kind, area, rotation and centre."""
         height, width = masks.shape[1:]
         drawn = np.empty((count, height, width), np.bool_)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws
+from augkit import DrawnMasks, Draws, Workspace
 from augkit.contracts import Masks
 
 
@@ -18,7 +18,7 @@ class Training:
     last round is a keyed choice without repetition.
     """
 
-    def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]]) -> DrawnMasks:
+    def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` training masks; each record names its ``parent``."""
         n = len(masks)
         parents = np.arange(count) % n

@@ -1,12 +1,23 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from augkit import Draws
+from augkit import Draws, Workspace
 from augkit_masks.shapes import Shapes, _fill
 from augkit_masks.training import Training
 
+
+class NoLog:
+    def progress(self, step, total, values):
+        pass
+
+    def note(self, text):
+        pass
+
+
+SPACE = Workspace(Path("unused"), 0, "cpu", NoLog())
 REAL = np.zeros((5, 32, 48), np.bool_)
 for i in range(5):
     REAL[i, 4 : 10 + i, 5:20] = True
@@ -17,38 +28,40 @@ def draws(count, seed=0):
 
 
 def test_one_per_real_mask_uses_each_training_mask_exactly_once():
-    drawn = Training().draw(REAL, 5, draws(5))
+    drawn = Training().draw(REAL, 5, draws(5), SPACE)
     assert np.array_equal(drawn.masks, REAL)
     assert [record["parent"] for record in drawn.records] == [0, 1, 2, 3, 4]
 
 
 def test_a_broken_round_uses_different_training_masks():
-    parents = [record["parent"] for record in Training().draw(REAL, 8, draws(8)).records]
+    parents = [record["parent"] for record in Training().draw(REAL, 8, draws(8), SPACE).records]
     assert parents[:5] == [0, 1, 2, 3, 4]
     assert len(set(parents[5:])) == 3
 
 
 def test_fewer_masks_than_training_masks_are_a_choice_that_depends_on_the_seed():
-    choices = {tuple(r["parent"] for r in Training().draw(REAL, 2, draws(2, seed)).records) for seed in range(20)}
+    choices = {
+        tuple(r["parent"] for r in Training().draw(REAL, 2, draws(2, seed), SPACE).records) for seed in range(20)
+    }
     assert len(choices) > 3
 
 
 @pytest.mark.parametrize("kind", ["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon"])
 def test_a_shape_has_the_area_that_its_record_says(kind):
-    drawn = Shapes(kinds=(kind,), area=(0.1, 0.3)).draw(np.zeros((1, 128, 128), np.bool_), 40, draws(40))
+    drawn = Shapes(kinds=(kind,), area=(0.1, 0.3)).draw(np.zeros((1, 128, 128), np.bool_), 40, draws(40), SPACE)
     shares = np.array([record["area"] for record in drawn.records])
     assert np.abs(drawn.masks.mean(axis=(1, 2)) / shares - 1).max() < 0.01
 
 
 def test_shapes_of_every_kind_occur_and_lie_in_the_frame():
-    drawn = Shapes().draw(REAL, 70, draws(70))
+    drawn = Shapes().draw(REAL, 70, draws(70), SPACE)
     assert drawn.masks.shape == (70, 32, 48)
     assert {record["shape"] for record in drawn.records} == set(Shapes().kinds)
 
 
 def test_a_shape_depends_only_on_its_own_draws():
-    all_at_once = Shapes().draw(REAL, 20, draws(20)).masks
-    one_by_one = np.concatenate([Shapes().draw(REAL, 1, draws(20)[i : i + 1]).masks for i in range(20)])
+    all_at_once = Shapes().draw(REAL, 20, draws(20), SPACE).masks
+    one_by_one = np.concatenate([Shapes().draw(REAL, 1, draws(20)[i : i + 1], SPACE).masks for i in range(20)])
     assert np.array_equal(all_at_once, one_by_one)
 
 
