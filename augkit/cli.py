@@ -5,10 +5,12 @@ Imports that cost time stay inside the commands, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -18,8 +20,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from augkit.errors import Problem
     from augkit.plan import CheckedRecipe, Plan
-    from augkit.recipe import Recipe
     from augkit.registry import Registry
 
 app = typer.Typer(
@@ -31,8 +33,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: augkit run recipes/allaug.yaml",
 )
-plugins = typer.Typer(help="What the installed plugins provide.", no_args_is_help=True)
+plugins = typer.Typer(
+    help="What the installed plugins provide.", no_args_is_help=True, epilog="Example: augkit plugin list"
+)
 app.add_typer(plugins, name="plugin")
+
+_SEED = re.compile("[0-9]{1,15}")
+_MOST_SEEDS = 1000
 
 Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
 Changes = Annotated[
@@ -85,6 +92,14 @@ def plan(recipes: Recipes, changes: Changes = None, seeds: Seeds = None, out: Ou
             print(f"{state:<14} {stage.title:<46} {store.path(stage.address)}")
 
 
+@app.command(epilog="Example: augkit preview recipes/allaug.yaml")
+def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
+    """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
+    with _explained():
+        checked, registry = _checked(recipes, changes)
+        _preview(checked, registry, out, device)
+
+
 @app.command(epilog="Example: augkit validate recipes/*.yaml")
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
@@ -102,31 +117,61 @@ def list_plugins() -> None:
         from augkit.registry import load_registry
 
         registry = load_registry()
+        faults = [str(fault) for fault in registry.faults]
         for kind in HOOK_OF_KIND:
             print(f"{kind}s")
             for name in registry.names(kind):
                 entry = registry.entries[kind, name]
+                try:
+                    options = describe_options(entry.cls)
+                except Exception as error:  # the annotations are the plugin's, and anything may be wrong with them
+                    faults.append(f"{entry.provider}: {kind} '{name}': {type(error).__name__}: {error}")
+                    continue
                 summary = (entry.cls.__doc__ or "").strip().split("\n")[0]
                 print(f"  {name:<14} {summary}\n{'':<17}from {entry.provider}")
-                for option, type_name, default in describe_options(entry.cls):
+                for option, type_name, default in options:
                     print(f"{'':<17}{option}: {default or 'required'}{'':<3}({type_name})")
-        for fault in registry.faults:
-            print(f"not usable: {fault.provider}: {fault.reason}")
+        for fault in faults:
+            print(f"not usable: {fault}")
 
 
 def main() -> None:
     """Run the command line; the entry point of the ``augkit`` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may not fit the terminal's encoding
     app()
 
 
 def _checked(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
-    from augkit.plan import check_recipes
-    from augkit.recipe import load_recipes
+    """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
+    from augkit.errors import InputError
+    from augkit.plan import check_parts, check_recipes
+    from augkit.recipe import read_recipes
     from augkit.registry import load_registry
 
-    recipes: tuple[Recipe, ...] = load_recipes(files, changes or [])
+    reading = read_recipes(files, changes or [])
     registry = load_registry()
-    return check_recipes(recipes, registry), registry
+    problems = [*reading.problems, *check_parts(reading.parts, registry)]
+    try:
+        checked = check_recipes(reading.recipes, registry)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(*_in_reading_order(dict.fromkeys(problems)))
+    return checked, registry
+
+
+def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems file by file and from top to bottom, whichever check found them."""
+    files: dict[str, int] = {}
+
+    def place(problem: Problem) -> tuple[int, int]:
+        found = re.match(r"(.+?):([0-9]+)(?=:|$)", problem.where)
+        file, line = found.groups() if found else (problem.where, "0")
+        return files.setdefault(file, len(files)), int(line)
+
+    return sorted(problems, key=place)
 
 
 def _planned(checked: tuple[CheckedRecipe, ...], seeds: list[int] | None, digests: object) -> Plan:
@@ -152,17 +197,41 @@ def _run(
     observers = [("progress", display.augkit_event), *registry.observers]
     folder = Engine(Store(out), device, observers).run(planned)
     digests.save()
-    _print_result(folder, Console(highlight=False))
+    _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+
+
+def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
+    from tempfile import TemporaryDirectory
+
+    from augkit.engine import Engine
+    from augkit.preview import preview as draw_panels
+    from augkit.preview import write_page
+    from augkit.store import Digests, Store
+
+    digests = Digests(out)
+    planned = _planned(checked, None, digests)
+    engine = Engine(Store(out), device, registry.observers)
+    for arm in planned.arms:
+        with TemporaryDirectory() as scratch:
+            panels = draw_panels(arm, engine, Path(scratch))
+        folder = out / "preview" / arm.name
+        write_page(f"Preview of {arm.name}", panels, folder)
+        print(folder / "index.html")
+    digests.save()
 
 
 def _print_result(folder: Path, console: Console) -> None:
+    from rich import box
     from rich.table import Table
 
     from augkit.store import read_json
     from augkit.tables import recorded_rows
 
     header, *rows = recorded_rows(read_json(folder / "report.json"))
-    table = Table(*header, title="Mean ± standard error over the test images", title_justify="left")
+    title = "Mean ± standard error over the test images"
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
+    for name in header:
+        table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -177,10 +246,13 @@ def _parse_seeds(text: str | None) -> list[int] | None:
     seeds: list[int] = []
     for part in text.split(","):
         first, dots, last = part.strip().partition("..")
-        if not first.isdigit() or (dots and not last.isdigit()) or (dots and int(last) < int(first)):
+        last = last if dots else first
+        if not (_SEED.fullmatch(first) and _SEED.fullmatch(last)) or int(last) < int(first):
             what = f"found '{part.strip()}'; allowed: whole numbers such as 0,1,2 or a range such as 0..5"
             raise InputError(Problem(f"--seeds {text}", what))
-        seeds += range(int(first), int(last if dots else first) + 1)
+        seeds += range(int(first), min(int(last), int(first) + _MOST_SEEDS) + 1)
+    if len(seeds) > _MOST_SEEDS:
+        raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
     return seeds
 
 
@@ -204,7 +276,8 @@ def _explained() -> Iterator[None]:
 
 def _complain(*lines: str) -> None:
     for line in lines:
-        print(line, file=sys.stderr)
+        # A recipe's text is quoted in messages, and must not steer the terminal.
+        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
 
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,15 +1,17 @@
 """YAML text -> a tree of plain values with the line of each, and ``--set`` changes to it.
 
-A recipe is untrusted text. It is read event by event, so tags, anchors and aliases are refused before anything is
-built and a hostile file costs no more than its bytes. Scalars follow YAML 1.2: ``1e-4`` is a number, ``yes`` and
-``12:30`` are text.
+A recipe is untrusted text. It is read event by event: tags, anchors and aliases are refused and never acted on, and
+reading ends at fixed limits, so a hostile file costs less than a second. Scalars follow YAML 1.2: ``1e-4`` is a number,
+``yes`` and ``12:30`` are text. A value that is refused leaves an `Unreadable` behind and reading goes on, so that one
+mistake does not hide the next.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from augkit.errors import Problem, did_you_mean
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+MAX_VALUES = 10_000
+MAX_KEY = 100
+"""Characters in one key."""
+MAX_WHOLE = 2**53
+"""The largest whole number that JSON readers agree on."""
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 Steps = tuple[str | int, ...]
@@ -29,8 +36,15 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_GLOB = re.compile(r"[*?\[]")
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+class Unreadable(str):
+    """Stands for a value whose problem was told when it was read; whoever meets it says nothing more."""
+
+    __slots__ = ()
 
 
 @dataclass
@@ -47,6 +61,10 @@ class Document:
             path = path[:-1]
         return self.places.get(path, self.file)
 
+    def places_below(self, path: Steps, node: Value) -> dict[Steps, str]:
+        """Return the places of everything inside `node`, which is at `path`, by the way from there."""
+        return {inside: self.places[*path, *inside] for inside in _ways(node) if (*path, *inside) in self.places}
+
 
 @dataclass(frozen=True)
 class Override:
@@ -62,81 +80,117 @@ class Override:
         return f"--set {self.text}"
 
 
-def parse(text: str, file: str, problems: list[Problem]) -> Document | None:
-    """Return the tree of a YAML text, or None after adding to `problems` why it cannot be read."""
+def parse(text: str, file: str, problems: list[Problem], numbered: bool = True) -> Document | None:
+    """Return the tree of a YAML text, or None where it has none; what is wrong is added to `problems`.
+
+    numbered: name lines in messages; a text that is not a file has none.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    reader = _Reader(file, problems)
-    before = len(problems)
+    reader = _Reader(file, problems, numbered)
     try:
         for event in yaml.parse(text, Loader=loader):
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}" if mark is not None else file
-        problems.append(Problem(where, f"not YAML: {error.problem or error.context}", "Check indentation and brackets"))
+        hint = "Check indentation (spaces, no tabs), brackets and quotes"
+        problems.append(Problem(reader.where(mark), f"not YAML: {error.problem or error.context}", hint))
     except yaml.YAMLError as error:
         problems.append(Problem(file, f"not YAML: {str(error).splitlines()[0]}"))
-    except _UnsafeError:
-        pass
-    return Document(file, reader.root, reader.places) if len(problems) == before else None
+    except _EndError as end:
+        problems.append(end.problem)
+    else:
+        return Document(file, reader.root, reader.places)
+    return None
 
 
-class _UnsafeError(Exception):
-    """Nothing after this point can be read safely."""
+class _EndError(Exception):
+    """Nothing after this point can be read."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
 
 
 class _Reader:
     """Builds plain values from YAML events, with a place for each, without recursion."""
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    def __init__(self, file: str, problems: list[Problem], numbered: bool) -> None:
         self.file = file
         self.problems = problems
+        self.numbered = numbered
         self.root: Value = None
         self.places: dict[Steps, str] = {}
         self._open: list[tuple[list[Value] | dict[str, Value], Steps]] = []
         self._key: list[str | None] = []
         self._documents = 0
+        self._values = 0
+
+    def where(self, mark: Any) -> str:
+        return f"{self.file}:{mark.line + 1}" if self.numbered and mark is not None else self.file
 
     def take(self, event: yaml.Event) -> None:
-        mark: Any = event.start_mark
-        where = f"{self.file}:{mark.line + 1}"
+        where = self.where(event.start_mark)
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._refuse(where, "a second document begins here; allowed: one recipe per file", stop=True)
-        elif isinstance(event, yaml.AliasEvent):
-            self._refuse(where, f"alias '*{event.anchor}'; allowed: plain values, written out", stop=True)
+                raise _EndError(Problem(where, "a second document begins here; allowed: one recipe per file"))
         elif isinstance(event, yaml.NodeEvent):
-            if event.anchor is not None:
-                self._refuse(where, f"anchor '&{event.anchor}'; allowed: plain values, written out", stop=True)
-            if _tag(event) not in (None, "!"):
-                self._refuse(where, f"tag '{_tag(event)}'; allowed: plain values without tags", stop=True)
+            self._values += 1
+            if self._values > MAX_VALUES:
+                raise _EndError(Problem(where, f"more than {MAX_VALUES} values; a recipe is a page of text"))
             self._node(event, where)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._open.pop()
             self._key.pop()
 
     def _node(self, event: yaml.NodeEvent, where: str) -> None:
-        if isinstance(event, yaml.ScalarEvent):
-            if self._open and isinstance(self._open[-1][0], dict) and self._key[-1] is None:
-                self._begin_pair(event.value, where)
+        unreadable = self._refuse_indirection(event, where)
+        wants_key = bool(self._open) and isinstance(self._open[-1][0], dict) and self._key[-1] is None
+        if isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent)):
+            text = event.value if isinstance(event, yaml.ScalarEvent) else f"*{event.anchor}"
+            if wants_key:
+                self._begin_pair(text, where)
             else:
-                self._place(_scalar(event, where, self.problems), where)
+                self._place(Unreadable(text) if unreadable else self._scalar(event, where), where)
             return
         if len(self._open) >= MAX_DEPTH:
-            self._refuse(where, f"nested deeper than {MAX_DEPTH} levels", stop=True)
-        if self._open and isinstance(self._open[-1][0], dict) and self._key[-1] is None:
-            self._refuse(where, "a list or mapping used as a key; allowed: a word", stop=True)
+            raise _EndError(Problem(where, f"nested deeper than {MAX_DEPTH} levels"))
+        if wants_key:
+            raise _EndError(Problem(where, "a list or mapping used as a key; allowed: a word"))
         container: list[Value] | dict[str, Value] = {} if isinstance(event, yaml.MappingStartEvent) else []
         path = self._place(container, where)
         self._open.append((container, path))
         self._key.append(None)
 
+    def _refuse_indirection(self, event: yaml.NodeEvent, where: str) -> bool:
+        """Complain about aliases, anchors and tags; return whether the value itself cannot be known."""
+        tag: str | None = getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent):
+            self._complain(where, f"alias '*{_clip(event.anchor)}'; allowed: plain values, written out")
+        elif event.anchor is not None:
+            self._complain(where, f"anchor '&{_clip(event.anchor)}'; allowed: plain values, written out")
+        if tag is not None:
+            shown = _clip(tag.replace("tag:yaml.org,2002:", "!!"))
+            self._complain(where, f"tag '{shown}'; allowed: plain values without tags")
+        return tag is not None or isinstance(event, yaml.AliasEvent)
+
+    def _scalar(self, event: yaml.NodeEvent, where: str) -> Value:
+        assert isinstance(event, yaml.ScalarEvent)
+        if event.style in ("'", '"', "|", ">"):
+            text: str = event.value
+            return text
+        try:
+            return plain_value(event.value)
+        except ValueError as error:
+            self._complain(where, str(error))
+            return Unreadable(event.value)
+
     def _begin_pair(self, key: str, where: str) -> None:
         container, path = self._open[-1]
+        if len(key) > MAX_KEY:
+            raise _EndError(Problem(where, f"key '{_clip(key)}' has more than {MAX_KEY} characters"))
         if key in container:
-            first = self.places[(*path, key)]
-            self._refuse(where, f"key '{key}' appears twice, first at {first}; allowed: once. Remove one of them")
+            first = self.places[*path, key]
+            self._complain(where, f"key '{key}' appears twice, first at {first}; allowed: once. Remove one of them")
         self._key[-1] = key
 
     def _place(self, value: Value, where: str) -> Steps:
@@ -157,50 +211,69 @@ class _Reader:
         self.places[path] = where
         return path
 
-    def _refuse(self, where: str, what: str, stop: bool = False) -> None:
+    def _complain(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))
-        if stop:
-            raise _UnsafeError
 
 
-def _tag(event: yaml.NodeEvent) -> str | None:
-    tag: str | None = getattr(event, "tag", None)
-    return tag
-
-
-def _scalar(event: yaml.ScalarEvent, where: str, problems: list[Problem]) -> Value:
-    text: str = event.value
-    if event.style in ("'", '"', "|", ">"):
-        return text
+def plain_value(text: str) -> Value:
+    """Return what a text without quotes means; a `ValueError` says why it means nothing."""
     if text in _NULL:
         return None
     if text in _BOOL:
         return _BOOL[text]
     if _LEADING_ZERO.fullmatch(text):
-        problems.append(Problem(where, f"'{text}' begins with a zero; allowed: {int(text)}, or quotes for text"))
-        return text
+        number = re.sub("^([-+]?)0+(?=[0-9])", r"\1", text)
+        raise ValueError(f"'{_clip(text)}' begins with a zero; allowed: {_clip(number)}, or quotes for text")
     if _NOT_FINITE.fullmatch(text):
-        problems.append(Problem(where, f"'{text}' is not a finite number"))
-        return text
-    if _INTEGER.fullmatch(text) and len(text) <= 20:
+        raise ValueError(f"'{text}' is not a finite number; allowed: finite numbers, or quotes for text")
+    if _INTEGER.fullmatch(text):
+        if len(text) > 20 or abs(int(text)) > MAX_WHOLE:
+            raise ValueError(f"'{_clip(text)}' is too large; allowed: whole numbers up to 2^53, or quotes for text")
         return int(text)
     if _FLOAT.fullmatch(text):
-        number = float(text)
-        if math.isinf(number):
-            problems.append(Problem(where, f"'{text[:40]}' is not a finite number"))
-        return number
+        value = float(text)
+        if math.isinf(value):
+            raise ValueError(f"'{_clip(text)}' is not a finite number; allowed: up to 1.8e308, or quotes for text")
+        return value
     return text
 
 
+def unquoted(text: str) -> Value:
+    """Return what a text would be without its quotes, or the text where that is nothing."""
+    try:
+        return plain_value(text)
+    except ValueError:
+        return text
+
+
+def _clip(text: str | None) -> str:
+    text = text or ""
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _ways(node: Value, path: Steps = ()) -> Iterator[Steps]:
+    """Yield the way to every node inside; `MAX_DEPTH` bounds the recursion."""
+    pairs: Sequence[tuple[str | int, Value]] = ()
+    if isinstance(node, dict):
+        pairs = list(node.items())
+    elif isinstance(node, list):
+        pairs = list(enumerate(node))
+    for key, child in pairs:
+        yield (*path, key)
+        yield from _ways(child, (*path, key))
+
+
 def read_document(file: Path, problems: list[Problem]) -> Document | None:
-    """Return the document in a file, or None after adding to `problems` why there is none."""
+    """Return the document in a file, or None where it has none; what is wrong is added to `problems`."""
     name = str(file)
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        near = sorted(str(other) for other in file.parent.glob("*.yaml"))
-        problems.append(Problem(name, "no such recipe", did_you_mean(name, near)))
+        problems.append(_absent(file))
+        return None
+    except IsADirectoryError:
+        problems.append(Problem(name, "is a folder; allowed: recipe files", f"As in {file / '*.yaml'}"))
         return None
     except OSError as error:
         problems.append(Problem(name, f"cannot be read: {error.strerror}"))
@@ -215,6 +288,13 @@ def read_document(file: Path, problems: list[Problem]) -> Document | None:
         return None
 
 
+def _absent(file: Path) -> Problem:
+    near = sorted(str(other) for other in file.parent.glob("*.yaml"))
+    if near and _GLOB.search(file.name):
+        return Problem(str(file), "no file matches this pattern", f"In that folder: {', '.join(near[:10])}")
+    return Problem(str(file), "no such recipe", did_you_mean(str(file), near[:1000]))
+
+
 def parse_overrides(texts: Sequence[str], problems: list[Problem]) -> list[Override]:
     """Return the changes asked for by ``--set`` texts; those that cannot be read go to `problems`."""
     changes = []
@@ -223,7 +303,7 @@ def parse_overrides(texts: Sequence[str], problems: list[Problem]) -> list[Overr
         if not equals or not all(path.split(".")):
             problems.append(Problem(f"--set {text}", "not of the form path=value", "As in segmenter.unet.steps=100"))
             continue
-        document = parse(value, f"--set {text}", problems)
+        document = parse(value, f"--set {text}", problems, numbered=False)
         if document is not None:
             changes.append(Override(tuple(path.split(".")), document.root, text))
     return changes
@@ -237,38 +317,51 @@ def apply_override(document: Document, change: Override) -> bool:
         child = _child(node, step)
         if child is None:
             return False
-        key, node = child
-        path = (*path, key)
-    key = change.path[-1]
+        path, node = (*path, child[0]), child[1]
+    last = change.path[-1]
     if isinstance(node, dict):
-        node[key] = change.value
-        document.places[(*path, key)] = change.where
-        return True
-    if isinstance(node, list) and key.isdigit() and int(key) < len(node):
-        node[int(key)] = change.value
-        document.places[(*path, int(key))] = change.where
-        return True
-    return False
+        node[last] = deepcopy(change.value)
+        path = (*path, last)
+    elif isinstance(node, list) and (position := _position(node, last)) is not None:
+        node[position] = deepcopy(change.value)
+        path = (*path, position)
+    else:
+        return False
+    document.places = {way: where for way, where in document.places.items() if way[: len(path)] != path}
+    document.places[path] = change.where
+    return True
 
 
 def _child(node: Value, step: str) -> tuple[str | int, Value] | None:
     if isinstance(node, dict) and step in node:
         return step, node[step]
-    if isinstance(node, list) and step.isdigit() and int(step) < len(node):
-        return int(step), node[int(step)]
+    if isinstance(node, list) and (position := _position(node, step)) is not None:
+        return position, node[position]
     return None
 
 
-def unused_override(document: Document, change: Override) -> Problem:
-    """Return the problem of an override that no document has a place for."""
-    node: Value = document.root
-    for depth, step in enumerate(change.path):
+def _position(items: list[Value], step: str) -> int | None:
+    """Return the list position that a step names, or None; '²' is a digit to Python but not a position."""
+    is_number = step.isascii() and step.isdigit() and len(step) < 10
+    return int(step) if is_number and int(step) < len(items) else None
+
+
+def unused_override(documents: Sequence[Document], change: Override) -> Problem:
+    """Return the problem of an override that no document has a place for, told where one comes closest to it."""
+    reached, node = max((_follow(document.root, change.path) for document in documents), key=lambda found: found[0])
+    step, place = change.path[reached], ".".join(change.path[:reached])
+    where = f"'{place}' of any recipe" if place else "any recipe"
+    return Problem(change.where, f"there is no '{step}' in {where}", did_you_mean(step, _children(node)))
+
+
+def _follow(node: Value, path: Sequence[str]) -> tuple[int, Value]:
+    """Return how many steps of a path exist, and the last node reached; at most all steps but one."""
+    for depth, step in enumerate(path[:-1]):
         child = _child(node, step)
         if child is None:
-            place = ".".join(change.path[:depth]) or "the recipe"
-            return Problem(change.where, f"no recipe has '{step}' in {place}", did_you_mean(step, _children(node)))
+            return depth, node
         node = child[1]
-    return Problem(change.where, "applies to no recipe")
+    return len(path) - 1, node
 
 
 def _children(node: Value) -> list[str]:

@@ -8,13 +8,14 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from augkit import events
+from augkit.contracts import Log
 from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
 from augkit.plan import LoadDataset, Plan, Stage, WriteReport
 from augkit.registry import Observer
@@ -38,12 +39,12 @@ class Engine:
         began = time.monotonic()
         missing = self.missing(plan)
         if any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing):
-            _ = self._device  # a device that is not there must be refused before anything is written
+            _ = self.device  # a device that is not there must be refused before anything is written
         reused = len(plan.stages()) - len(missing)
         self._audience.tell(events.RunStarted(tuple(stage.title for stage in missing), reused))
         completed = False
         try:
-            folder = self._sound_folder(plan.report)
+            folder = self.artifact(plan.report)
             completed = True
             return folder
         finally:
@@ -62,14 +63,23 @@ class Engine:
         visit(plan.report)
         return tuple(needed)
 
+    def has(self, stage: Stage) -> bool:
+        """Tell whether the stage's artifact exists."""
+        return self._store.has(stage.address)
+
+    def log(self, stage: Stage) -> Log:
+        """Return a log that speaks in the stage's name."""
+        return _StageLog(stage.title, self._audience)
+
     @cached_property
-    def _device(self) -> str:
+    def device(self) -> str:
+        """The torch device that was asked for; finding it out imports torch."""
         from augkit.training import choose_device
 
         return choose_device(self._wanted_device)
 
-    def _sound_folder(self, stage: Stage) -> Path:
-        """Return the stage's verified artifact, building it and whatever it needs."""
+    def artifact(self, stage: Stage) -> Path:
+        """Return the folder of the stage's verified artifact, building it and whatever it needs."""
         if stage not in self._sound:
             self._ensure(stage)
             try:
@@ -83,22 +93,23 @@ class Engine:
     def _ensure(self, stage: Stage) -> None:
         if self._store.has(stage.address):
             return
-        inputs = {upstream: self._sound_folder(upstream) for upstream in stage.inputs}
-        log = _StageLog(stage.title, self._audience)
+        inputs = {upstream: self.artifact(upstream) for upstream in stage.inputs}
+        log = self.log(stage)
         with self._store.lock(stage.address, log.note):
             if not self._store.has(stage.address):
                 self._build(stage, inputs, log)
 
-    def _build(self, stage: Stage, inputs: Mapping[Stage, Path], log: _StageLog) -> None:
+    def _build(self, stage: Stage, inputs: Mapping[Stage, Path], log: Log) -> None:
         self._audience.tell(events.StageStarted(stage.title))
         began = time.monotonic()
         work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))
-        device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self._device
+        device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
         manifests = {upstream: self._store.manifest(upstream.address) for upstream in inputs}
         try:
             run_stage(stage.task, Job(work, device, log, inputs, manifests))
         except AugkitError as error:
-            raise self._placed(error, stage) from error
+            self._place(error, stage)
+            raise
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
@@ -110,20 +121,15 @@ class Engine:
         folder = self._store.publish(stage.address, work, facts)
         self._audience.tell(events.StageFinished(stage.title, seconds, folder))
 
-    def _placed(self, error: AugkitError, stage: Stage) -> AugkitError:
-        """Return the error with the stage named in it where it does not name a file."""
-        problems = [
-            Problem(f"{stage.title}: {problem.where}", problem.what, problem.hint) for problem in error.problems
-        ]
-        placed = type(error)(*problems)
-        placed.exit_code = error.exit_code
-        return placed
+    def _place(self, error: AugkitError, stage: Stage) -> None:
+        """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
+        error.problems = tuple(replace(problem, where=f"{stage.title}: {problem.where}") for problem in error.problems)
+        error.args = ("\n".join(str(problem) for problem in error.problems),)
 
     def _explained(self, error: BaseException, stage: Stage) -> StageError:
         """Return the failure of a plugin in one sentence, with the traceback in a file for its author."""
         file = self._store.root / ".errors" / f"{stage.address.name}.txt"
-        with suppress(OSError, AugkitError):
-            file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(AugkitError):
             write_text(file, "".join(traceback.format_exception(error)))
         providers = {component["provider"] for component in stage.identity.get("components", [])}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
@@ -166,9 +172,9 @@ class _Audience:
     """The observers of a run; one that fails is reported once and then left alone."""
 
     observers: list[Observer]
-    faults: list[str] = field(default_factory=list)
 
     def tell(self, event: events.Event) -> None:
+        faults: list[events.Event] = []
         for observer in list(self.observers):
             name, function = observer
             try:
@@ -179,7 +185,9 @@ class _Audience:
                 if _ends_by_signal(error):
                     raise
                 self.observers.remove(observer)
-                self.tell(events.StageNoted("observers", f"{name} failed and is ignored: {error}"))
+                faults.append(events.StageNoted("observers", f"{name} failed and is ignored: {error}"))
+        for fault in faults:  # only now, so that everyone hears of the event first
+            self.tell(fault)
 
 
 @dataclass(frozen=True)

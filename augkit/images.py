@@ -83,16 +83,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Grey, palette and fully opaque alpha images are accepted; ICC profiles are ignored. Raises `InputError` for
     everything whose 8-bit RGB values would be a guess: 16 bits, CMYK, transparent pixels, several pages.
     """
-    file = _decode(path)
-    image: Image.Image = file.image
-    if file.bits > 8:
-        what = f"is a {file.bits}-bit image; allowed: 8 bits per channel"
-        raise _refusal(path, what, "Scale it to 0..255 yourself: which range is black and white is your choice")
-    if image.mode == "CMYK":
-        what = "is a CMYK image, whose colours depend on a printing profile; allowed: RGB, grey or palette"
-        raise _refusal(path, what, "Save it as RGB")
-    if image.mode not in ("1", "L", "P", "RGB", "LA", "PA", "RGBA"):
-        raise _refusal(path, f"has the pixel mode {image.mode}; allowed: 8-bit RGB, grey or palette", "Save it as RGB")
+    image = _decode_8_bit(path)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if not _is_opaque(image):
@@ -119,6 +110,23 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     if file.image.mode == "P":
         _refuse_white_background(path, file.image, int(foreground))
     return mask
+
+
+def read_drawing(path: Path) -> NDArray[np.float32]:
+    """Return a drawing as float32 (H, W), its brightness from 0 (black) to 1 (white), upright.
+
+    Brightness is the luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of the drawing laid on white paper: what is
+    transparent is white. Raises `InputError` for 16 bits, CMYK and several pages.
+    """
+    drawing = _decode_8_bit(path).convert("RGBA")
+    paper = Image.new("RGBA", drawing.size, "white")
+    luma = Image.alpha_composite(paper, drawing).convert("L")
+    return np.asarray(luma).astype(np.float32) / np.float32(255)
+
+
+def average_resize(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Return float32 (height, width) from float32 (H, W): the mean of what lies under an output pixel (PIL's BOX)."""
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))
 
 
 def resize_image(image: NDArray[np.uint8], size: int, how: Resize) -> NDArray[np.uint8]:
@@ -207,6 +215,21 @@ def load_splits(
 
 def _refusal(path: Path, what: str, hint: str = "") -> InputError:
     return InputError(Problem(str(path), what, hint))
+
+
+def _decode_8_bit(path: Path) -> Image.Image:
+    """Return the decoded, upright image if its values can be made 8-bit RGB, perhaps with transparency."""
+    file = _decode(path)
+    image: Image.Image = file.image
+    if file.bits > 8:
+        what = f"is a {file.bits}-bit image; allowed: 8 bits per channel"
+        raise _refusal(path, what, "Scale it to 0..255 yourself: which range is black and white is your choice")
+    if image.mode == "CMYK":
+        what = "is a CMYK image, whose colours depend on a printing profile; allowed: RGB, grey or palette"
+        raise _refusal(path, what, "Save it as RGB")
+    if image.mode not in ("1", "L", "P", "RGB", "LA", "PA", "RGBA"):
+        raise _refusal(path, f"has the pixel mode {image.mode}; allowed: 8-bit RGB, grey or palette", "Save it as RGB")
+    return image
 
 
 class _Decoded(NamedTuple):

@@ -19,7 +19,7 @@ from augkit.document import Value
 from augkit.draws import derive_seed
 from augkit.errors import InputError, Problem
 from augkit.options import build_component, canonical
-from augkit.recipe import Recipe, Reference, Source
+from augkit.recipe import Part, Recipe, Reference, Source
 from augkit.registry import Entry, Registry
 from augkit.store import SCHEMA, Address, Digests
 
@@ -72,6 +72,10 @@ class DrawMasks:
     seed: int
     per_real: float | None
     count: int | None
+
+    def amount(self, real: int) -> int:
+        """Return how many masks to draw for `real` training samples; at least one."""
+        return self.count or max(1, round((self.per_real or 0) * real))
 
 
 @dataclass(frozen=True)
@@ -194,8 +198,22 @@ def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[Checke
     return tuple(recipe for recipe in checked if recipe is not None)
 
 
+def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...]:
+    """Return what is wrong with the components of recipes whose structure is not right."""
+    problems: list[Problem] = []
+    for kind, reference in parts:
+        component = _component(kind, reference, registry, problems)
+        if component is not None and kind == "dataset":
+            _inputs(component, reference, problems)
+    return tuple(dict.fromkeys(problems))
+
+
 def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> Plan:
-    """Return the plan of several arms; `seeds` replaces the recipes' own seeds."""
+    """Return the plan of several arms; `seeds` replaces the recipes' own seeds.
+
+    Arms stand in the order of the paper's Table 1: plain, classical, synthetic, both; then as given.
+    """
+    recipes = sorted(recipes, key=lambda checked: (bool(checked.sources), bool(checked.augment)))
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
     several = len(recipes) > 1, len(chosen) > 1
     arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
@@ -203,26 +221,30 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
     return Plan(arms, _report(arms))
 
 
+def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:
+    entry = registry.find(kind, reference.name, reference.where)
+    if isinstance(entry, Problem):
+        problems.append(entry)
+        return None
+    instance = build_component(entry, reference, problems)
+    return None if instance is None else Component(entry, instance)
+
+
 def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> CheckedRecipe | None:
     def build(kind: str, reference: Reference) -> Component | None:
-        entry = registry.find(kind, reference.name, reference.where)
-        if isinstance(entry, Problem):
-            problems.append(entry)
-            return None
-        instance = build_component(entry, reference, problems)
-        return None if instance is None else Component(entry, instance)
+        return _component(kind, reference, registry, problems)
 
     def build_source(source: Source) -> CheckedSource | None:
         generator, masks = build("generator", source.generator), build("mask source", source.masks)
         return CheckedSource(generator, masks, source.per_real, source.count) if generator and masks else None
 
     dataset = build("dataset", recipe.dataset)
+    inputs = () if dataset is None else _inputs(dataset, recipe.dataset, problems)
     sources = [build_source(source) for source in recipe.synthesize]
     augment = [build("augmentation", reference) for reference in recipe.augment]
     segmenter = build("segmenter", recipe.segmenter)
     if dataset is None or segmenter is None or None in sources or None in augment:
         return None
-    inputs = _inputs(dataset, recipe.dataset, problems)
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)
     return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter, inputs)
@@ -233,7 +255,17 @@ def _inputs(dataset: Component, reference: Reference, problems: list[Problem]) -
         return tuple(dataset.instance.sources())
     except InputError as error:
         problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
-        return ()
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
+        what = f"dataset '{dataset.name}' failed to list its files: {type(error).__name__}: {error}"
+        problems.append(Problem(reference.where, what, f"Provided by {dataset.entry.provider}"))
+    return ()
+
+
+def _digest(paths: Sequence[Path], digests: Digests) -> str:
+    try:
+        return digests.of(paths)
+    except OSError as error:
+        raise InputError(Problem(str(error.filename), f"cannot be read: {error.strerror}")) from error
 
 
 def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
@@ -249,7 +281,7 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
 
     dataset = stage(
         "dataset", checked.dataset.name, "", (), LoadDataset(checked.dataset.instance), [checked.dataset],
-        files=digests.of(checked.inputs),
+        files=_digest(checked.inputs, digests),
     )  # fmt: skip
     generators: list[Stage] = []
     syntheses: list[Stage] = []

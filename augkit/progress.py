@@ -52,9 +52,9 @@ class ProgressDisplay:
             self._say(f"{len(event.stages)} stages to build, {event.reused} already there")
         if self._console.is_terminal and event.stages:
             columns = (
-                TextColumn("  {task.fields[place]}  {task.description}"),
+                TextColumn("  {task.fields[place]}  {task.description}", markup=False),
                 BarColumn(24),
-                TextColumn("{task.fields[facts]}"),
+                TextColumn("{task.fields[facts]}", markup=False),
             )
             self._live = Progress(*columns, console=self._console, transient=True)
             self._live.start()

@@ -1,4 +1,8 @@
-"""A document -> Recipe: the structure of a recipe, with the place of every part; knows no plugin."""
+"""A document -> Recipe: the structure of a recipe, with the place of every part; knows no plugin.
+
+A recipe with mistakes in its structure still gives those of its `Part`s that are whole, so that their options are
+checked in the same pass.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
-from augkit.document import Document, Steps, Value, apply_override, parse_overrides, read_document, unused_override
+from augkit.document import (
+    Document,
+    Steps,
+    Unreadable,
+    Value,
+    apply_override,
+    parse_overrides,
+    read_document,
+    unquoted,
+    unused_override,
+)
 from augkit.errors import InputError, Problem, did_you_mean
 
 
@@ -52,8 +67,34 @@ class Recipe:
     document: Mapping[str, Value]
 
 
+Part = tuple[str, Reference]
+"""A component's kind, as in `hookspecs.HOOK_OF_KIND`, and what the recipe says about it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What could be made of some recipe files.
+
+    recipes:  the recipes whose structure is right.
+    parts:    the components named in the others.
+    problems: everything that is wrong so far; options are not checked yet.
+    """
+
+    recipes: tuple[Recipe, ...]
+    parts: tuple[Part, ...]
+    problems: tuple[Problem, ...]
+
+
 def load_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> tuple[Recipe, ...]:
-    """Read recipes and apply overrides. Raises `InputError` with the problems of all files at once.
+    """Read recipes and apply overrides. Raises `InputError` with the problems of all files at once."""
+    reading = read_recipes(files, overrides)
+    if reading.problems:
+        raise InputError(*reading.problems)
+    return reading.recipes
+
+
+def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Reading:
+    """Read recipes and apply overrides; raises nothing, so that what is whole can be checked further.
 
     An override applies to every recipe that has the thing it changes; one that applies to none is a problem.
     """
@@ -62,152 +103,170 @@ def load_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> tuple[
     documents = [document for file in files if (document := read_document(file, problems)) is not None]
     for change in changes:
         applied = [apply_override(document, change) for document in documents]
-        if documents and not any(applied):
-            problems.append(unused_override(documents[0], change))
-    recipes = [recipe for document in documents if (recipe := _structure(document, problems)) is not None]
-    problems += _equal_names(recipes)
-    if problems:
-        raise InputError(*dict.fromkeys(problems))
-    return tuple(recipes)
+        # A file that could not be read may be the one that the override is for.
+        if not any(applied) and len(documents) == len(files):
+            problems.append(unused_override(documents, change))
+    drafts = [_Draft(document, problems) for document in documents]
+    recipes = [draft.read() for draft in drafts]
+    _refuse_equal_names(drafts)
+    parts = [part for draft, recipe in zip(drafts, recipes, strict=True) if recipe is None for part in draft.parts]
+    whole = tuple(recipe for recipe in recipes if recipe is not None)
+    return Reading(whole, tuple(parts), tuple(dict.fromkeys(problems)))
 
 
 _KEYS = ("name", "seed", "dataset", "synthesize", "augment", "segmenter")
 _SOURCE_KEYS = ("generator", "masks", "per_real", "count")
+_COMPONENT = "one component as 'name: {options}'"
 
 
-def _structure(document: Document, problems: list[Problem]) -> Recipe | None:
-    before = len(problems)
-    root = document.root
-    if not isinstance(root, dict):
-        problems.append(Problem(document.place(), f"found {_kind(root)}; allowed: a mapping with {', '.join(_KEYS)}"))
-        return None
-    _refuse_unknown(root, _KEYS, (), document, problems)
-    name = _name(document, problems)
-    seed = _seed(document, problems)
-    dataset = _required(document, "dataset", problems)
-    segmenter = _required(document, "segmenter", problems)
-    synthesize = [
-        _source(document, i, item, problems) for i, item in enumerate(_list(document, "synthesize", problems))
-    ]
-    augment = [
-        _reference(document, ("augment", i), item, problems)
-        for i, item in enumerate(_list(document, "augment", problems))
-    ]
-    if len(problems) > before or dataset is None or segmenter is None:
-        return None
-    sources = tuple(source for source in synthesize if source is not None)
-    steps = tuple(reference for reference in augment if reference is not None)
-    return Recipe(document.file, name, seed, dataset, sources, steps, segmenter, root)
+class _Draft:
+    """Reads the structure of one document, adding to `problems` and collecting the components that are whole."""
 
+    def __init__(self, document: Document, problems: list[Problem]) -> None:
+        self.document = document
+        self.problems = problems
+        self.parts: list[Part] = []
+        self.name = ""
 
-def _name(document: Document, problems: list[Problem]) -> str:
-    assert isinstance(document.root, dict)
-    name = document.root.get("name")
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        return name
-    found = "missing" if "name" not in document.root else f"found {_kind(name)}"
-    what = f"name: {found}; allowed: up to 64 letters, digits, '_', '.', '-'"
-    problems.append(Problem(document.place("name"), what, "As in 'name: allaug'"))
-    return ""
+    def read(self) -> Recipe | None:
+        before = len(self.problems)
+        root = self.document.root
+        if not isinstance(root, dict):
+            self._refuse((), root, f"a mapping with {', '.join(_KEYS)}")
+            return None
+        self._refuse_unknown(root, _KEYS, ())
+        self.name = self._name(root)
+        seed = self._seed(root)
+        dataset = self._required("dataset", "dataset", root, ())
+        synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
+        augment = [
+            self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
+        ]
+        segmenter = self._required("segmenter", "segmenter", root, ())
+        if len(self.problems) > before or dataset is None or segmenter is None:
+            return None
+        sources = tuple(source for source in synthesize if source is not None)
+        steps = tuple(reference for reference in augment if reference is not None)
+        if len(sources) < len(synthesize) or len(steps) < len(augment):
+            return None
+        return Recipe(self.document.file, self.name, seed, dataset, sources, steps, segmenter, root)
 
+    def complain(self, path: Steps, what: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.document.place(*path), what, hint))
 
-def _seed(document: Document, problems: list[Problem]) -> int:
-    assert isinstance(document.root, dict)
-    seed = document.root.get("seed", 0)
-    if isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63:
-        return seed
-    problems.append(Problem(document.place("seed"), f"seed: found {_kind(seed)}; allowed: a whole number, 0 or more"))
-    return 0
+    def _refuse(self, path: Steps, value: Value, allowed: str, hint: str = "") -> None:
+        """Complain about a value, unless that was done when it was read."""
+        if isinstance(value, Unreadable):
+            return
+        label = f"{path[-1]}: " if path and isinstance(path[-1], str) else ""
+        self.complain(path, f"{label}found {_kind(value)}; allowed: {allowed}", hint)
 
+    def _refuse_unknown(self, value: dict[str, Value], known: tuple[str, ...], path: Steps) -> None:
+        for key in value:
+            if key not in known:
+                self.complain((*path, key), f"unknown key '{key}'", did_you_mean(key, known))
 
-def _required(document: Document, key: str, problems: list[Problem]) -> Reference | None:
-    assert isinstance(document.root, dict)
-    if key not in document.root:
-        problems.append(Problem(document.place(), f"'{key}' is missing", f"Add '{key}: {{name: {{options}}}}'"))
-        return None
-    return _reference(document, (key,), document.root[key], problems)
-
-
-def _list(document: Document, key: str, problems: list[Problem]) -> list[Value]:
-    assert isinstance(document.root, dict)
-    value = document.root.get(key, [])
-    if isinstance(value, list):
-        return value
-    problems.append(Problem(document.place(key), f"{key}: found {_kind(value)}; allowed: a list, '[]' for none"))
-    return []
-
-
-def _source(document: Document, i: int, value: Value, problems: list[Problem]) -> Source | None:
-    path: Steps = ("synthesize", i)
-    where = document.place(*path)
-    if not isinstance(value, dict):
-        problems.append(Problem(where, f"found {_kind(value)}; allowed: a mapping with {', '.join(_SOURCE_KEYS)}"))
-        return None
-    before = len(problems)
-    _refuse_unknown(value, _SOURCE_KEYS, path, document, problems)
-    references = {}
-    for key in ("generator", "masks"):
-        if key in value:
-            references[key] = _reference(document, (*path, key), value[key], problems)
+    def _name(self, root: dict[str, Value]) -> str:
+        name = root.get("name")
+        if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+            return name
+        allowed = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
+        if "name" not in root:
+            self.complain((), "'name' is missing", "As in 'name: allaug'")
         else:
-            problems.append(Problem(where, f"'{key}' is missing", f"Add '{key}: {{name: {{options}}}}'"))
-    per_real, count = value.get("per_real"), value.get("count")
-    if ("per_real" in value) == ("count" in value):
-        problems.append(Problem(where, "allowed: exactly one of 'per_real' (as in 1.0) and 'count' (as in 500)"))
-    elif "per_real" in value and not (_is_number(per_real) and 0 < float(per_real) <= 1000):  # type: ignore[arg-type]
-        what = f"per_real: found {_kind(per_real)}; allowed: 0 < number <= 1000"
-        problems.append(Problem(document.place(*path, "per_real"), what))
-    elif "count" in value and not (isinstance(count, int) and _is_number(count) and 0 < count <= 10**9):
-        what = f"count: found {_kind(count)}; allowed: a whole number 1 .. 10^9"
-        problems.append(Problem(document.place(*path, "count"), what))
-    generator, masks = references.get("generator"), references.get("masks")
-    if len(problems) > before or generator is None or masks is None:
+            hint = f"Write name: '{name}'" if isinstance(name, (int, float, bool)) else "As in 'name: allaug'"
+            self._refuse(("name",), name, allowed, hint)
+        return ""
+
+    def _seed(self, root: dict[str, Value]) -> int:
+        seed = root.get("seed", 0)
+        if _is_whole(seed) and seed >= 0:
+            return seed
+        self._refuse(("seed",), seed, "a whole number, 0 or more", _number_hint(seed))
+        return 0
+
+    def _required(self, kind: str, key: str, value: dict[str, Value], path: Steps) -> Reference | None:
+        if key in value:
+            return self._reference(kind, (*path, key), value[key])
+        self.complain(path, f"'{key}' is missing", f"Add '{key}: {{name: {{options}}}}'")
         return None
-    ratio = float(per_real) if isinstance(per_real, (int, float)) else None
-    return Source(generator, masks, ratio, count if isinstance(count, int) else None, where)
+
+    def _list(self, key: str, root: dict[str, Value]) -> list[Value]:
+        value = root.get(key, [])
+        if isinstance(value, list):
+            return value
+        self._refuse((key,), value, "a list, '[]' for none")
+        return []
+
+    def _source(self, i: int, value: Value) -> Source | None:
+        path: Steps = ("synthesize", i)
+        if not isinstance(value, dict):
+            self._refuse(path, value, f"a mapping with {', '.join(_SOURCE_KEYS)}")
+            return None
+        self._refuse_unknown(value, _SOURCE_KEYS, path)
+        generator = self._required("generator", "generator", value, path)
+        masks = self._required("mask source", "masks", value, path)
+        per_real, count = self._amount(value, path)
+        if generator is None or masks is None:
+            return None
+        return Source(generator, masks, per_real, count, self.document.place(*path))
+
+    def _amount(self, source: dict[str, Value], path: Steps) -> tuple[float | None, int | None]:
+        per_real, count = source.get("per_real"), source.get("count")
+        if ("per_real" in source) == ("count" in source):
+            found = "both 'per_real' and 'count'" if "count" in source else "neither 'per_real' nor 'count'"
+            self.complain(path, f"found {found}; allowed: exactly one, as in 'per_real: 1.0' or 'count: 500'")
+        elif "per_real" in source:
+            if _is_number(per_real) and 0 < per_real <= 1000:
+                return float(per_real), None
+            self._refuse((*path, "per_real"), per_real, "0 < number <= 1000", _number_hint(per_real))
+        elif _is_whole(count) and 0 < count <= 10**9:
+            return None, count
+        else:
+            self._refuse((*path, "count"), count, "a whole number 1 .. 10^9", _number_hint(count))
+        return None, None
+
+    def _reference(self, kind: str, path: Steps, value: Value) -> Reference | None:
+        if isinstance(value, str):
+            self._refuse(path, value, _COMPONENT, f"Write '{value[:40]}: {{}}'")
+            return None
+        if isinstance(value, dict) and len(value) > 1:
+            self.complain(path, f"found {len(value)} keys ({', '.join(list(value)[:5])}); allowed: {_COMPONENT}")
+            return None
+        if not isinstance(value, dict) or not value:
+            self._refuse(path, value, _COMPONENT)
+            return None
+        ((name, options),) = value.items()
+        inside = (*path, name)
+        if not isinstance(options, dict):
+            self._refuse(inside, options, "a mapping of options", f"Write '{name}: {{}}' for the defaults")
+            return None
+        places = self.document.places_below(inside, options)
+        reference = Reference(name, options, self.document.place(*inside), places)
+        self.parts.append((kind, reference))
+        return reference
 
 
-def _reference(document: Document, path: Steps, value: Value, problems: list[Problem]) -> Reference | None:
-    where = document.place(*path)
-    if isinstance(value, str):
-        problems.append(Problem(where, f"found the word '{value}'; allowed: a mapping", f"Write '{value}: {{}}'"))
-        return None
-    if not isinstance(value, dict) or len(value) != 1:
-        found = f"{len(value)} keys ({', '.join(value)})" if isinstance(value, dict) else _kind(value)
-        problems.append(Problem(where, f"found {found}; allowed: one component as 'name: {{options}}'"))
-        return None
-    ((name, options),) = value.items()
-    inside = (*path, name)
-    if not isinstance(options, dict):
-        hint = f"Write '{name}: {{}}' for the defaults"
-        what = f"{name}: found {_kind(options)}; allowed: a mapping of options"
-        problems.append(Problem(document.place(*inside), what, hint))
-        return None
-    places = {p[len(inside) :]: place for p, place in document.places.items() if p[: len(inside)] == inside}
-    return Reference(name, options, document.place(*inside), places)
-
-
-def _refuse_unknown(
-    value: dict[str, Value], known: tuple[str, ...], path: Steps, document: Document, problems: list[Problem]
-) -> None:
-    for key in value:
-        if key not in known:
-            problems.append(Problem(document.place(*path, key), f"unknown key '{key}'", did_you_mean(key, known)))
-
-
-def _equal_names(recipes: Sequence[Recipe]) -> list[Problem]:
+def _refuse_equal_names(drafts: Sequence[_Draft]) -> None:
     seen: dict[str, str] = {}
-    problems = []
-    for recipe in recipes:
-        if recipe.name in seen:
-            what = f"name '{recipe.name}' is also that of {seen[recipe.name]}; allowed: a different name per recipe"
-            problems.append(Problem(recipe.file, what))
-        seen[recipe.name] = recipe.file
-    return problems
+    for draft in drafts:
+        if draft.name in seen:
+            what = f"name '{draft.name}' is also that of {seen[draft.name]}; allowed: a different name per recipe"
+            draft.complain(("name",), what)
+        elif draft.name:
+            seen[draft.name] = draft.document.file
 
 
-def _is_number(value: Value) -> bool:
+def _is_number(value: Value) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Value) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number_hint(value: Value) -> str:
+    return "Remove the quotes" if isinstance(value, str) and _is_number(unquoted(value)) else ""
 
 
 def _kind(value: Value) -> str:
@@ -219,4 +278,4 @@ def _kind(value: Value) -> str:
         return f"the text '{value[:40]}'"
     if isinstance(value, (int, float)):
         return f"the number {value}"
-    return "a list" if isinstance(value, list) else "a mapping"
+    return "a list" if isinstance(value, list) else "a mapping" if value else "an empty mapping"

@@ -62,11 +62,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Fault:
-    """A plugin, or one name of it, that cannot be used, and why."""
+    """A plugin, or some (kind, name) of it, that cannot be used, and why."""
 
     provider: Provider
     reason: str
-    names: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.reason}"
+
+
+class PluginError(Exception):
+    """A plugin that loads and yet registers something that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,18 @@ class Registry:
         if entry is not None:
             return entry
         for fault in self.faults:
-            if name in fault.names or name in (fault.provider.plugin, fault.provider.distribution):
+            whole = not fault.names and name in (fault.provider.plugin, fault.provider.distribution)
+            if whole or (kind, name) in fault.names:
                 return Problem(where, f"{kind} '{name}' is not usable: {fault.reason}", f"Provided by {fault.provider}")
-        hint = did_you_mean(name, self.names(kind))
-        broken = ", ".join(str(fault.provider) for fault in self.faults)
-        if broken:
-            hint += f" (plugins that failed to load: {broken}; see 'augkit plugin list')"
-        return Problem(where, f"no {kind} is called '{name}'", hint)
+        return Problem(where, f"no {kind} is called '{name}'", self._hint(kind, name))
+
+    def _hint(self, kind: str, name: str) -> str:
+        others = [other for other, same in self.entries if same == name]
+        if others:
+            return f"'{name}' is a {' and a '.join(others)}. Allowed: {', '.join(self.names(kind))}"
+        hint = did_you_mean(name, self.names(kind)) or f"No installed plugin provides a {kind}"
+        broken = "; ".join(str(fault) for fault in self.faults if not fault.names)
+        return f"{hint} (plugins that failed to load: {broken})" if broken else hint
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -116,7 +128,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included; it must not stop the others
-            faults.append(Fault(provider, f"{type(error).__name__}: {error}".split("\n")[0]))
+            faults.append(Fault(provider, _reason(error)))
     entries = {}
     for key, owners in claims.items():
         if len(owners) == 1:
@@ -124,8 +136,14 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         else:
             both = " and ".join(str(owner.provider) for owner in owners)
             reason = f"{key[0]} '{key[1]}' is provided by {both}; uninstall one"
-            faults.append(Fault(owners[0].provider, reason, (key[1],)))
+            faults.append(Fault(owners[0].provider, reason, (key,)))
     return Registry(entries, tuple(faults), tuple(observers))
+
+
+def _reason(error: BaseException) -> str:
+    """Return an exception in one line; a `PluginError` is a sentence already."""
+    kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
+    return f"{kind}{error}".split("\n")[0].removesuffix(": ")
 
 
 def _order(point: EntryPoint) -> tuple[str, str]:
@@ -139,10 +157,15 @@ def _provider(point: EntryPoint) -> Provider:
 
 
 def _refuse_misspelt_hooks(plugin: object) -> None:
+    """Refuse hooks that would never be called: of an unknown name, or without `hookimpl`."""
     known = [name for name in vars(hookspecs) if name.startswith("augkit_")]
     for name, value in inspect.getmembers(plugin, inspect.isroutine):
-        if name.startswith("augkit_") and hasattr(value, f"{hookspecs.GROUP}_impl") and name not in known:
-            raise AttributeError(f"there is no hook '{name}'. {did_you_mean(name, known)}")
+        mark = getattr(value, f"{hookspecs.GROUP}_impl", None)
+        hook = (mark or {}).get("specname") or name
+        if mark is not None and hook not in known:
+            raise PluginError(f"there is no hook '{hook}'. {did_you_mean(hook, known)}")
+        if mark is None and name in known and not hasattr(value, f"{hookspecs.GROUP}_spec"):
+            raise PluginError(f"function '{name}' is not marked with @hookimpl")
 
 
 def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> list[Entry]:
@@ -150,7 +173,10 @@ def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> l
     for kind, hook in hookspecs.HOOK_OF_KIND.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if implementation.plugin is plugin:
-                for name, cls in implementation.function().items():
+                components = implementation.function()
+                if not isinstance(components, Mapping):
+                    raise PluginError(f"{hook} returned {components!r}; allowed: a mapping from name to class")
+                for name, cls in components.items():
                     _check_component(kind, name, cls)
                     entries.append(Entry(kind, name, cls, provider))
     return entries
@@ -161,14 +187,14 @@ def _observers(manager: pluggy.PluginManager, plugin: object, name: str) -> list
     return [(name, implementation.function) for implementation in implementations if implementation.plugin is plugin]
 
 
-def _check_component(kind: str, name: str, cls: type[Any]) -> None:
-    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name) is None:
-        raise ValueError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
+def _check_component(kind: str, name: object, cls: object) -> None:
+    if not isinstance(name, str) or re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name) is None:
+        raise PluginError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
     if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
-        raise TypeError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
+        raise PluginError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
     missing = [method for method in METHODS_OF_KIND[kind] if not callable(getattr(cls, method, None))]
     if missing:
-        raise TypeError(f"{kind} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
+        raise PluginError(f"{kind} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
 
 
 def _is_frozen(cls: type[Any]) -> bool:
@@ -178,7 +204,7 @@ def _is_frozen(cls: type[Any]) -> bool:
 
 @lru_cache(maxsize=256)
 def _package_hash(package: str) -> str:
-    file = getattr(sys.modules[package], "__file__", None)
+    file = getattr(sys.modules.get(package), "__file__", None)
     if file is None:
         return "unknown"
     path = Path(file)

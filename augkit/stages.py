@@ -102,12 +102,13 @@ def train_generator(task: TrainGenerator, job: Job) -> None:
 def draw_masks(task: DrawMasks, job: Job) -> None:
     """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
     real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
-    count = task.count or max(1, round((task.per_real or 0) * len(real)))
+    count = task.amount(len(real))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
     drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
     _check_masks(drawn, count, real.shape)
     write_array(job.folder / "masks.npy", drawn.masks)
     write_json(job.folder / "records.json", list(drawn.records))
+    _end_training(job)
 
 
 @run_stage.register
@@ -134,6 +135,8 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     dataset = job.of_kind("dataset")[0]
     real = read_image_set(dataset / "train")
     train = ImageSet.concatenate([real, *(read_image_set(folder) for folder in job.of_kind("synthesis"))])
+    for pixels in (train.images, train.masks):
+        pixels.flags.writeable = False  # as they are when nothing is concatenated
     space = Workspace(job.folder, task.seed, job.device, job.log)
     task.segmenter.fit(train, read_image_set(dataset / "validation"), compose(task.augment), space)
     _end_training(job)
@@ -180,7 +183,6 @@ def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
 
 def write_image_set(folder: Path, samples: ImageSet) -> None:
     """Write an image set as ``images.npy``, ``masks.npy`` and ``samples.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_array(folder / "images.npy", samples.images)
     write_array(folder / "masks.npy", samples.masks)
     names = {"ids": samples.ids, "groups": samples.groups, "origins": samples.origins}

@@ -147,8 +147,6 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
-            with explained(self._file):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file, self._known)
 
     def _one(self, path: Path) -> str:
@@ -173,9 +171,10 @@ _HALF = ".tmp-"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it has either all of `data` or what it had before."""
+    """Write a file so that it has either all of `data` or what it had before; its folder is made if need be."""
     temporary = path.with_name(f".{path.name}{_HALF}{os.getpid()}")
     with explained(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
                 stream.write(data)

@@ -245,8 +245,8 @@ class _State:
         layout = torch.contiguous_format
         return {key: value.detach().to("cpu", copy=True, memory_format=layout) for key, value in flat.items()}
 
-    def restore(self, tensors: Mapping[str, Tensor], device: str) -> None:
-        self.window = {k: v.to(device) for k, v in _under(tensors, "window.").items()}
+    def restore(self, tensors: Mapping[str, Tensor], watched: Sequence[str], device: str) -> None:
+        self.window = {name: tensors[f"window.{name}"].to(device) for name in watched}  # a file sorts names
         for name, network in self.learner.networks.items():
             network.load_state_dict(_under(tensors, f"network.{name}."))
         for name, optimizer in self.learner.optimizers.items():
@@ -279,9 +279,9 @@ def _save(state: _State, space: Workspace, done: int, steps: int) -> None:
     remove_folder(draft)
     with explained(final):
         try:
-            draft.mkdir(parents=True)
             write_bytes(draft / "tensors.safetensors", save(tensors))
-            write_json(draft / "state.json", {"done": done, "count": state.count, "history": state.history})
+            facts = {"done": done, "count": state.count, "watched": list(state.window), "history": state.history}
+            write_json(draft / "state.json", facts)
             seal(draft, _circumstances(space))
             remove_folder(final)
             publish_folder(draft, final)
@@ -306,7 +306,7 @@ def _resume(state: _State, space: Workspace) -> int:
             remove_folder(folder)  # or it would count as one of those that are kept
             continue
         saved: Any = read_json(folder / "state.json")
-        state.restore(load_file(folder / "tensors.safetensors"), space.device)
+        state.restore(load_file(folder / "tensors.safetensors"), saved["watched"], space.device)
         state.count, state.history = saved["count"], saved["history"]
         space.log.note(f"continues at step {saved['done']}")
         _tell_changes(read_json(folder / MANIFEST), space)

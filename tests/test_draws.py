@@ -64,6 +64,27 @@ def test_a_sample_has_the_same_numbers_in_any_batch_order_and_position(method):
     assert (METHODS[method](again) == whole[[5, 200, 5]]).all()
 
 
+def splitmix64(x):
+    """The finaliser of Steele, Lea & Flood (2014) in unbounded integers."""
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return x ^ (x >> 31)
+
+
+def test_numbers_are_splitmix64_chains():
+    def word(text):
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+    golden = 0x9E3779B97F4A7C15
+    keys = [splitmix64((splitmix64(word(i) ^ word("3\x1fbatch")) + 5 * golden) % 2**64) for i in IDS]
+    forked = [splitmix64(((key ^ word("x")) + golden) % 2**64) for key in keys]
+    draws = at_rest(epochs=5)
+    assert draws.bits("x").view(np.uint64).tolist() == forked
+    second = [splitmix64((key + 2 * golden) % 2**64) for key in forked]
+    assert draws.bits("x", (2,))[:, 1].view(np.uint64).tolist() == second
+    assert draws.uniform("x").tolist() == [(key >> 40) / 2**24 for key in forked]
+
+
 def test_more_elements_of_a_name_begin_with_the_fewer():
     assert (at_rest().uniform("x", shape=(9,))[:, :4] == at_rest().uniform("x", shape=(4,))).all()
 
@@ -121,7 +142,9 @@ def test_normal_numbers_have_mean_zero_variance_one_and_the_normal_distribution(
     assert abs(z.mean()) < 0.005
     assert abs(z.std() - 1) < 0.005
     assert abs(z).max() < 4.4
-    steps = np.random.Generator(np.random.Philox(key=2)).uniform(-1, 1, PAIRS) * 1e-4  # 65,536 levels are not continuous
+    steps = (
+        np.random.Generator(np.random.Philox(key=2)).uniform(-1, 1, PAIRS) * 1e-4
+    )  # 65,536 levels are not continuous
     assert stats.kstest(z + steps, "norm").pvalue > 1e-4
 
 
@@ -159,7 +182,7 @@ def test_a_generator_of_a_sample_depends_on_that_sample_and_name_only():
     assert (draws.generator(7, "ruler").random(5) != first).all()
 
 
-GOLDEN = "PLACEHOLDER"
+GOLDEN = "4e9405b530841bf5a1a00d3b04fba7c750db52f192a7a8313d935a1394605d3a"
 
 
 def test_ten_thousand_vectors_have_the_golden_hash():

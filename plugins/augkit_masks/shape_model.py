@@ -1,0 +1,172 @@
+"""A linear shape model: the mean shape of a population of masks and the directions in which its shapes differ most.
+
+Principal components of one of four representations of a mask, as in Leventon, Grimson & Faugeras (CVPR 2000) and
+Cootes et al. (CVIU 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import Masks
+from augkit_masks.moments import Moments, moments
+from augkit_masks.representations import Representation, Vectors, decode, encode, vector_length
+from augkit_masks.validity import count_parts, fill_holes, largest_part
+
+MOST_PARTED = 0.2
+"""The largest share of masks with several parts; beyond it the masks show many objects, which have no mean shape."""
+
+_MOST_VALUES = 2**26
+"""Numbers that a fit looks at (268 MB): 4,096 masks of 128 x 128. More masks do not change a model of few modes."""
+
+_NEGLIGIBLE = 1e-6
+"""Variance, as a share of the first component's, below which a component is rounding."""
+
+
+class Preparation(NamedTuple):
+    """What was done to the training masks before the fit, as numbers of masks.
+
+    used: in the fit; empty: left out; parted: reduced to the largest part; holed: filled.
+    """
+
+    used: int
+    empty: int
+    parted: int
+    holed: int
+
+
+@dataclass(frozen=True)
+class ShapeModel:
+    """A mean and K components; a weight of 1 along a component is one standard deviation of the population.
+
+    size:         (H, W).
+    mean:         float32 (D,).
+    components:   float32 (K, D), strongest first, each scaled to one standard deviation. Along +1 the area grows or,
+                  where a component has more to do with the diagonal elongation, that one does.
+    shares:       float64 (K,), the share of the variance that a component has, 0..1.
+    correlations: descriptor -> float64 (K,): Pearson's r over the population between a component's weights and area,
+                  centroid x and y, axis-aligned and diagonal elongation (see `Moments`); 0 where one is constant.
+    """
+
+    representation: Representation
+    size: tuple[int, int]
+    mean: Vectors
+    components: Vectors
+    shares: NDArray[np.float64]
+    correlations: Mapping[str, NDArray[np.float64]]
+
+    def mask(self, weights: NDArray[np.float32]) -> Masks:
+        """Return bool (H, W) for float32 (K,) weights; it may have holes, several parts or nothing inside."""
+        return decode(self.mean + weights @ self.components, self.representation, *self.size)
+
+    def most_like(self, descriptor: str) -> int:
+        """Return the index of the component whose weights have most to do with a descriptor."""
+        return int(np.abs(self.correlations[descriptor]).argmax())
+
+
+def fit_shape_model(
+    masks: Masks, representation: Representation, centred: bool, modes: int
+) -> tuple[ShapeModel, Preparation]:
+    """Return the model of bool (N, H, W) with at most `modes` components, and what was done to the masks first.
+
+    centred: move every mask's centroid to the frame's middle first; otherwise the strongest components are the place.
+    Raises `ValueError` for masks that have no shape model.
+    """
+    shapes, preparation = prepare(_some(masks, representation), centred)
+    vectors = encode(shapes, representation)
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    vectors -= mean
+    directions, variances, total = principal_components(vectors, modes)
+    if not len(variances):
+        raise ValueError(f"all {len(shapes)} training masks are equal; allowed: masks of different shape")
+    scores = vectors @ directions.T
+    correlations, signs = _described(scores, moments(shapes))
+    components = directions * (signs * np.sqrt(variances))[:, None].astype(np.float32)
+    size = (masks.shape[1], masks.shape[2])
+    return ShapeModel(representation, size, mean, components, variances / total, correlations), preparation
+
+
+def prepare(masks: Masks, centred: bool) -> tuple[Masks, Preparation]:
+    """Return bool (n, H, W), one part without holes each, centred if asked; empty masks are left out."""
+    shapes = masks[masks.any(axis=(1, 2))]
+    if len(shapes) < 2:
+        raise ValueError(f"{len(shapes)} of {len(masks)} training masks show an object; a shape model needs 2 or more")
+    parted = np.array([count_parts(mask) > 1 for mask in shapes])
+    if parted.mean() > MOST_PARTED:
+        raise ValueError(
+            f"{parted.sum()} of {len(masks)} training masks ({parted.mean():.0%}) have more than one part; allowed: "
+            f"{MOST_PARTED:.0%}, each then reduced to its largest part. A shape model of many objects has no meaning: "
+            "use another mask source"
+        )
+    whole = np.stack([fill_holes(mask) for mask in shapes])
+    holed = int((whole != shapes).any(axis=(1, 2)).sum())
+    single = np.stack([largest_part(mask) for mask in whole])
+    done = Preparation(len(shapes), len(masks) - len(shapes), int(parted.sum()), holed)
+    return (np.stack([_centre(mask) for mask in single]) if centred else single), done
+
+
+def shift(mask: Masks, down: int, right: int) -> Masks:
+    """Return bool (H, W) moved by whole pixels; what leaves the frame is cut, what enters is background."""
+    height, width = mask.shape
+    moved = np.zeros_like(mask)
+    y, x = max(down, 0), max(right, 0)
+    part = mask[max(-down, 0) : height - y, max(-right, 0) : width - x]
+    moved[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return moved
+
+
+def principal_components(vectors: Vectors, modes: int) -> tuple[Vectors, NDArray[np.float64], float]:
+    """Return float32 (K, D) orthonormal directions, their float64 (K,) variances (ddof 1), and the total variance.
+
+    vectors: float32 (N, D) with mean 0. The thin singular value decomposition, by the eigenvectors of the smaller of
+    the two Gram matrices; K is at most `modes` and leaves out what is rounding.
+    """
+    from scipy.linalg import eigh
+
+    count, length = vectors.shape
+    gram = (vectors @ vectors.T if count <= length else vectors.T @ vectors).astype(np.float64)
+    side = len(gram)
+    values, sides = eigh(gram, subset_by_index=[max(0, side - min(modes, count - 1)), side - 1])
+    values, sides = values[::-1], sides[:, ::-1].T.astype(np.float32)
+    kept = (values > _NEGLIGIBLE * max(values[0], 0)) & (values > 0)
+    directions = sides[kept] @ vectors if count <= length else sides[kept]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions, values[kept] / (count - 1), float(np.trace(gram)) / (count - 1)
+
+
+def _some(masks: Masks, representation: Representation) -> Masks:
+    """Return all masks or, where they are more than a fit looks at, evenly spaced ones."""
+    count, height, width = masks.shape
+    most = max(256, _MOST_VALUES // vector_length(representation, height, width))
+    return np.asarray(masks if count <= most else masks[np.linspace(0, count - 1, most).round().astype(int)])
+
+
+def _centre(mask: Masks) -> Masks:
+    place = moments(mask[None])
+    return shift(mask, -round(float(place.y[0])), -round(float(place.x[0])))
+
+
+def _described(
+    scores: NDArray[np.float32], found: Moments
+) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the correlations of float32 (N, K) scores, and the float64 (K,) signs that make +1 mean more."""
+    names = {"area": "area", "x": "centroid x", "y": "centroid y", "axis": "axis elongation"}
+    fields = {**names, "diagonal": "diagonal elongation"}
+    r = {name: _correlation(scores.astype(np.float64), getattr(found, field)) for field, name in fields.items()}
+    area, diagonal = r["area"], r["diagonal elongation"]
+    signs = np.where(np.where(np.abs(area) >= np.abs(diagonal), area, diagonal) < 0, -1.0, 1.0)
+    return {name: signs * values for name, values in r.items()}, signs
+
+
+def _correlation(scores: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = scores - scores.mean(axis=0), values - values.mean()
+    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum())
+    if y.std() < 1e-6:
+        return np.zeros(scores.shape[1])
+    r: NDArray[np.float64] = (x * y[:, None]).sum(axis=0) / scale
+    return r

@@ -1,0 +1,81 @@
+"""What makes a mask one valid object: a single part without holes, neither too small nor too large.
+
+Parts are 4-connected and a hole is background that is not 4-connected to the frame's edge: the strictest reading of
+both, so a mask that passes here passes under 8-connectivity too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import Masks
+
+
+class Limits(NamedTuple):
+    """What a drawn mask has to keep to.
+
+    area:    smallest and largest share of the frame, 0..1.
+    opening: radius in pixels of the opening that removes thin spurs; 0 for none.
+    """
+
+    area: tuple[float, float]
+    opening: int
+
+    def allow(self, mask: Masks) -> bool:
+        """Tell whether the area of bool (H, W) is within the limits."""
+        return self.area[0] <= mask.mean() <= self.area[1]
+
+
+def count_parts(mask: Masks) -> int:
+    """Return the number of 4-connected parts of bool (H, W)."""
+    from scipy.ndimage import label
+
+    return int(label(mask)[1])
+
+
+def fill_holes(mask: Masks) -> Masks:
+    """Return bool (H, W) with every hole filled; background that reaches the frame's edge stays."""
+    from scipy.ndimage import label
+
+    labels, count = label(~mask)
+    if count < 2:
+        return mask
+    open_to_edge = np.zeros(count + 1, np.bool_)
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        open_to_edge[side] = True
+    open_to_edge[0] = False  # label 0 is the mask itself
+    filled: Masks = ~open_to_edge[labels]
+    return filled
+
+
+def largest_part(mask: Masks) -> Masks:
+    """Return bool (H, W) with its largest 4-connected part only; the first in reading order when two are equal."""
+    from scipy.ndimage import label
+
+    labels, count = label(mask)
+    if count < 2:
+        return mask
+    part: Masks = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+    return part
+
+
+def make_one_object(mask: Masks, opening: int = 0) -> Masks:
+    """Return bool (H, W) as one part without holes, opened by a disc of `opening` pixels; empty if nothing is left."""
+    from scipy.ndimage import binary_opening
+
+    one = largest_part(fill_holes(mask))
+    if opening == 0:
+        return one
+    # A border of copies keeps the opening from rounding off what the frame has cut.
+    padded = np.pad(one, opening, mode="edge")
+    opened = binary_opening(padded, _disc(opening))[opening:-opening, opening:-opening]
+    return fill_holes(largest_part(opened))
+
+
+def _disc(radius: int) -> NDArray[np.bool_]:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc: NDArray[np.bool_] = y**2 + x**2 <= radius**2
+    return disc

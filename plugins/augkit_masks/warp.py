@@ -1,0 +1,123 @@
+"""Displacement fields and masks moved by them.
+
+A field is float32 (2, H, W): displacement (y, x) in pixels. Moving is backward: the result at pixel p is what was at
+p - u(p), so a field that is +3 in x moves content 3 pixels to the right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import Masks
+
+Field = NDArray[np.float32]
+
+STEPS = 7
+"""Squarings of an exponential: the first step is 1/128 of the way."""
+
+
+def signed_distance(mask: Masks) -> Field:
+    """Return float32 (H, W): pixels to the nearest pixel of the other kind, positive inside, negative outside.
+
+    Where a mask is all one kind, the distance is longer than the frame.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    far = float(sum(mask.shape))
+    if mask.all() or not mask.any():
+        return np.full(mask.shape, far if mask.any() else -far, np.float32)
+    distance: Field = (distance_transform_edt(mask) - distance_transform_edt(~mask)).astype(np.float32)
+    return distance
+
+
+def warp(layers: Field, field: Field) -> Field:
+    """Return float32 (L, H, W) layers moved by a field; linear between pixels, the border's value beyond the frame."""
+    height, width = field.shape[1:]
+    y = np.clip(np.arange(height, dtype=np.float32)[:, None] - field[0], 0, height - 1)
+    x = np.clip(np.arange(width, dtype=np.float32) - field[1], 0, width - 1)
+    row, column = np.minimum(y.astype(np.int32), height - 2), np.minimum(x.astype(np.int32), width - 2)
+    down, right, corner = y - row, x - column, row * width + column
+    moved = np.empty_like(layers)
+    for values, result in zip(layers.reshape(len(layers), -1), moved, strict=True):
+        above, below = (
+            values.take(first) + right * (values.take(first + 1) - values.take(first))
+            for first in (corner, corner + width)
+        )
+        result[:] = above + down * (below - above)
+    return moved
+
+
+def warp_mask(distance: Field, field: Field) -> Masks:
+    """Return bool (H, W): where the signed distance map (H, W), moved by the field, is positive.
+
+    The distance is interpolated, not the mask, so that the outline moves by fractions of a pixel.
+    """
+    inside: Masks = warp(distance[None], field)[0] > 0
+    return inside
+
+
+def exponential(velocity: Field, steps: int = STEPS) -> Field:
+    """Return the displacement after unit time along a stationary velocity, by scaling and squaring.
+
+    Arsigny, Commowick, Pennec & Ayache, MICCAI 2006: the flow over twice the time is the flow after itself.
+    """
+    field = velocity * np.float32(0.5**steps)
+    for _ in range(steps):
+        field = field + warp(field, field)
+    return field
+
+
+def smallest_jacobian(field: Field) -> float:
+    """Return the least determinant over the frame of the map p -> p - u(p), by central differences; 0 is a fold."""
+    (yy, yx), (xy, xx) = (np.gradient(component) for component in field)
+    return float(((1 - yy) * (1 - xx) - yx * xy).min())
+
+
+def rms(field: Field) -> float:
+    """Return the root mean square length of the displacements, in pixels."""
+    return float(np.sqrt(2 * np.mean(np.square(field), dtype=np.float64)))
+
+
+def with_rms(field: Field, pixels: float) -> Field:
+    """Return the field scaled to a root mean square length; a field that is zero stays so."""
+    size = rms(field)
+    return field * np.float32(pixels / size if size > 0 else 0)
+
+
+def enlarge(
+    fields: NDArray[np.floating], nodes: tuple[NDArray[np.float64], NDArray[np.float64]], size: tuple[int, int]
+) -> Field:
+    """Return float32 (..., H, W) from values at `nodes` (y, x), whose coordinates are 0..1 over the frame's sides.
+
+    Cubic splines, one axis after the other, read at the pixel centres; constant beyond the outermost nodes.
+    """
+    rows, columns = (_cubic(at, count) for at, count in zip(nodes, size, strict=True))
+    enlarged: Field = (rows @ fields @ columns.T).astype(np.float32)
+    return enlarged
+
+
+def _cubic(nodes: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return (count, nodes): the weights of the nodes' values in a cubic spline at `count` pixel centres."""
+    from scipy.interpolate import make_interp_spline
+
+    centres = np.clip((np.arange(count) + 0.5) / count, nodes[0], nodes[-1])
+    weights: NDArray[np.float64] = make_interp_spline(nodes, np.eye(len(nodes)), k=3)(centres)
+    return weights
+
+
+def taper(size: tuple[int, int], normal_only: bool) -> Field:
+    """Return float32 (2, H, W), a factor that falls smoothly to 0 at the border over a quarter of each side.
+
+    normal_only: y falls at the top and bottom only, x at the left and right only.
+    """
+    rise = [_rise(count) for count in size]
+    down, across = rise[0][:, None] + 0 * rise[1], rise[1] + 0 * rise[0][:, None]
+    return np.stack([down, across] if normal_only else [down * across, down * across]).astype(np.float32)
+
+
+def _rise(count: int) -> NDArray[np.float64]:
+    centres = (np.arange(count) + 0.5) / count
+    t = np.minimum(4 * np.minimum(centres, 1 - centres), 1)
+    rise: NDArray[np.float64] = t * t * (3 - 2 * t)
+    return rise

@@ -1,0 +1,357 @@
+"""The command line as a person meets it: help, exit codes, sentences instead of tracebacks, and nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from augkit import cli
+
+RECIPE = """\
+name: demo
+dataset: {phantom: {train: 2, test: 2, size: 32}}
+synthesize:
+  - generator: {mask2lesion: {width: 4}}
+    masks: {training: {}}
+    per_real: 1.0
+augment:
+  - geometry: {flip: both}
+segmenter: {unet: {width: 4, steps: 2}}
+"""
+
+
+@pytest.fixture
+def augkit(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["augkit", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.app(list(arguments))
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def subprocess_run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
+    Path(name).write_text(text)
+    return Path(name)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [
+        ([], "augkit run recipes/allaug.yaml"),
+        (["run"], "augkit run recipes/*.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
+        (["plan"], "augkit plan recipes/*.yaml --seeds 0..2"),
+        (["validate"], "augkit validate recipes/*.yaml"),
+        (["plugin"], "augkit plugin list"),
+        (["plugin", "list"], "augkit plugin list"),
+    ],
+)
+def test_every_command_explains_itself_with_an_example(augkit, command, example, flag):
+    code, out, _ = augkit(*command, flag)
+    assert code == 0
+    assert example in " ".join(out.split())
+
+
+@pytest.mark.parametrize("arguments", [["rnu"], ["plugin", "lst"], ["validate"], ["run", "--sedes", "1", "r.yaml"]])
+def test_a_wrong_command_line_ends_with_two_and_a_sentence(augkit, arguments):
+    code, out, err = augkit(*arguments)
+    assert code == 2
+    assert "Usage: augkit" in out + err
+
+
+def test_a_good_recipe_is_ok(augkit):
+    write()
+    assert augkit("validate", "r.yaml") == (0, "r.yaml: ok\n", "")
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_plan_shows_every_stage_and_writes_nothing(augkit):
+    write()
+    code, out, err = augkit("plan", "r.yaml", "--seeds", "0..1")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 1 + 2 * 5 + 1
+    assert all(line.startswith("will be built  ") for line in lines)
+    assert "segmenter unet · seed 1" in out
+    assert str(Path("runs", "generator", "mask2lesion-")) in out
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_every_problem_of_every_kind_is_told_in_one_pass(augkit):
+    write(
+        "name: demo\nsed: 1\nseed: 007\n"
+        "dataset: {phantm: {}}\n"
+        "synthesize:\n  - generator: {mask2lesion: {width: '4'}}\n    masks: {trainin: {}}\n    per_real: .nan\n"
+        "augment:\n  - geometry: {flp: both,\n      rotate: x}\n  - unet: {}\n"
+        "segmenter: {unet: {width: 4, steps: 2}}\nname: other\n"
+    )
+    write(RECIPE.replace("steps: 2", "steps: 1.5"), "s.yaml")
+    code, out, err = augkit("validate", "r.yaml", "s.yaml", "gone.yaml", "--set", "segmenter.unet.widht=1")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        "r.yaml:2",  # sed
+        "r.yaml:3",  # 007
+        "r.yaml:4",  # phantm
+        "r.yaml:6",  # '4'
+        "r.yaml:7",  # trainin
+        "r.yaml:8",  # .nan
+        "r.yaml:10",  # flp
+        "r.yaml:11",  # rotate
+        "r.yaml:12",  # unet as an augmentation
+        "r.yaml:14",  # name twice
+        "gone.yaml",
+        "--set segmenter.unet.widht=1",
+        "s.yaml:9",  # steps
+    ]
+    assert "r.yaml:2: unknown key 'sed'. Did you mean 'seed'?" in lines
+    assert "r.yaml:4: no dataset is called 'phantm'. Did you mean 'phantom'?" in lines
+    assert "r.yaml:6: mask2lesion.width: found the text '4'; allowed: a whole number. Remove the quotes" in lines
+    assert "r.yaml:7: no mask source is called 'trainin'. Did you mean 'training'?" in lines
+    assert "r.yaml:10: geometry has no option 'flp'. Did you mean 'flip'?" in lines
+    assert "r.yaml:11: geometry.rotate: found the text 'x'; allowed: a number" in lines
+    assert "--set segmenter.unet.widht=1: unet has no option 'widht'. Did you mean 'width'?" in lines
+    assert "s.yaml:9: unet.steps: found 1.5; allowed: a whole number" in lines
+    assert names(Path()) == ["r.yaml", "s.yaml"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+def test_every_command_refuses_a_wrong_recipe_with_two_and_writes_nothing(augkit, command):
+    write(RECIPE.replace("both", "bth"))
+    code, out, err = augkit(command, "r.yaml")
+    assert (code, out) == (2, "")
+    assert err == (
+        "r.yaml:8: geometry.flip: found the text 'bth'; allowed: 'none', 'horizontal', 'vertical' or 'both'\n"
+    )
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_arms_on_different_data_end_with_two(augkit):
+    write()
+    write(RECIPE.replace("demo", "other").replace("size: 32", "size: 64"), "s.yaml")
+    code, _, err = augkit("plan", "r.yaml", "s.yaml")
+    assert code == 2
+    assert err.startswith("recipe 'other': has another data set, or other options of it, than 'demo'; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0,1,2", [0, 1, 2]), ("0..5", [0, 1, 2, 3, 4, 5]), (" 3 , 7..8 ", [3, 7, 8]), ("4..4", [4])]
+)
+def test_seeds_are_a_list_of_numbers_and_ranges(text, seeds):
+    assert cli._parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ""),
+        ("a", "a"),
+        ("1,", ""),
+        ("1.5", "1.5"),
+        ("-1", "-1"),
+        ("5..0", "5..0"),
+        ("0..", "0.."),
+        ("..5", "..5"),
+        ("0...5", "0...5"),
+        ("²", "²"),
+        ("1e3", "1e3"),
+        ("9999999999999999", "9999999999999999"),
+    ],
+)
+def test_bad_seeds_end_with_two(augkit, text, found):
+    write()
+    code, out, err = augkit("plan", "r.yaml", f"--seeds={text}")
+    assert (code, out) == (2, "")
+    allowed = "allowed: whole numbers such as 0,1,2 or a range such as 0..5"
+    assert err == f"--seeds {text}: found '{found}'; {allowed}\n"
+
+
+@pytest.mark.parametrize("text", ["0..1000", "0..999999999999999", "0..600,0..600"])
+def test_very_many_seeds_are_refused_before_they_fill_the_memory(augkit, text):
+    write()
+    code, _, err = augkit("plan", "r.yaml", "--seeds", text)
+    assert code == 2
+    assert err == f"--seeds {text}: found more than 1000 seeds; allowed: up to that many\n"
+
+
+def test_file_names_may_have_spaces_and_any_letters(augkit):
+    write(name="мой рецепт é.yaml")
+    assert augkit("validate", "мой рецепт é.yaml") == (0, "мой рецепт é.yaml: ok\n", "")
+
+
+def test_a_file_name_that_no_encoding_can_show_is_no_traceback(tmp_path):
+    name = os.fsdecode(b"caf\xe9.yaml")
+    try:
+        (tmp_path / name).write_text(RECIPE)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = subprocess_run(tmp_path, "validate", name)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caf\\udce9.yaml: ok\n", "")
+
+
+def test_a_terminal_that_shows_ascii_only_is_no_traceback(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    done = subprocess_run(tmp_path, "plan", "r.yaml", "--seeds", "0,1", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "segmenter unet \\xb7 seed 1" in done.stdout
+
+
+def test_a_recipe_that_is_a_folder_a_pattern_or_missing_is_told(augkit):
+    Path("recipes").mkdir()
+    write(name="recipes/allaug.yaml")
+    code, _, err = augkit("validate", "recipes", "recipes/no*.yaml", "recipes/alaug.yaml")
+    assert code == 2
+    assert err.splitlines() == [
+        "recipes: is a folder; allowed: recipe files. As in recipes/*.yaml",
+        "recipes/no*.yaml: no file matches this pattern. In that folder: recipes/allaug.yaml",
+        "recipes/alaug.yaml: no such recipe. Did you mean 'recipes/allaug.yaml'?",
+    ]
+
+
+def test_a_recipe_cannot_steer_the_terminal(augkit):
+    write(RECIPE.replace("both", '"\\e[2J\\nr.yaml: ok"'))
+    code, _, err = augkit("validate", "r.yaml")
+    assert code == 2
+    assert "found the text '\\x1b[2J\\nr.yaml: ok'" in err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+HEAD = "name: a\ndataset: {phantom: {}}\nsegmenter: {unet: {}}\n"
+HOSTILE = {
+    "alias bomb": BOMB,
+    "deep nesting": "[" * 200_000,
+    "two megabytes": "#" * (2 << 20),
+    "a million digits": "seed: " + "9" * 1_000_000,
+    "very many unknown keys": HEAD + "".join(f"segmente{i}: 1\n" for i in range(4_900)),
+    "very many unknown options": HEAD
+    + "augment:\n  - geometry:\n"
+    + "".join(f"      flip{i}: 1\n" for i in range(4_900)),
+    "very many unknown plugins": HEAD + "augment:\n" + "".join(f"  - geometr{i}: {{}}\n" for i in range(3_300)),
+    "python objects": HEAD + "seed: !!python/object/apply:os.system ['touch owned']\n",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs the resources that a process used")
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_recipe_is_refused_quickly_in_little_memory(tmp_path, text):
+    (tmp_path / "r.yaml").write_text(text)
+    code = "from augkit.cli import main; main()"
+    with (tmp_path / "err").open("wb") as err:
+        process = subprocess.Popen([sys.executable, "-c", code, "validate", "r.yaml"], cwd=tmp_path, stderr=err)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 2
+    assert used.ru_utime + used.ru_stime < 2.0  # processor time with start-up, so that a busy machine does not matter
+    assert used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < 200e6
+    lines = (tmp_path / "err").read_text().splitlines()
+    assert lines
+    assert all(line.startswith("r.yaml:") for line in lines)
+    assert names(tmp_path) == ["err", "r.yaml"]
+
+
+def test_a_device_that_is_not_there_ends_with_two_and_nothing_written(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    done = subprocess_run(tmp_path, "run", "r.yaml", "--device", "tpu9", OMP_NUM_THREADS="1")
+    assert done.returncode == 2, done.stderr
+    assert "tpu9" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path) == ["r.yaml"]
+
+
+@pytest.fixture
+def strangers(tmp_path):
+    """A folder with two installed plugins of strangers: one that cannot be imported, one that cannot be described."""
+    odd = """
+from __future__ import annotations
+from dataclasses import dataclass
+from augkit import hookimpl
+
+@dataclass(frozen=True)
+class Odd:
+    amount: Nowhere = 1
+    def __call__(self, images, masks, draws): ...
+
+@hookimpl
+def augkit_augmentations():
+    return {"odd": Odd}
+"""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name, source in (("broken", "import sys; sys.exit('no licence')"), ("odd", odd)):
+        (folder / f"stranger_{name}.py").write_text(source)
+        facts = folder / f"stranger_{name}-1.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stranger-{name}\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text(f"[augkit]\n{name} = stranger_{name}\n")
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+def test_plugin_list_shows_everything_and_what_is_not_usable(tmp_path, strangers):
+    done = subprocess_run(tmp_path, "plugin", "list", PYTHONPATH=strangers)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not usable: stranger-broken 1.0 (broken): SystemExit: no licence\n" in done.stdout
+    assert "not usable: stranger-odd 1.0 (odd): augmentation 'odd': NameError: name 'Nowhere' is not defined\n" in (
+        done.stdout
+    )
+    assert "flip: both   (one of none, horizontal, vertical, both)" in done.stdout
+    for kind in ("datasets", "mask sources", "generators", "augmentations", "segmenters"):
+        assert f"{kind}\n" in done.stdout
+
+
+def test_a_recipe_is_untouched_by_plugins_it_does_not_need_and_told_about_those_it_does(tmp_path, strangers):
+    (tmp_path / "good.yaml").write_text(RECIPE)
+    assert subprocess_run(tmp_path, "validate", "good.yaml", PYTHONPATH=strangers).returncode == 0
+    (tmp_path / "bad.yaml").write_text(RECIPE.replace("geometry: {flip: both}", "broken: {}\n  - odd: {}"))
+    done = subprocess_run(tmp_path, "validate", "bad.yaml", PYTHONPATH=strangers)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "bad.yaml:8: augmentation 'broken' is not usable: SystemExit: no licence. "
+        "Provided by stranger-broken 1.0 (broken)",
+        "bad.yaml:9: augmentation 'odd' has options that cannot be read: NameError: name 'Nowhere' is not defined. "
+        "Provided by stranger-odd 1.0 (odd)",
+    ]
+
+
+def test_help_does_not_ask_the_plugins(tmp_path, strangers):
+    done = subprocess_run(tmp_path, "--help", PYTHONPATH=strangers)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "-h"], ["validate", "r.yaml"], ["plan", "r.yaml"]])
+def test_what_only_looks_does_not_import_torch(tmp_path, arguments):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: sys.stderr.write(str(sorted({'torch', 'scipy', 'matplotlib'} & set(sys.modules)))))\n"
+        "from augkit.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[]")

@@ -1,0 +1,599 @@
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from augkit import DrawnMasks, ImageSet, Splits
+from augkit.draws import Draws
+from augkit.engine import Engine
+from augkit.errors import DivergedError, InputError, Problem, StageError
+from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan
+from augkit.recipe import Recipe, Reference
+from augkit.registry import Entry, Provider
+from augkit.stages import compose, read_image_set, read_scores, write_image_set
+from augkit.store import Digests, Store, read_array, read_json, write_json
+
+SIZE = 8
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """A power cut is not what these tests are about."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def make_set(name, n, origin="real"):
+    numbers = np.random.Generator(np.random.Philox(key=len(name)))
+    images = numbers.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    masks = numbers.uniform(size=(n, SIZE, SIZE)) < 0.4
+    ids = tuple(f"{name}-{i}" for i in range(n))
+    return ImageSet(ids, images, masks, tuple(f"patient-{name}-{i // 2}" for i in range(n)), (origin,) * n)
+
+
+def good_splits():
+    return Splits(make_set("train", 6), make_set("validation", 2), make_set("test", 4))
+
+
+def good_masks(masks, count, draws, space):
+    parents = draws.integers("parent", 0, len(masks))
+    return DrawnMasks(np.asarray(masks)[parents], tuple({"parent": int(p)} for p in parents))
+
+
+def good_images(masks, draws):
+    return np.broadcast_to(draws.integers("grey", 0, 256)[:, None, None, None], (*masks.shape, 3)).astype(np.uint8)
+
+
+def good_scores(images):
+    return (images[:, None, :, :, 0] / 255).astype(np.float32)
+
+
+# Components whose answers are given by the test; what they were shown is in `SEEN`.
+
+SEEN: dict[str, object] = {}
+
+
+@dataclass(frozen=True)
+class FakeDataset:
+    answer: Callable[..., object] = field(default=good_splits, compare=False)
+
+    def sources(self):
+        return ()
+
+    def load(self):
+        return self.answer()
+
+
+@dataclass(frozen=True)
+class FakeMasks:
+    answer: Callable[..., object] = field(default=good_masks, compare=False)
+
+    def draw(self, masks, count, draws, space):
+        SEEN["masks"] = masks
+        return self.answer(masks, count, draws, space)
+
+
+@dataclass(frozen=True)
+class FakeGenerator:
+    answer: Callable[..., object] = field(default=good_images, compare=False)
+    fitting: Callable[..., object] = field(default=lambda train, space: None, compare=False)
+
+    def fit(self, train, space):
+        SEEN["generator"] = train
+        self.fitting(train, space)
+        write_json(space.folder / "weights.json", [1])
+
+    def open(self, folder, device):
+        SEEN["generator folder"] = sorted(path.name for path in folder.iterdir())
+        return self.answer
+
+
+@dataclass(frozen=True)
+class FakeSegmenter:
+    answer: Callable[..., object] = field(default=good_scores, compare=False)
+    fitting: Callable[..., object] = field(default=lambda train, space: None, compare=False)
+
+    def fit(self, train, validation, augment, space):
+        SEEN["segmenter"] = train, validation, augment
+        self.fitting(train, space)
+        write_json(space.folder / "weights.json", [2])
+
+    def open(self, folder, device):
+        return self.answer
+
+
+KINDS = {FakeDataset: "dataset", FakeMasks: "mask source", FakeGenerator: "generator", FakeSegmenter: "segmenter"}
+
+
+@dataclass(frozen=True)
+class FakeEntry(Entry):
+    def source_hash(self):
+        return "source"
+
+
+def component(instance, name="fake"):
+    kind = KINDS[type(instance)]
+    entry = FakeEntry(kind, name, type(instance), Provider(name, "augkit-fake", "1.2"))
+    return FakeComponent(entry, instance)
+
+
+@dataclass(frozen=True)
+class FakeComponent(Component):
+    def identity(self):
+        return {"name": self.name, "options": {}, "provider": str(self.entry.provider), "source": "source"}
+
+
+def checked(dataset=None, sources=None, segmenter=None, augment=(), name="arm"):
+    nowhere = Reference("fake", {}, "recipe.yaml:1", {})
+    recipe = Recipe("recipe.yaml", name, 0, nowhere, (), (), nowhere, {"name": name, "seed": 0})
+    if sources is None:
+        sources = [(FakeGenerator(), FakeMasks(), 1.0, None)]
+    found = tuple(CheckedSource(component(g), component(m), per_real, count) for g, m, per_real, count in sources)
+    return CheckedRecipe(
+        recipe, component(dataset or FakeDataset()), found, tuple(augment), component(segmenter or FakeSegmenter()), ()
+    )
+
+
+def plan_of(folder, **parts):
+    """Return a plan that ends with the evaluation: a report needs nothing of what is tested here."""
+    plan = make_plan([checked(**parts)], None, Digests(folder))
+    return Plan(plan.arms, plan.arms[0].evaluation)
+
+
+def run(folder, **parts):
+    SEEN.clear()
+    plan = plan_of(folder, **parts)
+    Engine(Store(folder), "cpu", ()).run(plan)
+    return plan.arms[0]
+
+
+def folder_of(folder, stage):
+    return Store(folder).open(stage.address)
+
+
+# What a run with honest components does
+
+
+def test_artifacts_hold_what_the_components_returned(tmp_path):
+    arm = run(tmp_path)
+    splits = good_splits()
+    for name in ("train", "validation", "test"):
+        stored, given = read_image_set(folder_of(tmp_path, arm.dataset) / name), getattr(splits, name)
+        assert (stored.ids, stored.groups, stored.origins) == (given.ids, given.groups, given.origins)
+        assert (stored.images == given.images).all()
+        assert (stored.masks == given.masks).all()
+    evaluation = folder_of(tmp_path, arm.evaluation)
+    predictions = read_array(evaluation / "predictions.npy")
+    assert (predictions == (splits.test.images[..., 0] > 127)).all()
+    assert (read_array(evaluation / "counts.npy").sum(axis=1) == SIZE * SIZE).all()
+    scores = read_scores([arm], splits.test.ids, lambda stage: folder_of(tmp_path, stage))
+    assert (scores.arm, scores.seeds, scores.values["dice"].shape) == ("arm", (0,), (1, 4))
+
+
+def test_a_generator_and_a_mask_source_see_the_training_split_only(tmp_path):
+    run(tmp_path)
+    train = good_splits().train
+    assert SEEN["generator"].ids == train.ids
+    assert (SEEN["generator"].images == train.images).all()
+    assert (SEEN["masks"] == train.masks).all()
+
+
+def test_a_segmenter_sees_training_validation_and_synthetic_samples_and_never_a_test_image(tmp_path):
+    arm = run(tmp_path)
+    train, validation, _ = SEEN["segmenter"]
+    synthetic = read_image_set(folder_of(tmp_path, arm.syntheses[0]))
+    assert train.ids == (*good_splits().train.ids, *synthetic.ids)
+    assert validation.ids == good_splits().validation.ids
+    assert not set(train.ids + validation.ids) & set(good_splits().test.ids)
+    assert set(train.groups) == set(good_splits().train.groups)
+
+
+def test_synthetic_samples_have_unique_ids_and_the_group_of_the_mask_they_came_from(tmp_path):
+    without_parent = FakeMasks(
+        lambda masks, count, draws, space: DrawnMasks(np.ones((count, 8, 8), bool), ({},) * count)
+    )
+    sources = [
+        (FakeGenerator(), FakeMasks(), 1.0, None),
+        (FakeGenerator(), FakeMasks(), None, 5),
+        (FakeGenerator(), without_parent, None, 300),
+    ]
+    arm = run(tmp_path, sources=sources)
+    sets = [read_image_set(folder_of(tmp_path, stage)) for stage in arm.syntheses]
+    assert [len(one) for one in sets] == [6, 5, 300]
+    ids = [name for one in sets for name in one.ids]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & set(good_splits().train.ids)
+    groups = good_splits().train.groups
+    records = read_json(folder_of(tmp_path, arm.syntheses[1].inputs[2]) / "records.json")
+    assert sets[1].groups == tuple(groups[record["parent"]] for record in records)
+    assert sets[2].groups == sets[2].ids
+    assert set(sets[0].origins) == {"fake/fake"}
+
+
+def test_the_same_source_twice_gives_other_masks_and_other_images(tmp_path):
+    source = (FakeGenerator(), FakeMasks(), None, 40)
+    arm = run(tmp_path, sources=[source, source])
+    first, second = (read_image_set(folder_of(tmp_path, stage)) for stage in arm.syntheses)
+    assert not set(first.ids) & set(second.ids)
+    assert (first.images != second.images).any()
+    assert first.groups != second.groups
+    assert arm.generators[0] == arm.generators[1]
+
+
+@pytest.mark.parametrize(
+    ("per_real", "count", "expected"), [(1.0, None, 6), (0.5, None, 3), (0.01, None, 1), (2.4, None, 14), (None, 9, 9)]
+)
+def test_the_number_of_synthetic_images_is_a_share_of_the_training_set_or_a_count(tmp_path, per_real, count, expected):
+    arm = run(tmp_path, sources=[(FakeGenerator(), FakeMasks(), per_real, count)])
+    assert len(read_image_set(folder_of(tmp_path, arm.syntheses[0]))) == expected
+
+
+def test_an_image_does_not_depend_on_the_size_of_the_chunk_it_is_painted_in(tmp_path, monkeypatch):
+    arm = run(tmp_path / "a", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
+    monkeypatch.setattr("augkit.stages.CHUNK", 5)
+    run(tmp_path / "b", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
+    first, second = (read_image_set(folder_of(tmp_path / name, arm.syntheses[0])) for name in "ab")
+    assert (first.images == second.images).all()
+    assert len(np.unique(first.images[:, 0, 0, 0])) > 15
+
+
+def test_what_a_training_keeps_for_continuing_is_not_part_of_the_artifact(tmp_path):
+    def leave_checkpoints(train, space):
+        write_json(space.folder / "checkpoints" / "000000010" / "state.json", {})
+
+    arm = run(
+        tmp_path,
+        sources=[(FakeGenerator(fitting=leave_checkpoints), FakeMasks(), 1.0, None)],
+        segmenter=FakeSegmenter(fitting=leave_checkpoints),
+    )
+    for stage in (arm.generators[0], arm.segmenter):
+        names = sorted(path.name for path in folder_of(tmp_path, stage).iterdir())
+        assert names == ["artifact.json", "weights.json"]
+
+
+def test_a_validation_split_may_be_empty(tmp_path):
+    splits = replace(good_splits(), validation=ImageSet.empty((SIZE, SIZE)))
+    run(tmp_path, dataset=FakeDataset(lambda: splits))
+    assert len(SEEN["segmenter"][1]) == 0
+
+
+def test_augmentations_are_applied_in_order_and_each_has_its_own_draws():
+    heard = []
+
+    def remember(images, masks, draws):
+        heard.append(draws.uniform("angle").tolist())
+        return images + 1, masks
+
+    def double(images, masks, draws):
+        heard.append(draws.uniform("angle").tolist())
+        return images * 2, masks
+
+    draws = Draws.of(0, "s", np.arange(3))
+    images, masks = compose([("a", remember), ("a", remember), ("b", double)])(np.zeros(3), np.ones(3), draws)
+    assert images.tolist() == [4, 4, 4]
+    assert masks.tolist() == [1, 1, 1]
+    assert heard[0] != heard[1] != heard[2] != heard[0]
+    assert compose([])(images, masks, draws) == (images, masks)
+
+
+def test_a_stored_set_is_read_back_as_it_was_and_cannot_be_changed(tmp_path):
+    samples = make_set("train", 3)
+    write_image_set(tmp_path / "deep" / "set", samples)
+    stored = read_image_set(tmp_path / "deep" / "set")
+    assert stored.ids == samples.ids
+    for array in (stored.images, stored.masks):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+# What a component must not do
+
+
+def changed(part, **values):
+    """Return the splits with some fields of one part replaced."""
+    splits = good_splits()
+    return replace(splits, **{part: replace(getattr(splits, part), **values)})
+
+
+def masks_with(change):
+    def answer(masks, count, draws, space):
+        return change(good_masks(masks, count, draws, space))
+
+    return {"sources": [(FakeGenerator(), FakeMasks(answer), 1.0, None)]}
+
+
+def dataset_with(make):
+    return {"dataset": FakeDataset(make)}
+
+
+def generator_with(answer):
+    return {"sources": [(FakeGenerator(answer), FakeMasks(), 1.0, None)]}
+
+
+def segmenter_with(answer):
+    return {"segmenter": FakeSegmenter(answer)}
+
+
+def first_empty(drawn):
+    drawn.masks[1] = False
+    return drawn
+
+
+def with_record(**record):
+    return lambda drawn: replace(drawn, records=(record, *drawn.records[1:]))
+
+
+def one_value(value):
+    def answer(images):
+        scores = good_scores(images)
+        scores[1, 0, 2, 3] = value
+        return scores
+
+    return answer
+
+
+BREACHES = {
+    "splits: none": (
+        dataset_with(lambda: None),
+        "dataset fake: contract: load() returned a NoneType; return augkit.Splits",
+    ),
+    "splits: a tuple": (dataset_with(lambda: (1, 2)), "load() returned a tuple; return augkit.Splits"),
+    "splits: no training images": (
+        dataset_with(lambda: replace(good_splits(), train=ImageSet.empty((8, 8)))),
+        "the data set has 0 training and 4 test samples; at least one of each",
+    ),
+    "splits: no test images": (
+        dataset_with(lambda: replace(good_splits(), test=ImageSet.empty((8, 8)))),
+        "the data set has 6 training and 0 test samples; at least one of each",
+    ),
+    "splits: two sizes": (
+        dataset_with(lambda: replace(good_splits(), validation=ImageSet.empty((16, 16)))),
+        "the splits have different image sizes; one size for all",
+    ),
+    "splits: a shared group": (
+        dataset_with(lambda: changed("test", groups=("a", "b", "patient-train-1", "c"))),
+        "group 'patient-train-1' is in train and test; each group in one split only",
+    ),
+    "splits: a group shared with validation": (
+        dataset_with(lambda: changed("validation", groups=("patient-train-0", "b"))),
+        "group 'patient-train-0' is in train and validation; each group in one split only",
+    ),
+    "splits: a shared id": (
+        dataset_with(lambda: changed("test", ids=("a", "b", "train-3", "c"))),
+        "id 'train-3' is in train and test; each id in one split only",
+    ),
+    "splits: ids that are numbers": (
+        dataset_with(lambda: changed("test", ids=(1, 2, 3, 4))),
+        "id 1 in test is a int; return text",
+    ),
+    "splits: float images": (
+        dataset_with(lambda: changed("train", images=np.zeros((6, 8, 8, 3), np.float32))),
+        "ValueError in augkit-fake 1.2 (fake): images are float32 (6, 8, 8, 3); allowed: uint8 (N, H, W, 3)",
+    ),
+    "splits: masks of numbers": (
+        dataset_with(lambda: changed("train", masks=np.zeros((6, 8, 8), np.uint8))),
+        "ValueError in augkit-fake 1.2 (fake): masks are uint8 (6, 8, 8); allowed: bool (6, 8, 8), as the images",
+    ),
+    "splits: too few groups": (
+        dataset_with(lambda: changed("train", groups=("a",))),
+        "6 ids, 6 images, 1 groups, 6 origins; allowed: one of each per sample",
+    ),
+    "splits: twice the same id": (dataset_with(lambda: changed("train", ids=("a",) * 6)), "ids are not unique"),
+    "masks: none": (
+        masks_with(lambda drawn: None),
+        "masks fake: contract: draw() returned a NoneType; return augkit.DrawnMasks",
+    ),
+    "masks: an array": (
+        masks_with(lambda drawn: drawn.masks),
+        "draw() returned bool (6, 8, 8); return augkit.DrawnMasks",
+    ),
+    "masks: a list": (
+        masks_with(lambda drawn: replace(drawn, masks=drawn.masks.tolist())),
+        "draw() returned masks a list; return bool (6, 8, 8)",
+    ),
+    "masks: numbers": (
+        masks_with(lambda drawn: replace(drawn, masks=drawn.masks.astype(np.uint8))),
+        "draw() returned masks uint8 (6, 8, 8); return bool (6, 8, 8)",
+    ),
+    "masks: too few": (
+        masks_with(lambda drawn: replace(drawn, masks=drawn.masks[:5])),
+        "draw() returned masks bool (5, 8, 8); return bool (6, 8, 8)",
+    ),
+    "masks: another size": (
+        masks_with(lambda drawn: replace(drawn, masks=drawn.masks[:, :4])),
+        "draw() returned masks bool (6, 4, 8); return bool (6, 8, 8)",
+    ),
+    "masks: an empty one": (
+        masks_with(first_empty),
+        "draw() returned 1 empty masks of 6; return masks with foreground",
+    ),
+    "masks: too few records": (
+        masks_with(lambda drawn: replace(drawn, records=drawn.records[:2])),
+        "draw() returned 2 records; return one per mask, 6",
+    ),
+    "masks: a record that is no JSON": (
+        masks_with(with_record(area=np.int64(3))),
+        "record 0 cannot be written (Object of type int64 is not JSON serializable); return text and finite plain",
+    ),
+    "masks: a record that is not a number": (
+        masks_with(with_record(area=float("nan"))),
+        "record 0 cannot be written (Out of range",
+    ),
+    "masks: a parent that is not there": (
+        masks_with(with_record(parent=6)),
+        "record 0 has parent 6; an int in 0 .. 5, or no parent",
+    ),
+    "masks: a negative parent": (masks_with(with_record(parent=-1)), "record 0 has parent -1; an int in 0 .. 5"),
+    "masks: a parent that is no index": (
+        masks_with(with_record(parent=2.0)),
+        "record 0 has parent 2.0; an int in 0 .. 5",
+    ),
+    "masks: a parent that is true": (
+        masks_with(with_record(parent=True)),
+        "record 0 has parent True; an int in 0 .. 5",
+    ),
+    "images: floats": (
+        generator_with(lambda masks, draws: np.zeros((6, 8, 8, 3))),
+        "synthesis fake-fake: contract: the synthesizer returned float64 (6, 8, 8, 3); return uint8 0..255 (6, 8,",
+    ),
+    "images: channels first": (
+        generator_with(lambda masks, draws: np.zeros((6, 3, 8, 8), np.uint8)),
+        "the synthesizer returned uint8 (6, 3, 8, 8); return uint8 0..255 (6, 8, 8, 3)",
+    ),
+    "images: too few": (
+        generator_with(lambda masks, draws: np.zeros((1, 8, 8, 3), np.uint8)),
+        "the synthesizer returned uint8 (1, 8, 8, 3); return uint8 0..255 (6, 8, 8, 3)",
+    ),
+    "images: a list": (generator_with(lambda masks, draws: []), "the synthesizer returned a list; return uint8"),
+    "scores: doubles": (
+        segmenter_with(lambda images: good_scores(images).astype(np.float64)),
+        "evaluation fake: contract: the predictor returned float64 (4, 1, 8, 8); return float32 0..1 (4, 1, 8, 8)",
+    ),
+    "scores: no channel": (
+        segmenter_with(lambda images: good_scores(images)[:, 0]),
+        "the predictor returned float32 (4, 8, 8); return float32 0..1 (4, 1, 8, 8)",
+    ),
+    "scores: not a number": (
+        segmenter_with(one_value(np.nan)),
+        "the predictor returned scores in nan .. nan; return 0..1, finite",
+    ),
+    "scores: infinite": (segmenter_with(one_value(np.inf)), ".. inf; return 0..1, finite"),
+    "scores: logits": (segmenter_with(one_value(-3.5)), "the predictor returned scores in -3.5 .. "),
+    "scores: above one": (segmenter_with(one_value(1.5)), ".. 1.5; return 0..1, finite"),
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_a_breach_of_contract_says_where_what_was_found_and_what_to_return(tmp_path, capfd, breach):
+    parts, expected = BREACHES[breach]
+    with pytest.raises(StageError) as caught:
+        run(tmp_path, **parts)
+    text = str(caught.value)
+    assert expected in text
+    stage = {
+        "splits": "dataset fake",
+        "masks": "masks fake",
+        "images": "synthesis fake-fake",
+        "scores": "evaluation fake",
+    }
+    assert text.startswith(stage[breach.partition(":")[0]])
+    assert "\n" not in text
+    assert caught.value.exit_code == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def raising(error):
+    def answer(*arguments):
+        raise error
+
+    return answer
+
+
+class Panic(BaseException):
+    """Native extensions raise such things."""
+
+
+PLACES = {
+    "dataset fake": lambda answer: {"dataset": FakeDataset(answer)},
+    "masks fake": lambda answer: {"sources": [(FakeGenerator(), FakeMasks(answer), 1.0, None)]},
+    "generator fake": lambda answer: {"sources": [(FakeGenerator(fitting=answer), FakeMasks(), 1.0, None)]},
+    "synthesis fake-fake": lambda answer: {"sources": [(FakeGenerator(answer), FakeMasks(), 1.0, None)]},
+    "segmenter fake": lambda answer: {"segmenter": FakeSegmenter(fitting=answer)},
+    "evaluation fake": lambda answer: {"segmenter": FakeSegmenter(answer)},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("no such kernel\nline two"), "RuntimeError"),
+        (SystemExit(0), "SystemExit"),
+        (Panic("index out of bounds"), "Panic"),
+        (MemoryError("cannot allocate"), "MemoryError"),
+    ],
+)
+def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_a_file(
+    tmp_path, capfd, place, error, said
+):
+    with pytest.raises(StageError) as caught:
+        run(tmp_path, **PLACES[place](raising(error)))
+    text = str(caught.value)
+    assert text.startswith(f"{place}: {said}")
+    assert "\n" not in text
+    assert caught.value.exit_code == 1
+    head, _, file = text.partition(". The traceback is in ")
+    if place != "evaluation fake":
+        assert f"{said} in augkit-fake 1.2 (fake): {str(error).partition(chr(10))[0]}" in head
+    traceback = (tmp_path / ".errors" / file.rpartition("/")[2]).read_text()
+    assert "in answer" in traceback
+    assert str(error) in traceback
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "place", ["masks fake", "generator fake", "synthesis fake-fake", "segmenter fake", "evaluation fake"]
+)
+def test_inputs_cannot_be_changed_by_a_plugin(tmp_path, place):
+    def scribble(first, *others):
+        for array in (first.images, first.masks) if isinstance(first, ImageSet) else (first,):
+            array[0] = 1
+
+    with pytest.raises(StageError, match=f"^{place}: ValueError.*(read-only|not writeable)"):
+        run(tmp_path, **PLACES[place](scribble))
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_process_that_is_asked_to_end_while_a_plugin_works_ends_with_its_code(tmp_path, code):
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, dataset=FakeDataset(lambda: sys.exit(code)))
+    assert caught.value.code == code
+    assert not (tmp_path / ".errors").exists()
+
+
+def test_ctrl_c_while_a_plugin_works_is_no_fault_of_the_plugin(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, dataset=FakeDataset(raising(KeyboardInterrupt())))
+
+
+class OwnError(InputError):
+    """An error of a plugin that is made in its own way."""
+
+    def __init__(self, file, line):
+        super().__init__(Problem(f"{file}:{line}", "is broken", "Mend it"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (InputError(Problem("a.png", "is no image", "Remove it"), Problem("b.png", "is empty")), 2,
+         "dataset fake: a.png: is no image. Remove it\ndataset fake: b.png: is empty"),
+        (DivergedError(Problem("step 3 of 9", "loss is infinite")), 4, "dataset fake: step 3 of 9: loss is infinite"),
+        (OwnError("list.csv", 7), 2, "dataset fake: list.csv:7: is broken. Mend it"),
+    ],
+)  # fmt: skip
+def test_an_explained_failure_keeps_its_kind_and_code_and_gets_the_stage(tmp_path, error, code, text):
+    with pytest.raises(type(error)) as caught:
+        run(tmp_path, dataset=FakeDataset(raising(error)))
+    assert caught.value.exit_code == code
+    assert str(caught.value) == text
+    assert "\n".join(str(problem) for problem in caught.value.problems) == text
+    assert not (tmp_path / ".errors").exists()
+
+
+def test_a_failed_stage_publishes_nothing_and_the_next_run_continues_after_the_others(tmp_path):
+    with pytest.raises(StageError):
+        run(tmp_path, **PLACES["segmenter fake"](raising(RuntimeError("x"))))
+    kinds = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert kinds == {"dataset", "generator", "masks", "synthesis"}
+    run(tmp_path)
+    assert set(SEEN) == {"segmenter"}
+
+
+def test_an_error_file_that_cannot_be_written_does_not_hide_the_error(tmp_path):
+    (tmp_path / ".errors").write_text("in the way")
+    with pytest.raises(StageError, match=r"RuntimeError in augkit-fake 1\.2"):
+        run(tmp_path, dataset=FakeDataset(raising(RuntimeError("x"))))
+    assert not (tmp_path / "dataset").exists()

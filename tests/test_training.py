@@ -1,0 +1,665 @@
+import gc
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from augkit import ImageSet, Workspace, training
+from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
+from augkit.store import read_json
+from augkit.training import Batches, choose_device, remove_checkpoints, seeded, train
+from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.training import PixToPix
+from augkit_unet.segmenter import Unet
+from augkit_unet.training import UnetLearner
+
+STEPS = 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Bits depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """A power cut is not what these tests are about."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+class Log:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.steps, self.notes = [], []
+
+    def progress(self, step, total, values):
+        self.steps.append((step, total, dict(values)))
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def workspace(folder, seed=5):
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(folder, seed, "cpu", Log())
+
+
+class Toy:
+    """A perceptron with batch normalisation and Adam that fits numbers drawn from the step's number.
+
+    A signal or a fault can be planted at a step; `done` lists the steps that were computed.
+    """
+
+    def __init__(self, at=None, plant=lambda toy: None, optimizer=None):
+        with seeded(1):
+            network = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 1))
+        self.networks = {"toy": network}
+        adam = optimizer or (lambda parameters: torch.optim.Adam(parameters, lr=1e-2, fused=True))
+        self.optimizers = {"toy": adam(network.parameters())}
+        self.at, self.plant, self.done = at, plant, []
+        self.factor = 1.0
+
+    def step(self, number):
+        if number == self.at:
+            self.plant(self)
+        network, optimizer = self.networks["toy"], self.optimizers["toy"]
+        generator = torch.Generator().manual_seed(number)
+        x = torch.randn(8, 6, generator=generator)
+        loss = ((network(x) - x.sum(1, keepdim=True)) ** 2).mean() * self.factor
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        self.done.append(number)
+        return {"loss": loss, "largest": x.max()}  # in an order that is not the alphabet's
+
+
+def interrupt(number):
+    return lambda learner: signal.raise_signal(number)
+
+
+def poison_loss(toy):
+    toy.factor = float("nan")
+
+
+def overflow_loss(toy):
+    toy.factor = float("inf")
+
+
+def poison_gradient(toy):
+    """The loss is finite, the weights are not."""
+    weight = toy.networks["toy"][0].weight
+    weight.register_hook(lambda gradient: torch.full_like(gradient, float("nan")))
+
+
+def poison_weight(toy):
+    with torch.no_grad():
+        toy.networks["toy"][0].bias[0] = float("inf")
+
+
+def bits(learner):
+    """Hash of every weight, buffer and optimiser state."""
+    tensors = training._State(learner, {}, []).tensors()
+    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in tensors.items()}
+
+
+def run_toy(folder, **planted):
+    learner, space = Toy(**planted), workspace(folder)
+    train(learner, space, STEPS)
+    return learner, space
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    learner, space = run_toy(tmp_path_factory.mktemp("uninterrupted"))
+    return bits(learner), read_json(space.folder / "history.json")
+
+
+# Continuing
+
+
+def test_the_history_holds_the_means_of_every_window(uninterrupted):
+    _, history = uninterrupted
+    assert [row["step"] for row in history] == [25, 40]
+    learner = Toy()
+    values = [learner.step(number) for number in range(STEPS)]
+    means = [np.mean([float(v["largest"].detach()) for v in part]) for part in (values[:25], values[25:])]
+    assert [row["largest"] for row in history] == pytest.approx(means, rel=1e-6)
+
+
+def test_a_training_stopped_at_any_step_and_continued_ends_in_the_same_bits(tmp_path, uninterrupted):
+    for stop in range(1, STEPS):
+        folder = tmp_path / str(stop)
+        with pytest.raises(InterruptedRunError) as caught:
+            run_toy(folder, at=stop - 1, plant=interrupt(signal.SIGINT))
+        assert str(caught.value) == f"step {stop} of 40: interrupted; the state is saved"
+        learner, space = run_toy(folder)
+        assert learner.done == list(range(stop, STEPS)), "no step is lost and none is done twice"
+        assert (bits(learner), read_json(folder / "history.json")) == uninterrupted
+        assert space.log.notes == [f"continues at step {stop}"]
+
+
+def test_continuing_keeps_the_order_of_the_watched_values(tmp_path):
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+    _, space = run_toy(tmp_path)
+    assert list(read_json(tmp_path / "history.json")[0]) == ["step", "loss", "largest"]
+    assert list(space.log.steps[0][2]) == ["loss", "largest"]
+
+
+def test_a_training_stopped_at_every_single_step_ends_in_the_same_bits(tmp_path, uninterrupted):
+    for stop in range(STEPS):
+        with pytest.raises(InterruptedRunError):
+            run_toy(tmp_path, at=stop, plant=interrupt(signal.SIGTERM))
+    learner, _ = run_toy(tmp_path)
+    assert learner.done == []
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+
+
+def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path, monkeypatch, uninterrupted):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    learner, _ = run_toy(tmp_path)
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["000000039", "000000040"]
+
+
+def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
+    clock = iter(range(0, 10_000, 3))
+    saved = []
+    original = training._save
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(
+        training, "_save", lambda state, space, done, steps: saved.append(done) or original(state, space, done, steps)
+    )
+    run_toy(tmp_path)
+    assert saved[-1] == STEPS
+    assert 4 <= len(saved) <= 8  # 40 steps of 3 s, one in 20 s
+
+
+def test_other_optimisers_continue_too(tmp_path):
+    for name, make in {
+        "plain sgd": lambda p: torch.optim.SGD(p, lr=1e-3),
+        "momentum": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, amsgrad=True),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3, centered=True),
+    }.items():
+        whole, _ = run_toy(tmp_path / name / "whole", optimizer=make)
+        with pytest.raises(InterruptedRunError):
+            run_toy(tmp_path / name, at=17, plant=interrupt(signal.SIGINT), optimizer=make)
+        continued, _ = run_toy(tmp_path / name, optimizer=make)
+        assert bits(continued) == bits(whole), name
+
+
+def test_an_optimiser_whose_state_cannot_be_saved_is_refused_and_not_silently_forgotten(tmp_path):
+    class Counting(torch.optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    self.state[parameter]["steps"] = self.state[parameter].get("steps", 0) + 1
+            return super().step(closure)
+
+    with pytest.raises(TypeError, match=r"optimizer 'toy' keeps 'steps' as int; only tensors can be saved"):
+        run_toy(tmp_path, optimizer=lambda p: Counting(p, lr=1e-3))
+
+
+def test_tied_weights_and_a_value_watched_under_two_names_can_be_saved(tmp_path):
+    class Tied(Toy):
+        def __init__(self, **planted):
+            super().__init__(**planted)
+            self.networks["again"] = self.networks["toy"]
+
+        def step(self, number):
+            loss = super().step(number)["loss"]
+            return {"loss": loss, "total": loss}
+
+    with pytest.raises(InterruptedRunError):
+        train(Tied(at=7, plant=interrupt(signal.SIGINT)), workspace(tmp_path), STEPS)
+    learner = Tied()
+    train(learner, workspace(tmp_path), STEPS)
+    assert learner.done == list(range(8, STEPS))
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "missing", "manifest"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch, uninterrupted, harm):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=29, plant=interrupt(signal.SIGINT))
+    newest = tmp_path / "checkpoints" / "000000030"
+    file = newest / "tensors.safetensors"
+    data = bytearray(file.read_bytes())
+    if harm == "flip":
+        data[len(data) // 2] ^= 4
+        file.write_bytes(data)
+    elif harm == "truncate":
+        file.write_bytes(data[:-1])
+    elif harm == "missing":
+        file.unlink()
+    else:
+        (newest / "artifact.json").write_text("{")
+    monkeypatch.undo()
+    learner, space = run_toy(tmp_path)
+    assert learner.done[0] == 29
+    assert "checkpoint at step 30 is damaged (" in space.log.notes[0]
+    assert space.log.notes[0].endswith("); using the one before it")
+    assert space.log.notes[1] == "continues at step 29"
+    assert not newest.exists()
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+
+
+def test_if_every_checkpoint_is_damaged_the_training_begins_again(tmp_path, uninterrupted):
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+    (tmp_path / "checkpoints" / "000000010" / "state.json").write_text("")
+    learner, _ = run_toy(tmp_path)
+    assert learner.done == list(range(STEPS))
+    assert bits(learner) == uninterrupted[0]
+
+
+def test_a_half_written_checkpoint_is_not_used(tmp_path, uninterrupted):
+    draft = tmp_path / "checkpoints" / "draft"
+    draft.mkdir(parents=True)
+    (draft / "tensors.safetensors").write_bytes(b"half")
+    learner, _ = run_toy(tmp_path)
+    assert bits(learner) == uninterrupted[0]
+
+
+def test_other_circumstances_are_told_because_they_change_bits(tmp_path, monkeypatch):
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    _, space = run_toy(tmp_path)
+    assert space.log.notes[1] == "threads 1 -> 7 since the checkpoint; the result can differ in its last digits"
+
+
+def test_a_full_disk_while_saving_keeps_the_older_checkpoint_and_says_what_is_needed(
+    tmp_path, monkeypatch, uninterrupted
+):
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+
+    def full(handle):
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StageError, match=r"tensors.safetensors: disk full: needs 0.\d+ MB, [0-9.]+ MB free"):
+            run_toy(tmp_path, at=19, plant=interrupt(signal.SIGINT))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000010"]
+    learner, _ = run_toy(tmp_path)
+    assert learner.done[0] == 10
+    assert bits(learner) == uninterrupted[0]
+
+
+def test_a_failure_after_the_last_step_does_not_cost_the_training(tmp_path, uninterrupted):
+    run_toy(tmp_path)
+    (tmp_path / "history.json").unlink()
+    learner, _ = run_toy(tmp_path)
+    assert learner.done == []
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+    remove_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+    remove_checkpoints(tmp_path)
+
+
+# The real learners
+
+
+def pairs(n=6, size=32):
+    numbers = np.random.Generator(np.random.Philox(key=4))
+    y, x = np.mgrid[:size, :size]
+    masks = np.stack([(y - 16) ** 2 + (x - 8 - 2 * i) ** 2 < 70 for i in range(n)])
+    images = (numbers.uniform(0, 60, (n, size, size, 3)) + 100 + 80 * masks[..., None]).astype(np.uint8)
+    ids = tuple(f"case-{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+def mirrored(images, masks, draws):
+    flip = draws.boolean("flip")[:, None, None, None]
+    return torch.where(flip, images.flip(3), images), torch.where(flip, masks.flip(3), masks)
+
+
+def fit_unet(folder):
+    unet = Unet(width=4, steps=STEPS, batch_size=4, optimizer="adamw", schedule="cosine", loss="bce_dice")
+    unet.fit(pairs(), ImageSet.empty((32, 32)), mirrored, workspace(folder))
+
+
+def fit_gan(folder):
+    gan = Mask2Lesion(width=4, patch_layers=1, batch_size=2, epochs=7, decay_epochs=7)  # 42 steps
+    gan.fit(pairs(), workspace(folder))
+
+
+def plant(monkeypatch, learner, at, fault):
+    """Let `fault` happen in step `at` of the learner class."""
+    original = learner.step
+
+    def step(self, number):
+        if number == at:
+            fault(self)
+        return original(self, number)
+
+    monkeypatch.setattr(learner, "step", step)
+
+
+def results(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(("fit", "learner"), [(fit_unet, UnetLearner), (fit_gan, PixToPix)], ids=["unet", "gan"])
+def test_the_real_learners_end_in_the_same_bytes_after_interruptions(tmp_path, monkeypatch, fit, learner):
+    fit(tmp_path / "whole")
+    whole = results(tmp_path / "whole")
+    assert len(whole) >= 2
+    for stop in (0, 2, 13, 24, 37):
+        with monkeypatch.context() as patch:
+            plant(patch, learner, stop, interrupt(signal.SIGTERM))
+            with pytest.raises(InterruptedRunError) as caught:
+                fit(tmp_path / "parts")
+            assert caught.value.exit_code == 143
+    fit(tmp_path / "parts")
+    assert results(tmp_path / "parts") == whole
+
+
+def test_a_full_disk_while_writing_the_final_weights_does_not_cost_the_training(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("augkit_unet.training.write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            fit_unet(tmp_path / "a")
+    plant(monkeypatch, UnetLearner, 0, lambda learner: pytest.fail("it trains again"))
+    fit_unet(tmp_path / "a")
+    monkeypatch.undo()
+    fit_unet(tmp_path / "b")
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+
+
+# Values that are not finite
+
+
+def saved_tensors(folder):
+    for file in folder.rglob("*.safetensors"):
+        yield from load_file(file).values()
+
+
+@pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
+@pytest.mark.parametrize("fault", [poison_loss, overflow_loss, poison_gradient, poison_weight])
+@pytest.mark.parametrize("at", [0, 11, 25, 39])
+def test_values_that_are_not_finite_end_the_training_within_a_log_interval_and_are_never_saved(
+    tmp_path, monkeypatch, clock, fault, at
+):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
+    learner = Toy(at, fault)
+    with pytest.raises(DivergedError, match=r"became infinite or not a number\. Lower the learning rate") as caught:
+        train(learner, workspace(tmp_path), STEPS)
+    assert caught.value.exit_code == 4
+    assert learner.done[-1] <= at + training.LOG_EVERY
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in saved_tensors(tmp_path))
+    assert not (tmp_path / "history.json").exists()
+    sound = list((tmp_path / "checkpoints").glob("0*"))
+    assert bool(sound) == (clock < 0 and at > 0)
+
+
+def test_a_divergence_found_while_saving_after_a_signal_is_told_and_not_saved(tmp_path):
+    def both(toy):
+        poison_gradient(toy)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(DivergedError, match=r"step 4 of 40: network\.toy\.0\.weight, .* became infinite"):
+        run_toy(tmp_path, at=3, plant=both)
+    assert list(saved_tensors(tmp_path)) == []
+
+
+def test_the_host_waits_for_the_device_only_at_log_intervals(tmp_path, monkeypatch):
+    waits = []
+    for name in ("__float__", "item", "__bool__", "cpu", "tolist", "numpy"):
+        original = getattr(torch.Tensor, name)
+
+        def counted(self, *arguments, original=original, name=name, **options):
+            waits.append((len(learner.done), name))
+            return original(self, *arguments, **options)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    learner = Toy(optimizer=lambda p: torch.optim.SGD(p, lr=1e-3))
+    train(learner, workspace(tmp_path), STEPS)
+    assert {step for step, _ in waits} == {25, 40}
+
+
+# Signals
+
+FORKING = """
+    import os, sys, time
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    from test_training import Toy, bits, train, workspace
+    from augkit.errors import InterruptedRunError
+    torch.set_num_threads(1)
+
+    class Slow(Toy):
+        def step(self, number):
+            if number == 3:
+                print(os.getpid(), flush=True)
+            time.sleep(seconds if number >= 3 else 0)
+            return super().step(number)
+
+    for line in sys.stdin:  # one process per line, so that torch is imported once
+        seconds, folder = line.rstrip().split(" ", 1)
+        seconds = float(seconds)
+        child = os.fork()
+        if child:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            continue
+        try:
+            train(Slow(), workspace(Path(folder)), 40)
+        except InterruptedRunError as error:
+            os._exit(error.exit_code)
+        os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def forking():
+    command = [sys.executable, "-c", textwrap.dedent(FORKING), Path(__file__).parent]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+def start(process, folder, seconds):
+    """Return the id of a process that trains in `folder` and sleeps in every step from the fourth on."""
+    process.stdin.write(f"{seconds} {folder}\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_process_with_its_code_and_the_state_saved(tmp_path, forking, uninterrupted, number, code):
+    child = start(forking, tmp_path, 0.05)
+    time.sleep(0.12)
+    os.kill(child, number)
+    assert int(forking.stdout.readline()) == code
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    learner, _ = run_toy(tmp_path)
+    assert learner.done[0] == int(checkpoint.name) >= 4
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path, forking):
+    child = start(forking, tmp_path, 30)
+    os.kill(child, signal.SIGTERM)
+    time.sleep(0.3)
+    os.kill(child, 0)  # still there: the first signal waits for the end of the step
+    began = time.monotonic()
+    os.kill(child, signal.SIGINT)
+    assert int(forking.stdout.readline()) == 130
+    assert time.monotonic() - began < 1
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path, uninterrupted):
+    with pytest.raises(InterruptedRunError, match="step 40 of 40: interrupted; the state is saved") as caught:
+        run_toy(tmp_path, at=STEPS - 1, plant=interrupt(signal.SIGINT))
+    assert caught.value.exit_code == 130
+    learner, _ = run_toy(tmp_path)
+    assert learner.done == []
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+
+
+def test_a_signal_after_the_last_step_reaches_whoever_handled_it_before(tmp_path, monkeypatch):
+    original = training._save
+
+    def save(state, space, done, steps):
+        original(state, space, done, steps)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training, "_save", save)
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path)
+    assert (tmp_path / "checkpoints" / "000000040").is_dir()
+
+
+def test_the_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    run_toy(tmp_path / "a")
+    with pytest.raises(DivergedError):
+        run_toy(tmp_path / "b", at=3, plant=poison_loss)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+# Batches
+
+
+def numbered(n):
+    """Images whose pixels say which sample they are."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3)).copy()
+    masks = np.broadcast_to((np.arange(n) % 2 == 0)[:, None, None], (n, 4, 4)).copy()
+    ids = tuple(f"id-{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+def members(batch):
+    return (batch.images[:, 0, 0, 0] * 255).round().int().tolist()
+
+
+@pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (7, 1), (5, 5), (3, 8), (1, 2), (97, 32)])
+def test_every_batch_is_full_and_every_sample_is_seen_once_per_epoch(n, size):
+    batches = Batches(numbered(n), size, 3, "cpu")
+    sequence = []
+    for number in range(4 * n):
+        batch = batches.at(number)
+        assert batch.images.shape == (size, 3, 4, 4)
+        assert batch.masks.shape == (size, 1, 4, 4)
+        sequence += members(batch)
+    epochs = [sequence[begin : begin + n] for begin in range(0, len(sequence), n)]
+    assert all(sorted(epoch) == list(range(n)) for epoch in epochs if len(epoch) == n)
+    if n > 5:
+        assert len({tuple(epoch) for epoch in epochs}) == len(epochs), "the order changes from epoch to epoch"
+
+
+def test_a_batch_depends_on_its_number_alone():
+    onwards = Batches(numbered(10), 4, 3, "cpu")
+    expected = [onwards.at(number) for number in range(20)]
+    for number in (19, 3, 0, 7, 7, 12, 1):
+        for batches in (onwards, Batches(numbered(10), 4, 3, "cpu")):
+            batch = batches.at(number)
+            assert torch.equal(batch.images, expected[number].images)
+            assert torch.equal(batch.draws.keys, expected[number].draws.keys)
+
+
+def test_images_masks_and_draws_of_a_batch_belong_together():
+    data = numbered(10)
+    batches = Batches(data, 4, 3, "cpu")
+    seen = {}
+    for number in range(5):  # two epochs
+        batch = batches.at(number)
+        for i, key in zip(members(batch), batch.draws.keys.tolist(), strict=True):
+            seen.setdefault(i, set()).add(key)
+        assert batch.masks[:, 0, 0, 0].tolist() == [float(i % 2 == 0) for i in members(batch)]
+    assert all(len(keys) == 2 for keys in seen.values()), "one set of numbers per sample and epoch"
+    assert len(set.union(*seen.values())) == 20
+
+
+def test_the_order_depends_on_the_seed_and_the_draws_of_a_sample_not_on_its_position():
+    assert members(Batches(numbered(50), 50, 3, "cpu").at(0)) != members(Batches(numbered(50), 50, 4, "cpu").at(0))
+    turned = numbered(10).take(range(9, -1, -1))
+    first, second = Batches(numbered(10), 10, 3, "cpu").at(0), Batches(turned, 10, 3, "cpu").at(0)
+    assert members(first) == members(second)
+    assert torch.equal(first.draws.keys, second.draws.keys)
+
+
+def test_pixels_are_scaled_to_0_1_and_read_only_data_is_accepted(tmp_path):
+    data = numbered(3)
+    data.images[:] = 255
+    data.images.flags.writeable = data.masks.flags.writeable = False
+    batch = Batches(data, 3, 0, "cpu").at(0)
+    assert (batch.images.dtype, batch.masks.dtype) == (torch.float32, torch.float32)
+    assert float(batch.images.min()) == 1.0
+
+
+# Generators and devices
+
+
+def test_seeded_gives_the_same_weights_and_leaves_the_global_generators_alone():
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    with seeded(7):
+        first = nn.Linear(5, 5).weight
+    assert states() == before
+    with seeded(7):
+        assert torch.equal(nn.Linear(5, 5).weight, first)
+    with pytest.raises(ValueError, match="negative"), seeded(7):
+        raise ValueError("negative")
+    assert states() == before
+    with seeded(8):
+        assert not torch.equal(nn.Linear(5, 5).weight, first)
+
+
+def test_training_leaves_the_global_generators_and_the_determinism_setting_alone(tmp_path):
+    before = torch.get_rng_state().tolist(), torch.are_deterministic_algorithms_enabled()
+    fit_unet(tmp_path / "unet")
+    fit_gan(tmp_path / "gan")
+    assert (torch.get_rng_state().tolist(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+@pytest.mark.parametrize("name", ["meta", "gpu", "", "cuda:99", "cpu:x", "xla"])
+def test_a_device_that_cannot_be_used_is_refused(name):
+    with pytest.raises(InputError, match=f"--device {name}: not usable: .*. Allowed: auto, cpu, cuda, mps"):
+        choose_device(name)
+
+
+def test_the_processor_is_always_there():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+
+
+def test_nothing_is_held_after_a_training(tmp_path):
+    """Slow leaks show as file handles, threads and live networks that grow with the number of runs."""
+
+    def held():
+        gc.collect()
+        networks = sum(type(thing) is nn.Linear for thing in gc.get_objects())
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), networks
+
+    run_toy(tmp_path / "warm")
+    before = held()
+    for i in range(5):
+        run_toy(tmp_path / str(i))
+    assert held() == before
