@@ -201,8 +201,6 @@ def _run(
 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
-    from tempfile import TemporaryDirectory
-
     from augkit.engine import Engine
     from augkit.preview import preview as draw_panels
     from augkit.preview import write_page
@@ -212,10 +210,8 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
     planned = _planned(checked, None, digests)
     engine = Engine(Store(out), device, registry.observers)
     for arm in planned.arms:
-        with TemporaryDirectory() as scratch:
-            panels = draw_panels(arm, engine, Path(scratch))
         folder = out / "preview" / arm.name
-        write_page(f"Preview of {arm.name}", panels, folder)
+        write_page(f"Preview of {arm.name}", draw_panels(arm, engine), folder)
         print(folder / "index.html")
     digests.save()
 

@@ -100,6 +100,8 @@ def _json(value: Any) -> Any:
         return str(value)
     if isinstance(value, Enum):
         return _json(value.value)
+    if dataclasses.is_dataclass(value):
+        return canonical(value)
     if isinstance(value, (list, tuple)):
         return [_json(item) for item in value]
     if isinstance(value, (set, frozenset)):
@@ -143,7 +145,7 @@ def _problems(details: Sequence[ErrorDetails], entry: Entry, reference: Referenc
     found: dict[tuple[Steps, str], list[ErrorDetails]] = {}
     for detail in details:
         path = _path(detail, reference.options)
-        special = detail["type"] if detail["type"] in ("extra_forbidden", "missing") else ""
+        special = detail["type"] if detail["type"] in (*_UNKNOWN, "missing") else ""
         found.setdefault((path, special), []).append(detail)
     return [
         problem for (path, _), same in found.items() if (problem := _problem(path, same, entry, reference)) is not None
@@ -168,8 +170,9 @@ def _problem(path: Steps, same: Sequence[ErrorDetails], entry: Entry, reference:
     detail = same[0]
     where = reference.place(path)
     option = ".".join(str(step) for step in path)
-    if detail["type"] == "extra_forbidden":
-        known = [field.name for field in _options(entry.cls)]
+    if detail["type"] in _UNKNOWN:
+        cls = _class_at(entry.cls, path[:-1])
+        known = [field.name for field in _options(cls)] if cls else []
         nothing = "" if known else "It has no options"
         return Problem(where, f"{entry.name} has no option '{option}'", did_you_mean(str(path[-1]), known) or nothing)
     if detail["type"] == "missing" and isinstance(detail["loc"][-1], str):
@@ -177,9 +180,32 @@ def _problem(path: Steps, same: Sequence[ErrorDetails], entry: Entry, reference:
     value = _value(reference.options, path)
     if isinstance(value, Unreadable):
         return None
+    if detail["type"] == "value_error":  # what a nested component found wrong with its options, in its own words
+        return Problem(where, f"{entry.name}.{option}: {_allowed(detail)}")
     allowed = " or ".join(dict.fromkeys(_allowed(one) for one in same))
     hint = next((hint for one in same if (hint := _hint(value, one["type"]))), "")
     return Problem(where, f"{entry.name}.{option}: found {_found(value)}; allowed: {allowed}", hint)
+
+
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""pydantic's kinds of error for an option that a component, or a component in it, does not have."""
+
+
+def _class_at(cls: type[Any], path: Steps) -> type[Any] | None:
+    """Return the dataclass that takes the options at `path` within those of `cls`."""
+    hint: Any = cls
+    for step in path:
+        if isinstance(step, str):
+            inside = _dataclass_in(hint)
+            hint = get_type_hints(inside).get(step) if inside else None
+    return _dataclass_in(hint)
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """Return the dataclass that a type is or contains, as ``Circle`` in ``tuple[Circle, ...] | None``."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint
+    return next((found for argument in get_args(hint) if (found := _dataclass_in(argument))), None)
 
 
 def _value(options: Mapping[str, Value], path: Steps) -> Any:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from augkit.contracts import Augment, DrawnMasks, Images, ImageSet, Masks, Record, Synthesizer, Workspace
+from augkit.contracts import Augment, DrawnMasks, Images, ImageSet, Masks, Record, Synthesizer
 from augkit.draws import Draws, sample_keys
 from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
-from augkit.plan import Arm, DrawMasks, Stage, Synthesise, TrainSegmenter
+from augkit.plan import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.stages import compose, read_image_set
-from augkit.store import write_bytes, write_text
+from augkit.store import read_array, read_json, write_bytes, write_text
 
 SHOWN = 8
 """Samples per panel."""
@@ -40,15 +40,14 @@ class Panel:
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
-def preview(arm: Arm, engine: Engine, scratch: Path) -> list[Panel]:
+def preview(arm: Arm, engine: Engine) -> list[Panel]:
     """Return the panels of one arm: real pairs, what each source draws and paints, and classical variants.
 
-    The data set is built if need be; a generator is used where it exists and never trained. `scratch` is an empty
-    folder for mask sources that keep a model.
+    The data set and the masks are built if need be, and the run will use them; a generator is never trained here.
     """
     train = read_image_set(engine.artifact(arm.dataset) / "train")
     panels = [data_panel(train)]
-    panels += [_source_panel(stage, i, train, engine, scratch) for i, stage in enumerate(arm.syntheses, 1)]
+    panels += [_source_panel(stage, f"source-{i}", engine) for i, stage in enumerate(arm.syntheses, 1)]
     task = arm.segmenter.task
     assert isinstance(task, TrainSegmenter)
     if task.augment:
@@ -57,34 +56,26 @@ def preview(arm: Arm, engine: Engine, scratch: Path) -> list[Panel]:
     return panels
 
 
-def _source_panel(synthesis: Stage, number: int, train: ImageSet, engine: Engine, scratch: Path) -> Panel:
-    """Draw the first masks exactly as the run will, and paint them where the generator is trained."""
+def _source_panel(synthesis: Stage, stem: str, engine: Engine) -> Panel:
     _, generator, masks = synthesis.inputs
-    painting, drawing = synthesis.task, masks.task
-    assert isinstance(painting, Synthesise)
-    assert isinstance(drawing, DrawMasks)
-    space = Workspace(scratch / f"source-{number}", drawing.seed, engine.device, engine.log(masks))
-    space.folder.mkdir(parents=True)
-    keys = np.arange(min(SHOWN, drawing.amount(len(train))))
-    drawn = drawing.masks.draw(train.masks, len(keys), Draws.of(drawing.seed, "masks", keys), space)
-    paint = None
-    if engine.has(generator):
-        paint = painting.generator.open(engine.artifact(generator), engine.device)
-    return masks_panel(f"source-{number}", painting.origin, drawn, paint, painting.seed)
+    task = synthesis.task
+    assert isinstance(task, Synthesise)
+    folder = engine.artifact(masks)
+    drawn = DrawnMasks(read_array(folder / "masks.npy"), tuple(read_json(folder / "records.json")))
+    paint = task.generator.open(engine.artifact(generator), engine.device) if engine.has(generator) else None
+    return masks_panel(stem, task.origin, drawn, paint, task.seed)
 
 
 def masks_panel(stem: str, title: str, drawn: DrawnMasks, paint: Synthesizer | None, seed: int) -> Panel:
     """Return drawn masks with what is recorded of each, and below them what `paint` makes of them."""
-    masks = np.asarray(drawn.masks)
-    notes = [_note(record) for record in drawn.records]
-    tiles = tuple(Tile(mask_picture(mask), note=note) for mask, note in zip(masks, notes, strict=True))
-    rows = [Row("masks", tiles)]
-    sentence = "No generator is trained yet for this source; after a run, its images stand below the masks."
+    masks = np.asarray(drawn.masks[:SHOWN])
+    notes = [_note(record) for record in drawn.records[:SHOWN]]
+    rows = [Row("masks", tuple(Tile(mask_picture(m), note=note) for m, note in zip(masks, notes, strict=True)))]
+    sentence = f"The first of {len(drawn.masks)} masks. No generator is trained yet for them; 'augkit run' does that."
     if paint is not None:
         images = paint(masks, Draws.of(seed, "synthesis", np.arange(len(masks))))
-        painted = zip(images, masks, strict=True)
-        rows.append(Row("synthetic images", tuple(Tile(image, ((mask, TRUTH),)) for image, mask in painted)))
-        sentence = "What the trained generator paints for these masks."
+        rows.append(Row("synthetic images", _outlined(images, masks)))
+        sentence = f"The first of {len(drawn.masks)} masks, and what the trained generator paints for them."
     return Panel(stem, title, sentence, gallery(rows))
 
 

@@ -243,14 +243,21 @@ def test_what_a_training_keeps_for_continuing_is_not_part_of_the_artifact(tmp_pa
     def leave_checkpoints(train, space):
         write_json(space.folder / "checkpoints" / "000000010" / "state.json", {})
 
+    def learn_masks(masks, count, draws, space):
+        leave_checkpoints(masks, space)
+        return good_masks(masks, count, draws, space)
+
     arm = run(
         tmp_path,
-        sources=[(FakeGenerator(fitting=leave_checkpoints), FakeMasks(), 1.0, None)],
+        sources=[(FakeGenerator(fitting=leave_checkpoints), FakeMasks(learn_masks), 1.0, None)],
         segmenter=FakeSegmenter(fitting=leave_checkpoints),
     )
     for stage in (arm.generators[0], arm.segmenter):
         names = sorted(path.name for path in folder_of(tmp_path, stage).iterdir())
         assert names == ["artifact.json", "weights.json"]
+    masks = arm.syntheses[0].inputs[2]
+    names = sorted(path.name for path in folder_of(tmp_path, masks).iterdir())
+    assert names == ["artifact.json", "masks.npy", "records.json"]
 
 
 def test_a_validation_split_may_be_empty(tmp_path):

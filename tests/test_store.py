@@ -523,6 +523,8 @@ def test_equal_relative_paths_in_two_folders_are_two_files(tmp_path, monkeypatch
         monkeypatch.chdir(file.parent)
         found.append(digests.of([Path("a.bin")]))
     assert found[0] != found[1]
+    digests.save()
+    assert set(read_json(tmp_path / ".digests.json")) == {str(tmp_path / name / "a.bin") for name in ("one", "two")}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"x": 3}', '{"x": null}', "null"])

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts import Masks, Workspace
-from augkit.figures import Line, density, line_plot
-from augkit.figures import GRID as SHARES
+from augkit.figures import GRID, Line, density, line_plot
 from augkit.store import write_bytes, write_json
 from augkit_masks.moments import moments
 
@@ -42,7 +41,8 @@ def measure(masks: Masks) -> Mapping[str, Values]:
     eccentricity: of the ellipse with equal second moments; 0 is a circle.
     solidity:     share of the convex hull that is foreground; ragged and scattered masks have little.
     """
-    some = np.asarray(masks if len(masks) <= _MOST else masks[np.linspace(0, len(masks) - 1, _MOST).round().astype(int)])
+    spaced = np.linspace(0, len(masks) - 1, min(len(masks), _MOST)).round().astype(int)
+    some = masks[spaced]
     some = some[some.any(axis=(1, 2))]
     found = moments(some)
     solidity = np.array([mask.sum() / _hull_area(mask) for mask in some])
@@ -58,7 +58,7 @@ def _hull_area(mask: Masks) -> float:
     last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
     sides = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
     # In two dimensions qhull calls the area a volume.
-    return float(ConvexHull(np.concatenate([sides, sides + [1, 0]])).volume)
+    return float(ConvexHull(np.concatenate([sides, sides + np.array([1, 0])])).volume)
 
 
 def _compared(before: Values, after: Values) -> dict[str, Any]:
@@ -78,4 +78,4 @@ def _picture(before: Mapping[str, Values], after: Mapping[str, Values]) -> bytes
 
 def _line(label: str, order: int, values: Values) -> Line:
     drawn = density(values)
-    return Line(label, order, values[:1], np.array([])) if drawn is None else Line(label, order, SHARES, drawn)
+    return Line(label, order, values[:1], np.array([])) if drawn is None else Line(label, order, GRID, drawn)

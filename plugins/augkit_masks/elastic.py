@@ -3,9 +3,9 @@
 After, not the original: Hamarneh, Jassi & Tang, "Simulation of ground-truth validation data via physically- and
 statistically-based warps", MICCAI 2008 (LNCS 5241, 459-467), describes a web tool; this is its idea built anew, and
 gives other numbers. Its two kinds of warp are here: vibration modes of an elastic plate, and modes learnt from the
-training masks. How their variances are combined follows Cootes & Taylor, "Combining point distribution models with
-shape models based on finite element analysis", Image and Vision Computing 13 (1995). The random field is that of Simard,
-Steinkraus & Platt, ICDAR 2003.
+training masks. How they are combined follows Cootes & Taylor, "Combining point distribution models with shape models
+based on finite element analysis", Image and Vision Computing 13 (1995). The random field is that of Simard, Steinkraus
+& Platt, ICDAR 2003.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from augkit import DrawnMasks, Draws, InputError, Problem, Within, Workspace
 from augkit.contracts import Masks, Record
 from augkit.store import read_array, write_array
 from augkit_masks.fem import Boundary, lowest_modes
-from augkit_masks.registration import learn_variation, stride
+from augkit_masks.registration import Variation, learn_variation, stride
 from augkit_masks.warp import (
     Field,
     enlarge,
@@ -43,6 +43,9 @@ LEAST_JACOBIAN = 0.1
 SHRINK = 0.8
 ATTEMPTS = 30
 """Enough that the largest degree shrinks to where no pixel changes."""
+
+WORST_OVERLAP = 0.5
+"""Below this overlap after registration, the average mask stands for nothing."""
 
 TOLD_EVERY = 200
 """Masks between two reports of progress."""
@@ -141,10 +144,7 @@ class Elastic:
         file = space.folder / "variation.npy"
         if not file.is_file():
             found = learn_variation(np.asarray(masks[usable]), self.modes)
-            space.log.note(
-                f"elastic: registration raised the overlap (Dice) of the average mask with the training masks "
-                f"from {found.before:.2f} to {found.after:.2f}"
-            )
+            space.log.note(_account(found))
             if not len(found.modes):
                 raise InputError(Problem("elastic", "the training masks do not differ", "Use field: vibration"))
             write_array(file, found.modes)
@@ -232,7 +232,7 @@ def _displacement(direction: Field, pixels: float, flow: bool) -> Field:
     field = with_rms(direction, pixels)
     if not flow or not field.any():
         return field
-    shortened = 2 * rms(exponential(field[:, ::2, ::2] / 2)) / pixels
+    shortened = 2 * rms(exponential(field[:, ::2, ::2] * np.float32(0.5))) / pixels
     return with_rms(exponential(field / np.float32(shortened)), pixels)
 
 
@@ -283,6 +283,14 @@ def _touches_border(mask: Masks) -> bool:
 def _unit(modes: Field) -> Field:
     """Return the modes scaled so that the fields they make have a root mean square length of 1."""
     return modes * np.float32(1 / np.sqrt(sum(rms(mode) ** 2 for mode in modes)))
+
+
+def _account(found: Variation) -> str:
+    overlap = f"from {found.before:.2f} to {found.after:.2f}"
+    text = f"elastic: registration took the overlap (Dice) of the average mask with the training masks {overlap}"
+    if found.after < WORST_OVERLAP:
+        text += "; the masks have no shape in common, so field: vibration says as much"
+    return text
 
 
 def _tell(records: list[Record], space: Workspace) -> None:

@@ -25,7 +25,7 @@ def fit_or_find(
 
     A new one is left in the folder: ``mean.npy``, ``components.npy`` and, last, ``pca.json``.
     """
-    digest = hashlib.sha256(np.packbits(masks)).hexdigest()
+    digest = hashlib.sha256(np.packbits(masks).tobytes()).hexdigest()
     identity = {"representation": representation, "centred": centred, "modes": modes, "masks_sha256": digest}
     size = (masks.shape[1], masks.shape[2])
     found = _find(identity, representation, size, folder)

@@ -26,6 +26,9 @@ ROUNDS = 80
 BAND = 8.0
 """Distances count up to this many grid steps from an outline; what is farther away pulls no harder."""
 
+LEAST_MOTION = 1e-3
+"""Root mean square, in grid steps, of the weakest mode that is more than rounding."""
+
 SMOOTHING = 2.0
 """Standard deviation, in grid steps, of the Gaussian that keeps a field smooth."""
 
@@ -94,7 +97,7 @@ def _principal(fields: Field, count: int) -> Field:
     flat = (fields - fields.mean(axis=0)).reshape(len(fields), -1).astype(np.float64)
     _, lengths, directions = np.linalg.svd(flat, full_matrices=False)
     deviation = lengths / np.sqrt(max(len(fields) - 1, 1))
-    kept = min(count, int(np.sum(deviation > 1e-6 * max(deviation[0], 1e-3))))
+    kept = min(count, int(np.sum(deviation > LEAST_MOTION * np.sqrt(flat.shape[1]))))
     modes: NDArray[np.float64] = directions[:kept] * deviation[:kept, None]
     largest = np.abs(modes).argmax(axis=1)
     modes *= np.sign(modes[np.arange(kept), largest])[:, None]

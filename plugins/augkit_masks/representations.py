@@ -5,6 +5,7 @@ Every vector is cut at 0: what is above is inside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -54,8 +55,8 @@ def decode(vector: Vectors, representation: Representation, height: int, width: 
 
     middle = np.array([height, width]) / 2 - 0.5
     points = vector.reshape(_LANDMARKS, 2).astype(np.float64) + middle
-    polygon: Masks = polygon2mask((height, width), points)
-    return polygon
+    rasterise: Callable[..., Masks] = polygon2mask
+    return rasterise((height, width), points)
 
 
 def _vector(mask: Masks, representation: Representation) -> Vectors:
@@ -66,9 +67,9 @@ def _vector(mask: Masks, representation: Representation) -> Vectors:
     side = min(mask.shape)
     distance = signed_distance(mask).ravel()
     distance -= np.sign(distance) / 2  # to the outline between pixels, not to the next pixel
-    if representation == "logodds":
-        return np.tanh(distance / np.float32(side / 32))
-    return np.clip(distance / np.float32(side / 4), -1, 1)
+    scaled = np.tanh(distance / (side / 32)) if representation == "logodds" else np.clip(distance / (side / 4), -1, 1)
+    vector: Vectors = scaled.astype(np.float32)
+    return vector
 
 
 def _landmarks(mask: Masks) -> Vectors:
@@ -76,7 +77,8 @@ def _landmarks(mask: Masks) -> Vectors:
     from skimage.measure import find_contours
 
     # Padding closes the outline of a mask that touches the frame's edge.
-    outline = max(find_contours(np.pad(mask, 1).astype(np.float32), 0.5), key=len) - 1
+    find: Callable[..., list[NDArray[np.float64]]] = find_contours
+    outline = max(find(np.pad(mask, 1).astype(np.float32), 0.5), key=len) - 1
     outline = outline - (np.array(mask.shape) / 2 - 0.5)
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(outline, axis=0).T))])
     steps = np.linspace(0, along[-1], _LANDMARKS, endpoint=False)

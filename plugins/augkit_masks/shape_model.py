@@ -80,10 +80,10 @@ def fit_shape_model(
     shapes, preparation = prepare(_some(masks, representation), centred)
     vectors = encode(shapes, representation)
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if (vectors == vectors[0]).all():
+        raise ValueError(f"all {len(shapes)} training masks are equal; allowed: masks of different shape")
     vectors -= mean
     directions, variances, total = principal_components(vectors, modes)
-    if not len(variances):
-        raise ValueError(f"all {len(shapes)} training masks are equal; allowed: masks of different shape")
     scores = vectors @ directions.T
     correlations, signs = _described(scores, moments(shapes))
     components = directions * (signs * np.sqrt(variances))[:, None].astype(np.float32)
@@ -126,17 +126,27 @@ def principal_components(vectors: Vectors, modes: int) -> tuple[Vectors, NDArray
     vectors: float32 (N, D) with mean 0. The thin singular value decomposition, by the eigenvectors of the smaller of
     the two Gram matrices; K is at most `modes` and leaves out what is rounding.
     """
-    from scipy.linalg import eigh
-
     count, length = vectors.shape
     gram = (vectors @ vectors.T if count <= length else vectors.T @ vectors).astype(np.float64)
-    side = len(gram)
-    values, sides = eigh(gram, subset_by_index=[max(0, side - min(modes, count - 1)), side - 1])
-    values, sides = values[::-1], sides[:, ::-1].T.astype(np.float32)
+    values, sides = _leading(gram, min(modes, count - 1))
     kept = (values > _NEGLIGIBLE * max(values[0], 0)) & (values > 0)
     directions = sides[kept] @ vectors if count <= length else sides[kept]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return directions, values[kept] / (count - 1), float(np.trace(gram)) / (count - 1)
+
+
+def _leading(gram: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], Vectors]:
+    """Return the largest `count` eigenvalues of a symmetric matrix, falling, and their eigenvectors as rows."""
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import eigsh
+
+    if len(gram) < 5 * count + 20:
+        values, sides = eigh(gram)
+    else:
+        # Any start does that is not constant: the Gram matrix of centred vectors takes a constant vector to 0.
+        values, sides = eigsh(gram, count, v0=np.cos(np.arange(len(gram))), tol=1e-9)
+    order = values.argsort()[::-1][:count]
+    return values[order], sides[:, order].T.astype(np.float32)
 
 
 def _some(masks: Masks, representation: Representation) -> Masks:

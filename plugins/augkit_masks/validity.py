@@ -26,7 +26,7 @@ class Limits(NamedTuple):
 
     def allow(self, mask: Masks) -> bool:
         """Tell whether the area of bool (H, W) is within the limits."""
-        return self.area[0] <= mask.mean() <= self.area[1]
+        return self.area[0] <= float(mask.mean()) <= self.area[1]
 
 
 def count_parts(mask: Masks) -> int:

@@ -93,7 +93,9 @@ def enlarge(
     Cubic splines, one axis after the other, read at the pixel centres; constant beyond the outermost nodes.
     """
     rows, columns = (_cubic(at, count) for at, count in zip(nodes, size, strict=True))
-    enlarged: Field = (rows @ fields @ columns.T).astype(np.float32)
+    # Sums in one order, where a matrix product's last bits would depend on the number of threads.
+    taller = np.einsum("hj,...jk->...hk", rows, fields)
+    enlarged: Field = np.einsum("wk,...hk->...hw", columns, taller).astype(np.float32)
     return enlarged
 
 

@@ -67,13 +67,14 @@ def is_one_object(mask):
 
 
 def test_components_and_variances_are_those_of_the_singular_value_decomposition():
-    vectors = np.random.Generator(np.random.Philox(1)).normal(size=(30, 50)).astype(np.float32)
-    for data in (vectors, vectors[:, :20]):
-        data = data - data.mean(axis=0)
+    vectors = np.random.Generator(np.random.Philox(1)).normal(size=(90, 120)).astype(np.float32)
+    for data in (vectors, vectors[:, :80], vectors[:30, :50], vectors[:30, :20]):
+        data = (data - data.mean(axis=0)) * np.linspace(3, 1, data.shape[1], dtype=np.float32)
+        data -= data.mean(axis=0)
         directions, variances, total = principal_components(data, 5)
         _, singular, expected = np.linalg.svd(data.astype(np.float64), full_matrices=False)
-        assert np.allclose(variances, singular[:5] ** 2 / 29, rtol=1e-4)
-        assert total == pytest.approx((singular**2).sum() / 29, rel=1e-4)
+        assert np.allclose(variances, singular[:5] ** 2 / (len(data) - 1), rtol=1e-4)
+        assert total == pytest.approx((singular**2).sum() / (len(data) - 1), rel=1e-4)
         assert np.allclose(np.abs((directions * expected[:5]).sum(axis=1)), 1, atol=1e-3)
 
 
@@ -330,9 +331,10 @@ def test_a_component_that_these_masks_do_not_have_is_refused(tmp_path):
         draw(Pca(components=(1, 9)), ellipses()[:6], 3, tmp_path)
 
 
-def test_equal_masks_have_no_shape_model(tmp_path):
-    with pytest.raises(ValueError, match="all 4 training masks are equal"):
-        draw(Pca(), np.repeat(ellipses()[:1], 4, axis=0), 3, tmp_path)
+@pytest.mark.parametrize("count", [4, 300])
+def test_equal_masks_have_no_shape_model(count, tmp_path):
+    with pytest.raises(ValueError, match=f"all {count} training masks are equal"):
+        draw(Pca(), np.repeat(ellipses()[:1], count, axis=0), 3, tmp_path)
 
 
 def test_a_single_mask_has_no_shape_model(tmp_path):

@@ -1,0 +1,64 @@
+"""`augkit preview` shows what training will use, quickly, and trains nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from augkit.contracts import DrawnMasks
+from augkit.preview import augment_panel, data_panel, masks_panel, write_page
+from augkit.stages import compose
+from augkit_classical.geometry import Geometry
+from augkit_phantom import Phantom
+
+
+@pytest.fixture(scope="module")
+def train():
+    return Phantom(train=6, test=1, size=32).load().train
+
+
+def drawn(train):
+    return DrawnMasks(train.masks, tuple({"parent": i, "degree": 2.5} for i in range(len(train))))
+
+
+def test_masks_are_shown_alone_until_a_generator_is_trained(train):
+    panel = masks_panel("source-1", "gan/training", drawn(train), None, 0)
+    assert panel.sentence.startswith("The first of 6 masks. No generator is trained yet")
+
+
+def test_a_trained_generator_paints_with_the_draws_of_the_run(train):
+    seen = []
+
+    def paint(masks, draws):
+        seen.append(draws.keys)
+        return np.repeat(masks[..., None], 3, axis=3).astype(np.uint8) * 255
+
+    panel = masks_panel("source-1", "gan/training", drawn(train), paint, 7)
+    assert len(seen[0]) == 6
+    assert "what the trained generator paints" in panel.sentence
+    assert panel.png.startswith(b"\x89PNG")
+
+
+def test_variants_are_drawn_for_the_first_epochs_with_the_training_s_keys(train):
+    epochs = []
+
+    def watch(images, masks, draws):
+        epochs.append(draws.keys.clone())
+        return images, masks
+
+    panel = augment_panel(train, watch, ["watch"], 3)
+    assert len(epochs) == 4
+    assert not torch.equal(epochs[0], epochs[1])
+    assert "after watch" in panel.sentence
+    still = augment_panel(train, compose([]), ["nothing"], 3)
+    turned = augment_panel(train, compose([("geometry", Geometry())]), ["geometry"], 3)
+    assert still.png != turned.png
+
+
+def test_the_page_holds_every_picture_and_needs_no_network(train, tmp_path):
+    panels = [data_panel(train), masks_panel("source-1", "<gan>/training", drawn(train), None, 0)]
+    write_page("Preview of allaug", panels, tmp_path / "preview")
+    page = (tmp_path / "preview" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "&lt;gan&gt;/training" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == ["data.png", "index.html", "source-1.png"]
