@@ -78,9 +78,13 @@ def describe_options(cls: type[Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def canonical(component: object) -> dict[str, Any]:
-    """Return a component's options as JSON-ready data, defaults included: what its fingerprint is made of."""
-    return {field.name: _json(getattr(component, field.name)) for field in _options(type(component))}
+def canonical(component: object, places: bool = True) -> dict[str, Any]:
+    """Return a component's options as JSON-ready data, defaults included: what its fingerprint is made of.
+
+    places: whether options that are paths count; they do not where the files themselves do.
+    """
+    values = {field.name: getattr(component, field.name) for field in _options(type(component))}
+    return {name: _json(value) for name, value in values.items() if places or not isinstance(value, Path)}
 
 
 def _options(cls: type[Any]) -> list[dataclasses.Field[Any]]:

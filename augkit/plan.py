@@ -29,21 +29,26 @@ COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "sta
 
 @dataclass(frozen=True)
 class Component:
-    """A validated component and where it comes from."""
+    """A validated component, where it comes from, and the files that decide what it does."""
 
     entry: Entry
     instance: Any
+    files: tuple[Path, ...]
 
     @property
     def name(self) -> str:
         """The name used in recipes."""
         return self.entry.name
 
-    def identity(self) -> dict[str, Any]:
-        """Return what its artifacts depend on: options with defaults, provider, source code."""
+    def identity(self, digests: Digests) -> dict[str, Any]:
+        """Return what its artifacts depend on: options with defaults, files, provider, source code.
+
+        A file counts by its name and content; where it lies does not matter.
+        """
         return {
             "name": self.entry.name,
-            "options": canonical(self.instance),
+            "options": canonical(self.instance, places=not self.files),
+            "files": _digest(self.files, digests),
             "provider": str(self.entry.provider),
             "source": self.entry.source_hash(),
         }
@@ -186,7 +191,6 @@ class CheckedRecipe:
     sources: tuple[CheckedSource, ...]
     augment: tuple[Component, ...]
     segmenter: Component
-    inputs: tuple[Path, ...]
 
 
 def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
@@ -202,9 +206,7 @@ def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...
     """Return what is wrong with the components of recipes whose structure is not right."""
     problems: list[Problem] = []
     for kind, reference in parts:
-        component = _component(kind, reference, registry, problems)
-        if component is not None and kind == "dataset":
-            _inputs(component, reference, problems)
+        _component(kind, reference, registry, problems)
     return tuple(dict.fromkeys(problems))
 
 
@@ -227,7 +229,7 @@ def _component(kind: str, reference: Reference, registry: Registry, problems: li
         problems.append(entry)
         return None
     instance = build_component(entry, reference, problems)
-    return None if instance is None else Component(entry, instance)
+    return None if instance is None else Component(entry, instance, _files(entry, instance, reference, problems))
 
 
 def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> CheckedRecipe | None:
@@ -239,7 +241,6 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
         return CheckedSource(generator, masks, source.per_real, source.count) if generator and masks else None
 
     dataset = build("dataset", recipe.dataset)
-    inputs = () if dataset is None else _inputs(dataset, recipe.dataset, problems)
     sources = [build_source(source) for source in recipe.synthesize]
     augment = [build("augmentation", reference) for reference in recipe.augment]
     segmenter = build("segmenter", recipe.segmenter)
@@ -247,17 +248,19 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
         return None
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)
-    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter, inputs)
+    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
 
 
-def _inputs(dataset: Component, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
+def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
+    if not hasattr(instance, "sources"):
+        return ()
     try:
-        return tuple(dataset.instance.sources())
+        return tuple(instance.sources())
     except InputError as error:
         problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"dataset '{dataset.name}' failed to list its files: {type(error).__name__}: {error}"
-        problems.append(Problem(reference.where, what, f"Provided by {dataset.entry.provider}"))
+        what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {error}"
+        problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
     return ()
 
 
@@ -271,60 +274,54 @@ def _digest(paths: Sequence[Path], digests: Digests) -> str:
 def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
     recipe = checked.recipe
     seed = recipe.seed if chosen is None else chosen
-    suffix = (f" · {recipe.name}" if several_arms else "") + (f" · seed {seed}" if several_seeds else "")
     shared = f" · seed {seed}" if several_seeds else ""
-
-    def stage(
-        kind: str, label: str, note: str, inputs: Sequence[Stage], task: Task, parts: Sequence[Component], **facts: Any
-    ) -> Stage:
-        return _stage(kind, label, note, inputs, task, {"components": [part.identity() for part in parts], **facts})
-
-    dataset = stage(
-        "dataset", checked.dataset.name, "", (), LoadDataset(checked.dataset.instance), [checked.dataset],
-        files=_digest(checked.inputs, digests),
+    own = (f" · {recipe.name}" if several_arms else "") + shared
+    dataset = _stage(
+        "dataset", "", [], LoadDataset(checked.dataset.instance), _identity([checked.dataset], digests)
     )  # fmt: skip
     generators: list[Stage] = []
     syntheses: list[Stage] = []
-    for source in checked.sources:
-        painter_seed = derive_seed(seed, "generator")
-        task = TrainGenerator(source.generator.instance, painter_seed)
-        generator = stage(
-            "generator", source.generator.name, shared, [dataset], task, [source.generator], seed=painter_seed
-        )
+    for i, source in enumerate(checked.sources):
         # The same source twice in one recipe must not give the same images twice.
-        twin = sum(one.task.origin == _origin(source) for one in syntheses if isinstance(one.task, Synthesise))
-        mask_seed = derive_seed(seed, "masks", str(twin))
-        drawing = DrawMasks(source.masks.instance, mask_seed, source.per_real, source.count)
-        amount = {"per_real": source.per_real, "count": source.count}
-        masks = stage("masks", source.masks.name, shared, [dataset], drawing, [source.masks], seed=mask_seed, **amount)
-        syntheses.append(_synthesis(source, seed, twin, shared, dataset, generator, masks))
+        twin = sum(_origin(earlier) == _origin(source) for earlier in checked.sources[:i])
+        generator, synthesis = _source_stages(source, seed, twin, shared, dataset, digests)
         generators.append(generator)
+        syntheses.append(synthesis)
     segmenter_seed = derive_seed(seed, "segmenter")
     augment = tuple((component.name, component.instance) for component in checked.augment)
     training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed)
     parts = [checked.segmenter, *checked.augment]
-    segmenter = stage(
-        "segmenter", checked.segmenter.name, suffix, [dataset, *syntheses], training, parts, seed=segmenter_seed
-    )
-    evaluation = stage(
-        "evaluation", checked.segmenter.name, suffix, [dataset, segmenter], Evaluate(checked.segmenter.instance), []
-    )
+    segmenter = _stage("segmenter", own, [dataset, *syntheses], training, _identity(parts, digests, segmenter_seed))
+    scoring = Evaluate(checked.segmenter.instance)
+    evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity([checked.segmenter], digests))
     return Arm(recipe.name, seed, recipe.document, dataset, tuple(generators), tuple(syntheses), segmenter, evaluation)
+
+
+def _source_stages(
+    source: CheckedSource, seed: int, twin: int, note: str, dataset: Stage, digests: Digests
+) -> tuple[Stage, Stage]:
+    """Return the generator's stage and the stage that paints with it."""
+    fit_seed = derive_seed(seed, "generator")
+    fitting = TrainGenerator(source.generator.instance, fit_seed)
+    generator = _stage("generator", note, [dataset], fitting, _identity([source.generator], digests, fit_seed))
+    mask_seed = derive_seed(seed, "masks", str(twin))
+    drawing = DrawMasks(source.masks.instance, mask_seed, source.per_real, source.count)
+    amount = {"per_real": source.per_real, "count": source.count}
+    masks = _stage("masks", note, [dataset], drawing, _identity([source.masks], digests, mask_seed) | amount)
+    paint_seed = derive_seed(seed, "synthesis", str(twin))
+    prefix = f"{source.generator.name}-{generator.address.fingerprint[:6]}{masks.address.fingerprint[:6]}"
+    painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix)
+    identity = _identity([source.generator], digests, paint_seed)
+    label = f"{source.generator.name}-{source.masks.name}"
+    return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)
+
+
+def _identity(parts: Sequence[Component], digests: Digests, seed: int | None = None) -> dict[str, Any]:
+    return {"components": [part.identity(digests) for part in parts], "seed": seed}
 
 
 def _origin(source: CheckedSource) -> str:
     return f"{source.generator.name}/{source.masks.name}"
-
-
-def _synthesis(
-    source: CheckedSource, seed: int, twin: int, note: str, dataset: Stage, generator: Stage, masks: Stage
-) -> Stage:
-    painting_seed = derive_seed(seed, "synthesis", str(twin))
-    label = f"{source.generator.name}-{source.masks.name}"
-    prefix = f"{label}-{generator.address.fingerprint[:6]}{masks.address.fingerprint[:6]}"
-    task = Synthesise(source.generator.instance, painting_seed, _origin(source), prefix)
-    identity = {"components": [source.generator.identity()], "seed": painting_seed}
-    return _stage("synthesis", label, note, [dataset, generator, masks], task, identity)
 
 
 def _report(arms: tuple[Arm, ...]) -> Stage:
@@ -336,10 +333,13 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     )
     reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics"), (".py", ".j2"))
     identity = {"arms": [[arm.name, arm.seed, arm.document] for arm in arms], "reporting": reporting}
-    return _stage("report", label, "", tuple(inputs), WriteReport(title, arms), identity)
+    return _stage("report", "", tuple(inputs), WriteReport(title, arms), identity, label)
 
 
-def _stage(kind: str, label: str, note: str, inputs: Sequence[Stage], task: Task, identity: Mapping[str, Any]) -> Stage:
+def _stage(
+    kind: str, note: str, inputs: Sequence[Stage], task: Task, identity: Mapping[str, Any], label: str = ""
+) -> Stage:
+    """Return a stage, labelled by its first component unless `label` says otherwise; `note` is for people only."""
     everything = {
         "schema": SCHEMA,
         "kind": kind,
@@ -347,6 +347,7 @@ def _stage(kind: str, label: str, note: str, inputs: Sequence[Stage], task: Task
         "inputs": [stage.address.fingerprint for stage in inputs],
         **identity,
     }
+    label = label or identity["components"][0]["name"]
     text = json.dumps(everything, sort_keys=True, allow_nan=False)
     address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
     return Stage(address, f"{kind} {label}{note}", tuple(inputs), task, everything)

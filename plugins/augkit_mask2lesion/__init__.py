@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from augkit import hookimpl
 from augkit.contracts import Generator
 from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.presets import Fast128, Released256
 
 
 @hookimpl
 def augkit_generators() -> Mapping[str, type[Generator]]:
-    """Register the generator."""
-    return {"mask2lesion": Mask2Lesion}
+    """Register the paper's setting and its two presets, which are the same code with other defaults."""
+    return {"mask2lesion": Mask2Lesion, "mask2lesion-released256": Released256, "mask2lesion-fast128": Fast128}

@@ -8,53 +8,83 @@ from typing import Annotated, Literal
 
 from augkit import AtLeast, ImageSet, Synthesizer, Within, Workspace
 
+Norm = Literal["batch", "instance", "none"]
+Dropout = Literal["lua", "torch_port", "none"]
+Adversarial = Literal["vanilla", "lsgan", "hinge"]
+MaskResample = Literal["nearest", "bicubic"]
+OutResize = Literal["nearest", "area"]
+
 WEIGHTS = "generator.safetensors"
 FACTS = "generator.json"
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 @dataclass(frozen=True)
 class Mask2Lesion:
     """Conditional GAN after Abhishek & Hamarneh 2019; the defaults are the paper's text, read with pix2pix's code.
 
-    Images must be square with a side of 32, 64, 128 or 256 pixels.
+    Images must be square with a side of 32, 64, 128 or 256 pixels, unless `size` is set.
 
     width:        filters of the first layer of both networks (ngf, ndf).
     norm:         ``batch`` (the paper's text), ``instance`` (its released command) or ``none``.
+    dropout:      ``lua``: in the three innermost decoder blocks, as in the first release of pix2pix; ``torch_port``:
+                  one block further out, as in its PyTorch release; ``none``: no noise at all.
+    mask_channels: 1, or 3 equal ones, as the released command has it.
     patch_layers: 1, 2, 3, 4 give discriminator patches of 16, 34, 70, 142 pixels.
+    size:         side at which both networks work, 128 or 256; null for the data's own. Images are brought there and
+                  back, squeezing those that are not square.
     epochs:       epochs at the full learning rate.
     decay_epochs: further epochs while it falls linearly to zero.
     batch_size:   images per step; with ``norm: batch`` anything but 1 is another model than the paper's.
     learning_rate: of both Adam optimisers, betas 0.5 and 0.999.
-    adversarial:  loss on the discriminator's logits: ``vanilla`` (non-saturating cross-entropy) or ``lsgan``.
+    adversarial:  loss on logits: ``vanilla`` (non-saturating cross-entropy), ``lsgan`` (squares) or ``hinge``.
     lambda_l1:    weight of the mean absolute difference to the real image.
     jitter:       enlarge to 286/256 and crop at random, as pix2pix does.
     flip:         mirror half of the training pairs.
+    mask_resample: how masks change size: ``nearest`` keeps them binary, ``bicubic`` softens their edges, as the
+                  released command does.
+    out_resize:   how synthetic images return from `size` to the data's size.
+    sample_every: epochs between two rows of ``progress.png``; null for about ten rows, 0 for the last one only.
+    weights:      a generator to be used instead of training one: pix2pix's ``latest_net_G.pth``, or augkit's
+                  ``generator.safetensors`` with its ``generator.json`` beside it. The file then decides width, norm,
+                  dropout layout, mask channels and size; training options are not used.
     """
 
     width: Annotated[int, Within(4, 256)] = 64
-    norm: Literal["batch", "instance", "none"] = "batch"
+    norm: Norm = "batch"
+    dropout: Dropout = "lua"
+    mask_channels: Literal[1, 3] = 1
     patch_layers: Annotated[int, Within(1, 4)] = 3
+    size: Literal[128, 256] | None = None
     epochs: Annotated[int, AtLeast(0)] = 100
     decay_epochs: Annotated[int, AtLeast(0)] = 100
     batch_size: Annotated[int, AtLeast(1)] = 1
     learning_rate: Annotated[float, AtLeast(1e-8)] = 2e-4
-    adversarial: Literal["vanilla", "lsgan"] = "vanilla"
+    adversarial: Adversarial = "vanilla"
     lambda_l1: Annotated[float, AtLeast(0)] = 100.0
     jitter: bool = True
     flip: bool = True
+    mask_resample: MaskResample = "nearest"
+    out_resize: OutResize = "nearest"
+    sample_every: Annotated[int, AtLeast(0)] | None = None
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         if self.epochs + self.decay_epochs == 0:
             raise ValueError("epochs and decay_epochs are both 0; allowed: at least one epoch")
+        if self.weights is not None and self.weights.suffix not in CHECKPOINT_SUFFIXES:
+            raise ValueError(f"weights is {self.weights}; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}")
+        if self.weights is not None and not self.weights.expanduser().is_file():
+            raise ValueError(f"weights: there is no file {self.weights}; a relative path starts at the current folder")
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
-        """Train generator and discriminator on the pairs and keep the generator's last weights."""
+        """Train generator and discriminator on the pairs, or import `weights`; keep the generator and its health."""
         from augkit_mask2lesion.training import fit
 
         fit(self, train, space)
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the painter."""
-        from augkit_mask2lesion.painter import Painter
+        from augkit_mask2lesion.painter import open_painter
 
-        return Painter(self, folder, device)
+        return open_painter(self, folder, device)

@@ -1,35 +1,53 @@
 """The networks of pix2pix (Isola et al. 2017, arXiv:1611.07004): U-Net generator and PatchGAN discriminator.
 
-Every convolution has 4x4 filters. Layout and dropout follow the original Lua release: dropout 0.5 in the three
-innermost decoder blocks, no normalisation in the first and innermost encoder blocks, the last decoder block, and the
-first and last discriminator layers.
+Every convolution has 4x4 filters. There is no normalisation in the first and innermost encoder blocks, the last decoder
+block, and the first and last discriminator layers, and no dropout in encoder and discriminator.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from augkit.contracts import TensorDraws
+from augkit_mask2lesion.generator import Dropout, Norm
 
-Norm = Literal["batch", "instance", "none"]
-
-DROPOUT_BLOCKS = 3
+SIZES = (32, 64, 128, 256)
 SLOPE = 0.2
+_EPS = 1e-5
+_WORD = 64
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What makes two generators interchangeable; kept beside the weights.
+
+    size: side in pixels. width: filters of the first layer. mask_channels: 1 or 3 equal ones.
+    """
+
+    size: int
+    width: int
+    norm: Norm
+    mask_channels: int
+    dropout: Dropout
+
+    def build(self) -> UnetGenerator:
+        """Return a generator with torch's initial weights."""
+        return UnetGenerator(self.size, self.width, self.norm, self.mask_channels, self.dropout)
 
 
 class UnetGenerator(nn.Module):
     """Mask in {-1, 1} -> image in -1..1: (N, mask_channels, S, S) -> (N, 3, S, S), S = 2**downs.
 
-    Noise is dropout, as in the paper, and stays on at synthesis: each sample's dropout comes from its draws.
+    Noise is dropout of 0.5, as in the paper, and stays on at synthesis: each sample's dropout comes from its draws.
     """
 
-    def __init__(self, size: int, width: int, norm: Norm, mask_channels: int) -> None:
+    def __init__(self, size: int, width: int, norm: Norm, mask_channels: int, dropout: Dropout = "lua") -> None:
         super().__init__()
-        downs = int(math.log2(size))
+        downs = size.bit_length() - 1
         widths = [width * min(2**level, 8) for level in range(downs)]
         bias = norm != "batch"
         inputs = [mask_channels, *widths[:-1]]
@@ -43,6 +61,7 @@ class UnetGenerator(nn.Module):
             nn.ConvTranspose2d(i, o, 4, 2, 1, bias=bias or o == 3) for i, o in zip(joined, outputs, strict=True)
         )
         self.up_norm = nn.ModuleList(_norm(norm, w) for w in outputs[:-1])
+        self._noisy = dropout_blocks(dropout, downs)
 
     def forward(self, masks: Tensor, draws: TensorDraws) -> Tensor:
         """Return images in -1..1; `draws` are those of the N samples."""
@@ -55,13 +74,21 @@ class UnetGenerator(nn.Module):
             x = up(nn.functional.relu(x))
             if level < len(self.up_norm):
                 x = self.up_norm[level](x)
-                x = _dropout(x, draws, f"dropout {level}") if level < DROPOUT_BLOCKS else x
+                x = _dropout(x, draws, f"dropout {level}") if level in self._noisy else x
                 x = torch.cat([x, skips.pop()], dim=1)
         return torch.tanh(x)
 
 
+def dropout_blocks(dropout: Dropout, downs: int) -> range:
+    """Return the decoder blocks with dropout, counted from the innermost, of a U-Net with `downs` halvings.
+
+    lua: the three innermost. torch_port: none in the innermost, then ``downs - 5`` blocks; so none at all at 32 pixels.
+    """
+    return {"lua": range(3), "torch_port": range(1, downs - 4), "none": range(0)}[dropout]
+
+
 class PatchDiscriminator(nn.Module):
-    """(mask, image) -> one logit per patch: (N, mask_channels + 3, S, S) -> (N, 1, P, P).
+    """(mask, image) -> one logit per patch: (N, mask_channels + 3, S, S) -> (N, 1, P, P), P = S / 2**layers - 2.
 
     With 1, 2, 3, 4 `layers` each logit sees 16, 34, 70, 142 pixels.
     """
@@ -90,13 +117,31 @@ class SampleNorm(nn.BatchNorm2d):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, track_running_stats=False)
+        super().__init__(channels, eps=_EPS, track_running_stats=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over the batch while training, over each sample otherwise."""
-        if self.training:
-            return super().forward(x)
-        return nn.functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        return super().forward(x) if self.training else normalise_each(x, self.weight, self.bias)
+
+
+class InstanceNorm(nn.Module):
+    """Normalisation of each sample by its own statistics, without weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with mean 0 and variance 1 over each sample's channel."""
+        return normalise_each(x, None, None)
+
+
+def normalise_each(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Return instance normalisation of (N, C, H, W).
+
+    On a CPU, torch's own leaves the channels-last layout, and batch normalisation of single samples, which does not, is
+    up to five times faster. It sums less carefully (errors of 1e-5), so it is for training and for bfloat16.
+    """
+    if x.is_cpu and (x.requires_grad or x.dtype == torch.bfloat16):
+        single = torch.split(x, 1)
+        return torch.cat([nn.functional.batch_norm(one, None, None, weight, bias, True, eps=_EPS) for one in single])
+    return nn.functional.instance_norm(x, weight=weight, bias=bias, eps=_EPS)
 
 
 def initialise(network: nn.Module) -> None:
@@ -114,9 +159,14 @@ def initialise(network: nn.Module) -> None:
 def _norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "batch":
         return SampleNorm(channels)
-    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+    return InstanceNorm() if kind == "instance" else nn.Identity()
 
 
 def _dropout(x: Tensor, draws: TensorDraws, name: str) -> Tensor:
-    keep = draws.boolean(name, 0.5, shape=(x.shape[1], x.shape[2], x.shape[3]))
-    return x * (keep.to(x.dtype) * 2)
+    """Return x with half of its elements set to 0 and the others doubled; 64 coins come out of one drawn number."""
+    channels, height, width = x.shape[1:]
+    count = channels * height * width
+    words = draws.bits(name, shape=(-(-count // _WORD),))
+    coins = words.view(torch.uint8)[..., None] >> torch.arange(8, dtype=torch.uint8, device=x.device)
+    factors = ((coins & 1) << 1).view(len(x), -1)[:, :count].to(x.dtype)
+    return x * factors.view(len(x), height, width, channels).permute(0, 3, 1, 2)

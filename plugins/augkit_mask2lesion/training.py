@@ -7,37 +7,59 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
 
 from augkit import ImageSet, Workspace
 from augkit.contracts import TensorDraws
-from augkit.store import write_bytes, write_json
 from augkit.training import Batches, autocast, seeded, settle, train
-from augkit_mask2lesion.generator import FACTS, WEIGHTS
-from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, initialise
+from augkit_mask2lesion.checkpoint import describe, import_checkpoint
+from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
+from augkit_mask2lesion.networks import SIZES, Architecture, PatchDiscriminator, initialise
+from augkit_mask2lesion.painter import Painter, open_painter, save_generator
+from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks
+from augkit_mask2lesion.watch import Watch, Watched, sampled_epochs, shown_samples
 
 if TYPE_CHECKING:
     from augkit_mask2lesion.generator import Mask2Lesion
 
-SIZES = (32, 64, 128, 256)
-MASK_CHANNELS = 1
-ENLARGED = 286 / 256
-"""pix2pix crops 256 pixels out of 286; other sizes keep the ratio."""
-
 
 def fit(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
-    """Train and write the generator's weights and size."""
-    size = samples.size[0]
-    if size not in SIZES or samples.size[1] != size:
-        allowed = ", ".join(map(str, SIZES))
-        raise ValueError(f"images are {samples.size} pixels; mask2lesion needs square images of {allowed} pixels")
+    """Train, or import, and write the generator's weights, its samples and its health."""
+    if options.weights is None:
+        _train(options, samples, space)
+    else:
+        _import(options, samples, space)
+
+
+def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     learner = PixToPix(options, samples, space)
-    train(learner, space, learner.steps)
-    state = {key: value.contiguous().cpu() for key, value in learner.generator.state_dict().items()}
-    write_bytes(space.folder / WEIGHTS, save(state))
-    write_json(space.folder / FACTS, {"size": size})
+    shown = shown_samples(samples)
+    watch = Watch(Painter(learner.generator, learner.architecture, options, space.device, len(shown)), shown, space)
+    epochs = sampled_epochs(options.epochs + options.decay_epochs, options.sample_every)
+    rows = {epoch * learner.steps_per_epoch: f"epoch-{epoch:04d}" for epoch in epochs}
+    _tell_coarseness(learner.architecture.size, samples, space)
+    train(Watched(learner, watch, rows), space, learner.steps)
+    save_generator(learner.generator, learner.architecture, space.folder, {})
+    watch.conclude(list(rows.values()))
+
+
+def _import(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+    assert options.weights is not None
+    facts = import_checkpoint(options.weights.expanduser(), space.folder)
+    for sentence in describe(facts):
+        space.log.note(sentence)
+    _tell_coarseness(facts["size"], samples, space)
+    shown = shown_samples(samples)
+    watch = Watch(open_painter(options, space.folder, space.device, len(shown)), shown, space)
+    watch.paint("imported")
+    watch.conclude(["imported"])
+
+
+def _tell_coarseness(size: int, samples: ImageSet, space: Workspace) -> None:
+    if max(samples.size) > size:
+        sides = f"{samples.size[0]} x {samples.size[1]}"
+        what = f"synthetic images are painted at {size} x {size} pixels and enlarged to {sides}"
+        space.log.note(f"{what}; they are coarser than the real ones, which a segmenter may notice")
 
 
 class PixToPix:
@@ -46,12 +68,15 @@ class PixToPix:
     def __init__(self, options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
         self._options = options
         self._device = space.device
+        self.architecture = Architecture(
+            _working_size(options, samples), options.width, options.norm, options.mask_channels, options.dropout
+        )
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
-        self._steps_per_epoch = math.ceil(len(samples) / options.batch_size)
-        self.steps = self._steps_per_epoch * (options.epochs + options.decay_epochs)
+        self.steps_per_epoch = math.ceil(len(samples) / options.batch_size)
+        self.steps = self.steps_per_epoch * (options.epochs + options.decay_epochs)
         with seeded(space.seed):
-            generator = UnetGenerator(samples.size[0], options.width, options.norm, MASK_CHANNELS)
-            discriminator = PatchDiscriminator(options.width, options.patch_layers, options.norm, MASK_CHANNELS)
+            generator = self.architecture.build()
+            discriminator = PatchDiscriminator(options.width, options.patch_layers, options.norm, options.mask_channels)
             initialise(generator)
             initialise(discriminator)
         self.generator = settle(generator, space.device)
@@ -71,8 +96,9 @@ class PixToPix:
             fakes = self.generator(masks, batch.draws)
 
         # Update D.
+        kind = self._options.adversarial
         on_real, on_fake = self._judge(masks, images, fakes.detach())
-        d_loss = 0.5 * (self._adversarial(on_real, True) + self._adversarial(on_fake, False))
+        d_loss = discriminator_loss(kind, on_real, on_fake)
         self._descend("D", d_loss)
 
         # Update G, with D held fixed.
@@ -80,22 +106,24 @@ class PixToPix:
         with autocast(self._device):
             verdict = self.discriminator(masks, fakes)
         l1 = (images - fakes.float()).abs().mean()
-        g_loss = self._adversarial(verdict.float(), True)
+        g_loss = generator_loss(kind, verdict.float())
         self._descend("G", g_loss + self._options.lambda_l1 * l1)
         self.discriminator.requires_grad_(True)
 
-        threshold = 0.5 if self._options.adversarial == "lsgan" else 0.0
-        right = 0.5 * ((on_real > threshold).float().mean() + (on_fake <= threshold).float().mean())
-        return {"D": d_loss, "G": g_loss, "L1": l1, "D right": right}
+        return {"D": d_loss, "G": g_loss, "L1": l1, "D right": share_right(kind, on_real, on_fake)}
 
     def _prepare(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
-        """Return images in -1..1 and masks in {-1, 1}, enlarged, cropped and mirrored together."""
-        if self._options.jitter:
-            images, masks = _enlarge_and_crop(images, masks, draws)
-        if self._options.flip:
+        """Return images and masks in -1..1 at the working size, enlarged, cropped and mirrored together."""
+        options, size = self._options, self.architecture.size
+        if options.jitter:
+            images, masks = enlarge_and_crop(images, masks, draws, size, options.mask_resample)
+        else:
+            images, masks = resize_images(images, size), resize_masks(masks, size, options.mask_resample)
+        if options.flip:
             mirrored = draws.boolean("flip")[:, None, None, None]
             images = torch.where(mirrored, images.flip(3), images)
             masks = torch.where(mirrored, masks.flip(3), masks)
+        masks = masks.expand(-1, options.mask_channels, -1, -1)
         layout = torch.channels_last
         return (images * 2 - 1).contiguous(memory_format=layout), (masks * 2 - 1).contiguous(memory_format=layout)
 
@@ -109,13 +137,6 @@ class PixToPix:
                 on_real, on_fake = self.discriminator(*pairs).chunk(2)
         return on_real.float(), on_fake.float()
 
-    def _adversarial(self, logits: Tensor, real: bool) -> Tensor:
-        """Return the loss of calling these logits real or fake: the mean of per-patch losses."""
-        target = torch.full_like(logits, float(real))
-        if self._options.adversarial == "lsgan":
-            return mse_loss(logits, target)
-        return binary_cross_entropy_with_logits(logits, target)
-
     def _descend(self, name: str, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
@@ -123,23 +144,23 @@ class PixToPix:
         optimizer.step()
 
     def _set_learning_rate(self, number: int) -> None:
-        epoch = number // self._steps_per_epoch + 1
+        epoch = number // self.steps_per_epoch + 1
         decay = max(0, epoch - self._options.epochs) / (self._options.decay_epochs + 1)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = self._options.learning_rate * (1 - decay)
 
 
-def _enlarge_and_crop(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
-    """Return crops of the original size out of pairs enlarged by 286/256; masks stay in {0, 1}."""
-    size = images.shape[-1]
-    large = round(size * ENLARGED)
-    big_images = interpolate(images, size=(large, large), mode="bicubic", align_corners=False).clamp(0, 1)
-    big_masks = interpolate(masks, size=(large, large), mode="nearest-exact")
-    corner = draws.integers("crop", 0, large - size + 1, shape=(2,))
-    along = torch.arange(size, device=images.device)
-    rows = (corner[:, :1] + along)[:, :, None]
-    columns = (corner[:, 1:] + along)[:, None, :]
-    each = torch.arange(len(images), device=images.device)[:, None, None]
-    crops = [big.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2) for big in (big_images, big_masks)]
-    return crops[0], crops[1]
+def _working_size(options: Mask2Lesion, samples: ImageSet) -> int:
+    """Return the side at which the networks work; raises ValueError where there is none."""
+    size = options.size or samples.size[0]
+    if options.size is None and (size not in SIZES or samples.size[1] != size):
+        allowed = ", ".join(map(str, SIZES))
+        hint = "or set the option size, which resizes them"
+        raise ValueError(
+            f"images are {samples.size} pixels; mask2lesion needs square images of {allowed} pixels, {hint}"
+        )
+    if size // 2**options.patch_layers <= 2:
+        what = f"patch_layers is {options.patch_layers}, which leaves no patch of images of {size} pixels"
+        raise ValueError(f"{what}; allowed: up to {size.bit_length() - 3}")
+    return size

@@ -1,11 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
 from augkit import Draws, ImageSet, Workspace
+from augkit.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator
-from augkit_mask2lesion.training import PixToPix, _enlarge_and_crop
+from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
+from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, dropout_blocks, normalise_each
+from augkit_mask2lesion.presets import Fast128, Released256
+from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks, resize_painted
+from augkit_mask2lesion.training import PixToPix
 
 TINY = {"width": 4, "epochs": 1, "decay_epochs": 0, "batch_size": 4, "patch_layers": 1}
 
@@ -87,23 +95,39 @@ def test_the_discriminator_s_patches_have_the_published_sizes(layers, field, map
                 assert extent == [field, field]
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
-def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(norm, tmp_path):
-    generator = Mask2Lesion(norm=norm, **TINY)
-    train = samples(70)
-    generator.fit(train, workspace(tmp_path))
-    paint = generator.open(tmp_path, "cpu")
-    draws = Draws.of(0, "synthesis", np.arange(70))
+@pytest.mark.parametrize(
+    "generator",
+    [
+        Mask2Lesion(norm="batch", **TINY),
+        Mask2Lesion(norm="instance", dropout="torch_port", mask_channels=3, adversarial="hinge", **TINY),
+        Mask2Lesion(norm="none", **TINY),
+    ],
+    ids=lambda generator: generator.norm,
+)
+def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(generator, tmp_path):
+    assert_images_depend_only_on_mask_and_key(generator, samples(70), tmp_path)
+
+
+@pytest.mark.parametrize("preset", [Mask2Lesion, Released256, Fast128])
+def test_the_presets_paint_each_image_from_its_mask_and_key_at_the_data_s_size(preset, tmp_path):
+    assert_images_depend_only_on_mask_and_key(preset(**TINY), samples(10), tmp_path)
+
+
+def assert_images_depend_only_on_mask_and_key(generator, train, folder):
+    n = len(train)
+    generator.fit(train.take(range(8)), workspace(folder))
+    paint = generator.open(folder, "cpu")
+    draws = Draws.of(0, "synthesis", np.arange(n))
     together = paint(train.masks, draws)
     assert together.dtype == np.uint8
     assert together.shape == train.images.shape
-    one_by_one = np.concatenate([paint(train.masks[i : i + 1], draws[i : i + 1]) for i in range(70)])
-    sevens = np.concatenate([paint(train.masks[i : i + 7], draws[i : i + 7]) for i in range(0, 70, 7)])
-    order = np.argsort(Draws.of(1, "order", np.arange(70)).bits("order"))
-    shuffled = paint(train.masks[order], draws[order])
-    assert np.array_equal(one_by_one, together)
-    assert np.array_equal(sevens, together)
-    assert np.array_equal(shuffled, together[order])
+    for size in {1, 7, min(n, 64)}:
+        cuts = [slice(begin, begin + size) for begin in range(0, n, size)]
+        parts = np.concatenate([paint(train.masks[cut], draws[cut]) for cut in cuts])
+        assert np.array_equal(parts, together), f"batches of {size}"
+    order = np.argsort(Draws.of(1, "order", np.arange(n)).bits("order"))
+    assert np.array_equal(paint(train.masks[order], draws[order]), together[order])
+    assert not np.array_equal(together[0], together[1])
 
 
 def test_dropout_stays_on_at_synthesis_so_another_key_gives_another_image(tmp_path):
@@ -128,14 +152,157 @@ def test_the_learning_rate_is_constant_and_then_falls_linearly_as_in_pix2pix(tmp
     assert rates[200] == pytest.approx(1 / 101)
 
 
-def test_cropping_takes_image_and_mask_from_the_same_place():
+@pytest.mark.parametrize(("how", "size"), [("nearest", 32), ("bicubic", 32), ("nearest", 128)])
+def test_cropping_takes_image_and_mask_from_the_same_place(how, size):
     mask = torch.from_numpy(samples(16).masks[:, None]).float()
-    images, masks = _enlarge_and_crop(mask.repeat(1, 3, 1, 1), mask, Draws.on_device(0, "batch", torch.arange(16)))
-    assert images.shape == (16, 3, 32, 32)
-    assert set(masks.unique().tolist()) <= {0.0, 1.0}
-    disagreement = ((images[:, :1] > 0.5).float() != masks).float().mean()
+    draws = Draws.on_device(0, "batch", torch.arange(16))
+    images, masks = enlarge_and_crop(mask.repeat(1, 3, 1, 1), mask, draws, size, how)
+    assert images.shape == (16, 3, size, size)
+    assert masks.shape == (16, 1, size, size)
+    assert float(masks.min()) >= 0
+    assert float(masks.max()) <= 1
+    assert (set(masks.unique().tolist()) <= {0.0, 1.0}) == (how == "nearest")
+    disagreement = ((images[:, :1] > 0.5) != (masks > 0.5)).float().mean()
     assert disagreement < 0.02
-    assert not torch.equal(masks, mask)
+    assert not torch.equal(masks[0], masks[1])
+
+
+def test_images_are_resized_as_pillow_s_bicubic_does():
+    y, x = np.mgrid[:128, :128]
+    image = np.stack([120 + 60 * np.sin(x / 9), 120 + 60 * np.cos(y / 7), (x + y) / 2], axis=2).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize((286, 286), Image.Resampling.BICUBIC)).astype(float)
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    found = resize_images(batch, 286)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(found - expected).max() < 1.1
+
+
+def test_masks_painted_at_another_size_stay_binary_or_become_soft_as_asked():
+    mask = torch.from_numpy(samples(1).masks[:, None]).float()
+    assert set(resize_masks(mask, 128, "nearest").unique().tolist()) == {0.0, 1.0}
+    assert len(resize_masks(mask, 128, "bicubic").unique()) > 2
+    assert resize_masks(mask, 32, "bicubic") is mask
+
+
+def test_painted_images_return_by_the_pixel_under_the_centre_or_by_the_mean():
+    big = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert resize_painted(big, 2, 2, "nearest").flatten().tolist() == [5, 7, 13, 15]
+    assert resize_painted(big, 2, 2, "area").flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+
+
+@pytest.mark.parametrize(
+    ("dropout", "at256", "at128", "at64", "at32"),
+    [
+        ("lua", [0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1, 2]),
+        ("torch_port", [1, 2, 3], [1, 2], [1], []),
+        ("none", [], [], [], []),
+    ],
+)
+def test_dropout_is_in_the_blocks_of_each_release(dropout, at256, at128, at64, at32):
+    assert [list(dropout_blocks(dropout, downs)) for downs in (8, 7, 6, 5)] == [at256, at128, at64, at32]
+
+
+@pytest.mark.parametrize("blocks", ["lua", "torch_port", "none"])
+def test_dropout_halves_the_features_of_its_blocks_and_no_others(blocks):
+    network = UnetGenerator(64, 4, "none", 1, blocks)
+    zeros = []
+    for norm, up in zip(network.up_norm, network.up[1:], strict=True):
+        norm.register_forward_hook(lambda module, inputs, output: torch.ones_like(output))
+        up.register_forward_pre_hook(lambda module, inputs: zeros.append(share_of_zeros(inputs[0])))
+    with torch.inference_mode():
+        network(torch.ones(4, 1, 64, 64), Draws.on_device(0, "noise", torch.arange(4)))
+    noisy = dropout_blocks(blocks, 6)
+    assert zeros == [pytest.approx(0.5, abs=0.1) if level in noisy else 0 for level in range(5)]
+
+
+def share_of_zeros(joined):
+    """Return the share of zeros in the decoded half of what a decoder block is given."""
+    return float((joined[:, : joined.shape[1] // 2] == 0).float().mean())
+
+
+def test_each_coin_of_dropout_is_fair_and_independent_of_the_others():
+    network = UnetGenerator(32, 8, "none", 1)
+    seen = []
+    network.up[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][:, :64]))
+    network.up_norm[0].register_forward_hook(lambda module, inputs, output: torch.ones_like(output))
+    with torch.inference_mode():
+        network(torch.ones(256, 1, 32, 32), Draws.on_device(0, "noise", torch.arange(256)))
+    kept = seen[0]
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    per_element = (kept > 0).float().flatten(1)
+    assert abs(float(per_element.mean()) - 0.5) < 0.01
+    assert float((per_element.mean(0) - 0.5).abs().max()) < 0.15
+    together = torch.corrcoef(per_element.T) - torch.eye(per_element.shape[1])
+    assert float(together.abs().max()) < 0.35
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_normalising_each_sample_is_instance_normalisation_and_ignores_the_neighbours(training, kind, tolerance):
+    numbers = np.random.Generator(np.random.Philox(key=1)).normal(3, 2, (5, 6, 8, 8))
+    x = torch.from_numpy(numbers).to(kind).contiguous(memory_format=torch.channels_last).requires_grad_(training)
+    weight, bias = torch.linspace(0.5, 2, 6), torch.linspace(-1, 1, 6)
+    expected = instance_norm(x.float(), weight=weight, bias=bias)
+    found = normalise_each(x, weight.to(kind), bias.to(kind))
+    assert (found.float() - expected).abs().max() < tolerance
+    assert torch.equal(normalise_each(x[2:3], weight.to(kind), bias.to(kind))[0], found[2])
+    if training:
+        gradients = [torch.autograd.grad((y.float() ** 3).sum(), x)[0].float() for y in (found, expected)]
+        assert (gradients[0] - gradients[1]).abs().max() < 40 * tolerance
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
+def test_the_adversarial_losses_are_those_of_the_literature(kind):
+    real, fake = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-3.0, 0.4, 0.6])
+    one, zero = torch.ones(3), torch.zeros(3)
+    cross_entropy = binary_cross_entropy_with_logits
+    expected_d, expected_g, right = {
+        "vanilla": ((cross_entropy(real, one) + cross_entropy(fake, zero)) / 2, cross_entropy(fake, one), 3),
+        "lsgan": ((1 + 2.25 + 0.49 + 9 + 0.16 + 0.36) / 6, (16 + 0.36 + 0.16) / 3, 3),
+        "hinge": ((0 + 1.5 + 0.7 + 0 + 1.4 + 1.6) / 6, (3 - 0.4 - 0.6) / 3, 3),
+    }[kind]
+    assert float(discriminator_loss(kind, real, fake)) == pytest.approx(float(expected_d), abs=1e-6)
+    assert float(generator_loss(kind, fake)) == pytest.approx(float(expected_g), abs=1e-6)
+    assert float(share_right(kind, real, fake)) == pytest.approx(right / 6)
+
+
+def test_presets_change_defaults_and_nothing_else():
+    registered = load_registry().entries
+    changed = {}
+    for name, preset in (("mask2lesion-released256", Released256), ("mask2lesion-fast128", Fast128)):
+        assert registered["generator", name].cls is preset
+        assert [field.name for field in dataclasses.fields(preset)] == [f.name for f in dataclasses.fields(Mask2Lesion)]
+        assert {key for key in vars(preset) if callable(getattr(preset, key)) and not key.startswith("__")} == set()
+        plain, own = dataclasses.asdict(Mask2Lesion()), dataclasses.asdict(preset())
+        changed[name] = {key: own[key] for key in own if own[key] != plain[key]}
+    assert changed == {
+        "mask2lesion-released256": {
+            "norm": "instance",
+            "dropout": "torch_port",
+            "mask_channels": 3,
+            "size": 256,
+            "mask_resample": "bicubic",
+        },
+        "mask2lesion-fast128": {"norm": "instance", "size": 128, "batch_size": 16, "learning_rate": 8e-4},
+    }
+
+
+def test_the_published_command_trains_at_256_pixels_on_soft_three_channel_masks(tmp_path):
+    learner = PixToPix(Released256(**TINY), samples(4), workspace(tmp_path))
+    batch = learner._batches.at(0)
+    images, masks = learner._prepare(batch.images, batch.masks, batch.draws)
+    assert images.shape == masks.shape == (4, 3, 256, 256)
+    assert torch.equal(masks[:, 0], masks[:, 2])
+    assert len(masks.unique()) > 100
+    assert (float(masks.min()), float(masks.max())) == (-1.0, 1.0)
+
+
+def test_images_of_any_shape_are_accepted_where_the_working_size_is_set(tmp_path):
+    wide = samples(4)
+    wide = ImageSet(wide.ids, wide.images[:, 4:28], wide.masks[:, 4:28], wide.groups, wide.origins)
+    generator = Fast128(**TINY)
+    generator.fit(wide, workspace(tmp_path))
+    painted = generator.open(tmp_path, "cpu")(wide.masks, Draws.of(0, "synthesis", np.arange(4)))
+    assert painted.shape == (4, 24, 32, 3)
 
 
 def test_the_discriminator_is_not_changed_by_the_generator_s_update(tmp_path):
@@ -160,5 +327,14 @@ def test_the_generator_learns_which_colour_is_inside_the_mask(tmp_path):
 
 def test_images_of_another_size_are_refused(tmp_path):
     odd = ImageSet(("a",), np.zeros((1, 48, 48, 3), np.uint8), np.ones((1, 48, 48), np.bool_), ("a",), ("real",))
-    with pytest.raises(ValueError, match=r"images are \(48, 48\) pixels; mask2lesion needs square images of 32, 64"):
+    with pytest.raises(
+        ValueError, match=r"images are \(48, 48\) pixels; mask2lesion needs square images of 32, 64.*option size"
+    ):
         Mask2Lesion(**TINY).fit(odd, workspace(tmp_path))
+
+
+def test_patches_larger_than_the_image_are_refused(tmp_path):
+    options = Mask2Lesion(**{**TINY, "patch_layers": 4})
+    with pytest.raises(ValueError, match=r"patch_layers is 4, which leaves no patch of images of 32 pixels; .* to 3"):
+        options.fit(samples(4), workspace(tmp_path))
+    PixToPix(Mask2Lesion(**{**TINY, "patch_layers": 3}), samples(4), workspace(tmp_path)).step(0)

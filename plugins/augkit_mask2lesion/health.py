@@ -1,0 +1,104 @@
+"""Whether a training went well, judged from its history and from what it painted of the same masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from augkit.contracts import Images
+
+LEAST_DIVERSITY = 0.05
+LEAST_CONTRAST = 0.01
+LEAST_CHANGE = 0.001
+WON = 0.98
+EARLY = 0.1
+
+State = Literal["ok", "weak", "collapsed"]
+_ORDER: tuple[State, ...] = ("ok", "weak", "collapsed")
+
+
+@dataclass(frozen=True)
+class Health:
+    """The judgement: the worst finding's state, one sentence per finding, and what they are based on.
+
+    values: ``diversity``, how much images of different masks differ, relative to the real ones; ``contrast``, the
+            spread of pixels within an image, 0..1; ``change``, the mean difference of the first row to the last, 0..1;
+            ``d_right``, the share of patches judged rightly in the last quarter; ``l1_first`` and ``l1_after``, the
+            first logged L1 and its mean after a tenth of the steps. None where there is nothing to measure.
+    """
+
+    state: State
+    sentences: tuple[str, ...]
+    values: Mapping[str, float | None]
+
+
+def judge(history: Sequence[Mapping[str, float]], rows: Sequence[Images], real: Images) -> Health:
+    """Return the health of a training.
+
+    history: what the training loop logged, oldest first; may be empty for imported weights.
+    rows:    uint8 (K, H, W, 3), images painted of the same K masks at several times, oldest first; one or more.
+    real:    uint8 (K, H, W, 3), the real images of these masks.
+    """
+    values = {**_measure_rows(rows, real), **_measure_history(history)}
+    findings = [*_collapses(values, _contrast(real)), *_weaknesses(values)]
+    states: list[State] = ["ok", *(state for state, _ in findings)]
+    return Health(max(states, key=_ORDER.index), tuple(sentence for _, sentence in findings), values)
+
+
+def _measure_rows(rows: Sequence[Images], real: Images) -> dict[str, float | None]:
+    first, last = rows[0].astype(np.float64), rows[-1].astype(np.float64)
+    varies = float(real.std(axis=0).mean())
+    return {
+        "diversity": float(last.std(axis=0).mean()) / varies if varies > 0 else None,
+        "contrast": _contrast(rows[-1]),
+        "change": float(np.abs(last - first).mean() / 255) if len(rows) > 1 else None,
+    }
+
+
+def _contrast(images: Images) -> float:
+    return float(images.std(axis=(1, 2)).mean() / 255)
+
+
+def _measure_history(history: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    end = history[-1]["step"] if history else 0
+    late = [row["D right"] for row in history if row["step"] > 0.75 * end]
+    after = [row["L1"] for row in history[1:] if row["step"] > EARLY * end]
+    return {
+        "d_right": _mean(late),
+        "l1_first": history[0]["L1"] if history else None,
+        "l1_after": _mean(after),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _collapses(values: Mapping[str, float | None], real_contrast: float) -> list[tuple[State, str]]:
+    diversity, contrast, change = values["diversity"], values["contrast"], values["change"]
+    found: list[tuple[State, str]] = []
+    if contrast is not None and contrast < LEAST_CONTRAST <= real_contrast:
+        what = f"the painted images are flat: their pixels spread over {contrast:.1%} of the range, those of the real"
+        found.append(("collapsed", f"The generator has collapsed: {what} images over {real_contrast:.1%}."))
+    if diversity is not None and diversity < LEAST_DIVERSITY:
+        what = "it paints nearly the same image for every mask, with"
+        found.append(("collapsed", f"The generator has collapsed: {what} {diversity:.1%} of the real images' variety."))
+    if change is not None and change < LEAST_CHANGE:
+        what = f"what it paints changed by {change:.2%} of the range since the first sample"
+        found.append(("collapsed", f"The generator has collapsed: it does not learn; {what}."))
+    return found
+
+
+def _weaknesses(values: Mapping[str, float | None]) -> list[tuple[State, str]]:
+    right, first, after = values["d_right"], values["l1_first"], values["l1_after"]
+    found: list[tuple[State, str]] = []
+    if right is not None and right > WON:
+        what = f"it judges {right:.1%} of the patches rightly in the last quarter, so the generator learns only from L1"
+        found.append(("weak", f"The discriminator has won: {what}."))
+    if first is not None and after is not None and after >= first:
+        what = f"{after:.4f} on average after the first tenth of the steps, {first:.4f} at the start"
+        found.append(("weak", f"The L1 distance to the real images did not fall: {what}."))
+    return found

@@ -1,0 +1,38 @@
+"""Presets: `Mask2Lesion` with other defaults, under names of their own. Every option can still be set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from augkit import AtLeast
+from augkit_mask2lesion.generator import Dropout, Mask2Lesion, MaskResample, Norm
+
+
+@dataclass(frozen=True)
+class Released256(Mask2Lesion):
+    """What the command published with Mask2Lesion does, with the defaults of the pix2pix code it calls.
+
+    Instance normalisation, dropout of the PyTorch release, three mask channels; pairs of any size enlarged to 286
+    pixels and cropped to 256, masks too, bicubically. Options as for `mask2lesion`.
+    """
+
+    norm: Norm = "instance"
+    dropout: Dropout = "torch_port"
+    mask_channels: Literal[1, 3] = 3
+    size: Literal[128, 256] | None = 256
+    mask_resample: MaskResample = "bicubic"
+
+
+@dataclass(frozen=True)
+class Fast128(Mask2Lesion):
+    """The same model in a sixteenth of the steps: instance normalisation and batches of 16 at 128 pixels.
+
+    Instance normalisation makes a sample's loss independent of its batch, so a larger batch is the same model with
+    fewer, less noisy steps. Options as for `mask2lesion`.
+    """
+
+    norm: Norm = "instance"
+    size: Literal[128, 256] | None = 128
+    batch_size: Annotated[int, AtLeast(1)] = 16
+    learning_rate: Annotated[float, AtLeast(1e-8)] = 8e-4

@@ -1,0 +1,272 @@
+import os
+import pickle
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from augkit import Draws, ImageSet, InputError, Workspace
+from augkit.store import read_json
+from augkit_mask2lesion.checkpoint import import_checkpoint
+from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.painter import open_painter
+
+
+class Block(nn.Module):
+    """One block of pix2pix's nested U-Net, after the published structure; the next one is inside it."""
+
+    def __init__(self, outer, inner, inputs, within, norm, outermost=False):
+        super().__init__()
+        bias = norm != "batch"
+        layer = nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
+        down = nn.Conv2d(inputs, inner, 4, 2, 1, bias=bias)
+        joined = inner if within is None else 2 * inner
+        up = nn.ConvTranspose2d(joined, outer, 4, 2, 1, bias=bias or outermost)
+        if outermost:
+            parts = [down, within, nn.ReLU(), up, nn.Tanh()]
+        elif within is None:
+            parts = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, layer(outer)]
+        else:
+            parts = [nn.LeakyReLU(0.2), down, layer(inner), within, nn.ReLU(), up, layer(outer)]
+        self.outermost = outermost
+        self.model = nn.Sequential(*parts)
+
+    def forward(self, x):
+        return self.model(x) if self.outermost else torch.cat([x, self.model(x)], 1)
+
+
+class Reference(nn.Module):
+    def __init__(self, size, width, norm, mask_channels):
+        super().__init__()
+        downs = int(np.log2(size))
+        widths = [width * min(2**level, 8) for level in range(downs)]
+        block = None
+        for outer, inner in reversed(list(pairwise(widths))):
+            block = Block(outer, inner, outer, block, norm)
+        self.model = Block(3, widths[0], mask_channels, block, norm, outermost=True)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def reference(size=32, width=4, norm="batch", mask_channels=1):
+    """Return a generator with weights that matter: norms off one, biases off zero."""
+    network = Reference(size, width, norm, mask_channels)
+    numbers = np.random.Generator(np.random.Philox(key=size + mask_channels))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.from_numpy(numbers.normal(0.02, 0.1, parameter.shape)))
+    return network
+
+
+def save_reference(folder, **options):
+    file = folder / "latest_net_G.pth"
+    torch.save(reference(**options).state_dict(), file)
+    return file
+
+
+class Notes:
+    def __init__(self):
+        self.said = []
+
+    def progress(self, step, total, values):
+        pass
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def samples(n=4, size=32):
+    y, x = np.mgrid[:size, :size]
+    masks = np.array([(y - size / 2) ** 2 + (x - size / 3 - i) ** 2 < size * 2 for i in range(n)])
+    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
+    ids = tuple(f"s{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("mask_channels", [1, 3])
+@pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_an_imported_generator_computes_what_the_published_structure_computes(
+    norm, size, mask_channels, legacy, tmp_path
+):
+    theirs = reference(size, 4, norm, mask_channels)
+    file = tmp_path / "latest_net_G.pth"
+    torch.save(theirs.state_dict(), file, _use_new_zipfile_serialization=not legacy)
+    facts = import_checkpoint(file, tmp_path / "out")
+    expected_facts = {"size": size, "width": 4, "norm": norm, "mask_channels": mask_channels, "dropout": "torch_port"}
+    assert {key: facts[key] for key in expected_facts} == expected_facts
+    assert read_json(tmp_path / "out" / "generator.json") == facts
+    ours = open_painter(Mask2Lesion(dropout="none"), tmp_path / "out", "cpu")._network
+    mask = torch.from_numpy(samples(2, size).masks[:, None]).float() * 2 - 1
+    mask = mask.expand(-1, mask_channels, -1, -1)
+    with torch.inference_mode():
+        found = ours(mask, Draws.on_device(0, "noise", torch.arange(2)))
+        expected = torch.cat([theirs(one[None]) for one in mask])  # as pix2pix tests: batch 1, its own statistics
+    assert expected.std() > 0.05
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_a_recipe_uses_published_weights_instead_of_training(tmp_path):
+    file = save_reference(tmp_path, size=128, norm="batch")
+    notes, train = Notes(), samples(4, 128)
+    generator = Mask2Lesion(weights=file, epochs=10_000)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    generator.fit(train, Workspace(folder, 0, "cpu", notes))
+    paint = generator.open(folder, "cpu")
+    draws = Draws.of(0, "synthesis", np.arange(4))
+    images = paint(train.masks, draws)
+    assert images.shape == train.images.shape
+    assert np.array_equal(paint(train.masks[2:3], draws[2:3])[0], images[2])
+    assert not np.array_equal(paint(train.masks[:1], Draws.of(1, "synthesis", np.arange(1)))[0], images[0])
+    said = " ".join(notes.said)
+    assert "latest_net_G.pth (pix2pix (PyTorch)): 128 pixels, width 4, batch normalisation, 1 mask channels" in said
+    assert "dropout is taken to be where the PyTorch release has it" in said
+    assert "each image's own statistics" in said
+    assert read_json(folder / "health.json")["values"]["l1_first"] is None
+    assert (folder / "progress.png").is_file()
+
+
+def test_dropout_none_turns_the_noise_of_imported_weights_off(tmp_path):
+    file = save_reference(tmp_path, size=64)
+    import_checkpoint(file, tmp_path / "out")
+    masks = samples(1, 64).masks
+    for dropout, same in (("lua", False), ("none", True)):
+        paint = open_painter(Mask2Lesion(dropout=dropout), tmp_path / "out", "cpu")
+        first, second = (paint(masks, Draws.of(seed, "synthesis", np.arange(1))) for seed in (0, 1))
+        assert np.array_equal(first, second) == same
+
+
+def test_augkit_s_own_weights_can_be_used_again(tmp_path):
+    options = Mask2Lesion(width=4, epochs=1, decay_epochs=0, batch_size=4, patch_layers=1, norm="none", mask_channels=3)
+    train, draws = samples(), Draws.of(0, "synthesis", np.arange(4))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    options.fit(train, Workspace(tmp_path / "first", 3, "cpu", Notes()))
+    again = Mask2Lesion(weights=tmp_path / "first" / "generator.safetensors")
+    again.fit(train, Workspace(tmp_path / "second", 4, "cpu", Notes()))
+    painted = [g.open(tmp_path / f, "cpu")(train.masks, draws) for g, f in ((options, "first"), (again, "second"))]
+    assert np.array_equal(*painted)
+    (tmp_path / "first" / "generator.json").unlink()
+    with pytest.raises(InputError, match=r"generator.json: cannot be read .*Copy it from the folder of the generator"):
+        import_checkpoint(tmp_path / "first" / "generator.safetensors", tmp_path / "third")
+
+
+class Evil:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.file),))
+
+
+@pytest.mark.parametrize("wrap", ["torch", "legacy", "bare"])
+def test_a_checkpoint_that_would_run_code_is_refused_and_not_run(wrap, tmp_path):
+    file, touched = tmp_path / "latest_net_G.pth", tmp_path / "touched"
+    data = {**reference().state_dict(), "extra": Evil(touched)}
+    if wrap == "bare":
+        file.write_bytes(pickle.dumps(data, protocol=2))
+    else:
+        torch.save(data, file, _use_new_zipfile_serialization=wrap == "torch")
+    with pytest.raises(InputError, match=r"is damaged, or holds more than tensors, and was not loaded \(Unpickl"):
+        import_checkpoint(file, tmp_path / "out")
+    assert not touched.exists()
+    assert not (tmp_path / "out").exists()
+    if wrap == "bare":
+        pickle.loads(file.read_bytes())
+    else:
+        torch.load(file, weights_only=False)
+    assert touched.exists(), "the trap works where nobody guards"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
+@pytest.mark.parametrize("name", ["latest_net_G.pth", "generator.safetensors"])
+def test_a_truncated_file_is_refused(name, share, tmp_path):
+    from safetensors.torch import save
+
+    whole = save(reference().state_dict()) if name.endswith("safetensors") else save_reference(tmp_path).read_bytes()
+    file = tmp_path / name
+    file.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match=f"{name}: is damaged, or holds more than tensors"):
+        import_checkpoint(file, tmp_path / "out")
+
+
+def test_every_tensor_that_does_not_fit_is_named(tmp_path):
+    state = reference(64).state_dict()
+    second = "model.model.1.model"
+    state[f"{second}.1.weight"] = torch.zeros(9, 4, 4, 4)
+    state[f"{second}.3.model.5.weight"] = torch.zeros(1, 2)
+    state[f"{second}.6.bias"][0] = float("nan")
+    del state[f"{second}.3.model.2.bias"]
+    state["model.model.7.weight"] = torch.zeros(1)
+    file = tmp_path / "latest_net_G.pth"
+    torch.save(state, file)
+    with pytest.raises(InputError) as caught:
+        import_checkpoint(file, tmp_path / "out")
+    found = sorted(problem.what for problem in caught.value.problems)
+    assert found == sorted(
+        [
+            f"{second}.1.weight is (9, 4, 4, 4); expected (8, 4, 4, 4)",
+            f"{second}.3.model.5.weight is (1, 2); expected (32, 8, 4, 4)",
+            f"{second}.6.bias has values that are not finite",
+            f"{second}.3.model.2.bias is missing; expected (16,)",
+            "model.model.7.weight has no place in the generator",
+        ]
+    )
+    assert all(problem.where == str(file) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"mask_channels": 4},
+            r"model.model.0.weight is \(4, 4, 4, 4\); allowed: \(width, 1 or 3 mask channels, 4, 4\)",
+        ),
+        ({"size": 16}, "halves images 4 times, for 16 pixels; allowed: 32, 64, 128, 256"),
+    ],
+)
+def test_a_generator_of_another_kind_is_refused(options, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        import_checkpoint(save_reference(tmp_path, **options), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"model.0.weight": torch.zeros(3)},
+            r"is no generator that is known; it begins with model.0.weight.*net_D",
+        ),
+        ({}, "is no generator that is known; it begins with nothing"),
+        ({"epoch": 3}, "holds a dict with other things than tensors"),
+        (torch.zeros(3), "holds a Tensor with other things than tensors"),
+    ],
+)
+def test_a_file_without_a_generator_is_refused(content, message, tmp_path):
+    file = tmp_path / "latest_net_D.pth"
+    torch.save(content, file)
+    with pytest.raises(InputError, match=message):
+        import_checkpoint(file, tmp_path / "out")
+
+
+def test_names_of_parallel_training_and_running_averages_of_old_instance_norms_are_understood(tmp_path):
+    state = reference(norm="instance").state_dict()
+    state["model.model.1.model.2.running_mean"] = torch.zeros(8)
+    file = tmp_path / "latest_net_G.pth"
+    torch.save({f"module.{name}": value for name, value in state.items()}, file)
+    facts = import_checkpoint(file, tmp_path / "out")
+    assert facts["norm"] == "instance"
+    assert facts["imported"]["running averages left out"] == 1
+
+
+def test_weights_that_are_no_such_file_are_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match=r"weights: there is no file missing.pth; a relative path starts at"):
+        Mask2Lesion(weights=Path("missing.pth"))
+    with pytest.raises(ValueError, match=r"weights is G.onnx; allowed: a file ending in .pth, .pt, .safetensors"):
+        Mask2Lesion(weights=Path("G.onnx"))

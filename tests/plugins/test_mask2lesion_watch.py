@@ -1,0 +1,225 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augkit import ImageSet, Workspace
+from augkit.errors import InterruptedRunError, Problem
+from augkit.store import read_json
+from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.health import judge
+from augkit_mask2lesion.networks import UnetGenerator
+from augkit_mask2lesion.training import PixToPix
+from augkit_mask2lesion.watch import sampled_epochs, shown_samples
+
+HEALTHY = {
+    "width": 8,
+    "norm": "instance",
+    "patch_layers": 1,
+    "epochs": 30,
+    "decay_epochs": 0,
+    "batch_size": 4,
+    "learning_rate": 2e-3,
+    "adversarial": "lsgan",
+}
+QUICK = {**HEALTHY, "width": 4, "epochs": 7}
+
+
+class Notes:
+    def __init__(self):
+        self.said = []
+
+    def progress(self, step, total, values):
+        pass
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def samples(n=12, size=32):
+    y, x = np.mgrid[:size, :size]
+    masks = np.array([(y - 16) ** 2 + (x - 8 - i) ** 2 < 40 + 8 * i for i in range(n)])
+    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
+    ids = tuple(f"s{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+def fit(folder, **options):
+    folder.mkdir(exist_ok=True)
+    notes = Notes()
+    Mask2Lesion(**options).fit(samples(), Workspace(folder, 5, "cpu", notes))
+    return read_json(folder / "health.json"), notes.said
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+
+
+# Health
+
+
+def test_a_healthy_training_is_ok_and_says_nothing(tmp_path):
+    health, said = fit(tmp_path, **HEALTHY)
+    assert health["state"] == "ok", health
+    assert health["sentences"] == said == []
+    assert health["values"]["diversity"] > 0.2
+    assert health["values"]["l1_after"] < health["values"]["l1_first"]
+
+
+def test_a_generator_that_does_not_learn_has_collapsed(tmp_path):
+    health, said = fit(tmp_path, **{**QUICK, "learning_rate": 1e-8})
+    assert health["state"] == "collapsed"
+    assert health["sentences"] == said
+    assert any(sentence.startswith("The generator has collapsed: it does not learn; what it") for sentence in said)
+
+
+def test_a_generator_of_constant_output_has_collapsed(tmp_path, monkeypatch):
+    forward = UnetGenerator.forward
+    monkeypatch.setattr(UnetGenerator, "forward", lambda *inputs: forward(*inputs) * 1e-4 + 0.3)
+    health, said = fit(tmp_path, **QUICK)
+    assert health["state"] == "collapsed"
+    assert "has collapsed: the painted images are flat: their pixels spread over 0.0% of the range" in said[0]
+    assert "it paints nearly the same image for every mask, with 0.0% of the real images' variety" in said[1]
+
+
+def pictures(seed, spread):
+    noise = np.random.Generator(np.random.Philox(key=seed)).normal(0, spread, (6, 16, 16, 3))
+    return (128 + noise).clip(0, 255).astype(np.uint8)
+
+
+def row(step, l1, right=0.6):
+    return {"step": float(step), "D": 0.6, "G": 0.8, "L1": l1, "D right": right}
+
+
+GOOD = [row(25 * i, 0.5 - 0.004 * i) for i in range(1, 41)]
+
+
+def test_a_good_history_with_varied_images_is_ok():
+    health = judge(GOOD, [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    assert (health.state, health.sentences) == ("ok", ())
+    assert health.values["d_right"] == pytest.approx(0.6)
+    assert health.values["diversity"] == pytest.approx(1, abs=0.1)
+
+
+def test_one_image_for_every_mask_is_a_collapse_even_if_it_is_no_flat_one():
+    same = np.repeat(pictures(3, 30)[:1], 6, axis=0)
+    health = judge(GOOD, [pictures(0, 30), same], pictures(2, 30))
+    assert health.state == "collapsed"
+    assert [sentence.partition(",")[0] for sentence in health.sentences] == [
+        "The generator has collapsed: it paints nearly the same image for every mask"
+    ]
+
+
+def test_a_discriminator_that_is_right_at_the_end_has_won_and_one_that_was_right_before_has_not():
+    won = [row(25 * i, 0.5 - 0.004 * i, 0.6 if i <= 30 else 0.99) for i in range(1, 41)]
+    lost = [row(25 * i, 0.5 - 0.004 * i, 1.0 if i <= 30 else 0.9) for i in range(1, 41)]
+    rows, real = [pictures(0, 30), pictures(1, 30)], pictures(2, 30)
+    assert judge(lost, rows, real).state == "ok"
+    health = judge(won, rows, real)
+    assert health.state == "weak"
+    assert health.sentences[0].startswith("The discriminator has won: it judges 99.0% of the patches rightly")
+
+
+def test_an_l1_that_does_not_fall_is_told():
+    flat = [row(25, 0.4), *(row(25 * i, 0.45) for i in range(2, 41))]
+    health = judge(flat, [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    assert health.state == "weak"
+    assert (
+        "did not fall: 0.4500 on average after the first tenth of the steps, 0.4000 at the start" in health.sentences[0]
+    )
+
+
+def test_what_cannot_be_measured_is_not_judged():
+    one = np.full((1, 8, 8, 3), 90, np.uint8)
+    health = judge([], [one], one)
+    assert health.state == "ok"
+    assert health.values == {
+        "diversity": None,
+        "contrast": 0.0,
+        "change": None,
+        "d_right": None,
+        "l1_first": None,
+        "l1_after": None,
+    }
+
+
+# Samples
+
+
+def test_about_ten_rows_are_painted_and_always_the_last_epoch():
+    assert sampled_epochs(200, None) == tuple(range(20, 201, 20))
+    assert sampled_epochs(25, None) == (3, 6, 9, 12, 15, 18, 21, 24, 25)
+    assert sampled_epochs(3, None) == (1, 2, 3)
+    assert sampled_epochs(100, 30) == (30, 60, 90, 100)
+    assert sampled_epochs(100, 0) == (100,)
+
+
+def test_shown_masks_are_spread_over_the_training_set():
+    assert shown_samples(samples(12)).ids == ("s0", "s1", "s3", "s4", "s6", "s7", "s9", "s11")
+    assert shown_samples(samples(3)).ids == ("s0", "s1", "s2")
+
+
+def test_rows_of_one_size_show_how_the_same_masks_improve(tmp_path):
+    fit(tmp_path, **QUICK)
+    names = [f"epoch-{epoch:04d}.png" for epoch in range(1, 8)]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == names
+    rows = [np.asarray(Image.open(tmp_path / "samples" / name)) for name in names]
+    assert {row.shape for row in rows} == {(32, 8 * 32, 3)}
+    assert all(not np.array_equal(one, other) for one, other in pairwise(rows))
+    strip = np.asarray(Image.open(tmp_path / "progress.png"))
+    assert strip.shape[0] == 9 * 32
+    real = np.concatenate(list(shown_samples(samples()).images), axis=1)
+    assert np.array_equal(strip[32:64, -8 * 32 :], real)
+    assert np.array_equal(strip[-32:, -8 * 32 :], rows[-1])
+    with Image.open(tmp_path / "progress.gif") as animation:
+        assert animation.n_frames == 7
+        assert animation.size == (strip.shape[1], 3 * 32)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_watching_does_not_change_the_bits_of_the_training(norm, tmp_path):
+    for every in (0, 1):
+        fit(tmp_path / f"{every}", **{**QUICK, "norm": norm, "sample_every": every})
+    never, always = files(tmp_path / "0"), files(tmp_path / "1")
+    assert len([name for name in never if name.startswith("samples")]) == 1
+    assert len([name for name in always if name.startswith("samples")]) == 7
+    for name in ("generator.safetensors", "history.json", "samples/epoch-0007.png"):
+        assert never[name] == always[name], name
+
+
+def test_an_interrupted_training_ends_with_the_same_samples_and_health(tmp_path, monkeypatch):
+    fit(tmp_path / "whole", **QUICK)
+    monkeypatch.setattr("augkit.training.CHECKPOINT_SECONDS", 0.0)
+    original = PixToPix.step
+    for stop in (2, 3, 10, 20):
+
+        def step(self, number, stop=stop):
+            if number == stop:
+                raise InterruptedRunError(Problem("test", "stopped"))
+            return original(self, number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PixToPix, "step", step)
+            with pytest.raises(InterruptedRunError):
+                fit(tmp_path / "parts", **QUICK)
+    fit(tmp_path / "parts", **QUICK)
+    whole, parts = files(tmp_path / "whole"), files(tmp_path / "parts")
+    kept = [name for name in whole if not name.startswith("checkpoints")]
+    assert {"progress.png", "progress.gif", "health.json", "samples/epoch-0001.png"} <= set(kept)
+    for name in kept:
+        assert whole[name] == parts[name], name
+
+
+def test_the_generator_is_in_training_again_after_it_was_painted_with(tmp_path, monkeypatch):
+    seen = []
+    original = PixToPix.step
+
+    class Spy(PixToPix):
+        def step(self, number):
+            seen.append(self.generator.training)
+            return original(self, number)
+
+    monkeypatch.setattr("augkit_mask2lesion.training.PixToPix", Spy)
+    fit(tmp_path, **QUICK)
+    assert seen == [True] * 21
