@@ -100,6 +100,25 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         _preview(checked, registry, out, device)
 
 
+@app.command(epilog="Example: augkit figures recipes/allaug.yaml")
+def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
+    """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
+    with _explained():
+        from augkit.engine import Engine
+        from augkit.plan import check_recipes
+        from augkit.preview import figure_3, figure_3_recipe, write_page
+        from augkit.store import Digests, Store
+
+        checked, registry = _checked(recipes, changes)
+        engine = Engine(Store(out), device, registry.observers)
+        for one in checked:
+            recipe, panels = figure_3_recipe(one.recipe)
+            arm = _planned(check_recipes([recipe], registry), None, Digests(out)).arms[0]
+            folder = out / "figures" / arm.name
+            write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, engine), folder)
+            print(folder / "index.html")
+
+
 @app.command(epilog="Example: augkit validate recipes/*.yaml")
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""

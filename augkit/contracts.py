@@ -11,8 +11,8 @@ A component is a frozen dataclass whose fields are its recipe options. Bounds ar
         width: Annotated[int, Within(4, 256)] = 16
 
 and anything a type cannot say is a ``ValueError`` from ``__post_init__``; both are reported with file and line. A
-component that reads files of the user's has a method ``sources()`` that lists them, as `Dataset` does, so that a changed
-file is noticed.
+component that reads files of the user's has a method ``sources()`` that lists them, as `Dataset` does, so that a
+changed file is noticed.
 """
 
 from __future__ import annotations

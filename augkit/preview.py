@@ -1,20 +1,25 @@
-"""Pictures of what a recipe feeds the segmenter, before anything long runs."""
+"""Pictures of what a recipe feeds the segmenter, before anything long runs, and the paper's Figure 3."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augkit.contracts import Augment, DrawnMasks, Images, ImageSet, Masks, Record, Synthesizer
 from augkit.draws import Draws, sample_keys
 from augkit.engine import Engine
+from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.plan import Arm, Stage, Synthesise, TrainSegmenter
+from augkit.recipe import Recipe, Reference, Source
 from augkit.stages import compose, read_image_set
 from augkit.store import read_array, read_json, write_bytes, write_text
 
@@ -56,27 +61,76 @@ def preview(arm: Arm, engine: Engine) -> list[Panel]:
     return panels
 
 
+def figure_3_recipe(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe with the mask sources of the paper's Figure 3 for its first generator, and their panels."""
+    if not recipe.synthesize:
+        what = "has no generator; allowed: a recipe with at least one source under 'synthesize'"
+        raise InputError(Problem(recipe.file, what))
+    rows: Any = yaml.safe_load(resources.files("augkit").joinpath("templates/figure3.yaml").read_text("utf-8"))
+    generator = recipe.synthesize[0].generator
+    sources = []
+    for row in rows:
+        ((name, options),) = row["masks"].items()
+        masks = Reference(name, options, f"Figure 3 {row['panel']}", {})
+        sources.append(Source(generator, masks, None, row["count"], recipe.file))
+    return replace(recipe, synthesize=tuple(sources)), tuple(row["panel"] for row in rows)
+
+
+def figure_3(arm: Arm, panels: Sequence[str], engine: Engine) -> list[Panel]:
+    """Return Figure 3 (a) to (e) for a trained generator; `panels` names the panel of each source."""
+    if not engine.has(arm.generators[0]):
+        what = f"{arm.generators[0].title} is not trained yet"
+        raise InputError(Problem(f"recipe '{arm.name}'", what, "Run 'augkit run' with the same recipe first"))
+    found = []
+    for title in dict.fromkeys(panels):
+        syntheses = [stage for stage, panel in zip(arm.syntheses, panels, strict=True) if panel == title]
+        drawn = [_drawn(stage, engine) for stage in syntheses]
+        together = DrawnMasks(
+            np.concatenate([one.masks for one in drawn]), tuple(record for one in drawn for record in one.records)
+        )
+        paint, seed = _painter(syntheses[0], engine)
+        found.append(masks_panel(f"figure3{title[1]}", title, together, paint, seed, len(together.masks)))
+    return found
+
+
+def masks_panel(
+    stem: str, title: str, drawn: DrawnMasks, paint: Synthesizer | None, seed: int, most: int = SHOWN
+) -> Panel:
+    """Return drawn masks with what is recorded of each, and below them what `paint` makes of them."""
+    masks, total = np.asarray(drawn.masks[:most]), len(drawn.masks)
+    what = f"All {total} masks" if most >= total else f"The first {most} of {total} masks"
+    images = None if paint is None else paint(masks, Draws.of(seed, "synthesis", np.arange(len(masks))))
+    rows = []
+    for begin in range(0, len(masks), SHOWN):
+        part = slice(begin, begin + SHOWN)
+        notes = [_note(record) for record in drawn.records[part]]
+        rows.append(
+            Row("masks", tuple(Tile(mask_picture(m), note=n) for m, n in zip(masks[part], notes, strict=False)))
+        )
+        if images is not None:
+            rows.append(Row("synthetic images", _outlined(images[part], masks[part])))
+    after = "; 'augkit run' trains the generator" if paint is None else ", and what the trained generator paints"
+    return Panel(stem, title, f"{what}{after}.", gallery(rows))
+
+
 def _source_panel(synthesis: Stage, stem: str, engine: Engine) -> Panel:
-    _, generator, masks = synthesis.inputs
     task = synthesis.task
     assert isinstance(task, Synthesise)
-    folder = engine.artifact(masks)
-    drawn = DrawnMasks(read_array(folder / "masks.npy"), tuple(read_json(folder / "records.json")))
-    paint = task.generator.open(engine.artifact(generator), engine.device) if engine.has(generator) else None
-    return masks_panel(stem, task.origin, drawn, paint, task.seed)
+    return masks_panel(stem, task.origin, _drawn(synthesis, engine), *_painter(synthesis, engine))
 
 
-def masks_panel(stem: str, title: str, drawn: DrawnMasks, paint: Synthesizer | None, seed: int) -> Panel:
-    """Return drawn masks with what is recorded of each, and below them what `paint` makes of them."""
-    masks = np.asarray(drawn.masks[:SHOWN])
-    notes = [_note(record) for record in drawn.records[:SHOWN]]
-    rows = [Row("masks", tuple(Tile(mask_picture(m), note=note) for m, note in zip(masks, notes, strict=True)))]
-    sentence = f"The first of {len(drawn.masks)} masks. No generator is trained yet for them; 'augkit run' does that."
-    if paint is not None:
-        images = paint(masks, Draws.of(seed, "synthesis", np.arange(len(masks))))
-        rows.append(Row("synthetic images", _outlined(images, masks)))
-        sentence = f"The first of {len(drawn.masks)} masks, and what the trained generator paints for them."
-    return Panel(stem, title, sentence, gallery(rows))
+def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
+    folder = engine.artifact(synthesis.inputs[2])
+    return DrawnMasks(read_array(folder / "masks.npy"), tuple(read_json(folder / "records.json")))
+
+
+def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]:
+    """Return the trained generator of a synthesis, None where there is none, and the seed of its draws."""
+    task, generator = synthesis.task, synthesis.inputs[1]
+    assert isinstance(task, Synthesise)
+    if not engine.has(generator):
+        return None, task.seed
+    return task.generator.open(engine.artifact(generator), engine.device), task.seed
 
 
 def augment_panel(train: ImageSet, augment: Augment, names: Sequence[str], seed: int) -> Panel:

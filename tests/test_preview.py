@@ -1,11 +1,17 @@
 """`augkit preview` shows what training will use, quickly, and trains nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from augkit.contracts import DrawnMasks
-from augkit.preview import augment_panel, data_panel, masks_panel, write_page
+from augkit.errors import InputError
+from augkit.plan import check_recipes
+from augkit.preview import augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
 from augkit.stages import compose
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
@@ -22,7 +28,7 @@ def drawn(train):
 
 def test_masks_are_shown_alone_until_a_generator_is_trained(train):
     panel = masks_panel("source-1", "gan/training", drawn(train), None, 0)
-    assert panel.sentence.startswith("The first of 6 masks. No generator is trained yet")
+    assert panel.sentence == "All 6 masks; 'augkit run' trains the generator."
 
 
 def test_a_trained_generator_paints_with_the_draws_of_the_run(train):
@@ -34,7 +40,7 @@ def test_a_trained_generator_paints_with_the_draws_of_the_run(train):
 
     panel = masks_panel("source-1", "gan/training", drawn(train), paint, 7)
     assert len(seen[0]) == 6
-    assert "what the trained generator paints" in panel.sentence
+    assert panel.sentence == "All 6 masks, and what the trained generator paints."
     assert panel.png.startswith(b"\x89PNG")
 
 
@@ -62,3 +68,22 @@ def test_the_page_holds_every_picture_and_needs_no_network(train, tmp_path):
     assert "&lt;gan&gt;/training" in page
     assert "http" not in page.replace("http-equiv", "")
     assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == ["data.png", "index.html", "source-1.png"]
+
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():
+    recipe, panels = figure_3_recipe(load_recipes([RECIPES / "allaug.yaml"])[0])
+    counts = {}
+    for source, panel in zip(recipe.synthesize, panels, strict=True):
+        assert source.generator.name == "mask2lesion"
+        counts[panel[:3]] = counts.get(panel[:3], 0) + source.count
+    assert counts == {"(a)": 7, "(b)": 7, "(c)": 14, "(d)": 7, "(e)": 7}
+    (checked,) = check_recipes([recipe], load_registry())
+    assert [source.masks.name for source in checked.sources][-2:] == ["pca", "pca"]
+
+
+def test_figure_3_of_a_recipe_without_a_generator_is_refused():
+    with pytest.raises(InputError, match="has no generator; allowed"):
+        figure_3_recipe(load_recipes([RECIPES / "noaug.yaml"])[0])
