@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, ImageSet, Synthesizer, Within, Workspace
+from augkit import AtLeast, ImageSet, InputError, Problem, Synthesizer, Within, Workspace
 
 Norm = Literal["batch", "instance", "none"]
 Dropout = Literal["lua", "torch_port", "none"]
@@ -44,7 +45,7 @@ class Mask2Lesion:
     mask_resample: how masks change size: ``nearest`` keeps them binary, ``bicubic`` softens their edges, as the
                   released command does.
     out_resize:   how synthetic images return from `size` to the data's size.
-    sample_every: epochs between two rows of ``progress.png``; null for about ten rows, 0 for the last one only.
+    sample_every: epochs between two rows of ``progress.png``; null for at most ten, 0 for the last one only.
     weights:      a generator to be used instead of training one: pix2pix's ``latest_net_G.pth``, or augkit's
                   ``generator.safetensors`` with its ``generator.json`` beside it. The file then decides width, norm,
                   dropout layout, mask channels and size; training options are not used.
@@ -74,8 +75,17 @@ class Mask2Lesion:
             raise ValueError("epochs and decay_epochs are both 0; allowed: at least one epoch")
         if self.weights is not None and self.weights.suffix not in CHECKPOINT_SUFFIXES:
             raise ValueError(f"weights is {self.weights}; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}")
-        if self.weights is not None and not self.weights.expanduser().is_file():
-            raise ValueError(f"weights: there is no file {self.weights}; a relative path starts at the current folder")
+
+    def sources(self) -> Sequence[Path]:
+        """Return the files of `weights`, if any; `InputError` where there is none of that name."""
+        if self.weights is None:
+            return ()
+        file = self.weights.expanduser()
+        if not file.is_file():
+            hint = "Correct the option weights; a relative path starts at the current folder"
+            raise InputError(Problem(str(self.weights), "is not a file", hint))
+        beside = file.with_name(FACTS)
+        return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Train generator and discriminator on the pairs, or import `weights`; keep the generator and its health."""

@@ -28,8 +28,9 @@ class Released256(Mask2Lesion):
 class Fast128(Mask2Lesion):
     """The same model in a sixteenth of the steps: instance normalisation and batches of 16 at 128 pixels.
 
-    Instance normalisation makes a sample's loss independent of its batch, so a larger batch is the same model with
-    fewer, less noisy steps. Options as for `mask2lesion`.
+    With instance normalisation a sample does not depend on its batch, so a larger batch is the same model trained in
+    fewer steps with less noise. The learning rate is pix2pix's times the square root of 16, the rule for Adam of
+    Malladi et al. 2022 (arXiv:2205.10287) without its changes of the betas. Options as for `mask2lesion`.
     """
 
     norm: Norm = "instance"

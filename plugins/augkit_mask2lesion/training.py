@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from augkit_mask2lesion.watch import Watch, Watched, sampled_epochs, shown_sampl
 if TYPE_CHECKING:
     from augkit_mask2lesion.generator import Mask2Lesion
 
+M = TypeVar("M", bound=nn.Module)
+
 
 def fit(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     """Train, or import, and write the generator's weights, its samples and its health."""
@@ -35,7 +37,7 @@ def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     learner = PixToPix(options, samples, space)
     shown = shown_samples(samples)
     watch = Watch(Painter(learner.generator, learner.architecture, options, space.device, len(shown)), shown, space)
-    epochs = sampled_epochs(options.epochs + options.decay_epochs, options.sample_every)
+    epochs = sampled_epochs(options.epochs + options.decay_epochs, options.sample_every, learner.steps_per_epoch)
     rows = {epoch * learner.steps_per_epoch: f"epoch-{epoch:04d}" for epoch in epochs}
     _tell_coarseness(learner.architecture.size, samples, space)
     train(Watched(learner, watch, rows), space, learner.steps)
@@ -79,8 +81,8 @@ class PixToPix:
             discriminator = PatchDiscriminator(options.width, options.patch_layers, options.norm, options.mask_channels)
             initialise(generator)
             initialise(discriminator)
-        self.generator = settle(generator, space.device)
-        self.discriminator = settle(discriminator, space.device)
+        self.generator = _settle(generator, space.device)
+        self.discriminator = _settle(discriminator, space.device)
         self.networks: Mapping[str, nn.Module] = {"G": self.generator, "D": self.discriminator}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.5, 0.999), fused=True)
@@ -149,6 +151,16 @@ class PixToPix:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = self._options.learning_rate * (1 - decay)
+
+
+def _settle(network: M, device: str) -> M:
+    """Return the network on the device in the layouts that train fastest there."""
+    network = settle(network, device)
+    if device == "cpu":  # its gradients of transposed convolutions are not channels-last, and Adam would copy them
+        for module in network.modules():
+            if isinstance(module, nn.ConvTranspose2d):
+                module.weight.data = module.weight.data.contiguous()
+    return network
 
 
 def _working_size(options: Mask2Lesion, samples: ImageSet) -> int:

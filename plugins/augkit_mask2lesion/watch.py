@@ -33,13 +33,17 @@ TILE = 128
 
 HEALTH = "health.json"
 _ROWS = 10
+_STEPS_PER_ROW = 20
+"""A row costs up to half a step, and watching is to cost less than a twentieth of the training."""
+
 _MARGIN = 56
 _FRAME_MS = 600
 
 
-def sampled_epochs(epochs: int, every: int | None) -> tuple[int, ...]:
-    """Return the epochs, 1-based, after which a row is painted; the last one always."""
-    every = math.ceil(epochs / _ROWS) if every is None else every
+def sampled_epochs(epochs: int, every: int | None, steps: int) -> tuple[int, ...]:
+    """Return the epochs, 1-based and of `steps` steps, after which a row is painted; the last one always."""
+    if every is None:
+        every = max(math.ceil(epochs / _ROWS), math.ceil(_STEPS_PER_ROW / steps))
     return (*(range(every, epochs, every) if every else ()), epochs)
 
 
@@ -107,7 +111,7 @@ class Watched:
 
 def encode_gif(frames: Sequence[Images]) -> bytes:
     """Return an endless animation of uint8 (H, W, 3) frames of one size."""
-    first, *others = (Image.fromarray(frame).quantize(256) for frame in frames)
+    first, *others = (Image.fromarray(frame).quantize(256, Image.Quantize.FASTOCTREE) for frame in frames)
     buffer = BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=_FRAME_MS, loop=0)
     return buffer.getvalue()

@@ -265,8 +265,17 @@ def test_names_of_parallel_training_and_running_averages_of_old_instance_norms_a
     assert facts["imported"]["running averages left out"] == 1
 
 
-def test_weights_that_are_no_such_file_are_refused_before_anything_runs(tmp_path):
-    with pytest.raises(ValueError, match=r"weights: there is no file missing.pth; a relative path starts at"):
-        Mask2Lesion(weights=Path("missing.pth"))
+def test_weights_that_are_no_such_file_are_refused_before_anything_runs():
+    with pytest.raises(InputError, match=r"missing.pth: is not a file. Correct the option weights; a relative path"):
+        Mask2Lesion(weights=Path("missing.pth")).sources()
     with pytest.raises(ValueError, match=r"weights is G.onnx; allowed: a file ending in .pth, .pt, .safetensors"):
         Mask2Lesion(weights=Path("G.onnx"))
+
+
+def test_the_files_of_the_weights_are_listed_so_that_a_change_is_noticed(tmp_path):
+    file = save_reference(tmp_path)
+    assert tuple(Mask2Lesion().sources()) == ()
+    assert list(Mask2Lesion(weights=file).sources()) == [file]
+    import_checkpoint(file, tmp_path / "out")
+    own = Mask2Lesion(weights=tmp_path / "out" / "generator.safetensors")
+    assert [path.name for path in own.sources()] == ["generator.safetensors", "generator.json"]

@@ -23,7 +23,7 @@ HEALTHY = {
     "learning_rate": 2e-3,
     "adversarial": "lsgan",
 }
-QUICK = {**HEALTHY, "width": 4, "epochs": 7}
+QUICK = {**HEALTHY, "width": 4, "epochs": 7, "sample_every": 1}
 
 
 class Notes:
@@ -147,12 +147,17 @@ def test_what_cannot_be_measured_is_not_judged():
 # Samples
 
 
-def test_about_ten_rows_are_painted_and_always_the_last_epoch():
-    assert sampled_epochs(200, None) == tuple(range(20, 201, 20))
-    assert sampled_epochs(25, None) == (3, 6, 9, 12, 15, 18, 21, 24, 25)
-    assert sampled_epochs(3, None) == (1, 2, 3)
-    assert sampled_epochs(100, 30) == (30, 60, 90, 100)
-    assert sampled_epochs(100, 0) == (100,)
+def test_ten_rows_are_painted_and_always_the_last_epoch():
+    assert sampled_epochs(200, None, 2000) == tuple(range(20, 201, 20))
+    assert sampled_epochs(25, None, 50) == (3, 6, 9, 12, 15, 18, 21, 24, 25)
+    assert sampled_epochs(3, None, 50) == (1, 2, 3)
+    assert sampled_epochs(100, 30, 2) == (30, 60, 90, 100)
+    assert sampled_epochs(100, 0, 2) == (100,)
+
+
+def test_short_epochs_are_sampled_less_often_so_that_watching_stays_cheap():
+    assert sampled_epochs(40, None, 2) == (10, 20, 30, 40)
+    assert sampled_epochs(7, None, 1) == (7,)
 
 
 def test_shown_masks_are_spread_over_the_training_set():
