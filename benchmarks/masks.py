@@ -118,7 +118,7 @@ def invalid_share(masks: Masks) -> float:
     """Return the share of masks that are empty, in several pieces, or have a hole."""
     bad = 0
     for mask in masks:
-        pieces = ndimage.label(mask)[1]
+        pieces = ndimage.label(mask, np.ones((3, 3)))[1]
         bad += pieces != 1 or bool((ndimage.binary_fill_holes(mask) & ~mask).any())
     return bad / len(masks)
 

@@ -10,6 +10,8 @@ based on finite element analysis", Image and Vision Computing 13 (1995). The ran
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -107,15 +109,22 @@ class Elastic:
         degrees = np.array(self.degree)[draws.integers("degree", 0, len(self.degree))]
         drawn = np.empty((count, *masks.shape[1:]), np.bool_)
         records: list[Record] = [{}] * count
-        done = 0
-        for index in np.unique(parents):  # parent by parent: one distance map serves all children and is then let go
-            parent = _parent(int(index), np.asarray(masks[index]))
-            for i in np.flatnonzero(parents == index):
+
+        def deform_children(index: int) -> int:
+            """Deform the masks of one parent, whose distance map serves all of them and is then let go."""
+            parent = _parent(index, np.asarray(masks[index]))
+            children = np.flatnonzero(parents == index)
+            for i in children:
                 direction = self._direction(basis, masks.shape[1:], draws[i : i + 1])
                 drawn[i], records[i] = self._deform(parent, direction, float(degrees[i]))
-            before, done = done, done + int(np.count_nonzero(parents == index))
-            if done // TOLD_EVERY > before // TOLD_EVERY:
-                space.log.progress(done, count, {})
+            return len(children)
+
+        done = 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy and SciPy let go of the interpreter while they work
+            for children in pool.map(deform_children, np.unique(parents).tolist()):
+                before, done = done, done + children
+                if done // TOLD_EVERY > before // TOLD_EVERY:
+                    space.log.progress(done, count, {})
         _tell(records, space)
         return DrawnMasks(drawn, tuple(records))
 

@@ -15,7 +15,7 @@ from augkit.contracts import Masks
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
 
 _CORNERS = {"triangle": 3, "quadrilateral": 4, "pentagon": 5, "hexagon": 6, "octagon": 8, "star": 10}
-_CURVE_CORNERS = 64
+_CURVE_CORNERS = 32
 """Corners of a polygon that stands for a circle; its area is scaled to be exact."""
 
 
@@ -106,11 +106,15 @@ def _centre_inside(
 
 def _fill(corners: NDArray[np.float64], height: int, width: int) -> Masks:
     """Return the pixels whose centre is inside the polygon, by the even-odd rule."""
-    y = np.arange(height)[:, None] + 0.5
-    x = np.arange(width)[None, :] + 0.5
     inside = np.zeros((height, width), np.bool_)
+    top, left = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    bottom, right = np.minimum(np.ceil(corners.max(axis=0)), [height, width]).astype(int)
+    y = np.arange(top, bottom)[:, None] + 0.5
+    x = np.arange(left, right)[None, :] + 0.5
+    box = inside[top:bottom, left:right]
     for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 != y1:
-            crosses = (y0 > y) != (y1 > y)
-            inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+        # Only the rows between two corners can cross the edge.
+        low, high = np.searchsorted(y[:, 0], sorted((y0, y1)), side="right" if y0 > y1 else "left")
+        if low < high:
+            box[low:high] ^= x < (x1 - x0) * (y[low:high] - y0) / (y1 - y0) + x0
     return inside
