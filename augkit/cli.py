@@ -240,9 +240,10 @@ def _print_result(folder: Path, console: Console) -> None:
     from rich.table import Table
 
     from augkit.store import read_json
-    from augkit.tables import recorded_rows
+    from augkit.tables import recorded_rows, recorded_warnings
 
-    header, *rows = recorded_rows(read_json(folder / "report.json"))
+    record = read_json(folder / "report.json")
+    header, *rows = recorded_rows(record)
     title = "Mean ± standard error over the test images"
     table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
     for name in header:
@@ -250,6 +251,8 @@ def _print_result(folder: Path, console: Console) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+    for warning in recorded_warnings(record):
+        console.print(f"⚠ {warning}", soft_wrap=True)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
 
 

@@ -205,7 +205,11 @@ class Generator(Protocol):
     """Turns masks into images."""
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
-        """Learn from the training split and leave everything `open` needs in ``space.folder``."""
+        """Learn from the training split and leave everything `open` needs in ``space.folder``.
+
+        A generator that judges its own training leaves ``health.json`` there: ``{"state": "ok" | "weak" | "collapsed",
+        "sentences": [...]}``. The report shows the sentences and marks the arms that used it.
+        """
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the synthesizer that `fit` left in `folder`; works in a fresh process."""

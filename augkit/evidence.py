@@ -21,6 +21,7 @@ class ArmEvidence:
     training_images: origin -> number of training samples.
     recipe:          the resolved recipe as YAML text.
     seconds:         stage label -> seconds it took to build.
+    warnings:        what is wrong with a generator that the arm used, one sentence each.
     """
 
     scores: ArmScores
@@ -30,6 +31,7 @@ class ArmEvidence:
     training_images: Mapping[str, int]
     recipe: str
     seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from augkit.tables import (
     quantile_rows,
     signed,
     table_rows,
+    warning_lines,
 )
 
 CASES = 3
@@ -150,6 +151,7 @@ class Page:
 
     sentence: str
     seed_sentence: str
+    warnings: tuple[str, ...]
     table: Table
     differences: Table
     empties: str
@@ -178,6 +180,7 @@ def _page(evidence: Evidence) -> Page:
     return Page(
         sentence=_sentence(evidence),
         seed_sentence=_seed_sentence(arms),
+        warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
         table=table_rows(arms),
         differences=difference_rows(arms),
         empties=_empties(evidence),
@@ -275,6 +278,7 @@ def _arm_summary(arm: ArmEvidence) -> Mapping[str, object]:
         "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in METRICS},
         "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
         "seconds": {stage: float(seconds) for stage, seconds in arm.seconds.items()},
+        "warnings": list(arm.warnings),
     }
 
 

@@ -222,7 +222,15 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
         training_images=composition,
         recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
         seconds={stage.title: float(job.manifests[stage]["seconds"]) for stage in stages},
+        warnings=tuple(warning for stage in first.generators for warning in _warnings(stage, job.inputs[stage])),
     )
+
+
+def _warnings(stage: Stage, folder: Path) -> list[str]:
+    """Return what a generator said against itself, in its ``health.json``."""
+    file = folder / "health.json"
+    sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
+    return [f"{stage.title}: {sentence}" for sentence in sentences]
 
 
 def _history(folder: Path) -> Sequence[Mapping[str, float]]:

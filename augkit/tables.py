@@ -35,6 +35,20 @@ def recorded_rows(record: Mapping[str, Any]) -> Table:
     return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
 
 
+def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return one line per warning, with the arms that it concerns in front."""
+    arms: dict[str, list[str]] = {}
+    for arm, sentences in warnings.items():
+        for sentence in sentences:
+            arms.setdefault(sentence, []).append(arm)
+    return tuple(f"{', '.join(names)}: {sentence}" for sentence, names in arms.items())
+
+
+def recorded_warnings(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the same lines as `warning_lines` from the content of a report.json."""
+    return warning_lines({arm: record["arms"][arm]["warnings"] for arm in record["order"]})
+
+
 def difference_rows(arms: Sequence[ArmScores]) -> Table:
     """Return the Dice difference of each arm to the first, image by image (mean over seeds), header row first."""
     first = arms[0].values["dice"].mean(axis=0)

@@ -21,7 +21,7 @@ from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import METRICS, confusion, scores
 from augkit.report import choose_cases, write_report
 from augkit.statistics import ArmScores, summarise
-from augkit.tables import difference_rows, recorded_rows, table_rows
+from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
 
 SIZE = 32
 
@@ -449,3 +449,17 @@ def test_scores_that_lack_a_seed_are_refused(tmp_path: Path) -> None:
 def test_arms_need_names_of_their_own(names: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="allowed: at least one, each with its own name"):
         write_report(evidence(names), tmp_path)
+
+
+def test_a_generator_s_warnings_mark_the_arms_that_used_it(tmp_path):
+    found = evidence(("noaug", "<gan>aug", "allaug"))
+    warned = tuple(
+        replace(arm, warnings=("generator gan: The generator has collapsed.",)) if arm.scores.arm != "noaug" else arm
+        for arm in found.arms
+    )
+    write_report(replace(found, arms=warned), tmp_path)
+    line = "<gan>aug, allaug: generator gan: The generator has collapsed."
+    assert (
+        "&lt;gan&gt;aug, allaug: generator gan: The generator has collapsed." in (tmp_path / "report.html").read_text()
+    )
+    assert recorded_warnings(json.loads((tmp_path / "report.json").read_text())) == (line,)
