@@ -172,6 +172,16 @@ def _outlined(images: Images, masks: Masks) -> tuple[Tile, ...]:
 
 def _note(record: Record) -> str:
     """Return the first words of what is recorded of a mask, to stand under its picture."""
-    words = [f"{key} {value:.3g}" for key, value in record.items() if isinstance(value, float)]
-    words += [f"{key} {value}" for key, value in record.items() if isinstance(value, (str, int))]
-    return ", ".join(words[:2])
+    words = [word for key, value in record.items() if (word := _word(key, value))]
+    fitting = [", ".join(words[:n]) for n in (2, 3) if len(", ".join(words[:n])) <= 18]
+    return [*words[:1], *fitting][-1] if words else ""
+
+
+def _word(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return key if value else ""
+    if isinstance(value, (int, float)):
+        return f"{key} {value:.3g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{key} " + " ".join(f"{one:+.2f}" for one in value) if len(value) < 3 else ""
+    return str(value)
