@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from augkit import DrawnMasks, Draws, InputError, Problem, Within, Workspace
 from augkit.contracts import Masks, Record
 from augkit.store import read_array, write_array
+from augkit_masks.box import foreground_box
 from augkit_masks.fem import Boundary, lowest_modes
 from augkit_masks.registration import Variation, learn_variation, stride
+from augkit_masks.validity import count_holes
 from augkit_masks.warp import (
     Field,
     enlarge,
@@ -229,7 +231,9 @@ class _Parent(NamedTuple):
 
 
 def _parent(index: int, mask: Masks) -> _Parent:
-    return _Parent(index, mask, signed_distance(mask), len(_sizes(mask)), _holes(mask), _touches_border(mask))
+    # Only the nearest pixels outside have a part in where the moved distance changes its sign.
+    distance = signed_distance(mask, margin=1)
+    return _Parent(index, mask, distance, len(_sizes(mask)), count_holes(mask), _touches_border(mask))
 
 
 def _displacement(direction: Field, pixels: float, flow: bool) -> Field:
@@ -257,7 +261,7 @@ def _repair(moved: Masks, parent: _Parent) -> tuple[Masks, bool]:
     repaired = len(sizes) > parent.components
     if repaired:
         moved = _largest(moved, parent.components)
-    if parent.components == 1 and parent.holes == 0 and _holes(moved) > 0:
+    if parent.components == 1 and parent.holes == 0 and count_holes(moved) > 0:
         return binary_fill_holes(moved), True
     return moved, repaired
 
@@ -274,15 +278,8 @@ def _sizes(mask: Masks) -> NDArray[np.int64]:
     """Return the pixels of every component; pixels that share a corner are connected."""
     from scipy.ndimage import label
 
-    labels, _ = label(mask, np.ones((3, 3)))
+    labels, _ = label(mask[foreground_box(mask)], np.ones((3, 3)))
     return np.bincount(labels.ravel())[1:]
-
-
-def _holes(mask: Masks) -> int:
-    """Return the number of pieces of background that cannot be left over pixel edges."""
-    from scipy.ndimage import label
-
-    return int(label(np.pad(~mask, 1, constant_values=True))[1]) - 1
 
 
 def _touches_border(mask: Masks) -> bool:

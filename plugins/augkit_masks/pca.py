@@ -170,9 +170,10 @@ def draw_valid(model: ShapeModel, weights: Weights, limits: Limits) -> ValidMask
     The opening, which was asked for, is no repair.
     """
     plain = model.mask(weights)
-    mask = make_one_object(plain, limits.opening)
+    closed = make_one_object(plain)
+    mask = make_one_object(plain, limits.opening) if limits.opening else closed
     if limits.allow(mask):
-        return ValidMask(mask, weights, not np.array_equal(make_one_object(plain), plain))
+        return ValidMask(mask, weights, closed is not plain)
     low, high = 0.0, 1.0
     best, part = make_one_object(model.mask(np.zeros_like(weights)), limits.opening), 0.0
     for _ in range(_HALVINGS):

@@ -5,7 +5,10 @@ Every vector is cut at 0: what is above is inside.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -41,8 +44,12 @@ def encode(masks: Masks, representation: Representation) -> Vectors:
     """Return float32 (N, D) from bool (N, H, W), each one part without holes."""
     count, height, width = masks.shape
     vectors = np.empty((count, vector_length(representation, height, width)), np.float32)
-    for i, mask in enumerate(masks):
-        vectors[i] = _vector(np.asarray(mask), representation)
+
+    def encode_one(i: int) -> None:
+        vectors[i] = _vector(np.asarray(masks[i]), representation)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # distance transforms let go of the interpreter
+        list(pool.map(encode_one, range(count)))
     return _align_starts(vectors) if representation == "landmark" else vectors
 
 
@@ -65,7 +72,8 @@ def _vector(mask: Masks, representation: Representation) -> Vectors:
     if representation == "pixel":
         return mask.ravel().astype(np.float32) - np.float32(0.5)
     side = min(mask.shape)
-    distance = signed_distance(mask).ravel()
+    # Beyond the margin all is clipped; a hyperbolic tangent is 1 in float32 from 10 on.
+    distance = signed_distance(mask, margin=math.ceil(side / 4 if representation == "sdm" else side * 10 / 32)).ravel()
     distance -= np.sign(distance) / 2  # to the outline between pixels, not to the next pixel
     scaled = np.tanh(distance / (side / 32)) if representation == "logodds" else np.clip(distance / (side / 4), -1, 1)
     vector: Vectors = scaled.astype(np.float32)

@@ -103,11 +103,13 @@ def prepare(masks: Masks, centred: bool) -> tuple[Masks, Preparation]:
             f"{MOST_PARTED:.0%}, each then reduced to its largest part. A shape model of many objects has no meaning: "
             "use another mask source"
         )
-    whole = np.stack([fill_holes(mask) for mask in shapes])
-    holed = int((whole != shapes).any(axis=(1, 2)).sum())
-    single = np.stack([largest_part(mask) for mask in whole])
+    holed = 0
+    for i, mask in enumerate(shapes):
+        whole = fill_holes(mask)
+        holed += whole is not mask
+        shapes[i] = largest_part(whole) if parted[i] else whole
     done = Preparation(len(shapes), len(masks) - len(shapes), int(parted.sum()), holed)
-    return (np.stack([_centre(mask) for mask in single]) if centred else single), done
+    return (_centre(shapes) if centred else shapes), done
 
 
 def shift(mask: Masks, down: int, right: int) -> Masks:
@@ -156,9 +158,11 @@ def _some(masks: Masks, representation: Representation) -> Masks:
     return np.asarray(masks if count <= most else masks[np.linspace(0, count - 1, most).round().astype(int)])
 
 
-def _centre(mask: Masks) -> Masks:
-    place = moments(mask[None])
-    return shift(mask, -round(float(place.y[0])), -round(float(place.x[0])))
+def _centre(masks: Masks) -> Masks:
+    """Return bool (N, H, W) with every mask's centroid moved to the frame's middle."""
+    place = moments(masks)
+    moves = zip(masks, place.y.tolist(), place.x.tolist(), strict=True)
+    return np.stack([shift(mask, -round(down), -round(right)) for mask, down, right in moves])
 
 
 def _described(

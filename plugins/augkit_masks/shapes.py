@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import DrawnMasks, Draws, Workspace
-from augkit.contracts import Masks
+from augkit.contracts import Masks, Record
 
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
 
 _CORNERS = {"triangle": 3, "quadrilateral": 4, "pentagon": 5, "hexagon": 6, "octagon": 8, "star": 10}
 _CURVE_CORNERS = 32
 """Corners of a polygon that stands for a circle; its area is scaled to be exact."""
+
+_AT_ONCE = 256
+"""Shapes of one kind that are drawn together; more would leave the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -44,77 +47,92 @@ class Shapes:
         """Return `count` shapes of the training masks' size; each record holds kind, area, rotation and centre."""
         height, width = masks.shape[1:]
         drawn = np.empty((count, height, width), np.bool_)
-        records = []
+        records: list[Record] = [{}] * count
         chosen = draws.integers("kind", 0, len(self.kinds))
-        area = self.area[0] * (self.area[1] / self.area[0]) ** draws.uniform("area")
-        rotation = draws.uniform("rotation", 0, 2 * math.pi)
-        stretch = draws.uniform("aspect", 1, self.aspect)
-        place = draws.uniform("place", shape=(2,))
-        angles = draws.uniform("angles", -0.5, 0.5, shape=(4,))
-        for i in range(count):
-            kind = self.kinds[int(chosen[i])]
-            corners = _turn(_outline(kind, float(stretch[i]), angles[i]), float(rotation[i]))
-            corners *= math.sqrt(float(area[i]) * height * width / _polygon_area(corners))
-            centre = _centre_inside(corners, place[i], height, width)
-            drawn[i] = _fill(corners + centre, height, width)
-            records.append(
-                {
-                    "shape": kind,
-                    "area": round(float(area[i]), 5),
-                    "rotation_degrees": round(math.degrees(float(rotation[i])), 2),
-                    "centre": [round(float(value), 2) for value in centre],
-                }
-            )
+        for k, kind in enumerate(self.kinds):
+            places = np.flatnonzero(chosen == k)
+            for begin in range(0, len(places), _AT_ONCE):
+                some = places[begin : begin + _AT_ONCE]
+                drawn[some], told = self._drawn(kind, height, width, draws[some])
+                for place, record in zip(some.tolist(), told, strict=True):
+                    records[place] = record
         return DrawnMasks(drawn, tuple(records))
 
+    def _drawn(self, kind: Kind, height: int, width: int, draws: Draws[NDArray[Any]]) -> tuple[Masks, list[Record]]:
+        """Return one shape of a kind, bool (H, W), and its record for every sample of the draws."""
+        area = self.area[0] * (self.area[1] / self.area[0]) ** draws.uniform("area")
+        rotation = draws.uniform("rotation", 0, 2 * math.pi).astype(np.float64)
+        stretch = draws.uniform("aspect", 1, self.aspect).astype(np.float64)
+        angles = draws.uniform("angles", -0.5, 0.5, shape=(4,)).astype(np.float64)
+        corners = _turn(_outlines(kind, stretch, angles), rotation)
+        corners *= np.sqrt(area.astype(np.float64) * height * width / _polygon_areas(corners))[:, None, None]
+        centres = _centres_inside(corners, draws.uniform("place", shape=(2,)), height, width)
+        records: list[Record] = [
+            {
+                "shape": kind,
+                "area": round(share, 5),
+                "rotation_degrees": round(math.degrees(angle), 2),
+                "centre": [round(value, 2) for value in centre],
+            }
+            for share, angle, centre in zip(area.tolist(), rotation.tolist(), centres.tolist(), strict=True)
+        ]
+        return _fill(corners + centres[:, None], height, width), records
 
-def _outline(kind: Kind, stretch: float, wobble: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return float64 (corners, 2) as (y, x) around the origin, size arbitrary."""
+
+def _outlines(kind: Kind, stretch: NDArray[np.float64], wobble: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64 (N, corners, 2) as (y, x) around the origin, size arbitrary."""
     corners = _CORNERS.get(kind, _CURVE_CORNERS)
-    angle = 2 * math.pi * np.arange(corners) / corners
+    angle = np.tile(2 * math.pi * np.arange(corners) / corners, (len(stretch), 1))
     radius = np.ones(corners)
     if kind == "quadrilateral":
-        angle = angle + wobble.astype(np.float64)
+        angle += wobble
     elif kind == "star":
         radius[1::2] = 0.5
-    outline = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    outlines = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=2)
     if kind == "ellipse":
-        outline[:, 1] *= stretch
-    return outline
+        outlines[:, :, 1] *= stretch[:, None]
+    return outlines
 
 
-def _turn(corners: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    c, s = math.cos(angle), math.sin(angle)
-    turned: NDArray[np.float64] = corners @ np.array([[c, -s], [s, c]])
-    return turned
+def _turn(corners: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    y, x = corners[:, :, 0], corners[:, :, 1]
+    return np.stack([c * y + s * x, c * x - s * y], axis=2)
 
 
-def _polygon_area(corners: NDArray[np.float64]) -> float:
-    y, x = corners.T
-    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
+def _polygon_areas(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    following = np.roll(corners, -1, axis=1)
+    doubled = (corners[:, :, 1] * following[:, :, 0] - corners[:, :, 0] * following[:, :, 1]).sum(axis=1)
+    areas: NDArray[np.float64] = np.abs(doubled) / 2
+    return areas
 
 
-def _centre_inside(
+def _centres_inside(
     corners: NDArray[np.float64], place: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float64]:
-    """Return the centre, uniform over the places where the whole shape is in the frame; else the frame's middle."""
-    low = -corners.min(axis=0)
-    high = np.array([height, width]) - corners.max(axis=0)
-    centre: NDArray[np.float64] = np.where(low <= high, low + place * (high - low), np.array([height, width]) / 2)
-    return centre
+    """Return (N, 2), uniform over the places where the whole shape is in the frame; else the frame's middle."""
+    low = -corners.min(axis=1)
+    high = np.array([height, width]) - corners.max(axis=1)
+    centres: NDArray[np.float64] = np.where(low <= high, low + place * (high - low), np.array([height, width]) / 2)
+    return centres
 
 
 def _fill(corners: NDArray[np.float64], height: int, width: int) -> Masks:
-    """Return the pixels whose centre is inside the polygon, by the even-odd rule."""
-    inside = np.zeros((height, width), np.bool_)
-    top, left = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
-    bottom, right = np.minimum(np.ceil(corners.max(axis=0)), [height, width]).astype(int)
-    y = np.arange(top, bottom)[:, None] + 0.5
-    x = np.arange(left, right)[None, :] + 0.5
-    box = inside[top:bottom, left:right]
-    for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        # Only the rows between two corners can cross the edge.
-        low, high = np.searchsorted(y[:, 0], sorted((y0, y1)), side="right" if y0 > y1 else "left")
-        if low < high:
-            box[low:high] ^= x < (x1 - x0) * (y[low:high] - y0) / (y1 - y0) + x0
-    return inside
+    """Return bool (N, H, W): the pixels whose centre is inside the polygons (N, corners, 2), by the even-odd rule."""
+    inside = np.zeros((len(corners) * height, width), np.bool_)
+    left_of = np.tri(width + 1, width, -1, np.bool_)  # row k: the first k pixels
+    ends = np.roll(corners, -1, axis=1)
+    for (y0, x0), (y1, x1) in zip(corners.transpose(1, 2, 0), ends.transpose(1, 2, 0), strict=True):
+        # Only the rows between two corners can cross the edge, and each of them once.
+        low, high = np.sort(_pixels_before(np.stack([y0, y1]), height), axis=0)
+        rows = high - low
+        one = np.repeat(np.arange(len(corners)), rows)
+        row = np.arange(len(one)) - np.repeat(np.cumsum(rows) - high, rows)
+        x = (x1 - x0)[one] * (row + 0.5 - y0[one]) / (y1 - y0)[one] + x0[one]
+        inside[one * height + row] ^= left_of[_pixels_before(x, width)]
+    return inside.reshape(-1, height, width)
+
+
+def _pixels_before(place: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return how many of `count` pixels in a line have their centre before each place."""
+    return np.ceil(place - 0.5).clip(0, count).astype(np.int64)

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts import Masks
+from augkit_masks.box import foreground_box
+
+_FOUR_NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.bool_)
 
 
 class Limits(NamedTuple):
@@ -26,39 +29,44 @@ class Limits(NamedTuple):
 
     def allow(self, mask: Masks) -> bool:
         """Tell whether the area of bool (H, W) is within the limits."""
-        return self.area[0] <= float(mask.mean()) <= self.area[1]
+        return bool(self.area[0] <= np.count_nonzero(mask) / mask.size <= self.area[1])
 
 
 def count_parts(mask: Masks) -> int:
     """Return the number of 4-connected parts of bool (H, W)."""
-    from scipy.ndimage import label
+    return _label(mask[foreground_box(mask)])[1]
 
-    return int(label(mask)[1])
+
+def count_holes(mask: Masks) -> int:
+    """Return the number of pieces of background that cannot be left over pixel edges."""
+    return _label(_background(mask[foreground_box(mask)]))[1] - 1
 
 
 def fill_holes(mask: Masks) -> Masks:
-    """Return bool (H, W) with every hole filled; background that reaches the frame's edge stays."""
-    from scipy.ndimage import label
+    """Return bool (H, W) with every hole filled; background that reaches the frame's edge stays.
 
-    labels, count = label(~mask)
+    A mask without holes is returned itself.
+    """
+    box = foreground_box(mask)
+    labels, count = _label(_background(mask[box]))
     if count < 2:
         return mask
-    open_to_edge = np.zeros(count + 1, np.bool_)
-    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        open_to_edge[side] = True
-    open_to_edge[0] = False  # label 0 is the mask itself
-    filled: Masks = ~open_to_edge[labels]
+    filled = mask.copy()
+    filled[box] = labels[1:-1, 1:-1] != labels[0, 0]
     return filled
 
 
 def largest_part(mask: Masks) -> Masks:
-    """Return bool (H, W) with its largest 4-connected part only; the first in reading order when two are equal."""
-    from scipy.ndimage import label
+    """Return bool (H, W) with its largest 4-connected part only; the first in reading order when two are equal.
 
-    labels, count = label(mask)
+    A mask of one part is returned itself.
+    """
+    box = foreground_box(mask)
+    labels, count = _label(mask[box])
     if count < 2:
         return mask
-    part: Masks = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+    part = np.zeros_like(mask)
+    part[box] = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
     return part
 
 
@@ -79,3 +87,18 @@ def _disc(radius: int) -> NDArray[np.bool_]:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc: NDArray[np.bool_] = y**2 + x**2 <= radius**2
     return disc
+
+
+def _background(mask: Masks) -> Masks:
+    """Return bool (H + 2, W + 2): the background, and a border of it that connects what reaches the frame's edge."""
+    background = np.ones((mask.shape[0] + 2, mask.shape[1] + 2), np.bool_)
+    np.logical_not(mask, out=background[1:-1, 1:-1])
+    return background
+
+
+def _label(mask: Masks) -> tuple[NDArray[np.signedinteger], int]:
+    """Return integers (H, W), the number of the 4-connected part at every pixel or 0, and how many parts there are."""
+    from scipy.ndimage import label
+
+    labels, count = label(mask, _FOUR_NEIGHBOURS)
+    return labels, int(count)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts import Masks
+from augkit_masks.box import foreground_box
 
 Field = NDArray[np.float32]
 
@@ -17,17 +18,33 @@ STEPS = 7
 """Squarings of an exponential: the first step is 1/128 of the way."""
 
 
-def signed_distance(mask: Masks) -> Field:
+def signed_distance(mask: Masks, margin: int | None = None) -> Field:
     """Return float32 (H, W): pixels to the nearest pixel of the other kind, positive inside, negative outside.
 
     Where a mask is all one kind, the distance is longer than the frame.
+    margin: pixels around the mask's bounding box, 1 or more, where the distance is computed; farther out, where it is
+            at most -(margin + 1), that number stands for it. None for the whole frame.
     """
-    from scipy.ndimage import distance_transform_edt
-
     far = float(sum(mask.shape))
     if mask.all() or not mask.any():
         return np.full(mask.shape, far if mask.any() else -far, np.float32)
-    distance: Field = (distance_transform_edt(mask) - distance_transform_edt(~mask)).astype(np.float32)
+    beyond = max(mask.shape) if margin is None else margin
+    distance = np.full(mask.shape, -(beyond + 1), np.float32)
+    outer, inner = foreground_box(mask, beyond), foreground_box(mask, 1)
+    distance[outer] = -_to_background(~mask[outer])
+    distance[inner] += _to_background(mask[inner])
+    return distance
+
+
+def _to_background(mask: Masks) -> Field:
+    """Return float32 (H, W): pixels to the nearest pixel that is not in the mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    # SciPy's own distances would cost half as much again: they are computed in float64.
+    row, column = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    down = row - np.arange(mask.shape[0], dtype=np.int32)[:, None]
+    right = column - np.arange(mask.shape[1], dtype=np.int32)
+    distance: Field = np.sqrt((down * down + right * right).astype(np.float32))
     return distance
 
 
@@ -37,15 +54,27 @@ def warp(layers: Field, field: Field) -> Field:
     y = np.clip(np.arange(height, dtype=np.float32)[:, None] - field[0], 0, height - 1)
     x = np.clip(np.arange(width, dtype=np.float32) - field[1], 0, width - 1)
     row, column = np.minimum(y.astype(np.int32), height - 2), np.minimum(x.astype(np.int32), width - 2)
-    down, right, corner = y - row, x - column, row * width + column
+    # Without the casts float32 less int32 would be float64, and all that follows.
+    down, right = y - row.astype(np.float32), x - column.astype(np.float32)
+    corner = row.astype(np.intp) * width + column
     moved = np.empty_like(layers)
     for values, result in zip(layers.reshape(len(layers), -1), moved, strict=True):
-        above, below = (
-            values.take(first) + right * (values.take(first + 1) - values.take(first))
-            for first in (corner, corner + width)
-        )
-        result[:] = above + down * (below - above)
+        above = _between(values, corner, right)
+        below = _between(values[width:], corner, right)
+        below -= above
+        below *= down
+        np.add(above, below, out=result)
     return moved
+
+
+def _between(values: Field, places: NDArray[np.intp], share: Field) -> Field:
+    """Return what is at every place of a line of values and, in part, at the next place."""
+    here = values.take(places)
+    ahead = values[1:].take(places)
+    ahead -= here
+    ahead *= share
+    here += ahead
+    return here
 
 
 def warp_mask(distance: Field, field: Field) -> Masks:

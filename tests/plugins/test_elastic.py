@@ -108,6 +108,15 @@ def test_the_jacobian_is_that_of_the_backward_map():
     assert smallest_jacobian(np.stack([0 * y, 1.5 * x])) == pytest.approx(-0.5, abs=1e-5)
 
 
+def test_within_its_margin_a_signed_distance_is_that_of_the_whole_frame():
+    mask = np.zeros((40, 50), np.bool_)
+    mask[0:7, 12:20] = mask[5:9, 18:30] = True
+    whole, near = signed_distance(mask), signed_distance(mask, margin=3)
+    assert np.array_equal(near[:12, 9:33], whole[:12, 9:33])
+    near[:12, 9:33] = -4
+    assert (near == -4).all()
+
+
 def test_an_exponential_of_a_linear_velocity_is_the_matrix_exponential():
     y, x = np.mgrid[:65, :65].astype(np.float32) - 32
     field = exponential(np.stack([0.1 * y, -0.2 * x]), steps=10)

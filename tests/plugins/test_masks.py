@@ -67,10 +67,17 @@ def test_a_shape_depends_only_on_its_own_draws():
 
 def test_a_pixel_belongs_to_a_polygon_when_its_centre_does():
     square = np.array([[1.4, 1.6], [1.4, 3.6], [3.4, 3.6], [3.4, 1.6]])
-    filled = _fill(square, 5, 5)
+    filled = _fill(square[None], 5, 5)[0]
     expected = np.zeros((5, 5), np.bool_)
     expected[1:3, 2:4] = True
     assert np.array_equal(filled, expected)
+
+
+def test_a_corner_on_a_row_of_pixel_centres_leaves_no_stripe():
+    diamond = np.array([[0.5, 3.0], [3.0, 5.5], [5.5, 3.0], [3.0, 0.5]])
+    filled = _fill(np.stack([diamond, diamond + 1]), 7, 7)
+    assert filled[0].sum(axis=1).tolist() == [0, 2, 4, 4, 2, 0, 0]
+    assert np.array_equal(filled[1, 1:, 1:], filled[0, :-1, :-1])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from augkit_masks.moments import moments
 from augkit_masks.pca import Pca
 from augkit_masks.representations import decode, encode
 from augkit_masks.shape_model import fit_shape_model, principal_components, shift
-from augkit_masks.validity import fill_holes, largest_part, make_one_object
+from augkit_masks.validity import count_holes, count_parts, fill_holes, largest_part, make_one_object
 
 
 class Log:
@@ -76,6 +76,19 @@ def test_components_and_variances_are_those_of_the_singular_value_decomposition(
         assert np.allclose(variances, singular[:5] ** 2 / (len(data) - 1), rtol=1e-4)
         assert total == pytest.approx((singular**2).sum() / (len(data) - 1), rel=1e-4)
         assert np.allclose(np.abs((directions * expected[:5]).sum(axis=1)), 1, atol=1e-3)
+
+
+def test_parts_and_holes_are_those_of_the_whole_frame_wherever_the_mask_lies():
+    noise = np.random.Generator(np.random.Philox(3)).random((30, 9, 12))
+    for i, values in enumerate(noise):
+        mask = values < 0.3 + 0.02 * i
+        mask[: i % 3, :] = mask[:, : i % 2] = False
+        background = ndimage.label(~np.pad(mask, 1))[0]
+        assert np.array_equal(fill_holes(mask), (background != 1)[1:-1, 1:-1])
+        assert count_holes(mask) == background.max() - 1
+        assert count_parts(mask) == ndimage.label(mask)[1]
+        labels = ndimage.label(mask)[0]
+        assert np.array_equal(largest_part(mask), labels == 1 + np.bincount(labels.ravel())[1:].argmax())
 
 
 def test_a_weight_of_one_is_one_standard_deviation_of_the_population():
