@@ -33,7 +33,7 @@ class Component:
 
     entry: Entry
     instance: Any
-    files: tuple[Path, ...]
+    files: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:

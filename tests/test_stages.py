@@ -121,7 +121,7 @@ def component(instance, name="fake"):
 
 @dataclass(frozen=True)
 class FakeComponent(Component):
-    def identity(self):
+    def identity(self, digests):
         return {"name": self.name, "options": {}, "provider": str(self.entry.provider), "source": "source"}
 
 
@@ -132,7 +132,7 @@ def checked(dataset=None, sources=None, segmenter=None, augment=(), name="arm"):
         sources = [(FakeGenerator(), FakeMasks(), 1.0, None)]
     found = tuple(CheckedSource(component(g), component(m), per_real, count) for g, m, per_real, count in sources)
     return CheckedRecipe(
-        recipe, component(dataset or FakeDataset()), found, tuple(augment), component(segmenter or FakeSegmenter()), ()
+        recipe, component(dataset or FakeDataset()), found, tuple(augment), component(segmenter or FakeSegmenter())
     )
 
 

@@ -28,6 +28,13 @@ _NEGLIGIBLE = 1e-6
 """Variance, as a share of the first component's, below which a component is rounding."""
 
 
+_ROUNDS = 4
+"""Blocks of the Krylov iteration."""
+
+_SPARE = 10
+"""Columns of a block beyond the wanted components."""
+
+
 class Preparation(NamedTuple):
     """What was done to the training masks before the fit, as numbers of masks.
 
@@ -125,30 +132,40 @@ def shift(mask: Masks, down: int, right: int) -> Masks:
 def principal_components(vectors: Vectors, modes: int) -> tuple[Vectors, NDArray[np.float64], float]:
     """Return float32 (K, D) orthonormal directions, their float64 (K,) variances (ddof 1), and the total variance.
 
-    vectors: float32 (N, D) with mean 0. The thin singular value decomposition, by the eigenvectors of the smaller of
-    the two Gram matrices; K is at most `modes` and leaves out what is rounding.
+    vectors: float32 (N, D) with mean 0. The thin singular value decomposition within a space that holds the leading
+    directions (see `_leading_space`); K is at most `modes` and leaves out what is rounding.
     """
-    count, length = vectors.shape
-    gram = (vectors @ vectors.T if count <= length else vectors.T @ vectors).astype(np.float64)
-    values, sides = _leading(gram, min(modes, count - 1))
+    count = len(vectors)
+    space = _leading_space(vectors, modes)
+    within = vectors if space is None else space.T @ vectors
+    gram = (within @ within.T if len(within) <= vectors.shape[1] else within.T @ within).astype(np.float64)
+    values, sides = np.linalg.eigh(gram)
+    order = values.argsort()[::-1][: min(modes, count - 1)]
+    values, leading = values[order], sides[:, order].T.astype(np.float32)
     kept = (values > _NEGLIGIBLE * max(values[0], 0)) & (values > 0)
-    directions = sides[kept] @ vectors if count <= length else sides[kept]
+    directions = leading[kept] @ within if len(within) <= vectors.shape[1] else leading[kept]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions, values[kept] / (count - 1), float(np.trace(gram)) / (count - 1)
+    total = float(np.einsum("nd,nd->", vectors, vectors, dtype=np.float64))
+    return directions, values[kept] / (count - 1), total / (count - 1)
 
 
-def _leading(gram: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], Vectors]:
-    """Return the largest `count` eigenvalues of a symmetric matrix, falling, and their eigenvectors as rows."""
-    from scipy.linalg import eigh
-    from scipy.sparse.linalg import eigsh
+def _leading_space(vectors: Vectors, modes: int) -> NDArray[np.float32] | None:
+    """Return float32 (N, B), an orthonormal basis that holds the leading left singular vectors; None for few vectors.
 
-    if len(gram) < 5 * count + 20:
-        values, sides = eigh(gram)
-    else:
-        # Any start does that is not constant: the Gram matrix of centred vectors takes a constant vector to 0.
-        values, sides = eigsh(gram, count, v0=np.cos(np.arange(len(gram))), tol=1e-9)
-    order = values.argsort()[::-1][:count]
-    return values[order], sides[:, order].T.astype(np.float32)
+    Block Krylov iteration (Musco & Musco, NeurIPS 2015, arXiv:1504.05477): a few products with a narrow block instead
+    of all N x N inner products. The first block is fixed, not random, so that equal masks give equal models.
+    """
+    width = modes + _SPARE
+    if len(vectors) < 4 * _ROUNDS * width:
+        return None
+    block = np.cos(np.outer(np.arange(len(vectors)), np.arange(1, width + 1))).astype(np.float32)
+    blocks = []
+    for _ in range(_ROUNDS):
+        block = np.linalg.qr(block)[0]
+        blocks.append(block)
+        block = vectors @ (block.T @ vectors).T
+    space: NDArray[np.float32] = np.linalg.qr(np.hstack(blocks))[0]
+    return space
 
 
 def _some(masks: Masks, representation: Representation) -> Masks:
