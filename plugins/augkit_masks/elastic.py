@@ -136,18 +136,22 @@ class Elastic:
         if self.field == "random":
             return None
         if self.field == "vibration":
-            return self._vibration(size)
+            return self._vibration(size, space)
         if self.field == "variation":
             return self._variation(masks, usable, space)
-        return np.concatenate([_unit(self._vibration(size)), _unit(self._variation(masks, usable, space))])
+        return np.concatenate([_unit(self._vibration(size, space)), _unit(self._variation(masks, usable, space))])
 
-    def _vibration(self, size: tuple[int, int]) -> Field:
+    def _vibration(self, size: tuple[int, int], space: Workspace) -> Field:
+        """Return the plate's modes, kept as ``vibration.npy``: their values at the nodes, float64 (K, 2, ny, nx)."""
         height, width = (side / max(size) for side in size)
         ny, nx = (max(4, round(ELEMENTS * side)) for side in (height, width))
-        modes = lowest_modes(nx, ny, width, height, self.boundary, self.modes)
-        deviation = (modes.omega[0] / modes.omega) ** self.decay
+        file = space.folder / "vibration.npy"
+        if not file.is_file():
+            modes = lowest_modes(nx, ny, width, height, self.boundary, self.modes)
+            deviation = (modes.omega[0] / modes.omega) ** self.decay
+            write_array(file, modes.shapes * deviation[:, None, None, None])
         nodes = np.linspace(0, 1, ny + 1), np.linspace(0, 1, nx + 1)
-        return enlarge(modes.shapes * deviation[:, None, None, None], nodes, size)
+        return enlarge(np.asarray(read_array(file)), nodes, size)
 
     def _variation(self, masks: Masks, usable: NDArray[np.int64], space: Workspace) -> Field:
         """Return the modes learnt from the masks, kept as ``variation.npy``: registration takes seconds."""

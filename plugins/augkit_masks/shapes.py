@@ -29,11 +29,15 @@ class Shapes:
     kinds:  the shapes to draw, equally often.
     area:   smallest and largest share of the frame that a shape covers, 0..1; drawn uniformly in the logarithm.
     aspect: largest ratio of the long to the short axis of an ellipse, 1 or more.
+    rotate: smallest and largest rotation in degrees.
+    centre: (y, x) of the centre as shares of the sides, 0..1; null for anywhere with the whole shape in the frame.
     """
 
     kinds: tuple[Kind, ...] = ("circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon")
     area: tuple[float, float] = (0.03, 0.3)
     aspect: float = 2.0
+    rotate: tuple[float, float] = (0.0, 360.0)
+    centre: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -42,6 +46,10 @@ class Shapes:
             raise ValueError(f"area is {list(self.area)}; allowed: 0.001 <= smallest <= largest <= 0.4")
         if not 1 <= self.aspect <= 4:
             raise ValueError(f"aspect is {self.aspect}; allowed: 1 .. 4")
+        if not -360 <= self.rotate[0] <= self.rotate[1] <= 360:
+            raise ValueError(f"rotate is {list(self.rotate)}; allowed: -360 <= smallest <= largest <= 360")
+        if self.centre is not None and not all(0 <= value <= 1 for value in self.centre):
+            raise ValueError(f"centre is {list(self.centre)}; allowed: (y, x), each 0 .. 1")
 
     def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` shapes of the training masks' size; each record holds kind, area, rotation and centre."""
@@ -61,12 +69,15 @@ class Shapes:
     def _drawn(self, kind: Kind, height: int, width: int, draws: Draws[NDArray[Any]]) -> tuple[Masks, list[Record]]:
         """Return one shape of a kind, bool (H, W), and its record for every sample of the draws."""
         area = self.area[0] * (self.area[1] / self.area[0]) ** draws.uniform("area")
-        rotation = draws.uniform("rotation", 0, 2 * math.pi).astype(np.float64)
+        rotation = np.radians(draws.uniform("rotation", *self.rotate).astype(np.float64))
         stretch = draws.uniform("aspect", 1, self.aspect).astype(np.float64)
         angles = draws.uniform("angles", -0.5, 0.5, shape=(4,)).astype(np.float64)
         corners = _turn(_outlines(kind, stretch, angles), rotation)
         corners *= np.sqrt(area.astype(np.float64) * height * width / _polygon_areas(corners))[:, None, None]
-        centres = _centres_inside(corners, draws.uniform("place", shape=(2,)), height, width)
+        if self.centre is None:
+            centres = _centres_inside(corners, draws.uniform("place", shape=(2,)), height, width)
+        else:
+            centres = np.tile(np.array(self.centre) * [height, width], (len(draws), 1))
         records: list[Record] = [
             {
                 "shape": kind,

@@ -186,7 +186,10 @@ def test_nested_options_are_part_of_the_fingerprint():
 @pytest.mark.parametrize(
     ("one", "said"),
     [
-        ({"shapes": {"siz": 3}}, "combine has no option 'mix.0.shapes.siz'. Allowed: area, aspect, kinds"),
+        (
+            {"shapes": {"siz": 3}},
+            "combine has no option 'mix.0.shapes.siz'. Allowed: area, aspect, centre, kinds, rotate",
+        ),
         ({"shaped": {}}, "combine has no option 'mix.0.shaped'. Did you mean 'shapes'?"),
         (
             {"weight": "2", "shapes": {}},

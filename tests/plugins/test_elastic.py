@@ -1,4 +1,6 @@
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,9 +56,14 @@ def uniform_field(y, x, size=(20, 24)):
     return np.stack([np.full(size, y, np.float32), np.full(size, x, np.float32)])
 
 
+def vibration(source, size):
+    with tempfile.TemporaryDirectory() as folder:
+        return source._vibration(size, Workspace(Path(folder), 0, "cpu", Notes()))
+
+
 def plate_fields(count=200, **options):
     source = Elastic(**options)
-    basis = source._vibration((128, 128))
+    basis = vibration(source, (128, 128))
     chosen = draws(count)
     return [source._direction(basis, (128, 128), chosen[i : i + 1]) for i in range(count)]
 
@@ -176,7 +183,7 @@ def test_a_clamped_field_vanishes_at_the_border_and_a_free_one_does_not():
 
 
 def test_the_plate_of_a_wide_frame_has_square_elements():
-    basis = Elastic()._vibration((32, 64))
+    basis = vibration(Elastic(), (32, 64))
     assert basis.shape[1:] == (2, 32, 64)
     mode = basis[0] / np.abs(basis[0]).max()
     across, down = np.abs(np.diff(mode, axis=2)).max(), np.abs(np.diff(mode, axis=1)).max()
@@ -400,3 +407,14 @@ def test_a_recipe_can_give_every_option():
     assert canonical(Elastic())["diffeomorphic"] is None
     with pytest.raises(ValueError, match="less than or equal to 16"):
         option_model(Elastic).model_validate_json('{"degree": [40]}', strict=True)
+
+
+def test_the_plate_s_modes_are_computed_once_and_kept(tmp_path, monkeypatch):
+    first = drawn_in(tmp_path)
+    assert (tmp_path / "vibration.npy").is_file()
+    monkeypatch.setattr("augkit_masks.elastic.lowest_modes", None)
+    assert np.array_equal(drawn_in(tmp_path), first)
+
+
+def drawn_in(folder):
+    return Elastic().draw(ellipses(), 6, draws(6), Workspace(folder, 0, "cpu", Notes())).masks

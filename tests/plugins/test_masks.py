@@ -91,3 +91,21 @@ def test_a_corner_on_a_row_of_pixel_centres_leaves_no_stripe():
 def test_impossible_shapes_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Shapes(**options)
+
+
+def test_centre_and_rotation_can_be_fixed():
+    shapes = Shapes(kinds=("triangle",), rotate=(90.0, 90.0), centre=(0.25, 0.5), area=(0.05, 0.05))
+    drawn = shapes.draw(np.zeros((1, 64, 64), np.bool_), 3, draws(3), SPACE)
+    assert np.array_equal(drawn.masks[0], drawn.masks[1])
+    y, x = (axis.mean() for axis in np.nonzero(drawn.masks[0]))
+    assert abs(y + 0.5 - 16) < 1
+    assert abs(x + 0.5 - 32) < 1
+    assert drawn.records[0]["centre"] == [16.0, 32.0]
+    assert drawn.records[0]["rotation_degrees"] == 90.0
+
+
+def test_impossible_rotations_and_centres_are_refused():
+    with pytest.raises(ValueError, match=r"rotate is \[90.0, 0.0\]; allowed"):
+        Shapes(rotate=(90.0, 0.0))
+    with pytest.raises(ValueError, match=r"centre is \[2.0, 0.5\]; allowed"):
+        Shapes(centre=(2.0, 0.5))
