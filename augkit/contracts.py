@@ -189,7 +189,8 @@ class MaskSource(Protocol):
         """Return `count` masks of the training masks' size.
 
         masks: bool (N, H, W), the training masks; not to be changed.
-        draws: `count` samples; mask i depends only on `masks` and sample i of the draws.
+        draws: `count` samples; mask i depends only on `masks` and sample i of the draws. All masks are drawn in one
+               call, so a source may also balance over them, as `training` does to use every mask equally often.
         space: for a source that learns: a folder to keep its model in, a seed for fitting it, a device, a log.
         """
 

@@ -30,6 +30,10 @@ VARIANTS = 4
 """Epochs of classical variants shown under each real image."""
 
 
+MOST_LETTERS = 14
+"""Letters that fit under a picture."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One picture of a page: a title, one sentence, and a PNG."""
@@ -171,10 +175,11 @@ def _outlined(images: Images, masks: Masks) -> tuple[Tile, ...]:
 
 
 def _note(record: Record) -> str:
-    """Return the first words of what is recorded of a mask, to stand under its picture."""
-    words = [word for key, value in record.items() if (word := _word(key, value))]
-    fitting = [", ".join(words[:n]) for n in (2, 3) if len(", ".join(words[:n])) <= 18]
-    return [*words[:1], *fitting][-1] if words else ""
+    """Return the first words of what is recorded of a mask, short enough to stand under its picture."""
+    telling = sorted(record.items(), key=lambda item: item[0] == "parent")
+    words = [word for key, value in telling if (word := _word(key, value))]
+    two = ", ".join(words[:2])
+    return two if len(two) <= MOST_LETTERS else words[0]
 
 
 def _word(key: str, value: object) -> str:
@@ -183,5 +188,6 @@ def _word(key: str, value: object) -> str:
     if isinstance(value, (int, float)):
         return f"{key} {value:.3g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"{key} " + " ".join(f"{one:+.2f}" for one in value) if len(value) < 3 else ""
+        some = [f"{one:+.2f}" for one in value if one] or ["0"]
+        return f"{key} {' '.join(some)}" if len(some) <= 2 else ""
     return str(value)

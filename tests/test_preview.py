@@ -9,7 +9,7 @@ import torch
 from augkit.contracts import DrawnMasks
 from augkit.errors import InputError
 from augkit.plan import check_recipes
-from augkit.preview import augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
+from augkit.preview import _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.stages import compose
@@ -87,3 +87,18 @@ def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():
 def test_figure_3_of_a_recipe_without_a_generator_is_refused():
     with pytest.raises(InputError, match="has no generator; allowed"):
         figure_3_recipe(load_recipes([RECIPES / "noaug.yaml"])[0])
+
+
+@pytest.mark.parametrize(
+    ("record", "note"),
+    [
+        ({"parent": 3}, "parent 3"),
+        ({"parent": 3, "degree": 2.0, "repaired": False}, "degree 2"),
+        ({"shape": "circle", "area": 0.227}, "circle"),
+        ({"weights": [0.0, -1.0, 0.0], "repaired": True}, "weights -1.00"),
+        ({"weights": [0.1] * 10, "repaired": True}, "repaired"),
+        ({}, ""),
+    ],
+)
+def test_what_stands_under_a_mask_is_short_and_telling(record, note):
+    assert _note(record) == note

@@ -46,7 +46,9 @@ def test_fewer_masks_than_training_masks_are_a_choice_that_depends_on_the_seed()
     assert len(choices) > 3
 
 
-@pytest.mark.parametrize("kind", ["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon"])
+@pytest.mark.parametrize(
+    "kind", ["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
+)
 def test_a_shape_has_the_area_that_its_record_says(kind):
     drawn = Shapes(kinds=(kind,), area=(0.1, 0.3)).draw(np.zeros((1, 128, 128), np.bool_), 40, draws(40), SPACE)
     shares = np.array([record["area"] for record in drawn.records])
