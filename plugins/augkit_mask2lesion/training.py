@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, Workspace
+from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import TensorDraws
 from augkit.training import Batches, autocast, seeded, settle, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
@@ -164,15 +164,13 @@ def _settle(network: M, device: str) -> M:
 
 
 def _working_size(options: Mask2Lesion, samples: ImageSet) -> int:
-    """Return the side at which the networks work; raises ValueError where there is none."""
+    """Return the side at which the networks work; raises InputError where there is none."""
     size = options.size or samples.size[0]
     if options.size is None and (size not in SIZES or samples.size[1] != size):
         allowed = ", ".join(map(str, SIZES))
-        hint = "or set the option size, which resizes them"
-        raise ValueError(
-            f"images are {samples.size} pixels; mask2lesion needs square images of {allowed} pixels, {hint}"
-        )
+        what = f"images are {samples.size} pixels; mask2lesion needs square images of {allowed} pixels"
+        raise InputError(Problem("mask2lesion", what, "Or set the option size, which resizes them"))
     if size // 2**options.patch_layers <= 2:
         what = f"patch_layers is {options.patch_layers}, which leaves no patch of images of {size} pixels"
-        raise ValueError(f"{what}; allowed: up to {size.bit_length() - 3}")
+        raise InputError(Problem("mask2lesion", f"{what}; allowed: up to {size.bit_length() - 3}"))
     return size

@@ -14,7 +14,7 @@ from augkit.contracts import ArrayDraws, Masks
 from augkit_masks.kept_model import fit_or_find, meaning
 from augkit_masks.moments import moments
 from augkit_masks.representations import Representation
-from augkit_masks.shape_model import ShapeModel, shift
+from augkit_masks.shape_model import ShapeModel, refusal, shift
 from augkit_masks.validity import Limits, make_one_object
 
 Weights = NDArray[np.float32]
@@ -81,7 +81,7 @@ class Pca:
             raise ValueError("; ".join(faults))
 
     def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
-        """Return `count` shapes of the training masks' size; raises `ValueError` for masks without a shape model."""
+        """Return `count` shapes of the training masks' size; raises `InputError` for masks without a shape model."""
         model = fit_or_find(masks, self.representation, self.centred, self.modes, space.folder, space.log)
         limits = Limits(self.area, self.opening)
         _require_valid_mean(model, limits)
@@ -124,7 +124,7 @@ class Pca:
         there = len(model.components)
         missing = [number for number in self.components if number > there]
         if missing:
-            raise ValueError(f"components is {list(self.components)}; these training masks have {there} components")
+            raise refusal(f"components is {list(self.components)}; these training masks have {there} components")
         if self.components:
             return [number - 1 for number in self.components]
         if self.vary == "all":
@@ -190,7 +190,7 @@ def _require_valid_mean(model: ShapeModel, limits: Limits) -> None:
     mean = make_one_object(model.mask(np.zeros(len(model.components), np.float32)), limits.opening)
     if not limits.allow(mean):
         smallest, largest = limits.area
-        raise ValueError(
+        raise refusal(
             f"the mean shape covers {mean.mean():.2%} of the frame; allowed by area: {smallest:.2%} .. {largest:.2%}. "
             "Change area or, where objects are in different places, write 'centred: true'"
         )

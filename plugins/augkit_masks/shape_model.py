@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit import InputError, Problem
 from augkit.contracts import Masks
 from augkit_masks.moments import Moments, moments
 from augkit_masks.representations import Representation, Vectors, decode, encode, vector_length
@@ -76,19 +77,24 @@ class ShapeModel:
         return int(np.abs(self.correlations[descriptor]).argmax())
 
 
+def refusal(what: str) -> InputError:
+    """Return the error for training masks that have no shape model, or not the one that was asked for."""
+    return InputError(Problem("pca", what))
+
+
 def fit_shape_model(
     masks: Masks, representation: Representation, centred: bool, modes: int
 ) -> tuple[ShapeModel, Preparation]:
     """Return the model of bool (N, H, W) with at most `modes` components, and what was done to the masks first.
 
     centred: move every mask's centroid to the frame's middle first; otherwise the strongest components are the place.
-    Raises `ValueError` for masks that have no shape model.
+    Raises `InputError` for masks that have no shape model.
     """
     shapes, preparation = prepare(_some(masks, representation), centred)
     vectors = encode(shapes, representation)
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     if (vectors == vectors[0]).all():
-        raise ValueError(f"all {len(shapes)} training masks are equal; allowed: masks of different shape")
+        raise refusal(f"all {len(shapes)} training masks are equal; allowed: masks of different shape")
     vectors -= mean
     directions, variances, total = principal_components(vectors, modes)
     scores = vectors @ directions.T
@@ -102,10 +108,10 @@ def prepare(masks: Masks, centred: bool) -> tuple[Masks, Preparation]:
     """Return bool (n, H, W), one part without holes each, centred if asked; empty masks are left out."""
     shapes = masks[masks.any(axis=(1, 2))]
     if len(shapes) < 2:
-        raise ValueError(f"{len(shapes)} of {len(masks)} training masks show an object; a shape model needs 2 or more")
+        raise refusal(f"{len(shapes)} of {len(masks)} training masks show an object; a shape model needs 2 or more")
     parted = np.array([count_parts(mask) > 1 for mask in shapes])
     if parted.mean() > MOST_PARTED:
-        raise ValueError(
+        raise refusal(
             f"{parted.sum()} of {len(masks)} training masks ({parted.mean():.0%}) have more than one part; allowed: "
             f"{MOST_PARTED:.0%}, each then reduced to its largest part. A shape model of many objects has no meaning: "
             "use another mask source"

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from augkit import ImageSet, Workspace
+from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes
 from augkit.training import Batches, autocast, seeded, settle, train
@@ -28,7 +28,8 @@ PREDICTION_BATCH = 32
 def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, weights: Path) -> None:
     """Train the network and write its weights."""
     if any(side % 2**DEPTH for side in samples.size):
-        raise ValueError(f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}")
+        what = f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}"
+        raise InputError(Problem("unet", what, "Choose another size in the data set's options"))
     learner = UnetLearner(options, samples, augment, space)
     train(learner, space, options.steps)
     state = {key: value.contiguous().cpu() for key, value in learner.network.state_dict().items()}

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
-from augkit import Draws, ImageSet, Workspace
+from augkit import Draws, ImageSet, InputError, Workspace
 from augkit.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
@@ -328,13 +328,13 @@ def test_the_generator_learns_which_colour_is_inside_the_mask(tmp_path):
 def test_images_of_another_size_are_refused(tmp_path):
     odd = ImageSet(("a",), np.zeros((1, 48, 48, 3), np.uint8), np.ones((1, 48, 48), np.bool_), ("a",), ("real",))
     with pytest.raises(
-        ValueError, match=r"images are \(48, 48\) pixels; mask2lesion needs square images of 32, 64.*option size"
+        InputError, match=r"images are \(48, 48\) pixels; mask2lesion needs square images of 32, 64.*option size"
     ):
         Mask2Lesion(**TINY).fit(odd, workspace(tmp_path))
 
 
 def test_patches_larger_than_the_image_are_refused(tmp_path):
     options = Mask2Lesion(**{**TINY, "patch_layers": 4})
-    with pytest.raises(ValueError, match=r"patch_layers is 4, which leaves no patch of images of 32 pixels; .* to 3"):
+    with pytest.raises(InputError, match=r"patch_layers is 4, which leaves no patch of images of 32 pixels; .* to 3"):
         options.fit(samples(4), workspace(tmp_path))
     PixToPix(Mask2Lesion(**{**TINY, "patch_layers": 3}), samples(4), workspace(tmp_path)).step(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from augkit import Draws, Workspace
+from augkit import Draws, InputError, Workspace
 from augkit_masks.moments import moments
 from augkit_masks.pca import Pca
 from augkit_masks.representations import decode, encode
@@ -340,18 +340,18 @@ def test_fewer_masks_than_modes_make_fewer_components():
 
 
 def test_a_component_that_these_masks_do_not_have_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"components is \[1, 9\]; these training masks have 5 components"):
+    with pytest.raises(InputError, match=r"components is \[1, 9\]; these training masks have 5 components"):
         draw(Pca(components=(1, 9)), ellipses()[:6], 3, tmp_path)
 
 
 @pytest.mark.parametrize("count", [4, 300])
 def test_equal_masks_have_no_shape_model(count, tmp_path):
-    with pytest.raises(ValueError, match=f"all {count} training masks are equal"):
+    with pytest.raises(InputError, match=f"all {count} training masks are equal"):
         draw(Pca(), np.repeat(ellipses()[:1], count, axis=0), 3, tmp_path)
 
 
 def test_a_single_mask_has_no_shape_model(tmp_path):
-    with pytest.raises(ValueError, match="1 of 3 training masks show an object; a shape model needs 2"):
+    with pytest.raises(InputError, match="1 of 3 training masks show an object; a shape model needs 2"):
         draw(Pca(), np.concatenate([ellipses()[:1], np.zeros((2, 48, 48), np.bool_)]), 3, tmp_path)
 
 
@@ -359,7 +359,7 @@ def test_masks_of_many_objects_are_refused_with_the_reason(tmp_path):
     masks = ellipses()[:10].copy()
     masks[:3, :2, :2] = True
     with pytest.raises(
-        ValueError, match=r"3 of 10 training masks \(30%\) have more than one part; allowed: 20%.*no mean"
+        InputError, match=r"3 of 10 training masks \(30%\) have more than one part; allowed: 20%.*no mean"
     ):
         draw(Pca(), masks, 3, tmp_path)
 
@@ -376,7 +376,7 @@ def test_a_few_masks_of_several_parts_are_reduced_and_that_is_said(tmp_path):
 
 
 def test_a_mean_shape_outside_the_allowed_area_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"the mean shape covers .*% of the frame; allowed by area: 80.00% .. 90.00%"):
+    with pytest.raises(InputError, match=r"the mean shape covers .*% of the frame; allowed by area: 80.00% .. 90.00%"):
         draw(Pca(area=(0.8, 0.9)), ellipses(), 3, tmp_path)
 
 

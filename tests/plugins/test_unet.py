@@ -77,7 +77,7 @@ def test_colour_statistics_are_those_of_the_training_images():
 
 def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
+        InputError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
     ):
         Unet(width=2, steps=1).fit(
             samples(2, 24), ImageSet.empty((24, 24)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
