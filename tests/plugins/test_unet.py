@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import ImageSet, Workspace
+from augkit import ImageSet, InputError, Workspace
 from augkit_unet.network import UnetNetwork
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import _colour_statistics
