@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from augkit.errors import Problem
-    from augkit.plan import CheckedRecipe, Plan
+    from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
 app = typer.Typer(
@@ -80,10 +80,11 @@ def plan(recipes: Recipes, changes: Changes = None, seeds: Seeds = None, out: Ou
     """Show the stages of a run: what exists, what will be built, and where. Writes nothing."""
     with _explained():
         from augkit.engine import Engine
+        from augkit.plan import make_plan
         from augkit.store import Digests, Store
 
         checked, _ = _checked(recipes, changes)
-        planned = _planned(checked, _parse_seeds(seeds), Digests(out))
+        planned = make_plan(checked, _parse_seeds(seeds), Digests(out))
         store = Store(out)
         missing = Engine(store, "cpu", ()).missing(planned)
         for stage in planned.stages():
@@ -105,7 +106,7 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with _explained():
         from augkit.engine import Engine
-        from augkit.plan import check_recipes
+        from augkit.plan import check_recipes, make_plan
         from augkit.preview import figure_3, figure_3_recipe, write_page
         from augkit.store import Digests, Store
 
@@ -113,7 +114,7 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         engine = Engine(Store(out), device, registry.observers)
         for one in checked:
             recipe, panels = figure_3_recipe(one.recipe)
-            arm = _planned(check_recipes([recipe], registry), None, Digests(out)).arms[0]
+            arm = make_plan(check_recipes([recipe], registry), None, Digests(out)).arms[0]
             folder = out / "figures" / arm.name
             write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, engine), folder)
             print(folder / "index.html")
@@ -193,26 +194,22 @@ def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=place)
 
 
-def _planned(checked: tuple[CheckedRecipe, ...], seeds: list[int] | None, digests: object) -> Plan:
-    from augkit.plan import make_plan
-    from augkit.store import Digests
-
-    assert isinstance(digests, Digests)
-    return make_plan(checked, seeds, digests)
-
-
 def _run(
     checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
 ) -> None:
     from rich.console import Console
 
     from augkit.engine import Engine
+    from augkit.plan import make_plan
     from augkit.progress import ProgressDisplay
     from augkit.store import Digests, Store
 
     digests = Digests(out)
-    planned = _planned(checked, seeds, digests)
-    display = ProgressDisplay(Console(stderr=True, quiet=quiet))
+    planned = make_plan(checked, seeds, digests)
+    console = Console(stderr=True, quiet=quiet)
+    for fault in registry.faults:
+        console.print(f"skipped plugin: {fault}", highlight=False, markup=False, soft_wrap=True)
+    display = ProgressDisplay(console)
     observers = [("progress", display.augkit_event), *registry.observers]
     folder = Engine(Store(out), device, observers).run(planned)
     digests.save()
@@ -221,12 +218,13 @@ def _run(
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
     from augkit.engine import Engine
+    from augkit.plan import make_plan
     from augkit.preview import preview as draw_panels
     from augkit.preview import write_page
     from augkit.store import Digests, Store
 
     digests = Digests(out)
-    planned = _planned(checked, None, digests)
+    planned = make_plan(checked, None, digests)
     engine = Engine(Store(out), device, registry.observers)
     for arm in planned.arms:
         folder = out / "preview" / arm.name

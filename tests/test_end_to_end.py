@@ -22,10 +22,10 @@ SMALL_GAN = [
 ]
 
 
-def augkit(*arguments, cwd):
+def augkit(*arguments, cwd, path=""):
     command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONPATH": path}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 
 def fingerprints(store):
@@ -164,3 +164,16 @@ def test_a_broken_data_folder_is_reported_whole_before_anything_trains(tmp_path)
     assert "b.png" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "runs").glob("segmenter"))
+
+
+def test_a_broken_plugin_that_no_recipe_needs_is_reported_and_skipped(tmp_path):
+    site = tmp_path / "site" / "augkit_broken-1.0.dist-info"
+    site.mkdir(parents=True)
+    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: augkit-broken\nVersion: 1.0\n")
+    (site / "entry_points.txt").write_text("[augkit]\nbroken = no_such_module\n")
+    done = augkit("run", ARMS[0], *SMALL, cwd=tmp_path, path=str(site.parent))
+    assert done.returncode == 0, done.stderr
+    assert (
+        "skipped plugin: augkit-broken 1.0 (broken): ModuleNotFoundError: No module named 'no_such_module'"
+        in done.stderr
+    )

@@ -18,9 +18,13 @@ def block_after(marker, language):
     return match.group(1)
 
 
-def run(*command, **environment):
+def run(*command, path=""):
     return subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -36,7 +40,7 @@ def test_the_generator_in_the_readme_installs_and_runs_in_a_recipe(tmp_path):
     assert pip.returncode == 0, pip.stderr
 
     command = [sys.executable, "-c", "from augkit.cli import main; main()"]
-    listed = run(*command, "plugin", "list", PYTHONPATH=str(site))
+    listed = run(*command, "plugin", "list", path=str(site))
     assert "flat" in listed.stdout
     assert "augkit-flat 0.1.0" in listed.stdout
     assert "noise: 8.0" in listed.stdout
@@ -47,7 +51,7 @@ def test_the_generator_in_the_readme_installs_and_runs_in_a_recipe(tmp_path):
         "name: flataug\ndataset: {phantom: {train: 12, test: 6, size: 32}}\n"
         f"{source}segmenter: {{unet: {{width: 2, steps: 3, batch_size: 4}}}}\n"
     )
-    done = run(*command, "run", str(recipe), "--out", str(tmp_path / "runs"), PYTHONPATH=str(site))
+    done = run(*command, "run", str(recipe), "--out", str(tmp_path / "runs"), path=str(site))
     assert done.returncode == 0, done.stderr
     assert "flataug" in done.stdout
     assert len(list((tmp_path / "runs" / "synthesis").iterdir())) == 1
