@@ -309,10 +309,11 @@ def _source_stages(
     amount = {"per_real": source.per_real, "count": source.count}
     masks = _stage("masks", note, [dataset], drawing, _identity([source.masks], digests, mask_seed) | amount)
     paint_seed = derive_seed(seed, "synthesis", str(twin))
-    prefix = f"{source.generator.name}-{generator.address.fingerprint[:6]}{masks.address.fingerprint[:6]}"
-    painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix)
-    identity = _identity([source.generator], digests, paint_seed)
     label = f"{source.generator.name}-{source.masks.name}"
+    # Draws belong to sample ids, so these must not change with a fingerprint: an edited comment would train anew.
+    prefix = f"{label}-{twin}"
+    painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix)
+    identity = _identity([source.generator], digests, paint_seed) | {"prefix": prefix}
     return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)
 
 
