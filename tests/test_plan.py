@@ -12,7 +12,7 @@ import pytest
 from augkit.errors import InputError, Problem
 from augkit.plan import DrawMasks, Plan, Stage, Synthesise, check_parts, check_recipes, make_plan
 from augkit.recipe import load_recipes, read_recipes
-from augkit.registry import Entry, Provider, Registry
+from augkit.registry import Entry, Provider, Registry, load_registry
 from augkit.store import Digests
 
 
@@ -317,3 +317,13 @@ def test_the_components_of_a_recipe_with_a_broken_structure_are_checked_too(tmp_
         f"{file}:4: flip has no option 'p'. Allowed: probability",
         f"{file}:3: no segmenter is called 'unte'. Did you mean 'unet'?",
     ]
+
+
+def test_synthetic_samples_are_named_by_their_source_and_not_by_fingerprints(tmp_path):
+    shipped = Path(__file__).parent.parent / "recipes" / "allaug.yaml"
+    names = set()
+    for width in (8, 16):
+        recipes = load_recipes([shipped], [f"synthesize.0.generator.mask2lesion.width={width}"])
+        arm = make_plan(check_recipes(recipes, load_registry()), None, Digests(tmp_path)).arms[0]
+        names |= {stage.task.prefix for stage in arm.syntheses}
+    assert names == {"mask2lesion-training-0"}
