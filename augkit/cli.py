@@ -1,4 +1,4 @@
-"""The command line: run, plan, validate, plugin list.
+"""The command line.
 
 Imports that cost time stay inside the commands, so that ``--help`` answers at once.
 """
@@ -37,6 +37,12 @@ plugins = typer.Typer(
     help="What the installed plugins provide.", no_args_is_help=True, epilog="Example: augkit plugin list"
 )
 app.add_typer(plugins, name="plugin")
+generators = typer.Typer(
+    help="Generators trained elsewhere.",
+    no_args_is_help=True,
+    epilog="Example: augkit generator import latest_net_G.pth",
+)
+app.add_typer(generators, name="generator")
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
@@ -153,6 +159,24 @@ def list_plugins() -> None:
                     print(f"{'':<17}{option}: {default or 'required'}{'':<3}({type_name})")
         for fault in faults:
             print(f"not usable: {fault}")
+
+
+@generators.command("import", epilog="Example: augkit generator import latest_net_G.pth --to generators/pix2pix")
+def import_generator(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights, such as pix2pix's latest_net_G.pth.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder to write; the file's name without its ending if not given.")
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Which generator reads the file, if several could.")] = None,
+) -> None:
+    """Turn weights trained elsewhere into a folder that recipes can use. Names and shapes are checked."""
+    with _explained():
+        from augkit.registry import load_registry
+        from augkit.weights import import_weights
+
+        folder = to or Path(file.stem)
+        for sentence in import_weights(file, folder, generator, load_registry()):
+            print(sentence)
 
 
 def main() -> None:

@@ -203,7 +203,12 @@ class Synthesizer(Protocol):
 
 
 class Generator(Protocol):
-    """Turns masks into images."""
+    """Turns masks into images.
+
+    A generator that can take weights trained elsewhere also has a static method ``import_weights(file: Path, folder:
+    Path) -> Sequence[str]``: it writes into `folder` what `open` reads, or raises `InputError` naming what does not
+    fit, and returns sentences that say what the weights are. Its option ``weights`` takes such a folder.
+    """
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Learn from the training split and leave everything `open` needs in ``space.folder``.

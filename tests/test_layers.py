@@ -21,6 +21,7 @@ ORDER = (
     "options",
     "images",
     "store",
+    "weights",
     "plan",
     "training",
     "metrics",

@@ -46,9 +46,10 @@ class Mask2Lesion:
                   released command does.
     out_resize:   how synthetic images return from `size` to the data's size.
     sample_every: epochs between two rows of ``progress.png``; null for at most ten, 0 for the last one only.
-    weights:      a generator to be used instead of training one: pix2pix's ``latest_net_G.pth``, or augkit's
-                  ``generator.safetensors`` with its ``generator.json`` beside it. The file then decides width, norm,
-                  dropout layout, mask channels and size; training options are not used.
+    weights:      a generator to be used instead of training one: a folder that ``augkit generator import`` or a
+                  training left, or a file: augkit's ``generator.safetensors`` with its ``generator.json`` beside it,
+                  or pix2pix's ``latest_net_G.pth``. The file then decides width, norm, dropout layout, mask channels
+                  and size; training options are not used.
     """
 
     width: Annotated[int, Within(4, 256)] = 64
@@ -73,19 +74,34 @@ class Mask2Lesion:
     def __post_init__(self) -> None:
         if self.epochs + self.decay_epochs == 0:
             raise ValueError("epochs and decay_epochs are both 0; allowed: at least one epoch")
-        if self.weights is not None and self.weights.suffix not in CHECKPOINT_SUFFIXES:
-            raise ValueError(f"weights is {self.weights}; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}")
 
     def sources(self) -> Sequence[Path]:
-        """Return the files of `weights`, if any; `InputError` where there is none of that name."""
-        if self.weights is None:
+        """Return the files of `weights`, if any; `InputError` where there is none of that name or kind."""
+        file = self.weights_file()
+        if file is None:
             return ()
-        file = self.weights.expanduser()
         if not file.is_file():
             hint = "Correct the option weights; a relative path starts at the current folder"
-            raise InputError(Problem(str(self.weights), "is not a file", hint))
+            raise InputError(Problem(str(file), "is not a file", hint))
+        if file.suffix not in CHECKPOINT_SUFFIXES:
+            what = f"is no file of weights; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}, or a folder"
+            raise InputError(Problem(str(file), what, "Correct the option weights"))
         beside = file.with_name(FACTS)
         return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
+
+    def weights_file(self) -> Path | None:
+        """Return the file that `weights` means, which need not exist; None where a generator is to be trained."""
+        if self.weights is None:
+            return None
+        place = self.weights.expanduser()
+        return place / WEIGHTS if place.is_dir() else place
+
+    @staticmethod
+    def import_weights(file: Path, folder: Path) -> Sequence[str]:
+        """Write pix2pix's generator, or augkit's own, into `folder`; `InputError` names every tensor that differs."""
+        from augkit_mask2lesion.checkpoint import describe, import_checkpoint
+
+        return describe(import_checkpoint(file, folder))
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Train generator and discriminator on the pairs, or import `weights`; keep the generator and its health."""

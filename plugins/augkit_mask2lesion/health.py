@@ -14,6 +14,8 @@ LEAST_DIVERSITY = 0.05
 LEAST_CONTRAST = 0.01
 LEAST_CHANGE = 0.001
 WON = 0.98
+BEATEN_LOSS = 0.05
+BEATEN_STEPS = 500
 EARLY = 0.1
 
 State = Literal["ok", "weak", "collapsed"]
@@ -26,8 +28,9 @@ class Health:
 
     values: ``diversity``, how much images of different masks differ, relative to the real ones; ``contrast``, the
             spread of pixels within an image, 0..1; ``change``, the mean difference of the first row to the last, 0..1;
-            ``d_right``, the share of patches judged rightly in the last quarter; ``l1_first`` and ``l1_after``, the
-            first logged L1 and its mean after a tenth of the steps. None where there is nothing to measure.
+            ``d_right``, the share of patches judged rightly in the last quarter; ``d_low``, the most steps on end with
+            a discriminator loss below 0.05; ``l1_first`` and ``l1_after``, the first logged L1 and its mean after a
+            tenth of the steps. None where there is nothing to measure.
     """
 
     state: State
@@ -68,9 +71,18 @@ def _measure_history(history: Sequence[Mapping[str, float]]) -> dict[str, float 
     after = [row["L1"] for row in history[1:] if row["step"] > EARLY * end]
     return {
         "d_right": _mean(late),
+        "d_low": _longest_low(history),
         "l1_first": history[0]["L1"] if history else None,
         "l1_after": _mean(after),
     }
+
+
+def _longest_low(history: Sequence[Mapping[str, float]]) -> float | None:
+    longest = began = 0.0
+    for row in history:
+        began = began if row["D"] < BEATEN_LOSS else row["step"]
+        longest = max(longest, row["step"] - began)
+    return longest if history else None
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -93,10 +105,13 @@ def _collapses(values: Mapping[str, float | None], real_contrast: float) -> list
 
 
 def _weaknesses(values: Mapping[str, float | None]) -> list[tuple[State, str]]:
-    right, first, after = values["d_right"], values["l1_first"], values["l1_after"]
+    right, low, first, after = values["d_right"], values["d_low"], values["l1_first"], values["l1_after"]
     found: list[tuple[State, str]] = []
     if right is not None and right > WON:
         what = f"it judges {right:.1%} of the patches rightly in the last quarter, so the generator learns only from L1"
+        found.append(("weak", f"The discriminator has won: {what}."))
+    elif low is not None and low >= BEATEN_STEPS:
+        what = f"its loss stayed below {BEATEN_LOSS} for {low:.0f} steps, so the generator learns little from it"
         found.append(("weak", f"The discriminator has won: {what}."))
     if first is not None and after is not None and after >= first:
         what = f"{after:.4f} on average after the first tenth of the steps, {first:.4f} at the start"

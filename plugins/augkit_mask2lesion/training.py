@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -17,7 +19,7 @@ from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_
 from augkit_mask2lesion.networks import SIZES, Architecture, PatchDiscriminator, initialise
 from augkit_mask2lesion.painter import Painter, open_painter, save_generator
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks
-from augkit_mask2lesion.watch import Watch, Watched, sampled_epochs, shown_samples
+from augkit_mask2lesion.watch import Alarm, Watch, Watched, sampled_epochs, shown_samples
 
 if TYPE_CHECKING:
     from augkit_mask2lesion.generator import Mask2Lesion
@@ -27,10 +29,11 @@ M = TypeVar("M", bound=nn.Module)
 
 def fit(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     """Train, or import, and write the generator's weights, its samples and its health."""
-    if options.weights is None:
+    file = options.weights_file()
+    if file is None:
         _train(options, samples, space)
     else:
-        _import(options, samples, space)
+        _import(file, options, samples, space)
 
 
 def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
@@ -40,14 +43,13 @@ def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     epochs = sampled_epochs(options.epochs + options.decay_epochs, options.sample_every, learner.steps_per_epoch)
     rows = {epoch * learner.steps_per_epoch: f"epoch-{epoch:04d}" for epoch in epochs}
     _tell_coarseness(learner.architecture.size, samples, space)
-    train(Watched(learner, watch, rows), space, learner.steps)
+    train(Watched(learner, watch, rows), replace(space, log=Alarm(space.log)), learner.steps)
     save_generator(learner.generator, learner.architecture, space.folder, {})
     watch.conclude(list(rows.values()))
 
 
-def _import(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
-    assert options.weights is not None
-    facts = import_checkpoint(options.weights.expanduser(), space.folder)
+def _import(file: Path, options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+    facts = import_checkpoint(file, space.folder)
     for sentence in describe(facts):
         space.log.note(sentence)
     _tell_coarseness(facts["size"], samples, space)

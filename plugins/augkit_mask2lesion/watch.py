@@ -17,12 +17,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from augkit import Draws, ImageSet, Workspace
-from augkit.contracts import Images, Masks
+from augkit.contracts import Images, Log, Masks
 from augkit.draws import sample_keys
 from augkit.images import encode_png, read_image
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import Learner
-from augkit_mask2lesion.health import Health, judge
+from augkit_mask2lesion.health import BEATEN_LOSS, BEATEN_STEPS, Health, judge
 from augkit_mask2lesion.painter import Painter
 
 SHOWN = 8
@@ -88,6 +88,29 @@ class Watch:
         file = self._space.folder / "history.json"
         history: list[Mapping[str, float]] = read_json(file) if file.is_file() else []
         return history
+
+
+class Alarm:
+    """A log that says at once, not only at the end, that the discriminator seems to have won; it says it once."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._began: int | None = None
+        self._said = False
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        """Pass the values on, and sound the alarm when the discriminator's loss has been low for long."""
+        self._log.progress(step, total, values)
+        if self._began is None or values["D"] >= BEATEN_LOSS:
+            self._began = step
+        if not self._said and step - self._began >= BEATEN_STEPS:
+            self._said = True
+            what = f"the discriminator's loss has been below {BEATEN_LOSS} for {BEATEN_STEPS} steps"
+            self.note(f"step {step}: {what}; it seems to have won, and the images may stop improving")
+
+    def note(self, text: str) -> None:
+        """Pass the sentence on."""
+        self._log.note(text)
 
 
 class Watched:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from augkit import Draws, ImageSet, InputError, Workspace
+from augkit import Draws, ImageSet, InputError, Workspace, cli
 from augkit.store import read_json
 from augkit_mask2lesion.checkpoint import import_checkpoint
 from augkit_mask2lesion.generator import Mask2Lesion
@@ -265,11 +265,13 @@ def test_names_of_parallel_training_and_running_averages_of_old_instance_norms_a
     assert facts["imported"]["running averages left out"] == 1
 
 
-def test_weights_that_are_no_such_file_are_refused_before_anything_runs():
+def test_weights_that_are_no_such_file_are_refused_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match=r"missing.pth: is not a file. Correct the option weights; a relative path"):
         Mask2Lesion(weights=Path("missing.pth")).sources()
-    with pytest.raises(ValueError, match=r"weights is G.onnx; allowed: a file ending in .pth, .pt, .safetensors"):
-        Mask2Lesion(weights=Path("G.onnx"))
+    other = tmp_path / "G.onnx"
+    other.write_bytes(b"")
+    with pytest.raises(InputError, match=r"G.onnx: is no file of weights; allowed: a file ending in .pth, .pt, .safe"):
+        Mask2Lesion(weights=other).sources()
 
 
 def test_the_files_of_the_weights_are_listed_so_that_a_change_is_noticed(tmp_path):
@@ -277,5 +279,34 @@ def test_the_files_of_the_weights_are_listed_so_that_a_change_is_noticed(tmp_pat
     assert tuple(Mask2Lesion().sources()) == ()
     assert list(Mask2Lesion(weights=file).sources()) == [file]
     import_checkpoint(file, tmp_path / "out")
+    assert list(Mask2Lesion(weights=tmp_path / "out").sources()) == [
+        tmp_path / "out" / "generator.safetensors",
+        tmp_path / "out" / "generator.json",
+    ]
     own = Mask2Lesion(weights=tmp_path / "out" / "generator.safetensors")
     assert [path.name for path in own.sources()] == ["generator.safetensors", "generator.json"]
+
+
+def test_the_command_turns_a_pix2pix_file_into_a_folder_that_a_recipe_trains_nothing_for(tmp_path, monkeypatch, capsys):
+    file = save_reference(tmp_path, size=32, width=4)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["generator", "import", file.name])
+    assert ended.value.code == 0
+    assert "In a recipe: generator: {mask2lesion: {weights: latest_net_G}}" in capsys.readouterr().out
+    notes, work = Notes(), tmp_path / "work"
+    work.mkdir()
+    Mask2Lesion(weights=Path("latest_net_G")).fit(samples(), Workspace(work, 0, "cpu", notes))
+    ours = (tmp_path / "latest_net_G" / "generator.safetensors").read_bytes()
+    assert (work / "generator.safetensors").read_bytes() == ours
+    assert "nothing is trained" in notes.said[0]
+
+
+def test_the_command_refuses_a_discriminator_with_exit_code_2(tmp_path, monkeypatch, capsys):
+    torch.save(nn.Sequential(nn.Conv2d(4, 8, 4, 2, 1)).state_dict(), tmp_path / "latest_net_D.pth")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["generator", "import", "latest_net_D.pth"])
+    assert ended.value.code == 2
+    assert "is no generator that is known" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["latest_net_D.pth"]

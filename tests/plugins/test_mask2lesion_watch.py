@@ -11,7 +11,7 @@ from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.health import judge
 from augkit_mask2lesion.networks import UnetGenerator
 from augkit_mask2lesion.training import PixToPix
-from augkit_mask2lesion.watch import sampled_epochs, shown_samples
+from augkit_mask2lesion.watch import Alarm, sampled_epochs, shown_samples
 
 HEALTHY = {
     "width": 8,
@@ -121,6 +121,39 @@ def test_a_discriminator_that_is_right_at_the_end_has_won_and_one_that_was_right
     assert health.sentences[0].startswith("The discriminator has won: it judges 99.0% of the patches rightly")
 
 
+def with_loss(low, steps=1000):
+    """A history whose discriminator loss is 0.04 where `low` says so, and 0.2 elsewhere."""
+    return [{**row(n, 0.5 - 0.00004 * n), "D": 0.04 if low(n) else 0.2} for n in range(25, steps + 1, 25)]
+
+
+@pytest.mark.parametrize(
+    ("low", "state"),
+    [
+        (lambda step: step > 300, "weak"),
+        (lambda step: step > 300 and step != 600, "ok"),
+        (lambda step: step > 525, "ok"),
+    ],
+    ids=["on end", "with a break", "too short"],
+)
+def test_a_discriminator_loss_below_a_twentieth_for_500_steps_on_end_means_that_it_has_won(low, state):
+    health = judge(with_loss(low), [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    assert health.state == state
+    if state == "weak":
+        said = "The discriminator has won: its loss stayed below 0.05 for 700 steps, so the generator learns little"
+        assert health.sentences[0].startswith(said)
+
+
+def test_the_run_is_told_at_once_and_once_that_the_discriminator_seems_to_have_won():
+    notes = Notes()
+    alarm = Alarm(notes)
+    for one in with_loss(lambda step: step > 300, steps=5000):
+        alarm.progress(int(one["step"]), 5000, one)
+    assert notes.said == [
+        "step 800: the discriminator's loss has been below 0.05 for 500 steps; "
+        "it seems to have won, and the images may stop improving"
+    ]
+
+
 def test_an_l1_that_does_not_fall_is_told():
     flat = [row(25, 0.4), *(row(25 * i, 0.45) for i in range(2, 41))]
     health = judge(flat, [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
@@ -139,6 +172,7 @@ def test_what_cannot_be_measured_is_not_judged():
         "contrast": 0.0,
         "change": None,
         "d_right": None,
+        "d_low": None,
         "l1_first": None,
         "l1_after": None,
     }
