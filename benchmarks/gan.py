@@ -3,9 +3,9 @@
     python benchmarks/gan.py [--quick]
 
 The twin is what one would copy from a tutorial: the same networks out of torch's own layers, float32, eager, the
-default Adam, a discriminator pass for real and one for fake pairs, and a DataLoader with two workers that resizes, crops
-and flips with Pillow. Parameter counts are asserted to be equal. Augkit and twin take turns in one run; figures are
-medians over rounds. On a GPU the rows are those of a GPU, with the time of a whole training and the share of the
+default Adam, a discriminator pass for real and one for fake pairs, and a DataLoader with two workers that resizes,
+crops and flips with Pillow. Parameter counts are asserted to be equal. Augkit and twin take turns in one run; figures
+are medians over rounds. On a GPU the rows are those of a GPU, with the time of a whole training and the share of the
 matrix-product peak that was measured in the same run.
 """
 
@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import Draws, ImageSet, Workspace
+from augkit.training import has_fast_bfloat16
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.painter import Painter
 from augkit_mask2lesion.training import PixToPix
@@ -230,11 +231,16 @@ def seconds_per_call(call: Step, calls: int, device: str) -> float:
 
 
 def peak_flops(device: str) -> float:
-    """Return the operations per second of a large bfloat16 matrix product, best of ten."""
+    """Return the operations per second of a large matrix product in the precision augkit trains in, best of ten."""
     side = 8192 if device == "cuda" else 2048
-    a = torch.ones(side, side, dtype=torch.bfloat16, device=device)
+    a = torch.ones(side, side, dtype=precision(device), device=device)
     a @ a
     return 2 * side**3 / min(seconds_per_call(lambda: void(a @ a), 1, device) for _ in range(10))
+
+
+def precision(device: str) -> torch.dtype:
+    """Return what augkit's forward passes compute in on this machine."""
+    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
 
 
 def main() -> None:
@@ -266,7 +272,8 @@ def main() -> None:
     if device == "cuda":
         rows["fast128, 2000 images x 200 epochs, minutes"] = {"augkit": 2000 * 200 / fast128_speed(samples) / 60}
     print(
-        f"images/s at {SIZE} x {SIZE} on {device}, {torch.get_num_threads()} threads; bf16 peak {peak / 1e9:.0f} GFLOP/s"
+        f"images/s at {SIZE} x {SIZE} on {device}, {torch.get_num_threads()} threads; "
+        f"{str(precision(device)).removeprefix('torch.')} matrix product {peak / 1e9:.0f} GFLOP/s"
     )
     print(f"{'':<44}{'augkit':>10}{'plain':>10}{'ratio':>8}{'of peak':>9}")
     for name, row in rows.items():
@@ -275,7 +282,12 @@ def main() -> None:
         "benchmark": "gan",
         "ratios": {name: round(row["ratio"], 3) for name, row in rows.items() if "ratio" in row},
         "values": {name: {key: round(value, 4) for key, value in row.items()} for name, row in rows.items()},
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "device": device_name(device)},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "device": device_name(device),
+            "precision": str(precision(device)).removeprefix("torch."),
+        },
         "versions": {name: version(name) for name in ("augkit", "torch", "numpy", "pillow")},
     }
     print(json.dumps(record))
