@@ -22,6 +22,10 @@ ORDER = (
     "images",
     "store",
     "plan",
+    "cache",
+    "audience",
+    "executors",
+    "scheduler",
     "training",
     "metrics",
     "statistics",
@@ -31,8 +35,8 @@ ORDER = (
     "report",
     "stages",
     "engine",
+    "worker",
     "preview",
-    "progress",
     "cli",
 )
 """Each core module may import only from those before it."""
