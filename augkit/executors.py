@@ -179,10 +179,10 @@ class _Worker:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            unit, facts = self.unit, json.loads(line)
+            unit, facts = self.unit, _read(line)
             if "problems" in facts:
                 self.unit = None
-            if unit is not None:
+            if unit is not None and facts:
                 self.say(Said(unit, facts))
         code = self._process.wait()
         self.is_alive = False
@@ -201,6 +201,15 @@ class _Worker:
         if _ooms() > self._ooms:
             return "its process was ended by the system because the memory was full (out-of-memory killer)", smaller
         return f"its process was ended by {name}; the system does that when the memory is full", smaller
+
+
+def _read(line: str) -> Mapping[str, Any]:
+    """Return what a worker said; empty for half a line, its last when it was killed."""
+    try:
+        facts: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        return {}
+    return facts
 
 
 def visible_gpus() -> list[str]:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from augkit import events
 from augkit.engine import Engine
@@ -37,7 +37,7 @@ def main() -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     signal.signal(STOP, lambda number, frame: sys.exit(128 + number))
-    answers = _answers()
+    answers = _own_output()
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     # Events are told at once, without an audience: who only passes things on is not slow and does not fail.
@@ -47,16 +47,17 @@ def main() -> None:
         _say(answers, _build(json.loads(line), engine, planner))
 
 
-def _answers() -> TextIO:
-    """Return the standard output, and give what anybody else prints to the standard error."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _own_output() -> int:
+    """Return the standard output for the answers, and give what anybody else prints to the standard error."""
+    answers = os.dup(1)
     os.dup2(2, 1)
     return answers
 
 
-def _say(answers: TextIO, facts: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(facts) + "\n")
-    answers.flush()
+def _say(answers: int, facts: Mapping[str, Any]) -> None:
+    line = json.dumps(facts).encode() + b"\n"
+    while line:
+        line = line[os.write(answers, line) :]
 
 
 def _listen(orders: queue.SimpleQueue[str]) -> None:
