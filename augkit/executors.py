@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,10 +89,9 @@ class LocalExecutor:
     def submit(self, unit: Unit) -> None:
         """Give the unit to an idle worker, started if need be."""
         self._workers = [worker for worker in self._workers if worker.is_alive]
-        idle = next((worker for worker in self._workers if worker.unit is None), None)
-        if idle is None:
-            idle = self._start()
-        idle.begin(unit)
+        idle = [worker for worker in self._workers if worker.unit is None]
+        if not any(worker.begin(unit) for worker in idle):
+            self._start().begin(unit)
 
     def wait(self) -> Said:
         """Return the next thing said."""
@@ -135,37 +135,28 @@ class _Worker:
 
     def __post_init__(self) -> None:
         self._ooms = _ooms()
-        self._hung_up = False
-        # A session of its own: Ctrl-C in the terminal is for the run, which passes it on.
-        self._process = subprocess.Popen(
-            self.command,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-        )
+        self._turn = threading.Lock()
+        self._process = start_out_of_reach(self.command, self.environment)
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
-    def begin(self, unit: Unit) -> None:
-        self.unit = unit
+    def begin(self, unit: Unit) -> bool:
+        """Give the unit to the process; false where that has died already."""
+        with self._turn:
+            if not self.is_alive:
+                return False
+            self.unit = unit
         facts = {"document": unit.document, "fingerprint": unit.fingerprint, "title": unit.title}
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError, ValueError):  # it dies just now; who listens to it says so
             self._process.stdin.write(json.dumps(facts) + "\n")
             self._process.stdin.flush()
-        except OSError:
-            pass  # it has died; who listens to it says so
+        return True
 
     def hang_up(self) -> None:
-        self._hung_up = True
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # it has died
             self._process.stdin.close()
-        except OSError:
-            pass  # it has died
 
     def end(self) -> None:
         self.hang_up()
@@ -184,8 +175,11 @@ class _Worker:
                 self.unit = None
             if unit is not None and facts:
                 self.say(Said(unit, facts))
+        self._process.stdout.close()
         code = self._process.wait()
-        self.is_alive = False
+        self.hang_up()
+        with self._turn:
+            self.is_alive = False
         if self.unit is not None:
             self.say(Said(self.unit, {"problems": [[self.unit.title, *self._end_of(code)]], "exit_code": 1}))
 
@@ -203,6 +197,26 @@ class _Worker:
         return f"its process was ended by {name}; the system does that when the memory is full", smaller
 
 
+def start_out_of_reach(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a process that Ctrl-C, a closed terminal and SIGTERM do not reach; it is spoken to by its input."""
+    may_block = hasattr(signal, "pthread_sigmask")
+    if may_block:  # here, because a library of the process could start threads before it comes to that itself
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    finally:
+        if may_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _read(line: str) -> Mapping[str, Any]:
     """Return what a worker said; empty for half a line, its last when it was killed."""
     try:
@@ -214,10 +228,12 @@ def _read(line: str) -> Mapping[str, Any]:
 
 def visible_gpus() -> list[str]:
     """Return the CUDA devices of this process, as CUDA_VISIBLE_DEVICES names them."""
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    if named:
+        return named
     import torch
 
-    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named or [str(number) for number in range(torch.cuda.device_count())]
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def threads_of(jobs: int) -> int:

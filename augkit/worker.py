@@ -1,8 +1,9 @@
 """A process that builds one stage after another for an executor: ``python -m augkit.worker ROOT DEVICE``.
 
 It reads units as lines of JSON and writes events and results as such. When its input ends, because the run is
-interrupted or its process has died, it saves the state of the stage under way and ends. Signals do not reach it: a
-service that ends a group of processes would signal the run and the worker, and a second signal would cost the state.
+interrupted or its process has died, it saves the state of the stage under way and ends. It is started so that signals
+do not reach it: a service that ends a group of processes would signal the run and the worker, and the second one that
+the worker hears would cost it the state.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ STOP = signal.SIGTERM
 def main() -> None:
     """Build what the standard input asks for, until it ends."""
     store, device = Store(Path(sys.argv[1])), sys.argv[2]
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     signal.signal(STOP, lambda number, frame: sys.exit(128 + number))
     answers = _own_output()
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
