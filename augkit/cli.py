@@ -203,7 +203,8 @@ def list_cache(out: Out = Path("runs")) -> None:
         items = contents(Store(out))
         for item in items:
             users = ", ".join(item.used_by[:2]) + (f" and {len(item.used_by) - 2} more" if item.used_by[2:] else "")
-            size, age = bytes_text(item.size), duration(item.age)
+            size = bytes_text(item.size)
+            age = f"{item.age / 86400:.0f} days" if item.age >= 2 * 86400 else duration(item.age)
             print(f"{item.kind:<11} {item.path.name:<44} {size:>9} {age:>12}   {users or 'no run'}")
         free = sum(item.size for item in items if not item.used_by)
         total = bytes_text(sum(item.size for item in items))

@@ -64,7 +64,15 @@ class Worker:
     def __init__(self, root):
         self.root = root
         command = [sys.executable, "-P", "-m", "augkit.worker", str(root), "cpu"]
-        self.process = start_out_of_reach(command, os.environ)
+        self.errors = root.with_name("errors")
+        before = os.dup(2)
+        with self.errors.open("w") as stream:
+            os.dup2(stream.fileno(), 2)
+        try:
+            self.process = start_out_of_reach(command, os.environ)
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
     def order(self, title="dataset slow", fingerprint=None, **options):
         document = {"name": "w", "seed": 0, "dataset": {"slow": options}, "segmenter": {"unet": {}}}
@@ -80,14 +88,14 @@ class Worker:
 
 
 @pytest.fixture
-def worker(tmp_path, site, capfd):
+def worker(tmp_path, site):
     started = Worker(tmp_path / "runs")
     with started.process:
         yield started
         started.process.kill()
 
 
-def test_a_worker_builds_one_stage_after_another_and_what_plugins_print_is_no_answer(worker, capfd):
+def test_a_worker_builds_one_stage_after_another_and_what_plugins_print_is_no_answer(worker):
     for title, seconds in (("first", 0.0), ("second", 0.01)):
         stage = worker.order(title, seconds=seconds)
         said = [worker.says() for _ in range(3)]
@@ -97,7 +105,7 @@ def test_a_worker_builds_one_stage_after_another_and_what_plugins_print_is_no_an
         assert Store(worker.root).has(stage.address)
     worker.process.stdin.close()
     assert worker.process.wait(timeout=60) in (0, 143)
-    assert capfd.readouterr().err == "a plugin prints\n" * 2
+    assert worker.errors.read_text() == "a plugin prints\n" * 2
 
 
 def test_a_failure_is_answered_with_its_problems_and_exit_code_and_the_worker_goes_on(worker):
@@ -116,7 +124,7 @@ def test_a_stage_that_is_planned_otherwise_by_now_is_refused(worker):
     assert not (worker.root / "dataset").exists()
 
 
-def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker, capfd):
+def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker):
     worker.order(seconds=600)
     assert worker.says()["event"] == "StageStarted"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -128,4 +136,4 @@ def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker, cap
         "problems": [["dataset slow", "interrupted; it begins anew", ""]], "exit_code": 143, "interrupted": True
     }  # fmt: skip
     assert worker.process.wait(timeout=60) in (0, 143)
-    assert "Traceback" not in capfd.readouterr().err
+    assert "Traceback" not in worker.errors.read_text()

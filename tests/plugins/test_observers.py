@@ -5,13 +5,13 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from augkit_observers.jsonl import JsonLines
-from augkit_observers.progress import ProgressDisplay
 from rich.console import Console
 
 from augkit import events
 from augkit.errors import InputError
 from augkit.registry import Registry, load_registry
+from augkit_observers.jsonl import JsonLines
+from augkit_observers.progress import ProgressDisplay
 
 RUN = [
     events.RunStarted(("gan", "unet · a", "unet · b"), 2, Path()),
