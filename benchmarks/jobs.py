@@ -43,7 +43,12 @@ def main() -> None:
             print(f"--jobs {jobs:<4} {chosen.jobs} trainings of {steps} steps in {seconds[jobs]:8.1f} s", flush=True)
     equal = weights[1] == weights[chosen.jobs]
     print(f"{seconds[1] / seconds[chosen.jobs]:.2f} times as fast; weights {'equal' if equal else 'differ'}")
-    values = {"one_by_one_s": seconds[1], "side_by_side_s": seconds[chosen.jobs], "weights_equal": equal, **vars(chosen)}
+    values = {
+        "one_by_one_s": seconds[1],
+        "side_by_side_s": seconds[chosen.jobs],
+        "weights_equal": equal,
+        **vars(chosen),
+    }
     record = {
         "benchmark": "jobs",
         "ratios": {"side_by_side": seconds[1] / seconds[chosen.jobs]},
@@ -65,7 +70,9 @@ def trainings(store: Path, jobs: int, chosen: argparse.Namespace, steps: int) ->
     (log,) = (store / "events").iterdir()
     told = [json.loads(line) for line in log.read_text().splitlines()]
     times = {
-        kind: [datetime.fromisoformat(facts["time"]) for facts in told if facts["event"] == kind and _is_training(facts)]
+        kind: [
+            datetime.fromisoformat(facts["time"]) for facts in told if facts["event"] == kind and _is_training(facts)
+        ]
         for kind in ("StageStarted", "StageFinished")
     }
     return (max(times["StageFinished"]) - min(times["StageStarted"])).total_seconds()

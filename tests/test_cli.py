@@ -364,12 +364,17 @@ def test_the_version_is_that_of_the_package(augkit):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--observer", "jsonll"], "--observer jsonll: no installed plugin 'jsonll' observes runs. Did you mean 'jsonl'?"),
+        (
+            ["--observer", "jsonll"],
+            "--observer jsonll: no installed plugin 'jsonll' observes runs. Did you mean 'jsonl'?",
+        ),
         (["--jobs", "0"], "Invalid value for '--jobs'"),
         (["--threads", "x"], "Invalid value for '--threads'"),
     ],
 )
-def test_a_wish_for_observers_jobs_or_threads_that_cannot_be_ends_with_two_and_nothing_written(augkit, arguments, words):
+def test_a_wish_for_observers_jobs_or_threads_that_cannot_be_ends_with_two_and_nothing_written(
+    augkit, arguments, words
+):
     write()
     code, _, err = augkit("run", "r.yaml", *arguments)
     assert code == 2
