@@ -1,9 +1,9 @@
 """Many small trainings on one machine: one after the other against side by side.
 
 ``python benchmarks/jobs.py [--quick] [--jobs 8] [--device auto] [--threads N]``: the U-Nets of several seeds of one
-recipe, trained in fresh stores with ``--jobs 1`` and with ``--jobs N``, threads of each job being equal. The time of the
-trainings runs from the first one's beginning to the last one's end, as the jsonl observer saw it: start-up, data and
-report are left out. The weights must agree, byte for byte, on a CPU.
+recipe, trained in fresh stores with ``--jobs 1`` and with ``--jobs N``, threads of each job being equal. The time of
+the trainings runs from the first one's beginning to the last one's end, as the jsonl observer saw it: start-up, data
+and report are left out. The weights must agree, byte for byte, on a CPU.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     record = {
         "benchmark": "jobs",
         "ratios": {"side_by_side": seconds[1] / seconds[chosen.jobs]},
-        "values": values,
+        "values": {**times, "weights_equal": equal, **vars(chosen)},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
         "versions": {name: version(name) for name in ("augkit", "torch", "numpy")},
     }
