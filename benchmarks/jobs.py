@@ -52,7 +52,7 @@ def main() -> None:
     record = {
         "benchmark": "jobs",
         "ratios": {"side_by_side": seconds[1] / seconds[chosen.jobs]},
-        "values": {**times, "weights_equal": equal, **vars(chosen)},
+        "values": values,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
         "versions": {name: version(name) for name in ("augkit", "torch", "numpy")},
     }
