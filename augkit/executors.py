@@ -57,8 +57,8 @@ class Executor(Protocol):
     def submit(self, unit: Unit) -> None:
         """Begin a unit; the caller keeps to `capacity`."""
 
-    def wait(self) -> Said:
-        """Return what is said next, by whichever unit.
+    def wait(self) -> Said | None:
+        """Return what is said next, by whichever unit; None when no unit is under way.
 
         The last word of a unit has the key ``problems``: a list of [where, what, hint], empty when the artifact is in
         the store, and then also ``exit_code`` where there are some.
@@ -89,13 +89,17 @@ class LocalExecutor:
     def submit(self, unit: Unit) -> None:
         """Give the unit to an idle worker, started if need be."""
         self._workers = [worker for worker in self._workers if worker.is_alive]
-        idle = [worker for worker in self._workers if worker.unit is None]
+        idle = [worker for worker in self._workers if worker.is_idle]
         if not any(worker.begin(unit) for worker in idle):
             self._start().begin(unit)
 
-    def wait(self) -> Said:
+    def wait(self) -> Said | None:
         """Return the next thing said."""
-        return self._said.get()
+        while True:
+            with suppress(queue.Empty):
+                return self._said.get(timeout=0.2)
+            if all(worker.is_idle for worker in self._workers) and self._said.empty():
+                return None
 
     def interrupt(self) -> None:
         """Ask the workers to stop, through their input: a signal could reach them twice."""
@@ -130,22 +134,28 @@ class _Worker:
     environment: Mapping[str, str]
     gpu: str
     say: Callable[[Said], None]
-    unit: Unit | None = field(default=None, init=False)
     is_alive: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         self._ooms = _ooms()
+        self._unit: Unit | None = None
         self._turn = threading.Lock()
+        """Held while the unit changes, together with what is said about that."""
         self._process = start_out_of_reach(self.command, self.environment)
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
+
+    @property
+    def is_idle(self) -> bool:
+        with self._turn:
+            return self._unit is None
 
     def begin(self, unit: Unit) -> bool:
         """Give the unit to the process; false where that has died already."""
         with self._turn:
             if not self.is_alive:
                 return False
-            self.unit = unit
+            self._unit = unit
         facts = {"document": unit.document, "fingerprint": unit.fingerprint, "title": unit.title}
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):  # it dies just now; who listens to it says so
@@ -161,7 +171,7 @@ class _Worker:
     def end(self) -> None:
         self.hang_up()
         try:
-            self._process.wait(0 if self.unit else PATIENCE_SECONDS)
+            self._process.wait(PATIENCE_SECONDS if self.is_idle else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -170,18 +180,21 @@ class _Worker:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            unit, facts = self.unit, _read(line)
-            if "problems" in facts:
-                self.unit = None
-            if unit is not None and facts:
-                self.say(Said(unit, facts))
+            self._pass_on(_read(line))
         self._process.stdout.close()
         code = self._process.wait()
         self.hang_up()
         with self._turn:
             self.is_alive = False
-        if self.unit is not None:
-            self.say(Said(self.unit, {"problems": [[self.unit.title, *self._end_of(code)]], "exit_code": 1}))
+        if self._unit is not None:
+            self._pass_on({"problems": [[self._unit.title, *self._end_of(code)]], "exit_code": 1})
+
+    def _pass_on(self, facts: Mapping[str, Any]) -> None:
+        with self._turn:
+            unit = self._unit
+            if unit is not None and facts:
+                self._unit = None if "problems" in facts else unit
+                self.say(Said(unit, facts))
 
     def _end_of(self, code: int) -> tuple[str, str]:
         """Return what ended the worker, and what to do about it."""

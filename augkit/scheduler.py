@@ -76,8 +76,8 @@ class _Crew:
                 return
             if not blocked.intersection(stage.inputs):
                 self._waiting.remove(stage)
-                self._under_way[stage.address.fingerprint] = stage
                 self._executor.submit(self._unit(stage))
+                self._under_way[stage.address.fingerprint] = stage
 
     def _unit(self, stage: Stage) -> Unit:
         arm = self._arms[stage]
@@ -85,12 +85,14 @@ class _Crew:
 
     def _hear(self) -> None:
         said = self._executor.wait()
-        if "problems" not in said.facts:
+        if said is None:  # a signal came just when a last word was heard
+            self._under_way.clear()
+        elif "problems" not in said.facts:
             self._tell(events.from_plain(said.facts))
-            return
-        stage = self._under_way.pop(said.unit.fingerprint)
-        if said.facts["problems"]:
-            self.failures[stage] = _error(said.facts)
+        else:
+            stage = self._under_way.pop(said.unit.fingerprint, None)
+            if stage is not None and said.facts["problems"]:
+                self.failures[stage] = _error(said.facts)
 
 
 def _error(facts: Mapping[str, object]) -> AugkitError:

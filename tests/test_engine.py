@@ -293,6 +293,33 @@ def test_a_run_that_failed_continues_with_what_is_missing(tmp_path, monkeypatch)
     assert [path.name for path in found] == ["half.bin"], "a training finds what an interrupted call left"
 
 
+def test_a_run_is_on_record_until_its_result_is_there(tmp_path, monkeypatch):
+    plan = make(tmp_path)
+    seen = []
+
+    def fail(self, train, validation, augment, space):
+        seen.extend((tmp_path / "runs" / ".runs").iterdir())
+        raise InterruptedRunError(Problem("step 3 of 9", "interrupted; the state is saved"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Threshold, "fit", fail)
+        with pytest.raises(InterruptedRunError):
+            run(tmp_path, plan)
+    (record,) = (tmp_path / "runs" / ".runs").iterdir()
+    assert seen == [record]
+    kept = json.loads(record.read_text())["stages"]
+    assert kept == [stage.address.fingerprint for stage in plan.stages()]
+    run(tmp_path, make(tmp_path))
+    assert list((tmp_path / "runs" / ".runs").iterdir()) == []
+
+
+def test_numbers_of_a_plugin_become_plain_before_they_are_told(tmp_path):
+    told = []
+    engine = Engine(Store(tmp_path / "runs"), "cpu", told.append)
+    engine.log(make(tmp_path).arms[0].dataset).progress(np.int64(1), np.int64(2), {"loss": np.float32(0.5)})
+    assert json.loads(json.dumps(events.to_plain(told[0])))["values"] == {"loss": 0.5}
+
+
 def test_a_stage_that_cannot_continue_begins_in_an_empty_folder(tmp_path):
     plan = make(tmp_path)
     store = Store(tmp_path / "runs")

@@ -114,6 +114,13 @@ def test_a_system_that_counts_nothing_is_no_error(tmp_path, monkeypatch):
     assert executors._ooms() == 0
 
 
+def test_nobody_is_waited_for_when_nothing_is_under_way(executor):
+    one = executor(1)
+    assert one.wait() is None
+    last_words(one, [unit("pass")])
+    assert one.wait() is None
+
+
 def test_close_ends_busy_workers_at_once(executor):
     one = executor(1)
     one.submit(unit("say(pid=os.getpid()); time.sleep(600)"))

@@ -140,6 +140,18 @@ def test_a_second_signal_does_not_wait():
     assert executor.closed == 1
 
 
+@pytest.mark.timeout(60)
+def test_a_last_word_that_a_signal_cut_off_is_not_waited_for():
+    class Forgetful(Executor):
+        def wait(self):
+            if self.under_way:
+                self.under_way.clear()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(Forgetful(1))
+
+
 def test_events_of_workers_are_told_as_they_were():
     class Speaking(Executor):
         def wait(self):
