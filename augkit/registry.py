@@ -104,7 +104,8 @@ class Registry:
 
         names: ``jsonl``, or ``augkit:jsonl`` where two distributions have one of that name.
         """
-        chosen, problems = [], []
+        chosen: list[Observer] = []
+        problems: list[Problem] = []
         for name in dict.fromkeys(names):
             found = [observer for observer in self.observers if name in (observer[0], observer[0].partition(":")[2])]
             if len(found) == 1:

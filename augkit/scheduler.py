@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from augkit import events
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
@@ -95,10 +96,10 @@ class _Crew:
                 self.failures[stage] = _error(said.facts)
 
 
-def _error(facts: Mapping[str, object]) -> AugkitError:
-    problems = [Problem(*problem) for problem in facts["problems"]]  # type: ignore[attr-defined]
-    error = (InterruptedRunError if facts.get("interrupted") else StageError)(*problems)
-    error.exit_code = int(str(facts["exit_code"]))
+def _error(facts: Mapping[str, Any]) -> AugkitError:
+    kind: type[AugkitError] = InterruptedRunError if facts.get("interrupted") else StageError
+    error = kind(*(Problem(*problem) for problem in facts["problems"]))
+    error.exit_code = facts["exit_code"]
     return error
 
 

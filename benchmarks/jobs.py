@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     steps = 60 if chosen.quick else 1500
-    seconds, weights = {}, {}
+    seconds: dict[int, float] = {}
+    weights: dict[int, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for jobs in (1, chosen.jobs):
             store = Path(folder) / f"jobs-{jobs}"
