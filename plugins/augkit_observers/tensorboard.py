@@ -51,10 +51,11 @@ class TensorBoard:
 
 def _writer_class() -> type[Writer]:
     try:
-        from tensorboard.summary import Writer
+        from tensorboard import summary
     except ImportError as error:
         raise ImportError(f"{error}; pip install 'augkit[tensorboard]'") from error
-    return Writer
+    writer: type[Writer] = summary.Writer
+    return writer
 
 
 observer = TensorBoard()

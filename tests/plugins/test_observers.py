@@ -112,7 +112,7 @@ print([event.step for event in read("loss")])
 def test_a_missing_tensorboard_is_told_with_what_to_install(tmp_path, monkeypatch):
     from augkit_observers.tensorboard import TensorBoard
 
-    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ImportError, match=r"pip install 'augkit\[tensorboard\]'"):
         TensorBoard().augkit_event(event=events.RunStarted((), 0, tmp_path))
 
