@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from augkit.errors import Problem
     from augkit.plan import CheckedRecipe
-    from augkit.registry import Registry
+    from augkit.registry import Observer, Registry
 
 app = typer.Typer(
     name="augkit",
@@ -43,9 +43,15 @@ generators = typer.Typer(
     epilog="Example: augkit generator import latest_net_G.pth",
 )
 app.add_typer(generators, name="generator")
+cache = typer.Typer(
+    help="What is stored, and removing what no run needs.", no_args_is_help=True, epilog="Example: augkit cache ls"
+)
+app.add_typer(cache, name="cache")
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
+_AGE = re.compile("([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
 Changes = Annotated[
@@ -61,6 +67,23 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from augkit import __version__
+
+        print(f"augkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Mix augmentation sources in a recipe and learn whether they help your segmenter."""
+
+
 @app.command(epilog="Example: augkit run recipes/*.yaml --seeds 0,1,2 --set segmenter.unet.steps=100")
 def run(
     recipes: Recipes,
@@ -68,6 +91,17 @@ def run(
     seeds: Seeds = None,
     out: Out = Path("runs"),
     device: Device = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, each by a process.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
+    ] = None,
+    observers: Annotated[
+        list[str] | None,
+        typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table only.")] = False,
 ) -> None:
     """Train, evaluate and compare the arms that the recipes describe.
@@ -77,8 +111,11 @@ def run(
     with _explained():
         checked, registry = _checked(recipes, changes)
         chosen = _parse_seeds(seeds)
-        signal.signal(signal.SIGTERM, _end_on_sigterm)
-        _run(checked, registry, chosen, out, device, quiet)
+        watching = registry.choose_observers([*([] if quiet else ["progress"]), *(observers or [])], "--observer")
+        _end_on_signals()
+        for fault in registry.faults if not quiet else ():
+            _complain(f"skipped plugin: {fault}")
+        _run(checked, chosen, out, device, watching, jobs, threads)
 
 
 @app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2")
@@ -92,7 +129,7 @@ def plan(recipes: Recipes, changes: Changes = None, seeds: Seeds = None, out: Ou
         checked, _ = _checked(recipes, changes)
         planned = make_plan(checked, _parse_seeds(seeds), Digests(out))
         store = Store(out)
-        missing = Engine(store, "cpu", ()).missing(planned)
+        missing = Engine(store, "cpu").missing(planned)
         for stage in planned.stages():
             exists = store.has(stage.address)
             state = "exists" if exists else "will be built" if stage in missing else "not needed"
@@ -117,7 +154,7 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         from augkit.store import Digests, Store
 
         checked, registry = _checked(recipes, changes)
-        engine = Engine(Store(out), device, registry.observers)
+        engine = Engine(Store(out), device)
         for one in checked:
             recipe, panels = figure_3_recipe(one.recipe)
             arm = make_plan(check_recipes([recipe], registry), None, Digests(out)).arms[0]
@@ -179,6 +216,49 @@ def import_generator(
             print(sentence)
 
 
+@cache.command("ls", epilog="Example: augkit cache ls")
+def list_cache(out: Out = Path("runs")) -> None:
+    """Show everything that is stored: kind, name, size, age, and which runs need it."""
+    with _explained():
+        from augkit.cache import contents
+        from augkit.store import Store
+        from augkit.tables import bytes_text, duration
+
+        items = contents(Store(out))
+        for item in items:
+            users = ", ".join(item.used_by[:2]) + (f" and {len(item.used_by) - 2} more" if item.used_by[2:] else "")
+            size = bytes_text(item.size)
+            age = f"{item.age / 86400:.0f} days" if item.age >= 2 * 86400 else duration(item.age)
+            print(f"{item.kind:<11} {item.path.name:<44} {size:>9} {age:>12}   {users or 'no run'}")
+        free = sum(item.size for item in items if not item.used_by)
+        total = bytes_text(sum(item.size for item in items))
+        print(f"{total} in {out}; no run on disk needs {bytes_text(free)} of it")
+
+
+@cache.command("gc", epilog="Example: augkit cache gc --older-than 30d --dry-run")
+def collect_garbage(
+    out: Out = Path("runs"),
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Leave what was written to since, as in 90m, 12h or 30d.")
+    ] = "0s",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also give up runs that never wrote a report.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+) -> None:
+    """Remove what no run on disk needs: a run with a report, or one that can be continued."""
+    with _explained():
+        from augkit.cache import collect
+        from augkit.store import Store
+        from augkit.tables import bytes_text
+
+        items = collect(Store(out), _parse_age(older_than), unfinished, dry_run)
+        for item in items:
+            print(f"{item.kind:<11} {item.path.name:<44} {bytes_text(item.size):>9}")
+        size, does = bytes_text(sum(item.size for item in items)), "would free" if dry_run else "freed"
+        print(f"{does} {size}: {len(items)} {'thing' if len(items) == 1 else 'things'} that no run on disk needs")
+
+
 def main() -> None:
     """Run the command line; the entry point of the ``augkit`` script."""
     for stream in (sys.stdout, sys.stderr):
@@ -219,23 +299,33 @@ def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _run(
-    checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
+    checked: tuple[CheckedRecipe, ...],
+    seeds: list[int] | None,
+    out: Path,
+    device: str,
+    observers: tuple[Observer, ...],
+    jobs: int,
+    threads: int | None,
 ) -> None:
     from rich.console import Console
 
+    from augkit.audience import Audience
     from augkit.engine import Engine
+    from augkit.executors import Executor, LocalExecutor, threads_of
     from augkit.plan import make_plan
-    from augkit.progress import ProgressDisplay
     from augkit.store import Digests, Store
 
     digests = Digests(out)
     planned = make_plan(checked, seeds, digests)
-    console = Console(stderr=True, quiet=quiet)
-    for fault in registry.faults:
-        console.print(f"skipped plugin: {fault}", highlight=False, markup=False, soft_wrap=True)
-    display = ProgressDisplay(console)
-    observers = [("progress", display.augkit_event), *registry.observers]
-    folder = Engine(Store(out), device, observers).run(planned)
+
+    def start(usable: str) -> Executor:
+        digests.save()  # so that no worker reads the data again to plan
+        return LocalExecutor(out, usable, jobs, threads or threads_of(jobs))
+
+    # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
+    executor = None if jobs == 1 and threads is None else start
+    with Audience(observers) as audience:
+        folder = Engine(Store(out), device, audience.tell, executor).run(planned)
     digests.save()
     _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
 
@@ -249,7 +339,7 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
 
     digests = Digests(out)
     planned = make_plan(checked, None, digests)
-    engine = Engine(Store(out), device, registry.observers)
+    engine = Engine(Store(out), device)
     for arm in planned.arms:
         folder = out / "preview" / arm.name
         write_page(f"Preview of {arm.name}", draw_panels(arm, engine), folder)
@@ -296,6 +386,16 @@ def _parse_seeds(text: str | None) -> list[int] | None:
     return seeds
 
 
+def _parse_age(text: str) -> float:
+    from augkit.errors import InputError, Problem
+
+    found = _AGE.fullmatch(text)
+    if found is None:
+        what = f"found '{text}'; allowed: a whole number and s, m, h or d, as in 30d"
+        raise InputError(Problem(f"--older-than {text}", what))
+    return float(int(found[1]) * _SECONDS[found[2]])
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turn failures into sentences and exit codes: 2 bad input, 130 interrupted, 1 or 4 a run that failed."""
@@ -304,7 +404,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except InterruptedRunError as error:
-        _complain(str(error), "The same command continues from here.")
+        _complain(*(str(problem) for problem in error.problems), "The same command continues from here.")
         sys.exit(error.exit_code)
     except AugkitError as error:
         _complain(*(str(problem) for problem in error.problems))
@@ -318,6 +418,14 @@ def _complain(*lines: str) -> None:
     for line in lines:
         # A recipe's text is quoted in messages, and must not steer the terminal.
         print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+
+
+def _end_on_signals() -> None:
+    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup."""
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Run a plan: build the stages that do not exist yet, reuse those that do, and tell the observers."""
+"""Run a plan: build the stages that do not exist yet, reuse those that do, and tell what happens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from augkit import events
+from augkit.cache import forget_run, record_run
 from augkit.contracts import Log
 from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
+from augkit.executors import Executor
 from augkit.plan import LoadDataset, Plan, Stage, WriteReport
-from augkit.registry import Observer
+from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import RESUMABLE, Job, run_stage
 from augkit.store import Store, write_text
 
@@ -26,29 +28,47 @@ _WITHOUT_DEVICE = (LoadDataset, WriteReport)
 
 
 class Engine:
-    """Builds artifacts in one store with one device, and tells observers what happens."""
+    """Builds artifacts in one store with one kind of device, and tells what happens.
 
-    def __init__(self, store: Store, device: str, observers: Sequence[Observer]) -> None:
+    executor: makes the executor of a run from the device's name; without one, a run builds one stage after another in
+              this process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        device: str,
+        tell: Tell = lambda event: None,
+        executor: Callable[[str], Executor] | None = None,
+    ) -> None:
         self._store = store
         self._wanted_device = device
-        self._audience = _Audience(list(observers))
+        self._tell = tell
+        self._executor = executor
         self._sound: dict[Stage, Path] = {}
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
         began = time.monotonic()
         missing = self.missing(plan)
-        if any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing):
+        needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
+        if needs_device:
             _ = self.device  # a device that is not there must be refused before anything is written
+        if missing:
+            record_run(self._store, plan)
         reused = len(plan.stages()) - len(missing)
-        self._audience.tell(events.RunStarted(tuple(stage.title for stage in missing), reused))
+        self._tell(events.RunStarted(tuple(stage.title for stage in missing), reused, self._store.root))
         completed = False
         try:
+            if needs_device and self._executor is not None:
+                build_side_by_side(missing, plan, self._executor(self.device), self._tell)
             folder = self.artifact(plan.report)
             completed = True
-            return folder
         finally:
-            self._audience.tell(events.RunFinished(time.monotonic() - began, completed))
+            self._tell(events.RunFinished(time.monotonic() - began, completed))
+        if missing:
+            forget_run(self._store, plan)
+        return folder
 
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""
@@ -69,7 +89,7 @@ class Engine:
 
     def log(self, stage: Stage) -> Log:
         """Return a log that speaks in the stage's name."""
-        return _StageLog(stage.title, self._audience)
+        return _StageLog(stage.title, self._tell)
 
     @cached_property
     def device(self) -> str:
@@ -85,7 +105,7 @@ class Engine:
             try:
                 self._sound[stage] = self._store.open(stage.address)
             except DamagedArtifactError as damage:
-                self._audience.tell(events.StageNoted(stage.title, f"stored artifact was damaged: {damage}"))
+                self._tell(events.StageNoted(stage.title, f"stored artifact was damaged: {damage}"))
                 self._ensure(stage)
                 self._sound[stage] = self._store.open(stage.address)
         return self._sound[stage]
@@ -100,7 +120,7 @@ class Engine:
                 self._build(stage, inputs, log)
 
     def _build(self, stage: Stage, inputs: Mapping[Stage, Path], log: Log) -> None:
-        self._audience.tell(events.StageStarted(stage.title))
+        self._tell(events.StageStarted(stage.title))
         began = time.monotonic()
         work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))
         device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
@@ -119,7 +139,7 @@ class Engine:
         seconds = time.monotonic() - began
         facts = {"identity": stage.identity, "seconds": seconds, "environment": environment(device)}
         folder = self._store.publish(stage.address, work, facts)
-        self._audience.tell(events.StageFinished(stage.title, seconds, folder))
+        self._tell(events.StageFinished(stage.title, seconds, folder))
 
     def _place(self, error: AugkitError, stage: Stage) -> None:
         """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
@@ -167,38 +187,16 @@ def environment(device: str) -> dict[str, Any]:
     return facts
 
 
-@dataclass
-class _Audience:
-    """The observers of a run; one that fails is reported once and then left alone."""
-
-    observers: list[Observer]
-
-    def tell(self, event: events.Event) -> None:
-        faults: list[events.Event] = []
-        for observer in list(self.observers):
-            name, function = observer
-            try:
-                function(event=event)
-            except (KeyboardInterrupt, GeneratorExit):
-                raise
-            except BaseException as error:  # an observer must never harm the run
-                if _ends_by_signal(error):
-                    raise
-                self.observers.remove(observer)
-                faults.append(events.StageNoted("observers", f"{name} failed and is ignored: {error}"))
-        for fault in faults:  # only now, so that everyone hears of the event first
-            self.tell(fault)
-
-
 @dataclass(frozen=True)
 class _StageLog:
     """The log of one stage: turns a component's words into events."""
 
     stage: str
-    audience: _Audience
+    tell: Tell
 
     def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        self.audience.tell(events.StageAdvanced(self.stage, step, total, dict(values)))
+        plain = {str(name): float(value) for name, value in values.items()}
+        self.tell(events.StageAdvanced(self.stage, int(step), int(total), plain))
 
     def note(self, text: str) -> None:
-        self.audience.tell(events.StageNoted(self.stage, text))
+        self.tell(events.StageNoted(self.stage, str(text)))

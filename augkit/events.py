@@ -1,16 +1,23 @@
-"""What a run tells its observers, in the order in which it happens."""
+"""What a run tells its observers, in the order in which it happens, and each event as plain data for pipes and logs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins; `stages` are the labels of the stages that have to be built, in order."""
+    """A run begins.
+
+    stages: the labels of the stages that have to be built, in order.
+    reused: how many others exist already.
+    root:   the folder of the run's artifacts; an observer that keeps files makes a folder of its own there.
+    """
 
     stages: tuple[str, ...]
     reused: int
+    root: Path
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,28 @@ class RunFinished:
 
 
 Event = RunStarted | StageStarted | StageAdvanced | StageNoted | StageFinished | RunFinished
+
+_KINDS: Mapping[str, type[Event]] = {
+    kind.__name__: kind for kind in (RunStarted, StageStarted, StageAdvanced, StageNoted, StageFinished, RunFinished)
+}
+
+
+def to_plain(event: Event) -> dict[str, Any]:
+    """Return an event as JSON knows it: ``{"event": "StageNoted", "stage": ..., "text": ...}``."""
+    facts: dict[str, Any] = {"event": type(event).__name__}
+    for item in fields(event):
+        value = getattr(event, item.name)
+        facts[item.name] = str(value) if isinstance(value, Path) else value
+    return facts
+
+
+def from_plain(facts: Mapping[str, Any]) -> Event:
+    """Return the event that `to_plain` made plain; raises KeyError or TypeError for anything else."""
+    kind = _KINDS[facts["event"]]
+    values = {name: value for name, value in facts.items() if name != "event"}
+    for item in fields(kind):
+        if item.type is Path:
+            values[item.name] = Path(values[item.name])
+    if kind is RunStarted:
+        values["stages"] = tuple(values["stages"])
+    return kind(**values)

@@ -53,7 +53,9 @@ def augkit_segmenters() -> Mapping[str, type[Segmenter]]:  # type: ignore[empty-
 
 @hookspec
 def augkit_event(event: Event) -> None:
-    """Watch a run: progress displays, log files, TensorBoard. Called in the run's own process, in order.
+    """Watch the runs that name the plugin with ``--observer``: progress displays, log files, TensorBoard.
 
-    An observer that raises is reported once and not called again; it never harms the run.
+    Called in the run's own process, in a thread of the observer's own, one event after another. While an observer is
+    slow, `StageAdvanced` events are dropped for it, no others. One that raises is reported once and not called again;
+    one that is still busy 5 s after the run is left behind. None can harm the run.
     """

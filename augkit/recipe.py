@@ -114,6 +114,15 @@ def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Readin
     return Reading(whole, tuple(parts), tuple(dict.fromkeys(problems)))
 
 
+def recipe_of(root: Value, file: str) -> Recipe:
+    """Return the recipe of a tree of plain values, such as `Recipe.document`; `file` names it in messages."""
+    problems: list[Problem] = []
+    recipe = _Draft(Document(file, root, {}), problems).read()
+    if recipe is None:
+        raise InputError(*problems)
+    return recipe
+
+
 _KEYS = ("name", "seed", "dataset", "synthesize", "augment", "segmenter")
 _SOURCE_KEYS = ("generator", "masks", "per_real", "count")
 _COMPONENT = "one component as 'name: {options}'"

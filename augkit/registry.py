@@ -20,10 +20,10 @@ from typing import Any
 import pluggy
 
 from augkit import hookspecs
-from augkit.errors import Problem, did_you_mean
+from augkit.errors import InputError, Problem, did_you_mean
 
 Observer = tuple[str, Callable[..., object]]
-"""A plugin's name and its function that takes ``event=``."""
+"""A plugin's name as ``distribution:plugin``, and its function that takes ``event=``."""
 
 METHODS_OF_KIND: Mapping[str, tuple[str, ...]] = {
     "dataset": ("sources", "load"),
@@ -98,6 +98,31 @@ class Registry:
             if whole or (kind, name) in fault.names:
                 return Problem(where, f"{kind} '{name}' is not usable: {fault.reason}", f"Provided by {fault.provider}")
         return Problem(where, f"no {kind} is called '{name}'", self._hint(kind, name))
+
+    def choose_observers(self, names: Iterable[str], where: str) -> tuple[Observer, ...]:
+        """Return observers by their plugins' names, each once; raises `InputError` for names that are not one's.
+
+        names: ``jsonl``, or ``augkit:jsonl`` where two distributions have one of that name.
+        """
+        chosen: list[Observer] = []
+        problems: list[Problem] = []
+        for name in dict.fromkeys(names):
+            found = [observer for observer in self.observers if name in (observer[0], observer[0].partition(":")[2])]
+            if len(found) == 1:
+                chosen += found
+            elif found:
+                both = " and ".join(observer[0] for observer in found)
+                problems.append(Problem(f"{where} {name}", f"is the name of {both}; name one of them in full"))
+            else:
+                known = [observer[0].partition(":")[2] for observer in self.observers]
+                problems.append(Problem(f"{where} {name}", self._no_observer(name), did_you_mean(name, known)))
+        if problems:
+            raise InputError(*problems)
+        return tuple(dict.fromkeys(chosen))
+
+    def _no_observer(self, name: str) -> str:
+        faults = [fault for fault in self.faults if fault.provider.plugin == name]
+        return f"is not usable: {faults[0]}" if faults else f"no installed plugin '{name}' observes runs"
 
     def _hint(self, kind: str, name: str) -> str:
         others = [other for other, same in self.entries if same == name]

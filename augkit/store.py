@@ -113,16 +113,54 @@ class Store:
     @contextmanager
     def lock(self, address: Address, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the artifact's lock; while another process has it, `waiting` is told once who does."""
-        file = self.root / ".locks" / f"{address.kind}-{address.name}.lock"
+        with self._lock(f"{address.kind}-{address.name}", f"is building {address}", waiting):
+            yield
+
+    @contextmanager
+    def lock_list_of_runs(self) -> Iterator[None]:
+        """Hold the lock under which runs enter themselves and things are removed: never both at once."""
+        with self._lock("runs", "is removing what no run needs", lambda _: None):
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, doing: str, waiting: Callable[[str], None]) -> Iterator[None]:
+        file = self.root / ".locks" / f"{name}.lock"
         lock = FileLock(file)
         with explained(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            _acquire(lock, lambda: waiting(f"waiting for {_holder(file)}, which is building {address}"))
+            _acquire(lock, lambda: waiting(f"waiting for {_holder(file)}, which {doing}"))
         try:
             _sign(file)
             yield
         finally:
             lock.release()
+
+    def held_locks(self) -> list[str]:
+        """Return who holds a lock of an artifact, one line each; the lock of the list of runs does not count."""
+        held = []
+        for file in sorted((self.root / ".locks").glob("*.lock")):
+            if file.name == "runs.lock":
+                continue
+            lock = FileLock(file)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                held.append(f"{file.stem}: {_holder(file)}")
+            else:
+                lock.release()
+        return held
+
+    def discard(self, path: Path) -> None:
+        """Remove a file or folder of the store. It vanishes from its place by one rename, so never by halves."""
+        trash = self.root / ".trash" / f"{path.name}-{time.time_ns()}"
+        with explained(trash):
+            trash.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(trash)
+        self.empty_trash()
+
+    def empty_trash(self) -> None:
+        """Remove what `discard` set aside, also what a killed process left there."""
+        shutil.rmtree(self.root / ".trash", ignore_errors=True)
 
 
 class Digests:
@@ -190,6 +228,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     write_bytes(path, text.encode())
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add one line to a log that must not wait for the disk; after a power cut its last lines may be missing."""
+    with explained(path, len(text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
 
 
 def write_json(path: Path, value: object) -> None:

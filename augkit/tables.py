@@ -91,6 +91,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def bytes_text(count: float) -> str:
+    """Return an amount of bytes as people say it: ``812 B``, ``4.2 MB``, ``3.0 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
 def _table_1(arms: Mapping[str, Mapping[str, Summary]]) -> Table:
     header = ["arm", *(metric_title(metric) for metric in TABLE_1)]
     rows = [[arm, *(_mean_and_error(found[metric]) for metric in TABLE_1)] for arm, found in arms.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,9 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
         (["plan"], "augkit plan recipes/*.yaml --seeds 0..2"),
         (["validate"], "augkit validate recipes/*.yaml"),
         (["plugin"], "augkit plugin list"),
+        (["cache"], "augkit cache ls"),
+        (["cache", "ls"], "augkit cache ls"),
+        (["cache", "gc"], "augkit cache gc --older-than 30d --dry-run"),
         (["plugin", "list"], "augkit plugin list"),
     ],
 )
@@ -349,6 +353,45 @@ def test_a_recipe_is_untouched_by_plugins_it_does_not_need_and_told_about_those_
         "bad.yaml:9: augmentation 'odd' has options that cannot be read: NameError: name 'Nowhere' is not defined. "
         "Provided by stranger-odd 1.0 (odd)",
     ]
+
+
+def test_the_version_is_that_of_the_package(augkit):
+    from augkit import __version__
+
+    assert augkit("--version") == (0, f"augkit {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["--observer", "jsonll"],
+            "--observer jsonll: no installed plugin 'jsonll' observes runs. Did you mean 'jsonl'?",
+        ),
+        (["--jobs", "0"], "Invalid value for '--jobs'"),
+        (["--threads", "x"], "Invalid value for '--threads'"),
+    ],
+)
+def test_a_wish_for_observers_jobs_or_threads_that_cannot_be_ends_with_two_and_nothing_written(
+    augkit, arguments, words
+):
+    write()
+    code, _, err = augkit("run", "r.yaml", *arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert names(Path()) == ["r.yaml"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize(("before", "code"), [("SIG_DFL", 143), ("SIG_IGN", 0)])
+def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_path, before, code):
+    script = (
+        f"import signal; signal.signal(signal.SIGHUP, signal.{before})\n"
+        "from augkit.cli import _end_on_signals; _end_on_signals()\n"
+        "signal.raise_signal(signal.SIGHUP)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_help_does_not_ask_the_plugins(tmp_path, strangers):

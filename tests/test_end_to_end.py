@@ -110,6 +110,58 @@ def test_a_run_killed_and_interrupted_at_random_ends_in_the_same_bytes(four_arms
     assert {name: reference[name] for name in finished} == finished
 
 
+def children(pid):
+    """Processes that a process has started and not yet waited for."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    return [int(stat.split()[0]) for stat in stats if int(stat.rpartition(")")[2].split()[1]) == pid]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the workers")
+def test_jobs_side_by_side_save_on_a_signal_and_give_the_bytes_of_one_after_another(four_arms, tmp_path):
+    folder, _ = four_arms
+    arguments = ["run", ARMS[0], ARMS[3], *SMALL, *SMALL_GAN]
+    command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments, "--jobs=2", "--threads=1"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "generator mask2lesion" in line:
+                break
+        workers = children(process.pid)
+        assert len(workers) == 2
+        for pid in (*workers, process.pid):  # as a service manager does; only the run may act on it
+            os.kill(pid, signal.SIGTERM)
+        errors = process.stderr.read()
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    assert "generator mask2lesion: " in errors
+    assert errors.endswith("The same command continues from here.\n")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    done = augkit(*arguments, "--jobs=3", "--threads=1", "--observer=jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    finished, reference = fingerprints(tmp_path / "runs"), fingerprints(folder / "runs")
+    assert len(finished) > 20
+    assert {name: reference[name] for name in finished} == finished
+    (log,) = (tmp_path / "runs" / "events").iterdir()
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [told[0]["event"], told[-1]["event"]] == ["RunStarted", "RunFinished"]
+    ended = [facts["stage"] for facts in told if facts["event"] == "StageFinished"]
+    assert ended[-1].startswith("report ")
+    manifest = json.loads(next((tmp_path / "runs" / "segmenter").glob("*/artifact.json")).read_text())
+    assert manifest["environment"]["threads"] == 1
+
+
+@pytest.mark.timeout(1800)
+def test_kill_9_at_20_random_moments_leaves_nothing_damaged_and_the_same_bytes():
+    script = Path(__file__).parent.parent / "benchmarks" / "kills.py"
+    done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    values = json.loads(done.stdout.splitlines()[-1])["values"]
+    assert values["kills"] == 20
+    assert values["files compared in each"] > 20
+    assert (values["damaged artifacts"], values["damaged checkpoints"], values["different files"]) == (0, 0, 0)
+    assert len(values["killed during"]) > 1
+
+
 def test_seeds_are_separate_trainings_in_one_table(tmp_path):
     done = augkit("run", ARMS[0], *SMALL, "--seeds", "0,1", "--out", "elsewhere", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

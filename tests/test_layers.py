@@ -23,6 +23,10 @@ ORDER = (
     "store",
     "weights",
     "plan",
+    "cache",
+    "audience",
+    "executors",
+    "scheduler",
     "training",
     "metrics",
     "statistics",
@@ -32,8 +36,8 @@ ORDER = (
     "report",
     "stages",
     "engine",
+    "worker",
     "preview",
-    "progress",
     "cli",
 )
 """Each core module may import only from those before it."""

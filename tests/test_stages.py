@@ -145,7 +145,7 @@ def plan_of(folder, **parts):
 def run(folder, **parts):
     SEEN.clear()
     plan = plan_of(folder, **parts)
-    Engine(Store(folder), "cpu", ()).run(plan)
+    Engine(Store(folder), "cpu").run(plan)
     return plan.arms[0]
 
 

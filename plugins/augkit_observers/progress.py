@@ -1,4 +1,4 @@
-"""The progress display: an observer that draws one live line on a terminal and plain lines elsewhere."""
+"""The progress display: a live line per running stage on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from augkit import events
-from augkit.hookspecs import hookimpl
+from augkit import events, hookimpl
 from augkit.tables import duration
 
 PLAIN_SECONDS = 10.0
@@ -18,15 +17,13 @@ PLAIN_SECONDS = 10.0
 
 
 class ProgressDisplay:
-    """Shows stage, step, losses, rate and time left; register it as an observer."""
+    """Shows stage, step, losses, rate and time left, of all stages that run side by side."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Progress | None = None
-        self._task: TaskID | None = None
-        self._pace = _Pace(0.0, None, 0.0)
         self._stages: tuple[str, ...] = ()
-        self._said_at = 0.0
+        self._running: dict[str, _Line] = {}
 
     @hookimpl
     def augkit_event(self, event: events.Event) -> None:
@@ -41,13 +38,14 @@ class ProgressDisplay:
             case events.StageNoted():
                 self._say(f"  {event.stage}: {event.text}")
             case events.StageFinished():
-                self._end_stage()
+                self._end_stage(event.stage)
                 self._say(f"  done  {event.stage:<44} {duration(event.seconds):>8}")
             case events.RunFinished():
                 self._end_run()
 
     def _start_run(self, event: events.RunStarted) -> None:
         self._stages = event.stages
+        self._running = {}
         if event.stages:
             self._say(f"{len(event.stages)} stages to build, {event.reused} already there")
         if self._console.is_terminal and event.stages:
@@ -60,26 +58,27 @@ class ProgressDisplay:
             self._live.start()
 
     def _start_stage(self, stage: str) -> None:
-        now = time.monotonic()
-        self._pace = _Pace(now, None, now)
-        self._said_at = now
+        line = self._running[stage] = _Line(time.monotonic())
         if self._live is not None:
-            self._task = self._live.add_task(stage, total=None, place=self._place(stage), facts="")
+            line.task = self._live.add_task(stage, total=None, place=self._place(stage), facts="")
         else:
             self._say(f"  {self._place(stage)} {stage}")
 
     def _advance(self, event: events.StageAdvanced) -> None:
-        facts = self._pace.facts(event.step, event.total, event.values)
-        if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=event.step, total=event.total, facts=facts)
-        elif time.monotonic() - self._said_at >= PLAIN_SECONDS:
-            self._said_at = time.monotonic()
+        line = self._running.get(event.stage)
+        if line is None:
+            return
+        facts = line.facts(event.step, event.total, event.values)
+        if self._live is not None and line.task is not None:
+            self._live.update(line.task, completed=event.step, total=event.total, facts=facts)
+        elif time.monotonic() - line.said_at >= PLAIN_SECONDS:
+            line.said_at = time.monotonic()
             self._say(f"        {event.stage}: {facts}")
 
-    def _end_stage(self) -> None:
-        if self._live is not None and self._task is not None:
-            self._live.remove_task(self._task)
-            self._task = None
+    def _end_stage(self, stage: str) -> None:
+        line = self._running.pop(stage, None)
+        if self._live is not None and line is not None and line.task is not None:
+            self._live.remove_task(line.task)
 
     def _end_run(self) -> None:
         if self._live is not None:
@@ -95,12 +94,13 @@ class ProgressDisplay:
 
 
 @dataclass
-class _Pace:
-    """How fast a stage goes, measured from its first report so that a resumed training is not flattered."""
+class _Line:
+    """One running stage: how fast it goes, measured from its first report so that a resumed one is not flattered."""
 
-    began: float
-    first_step: int | None
-    first_at: float
+    said_at: float
+    task: TaskID | None = None
+    first_step: int | None = None
+    first_at: float = 0.0
 
     def facts(self, step: int, total: int, values: Mapping[str, float]) -> str:
         now = time.monotonic()
@@ -113,3 +113,6 @@ class _Pace:
             rate = done / (now - self.first_at)
             parts += [f"{rate:.1f}/s", f"{duration((total - step) / rate)} left"]
         return "  ".join(parts)
+
+
+observer = ProgressDisplay(Console(stderr=True))

@@ -1,0 +1,226 @@
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from augkit.cache import collect, contents, forget_run, record_run
+from augkit.cli import app
+from augkit.errors import StageError
+from augkit.plan import Plan, Stage
+from augkit.store import Address, Store, find_damage, write_bytes
+
+DAY = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def stage(kind, label, inputs=()):
+    fingerprint = hashlib.sha256(f"{kind} {label}".encode()).hexdigest()
+    identity = {"inputs": [upstream.address.fingerprint for upstream in inputs]}
+    return Stage(Address(kind, label, fingerprint), label, tuple(inputs), None, identity)
+
+
+def plan(name, data=None):
+    """dataset -> masks -> synthesis -> segmenter -> report, where the report does not name the masks."""
+    data = data or stage("dataset", "phantom")
+    masks = stage("masks", f"m-{name}", [data])
+    synthesis = stage("synthesis", f"s-{name}", [data, masks])
+    segmenter = stage("segmenter", f"u-{name}", [data, synthesis])
+    return Plan((), stage("report", f"{name}.v1", [data, synthesis, segmenter]))
+
+
+def build(store, *stages):
+    for one in stages:
+        if not store.has(one.address):
+            work = store.workplace(one.address, fresh=True)
+            write_bytes(work / "file.bin", b"x" * 1000)
+            store.publish(one.address, work, {"identity": one.identity})
+
+
+def users(store):
+    return {item.path.name: item.used_by for item in contents(store)}
+
+
+def names(items):
+    return sorted(item.path.name[:-13] for item in items)
+
+
+def make_old(store, days):
+    then = time.time() - days * DAY
+    for path in [store.root, *store.root.rglob("*")]:
+        os.utime(path, (then, then))
+
+
+def test_what_reports_need_is_kept_through_what_it_was_made_from_and_the_rest_goes(tmp_path):
+    store, first, second = Store(tmp_path), plan("first"), plan("second")
+    build(store, *first.stages(), *second.stages(), stage("generator", "orphan"))
+    assert users(store)[store.path(first.stages()[0].address).name] == (
+        f"report {first.report.address.name}", f"report {second.report.address.name}"
+    )  # fmt: skip
+    store.discard(store.path(second.report.address))
+    removed = collect(store, 0, False, dry=False)
+    assert names(removed) == ["m-second", "orphan", "s-second", "u-second"]
+    assert sum(item.size for item in removed) > 4000
+    assert {item.path.name for item in contents(store)} == {store.path(s.address).name for s in first.stages()}
+    assert all(find_damage(item.path) == [] for item in contents(store))
+    assert not (tmp_path / ".trash").exists()
+
+
+def test_a_dry_run_shows_the_same_and_removes_nothing(tmp_path):
+    store = Store(tmp_path)
+    build(store, *plan("kept").stages(), stage("generator", "orphan"))
+    before = sorted(tmp_path.rglob("*"))
+    shown = collect(store, 0, False, dry=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert names(shown) == names(collect(store, 0, False, dry=False)) == ["orphan"]
+
+
+def test_only_what_is_old_enough_goes(tmp_path):
+    store = Store(tmp_path)
+    build(store, stage("generator", "old"))
+    make_old(store, 40)
+    build(store, stage("generator", "new"))
+    assert names(collect(store, 30 * DAY, False, dry=False)) == ["old"]
+    assert names(collect(store, 0, False, dry=False)) == ["new"]
+
+
+def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(tmp_path):
+    store, run = Store(tmp_path), plan("long")
+    record_run(store, run)
+    build(store, *run.stages()[:2])
+    work = store.workplace(run.stages()[2].address, fresh=True)
+    write_bytes(work / "checkpoints" / "1.bin", b"precious")
+    make_old(store, 400)
+    assert collect(store, 0, False, dry=False) == []
+    assert (work / "checkpoints" / "1.bin").exists()
+    assert users(store)[work.name] == (f"unfinished run {run.report.address.name}",)
+    assert names(collect(store, 0, True, dry=True)) == ["m-long", "phantom", "synthesis-s-long"]
+    assert names(collect(store, 500 * DAY, True, dry=False)) == []
+    assert names(collect(store, 0, True, dry=False)) == ["m-long", "phantom", "synthesis-s-long"]
+    assert contents(store) == []
+    assert list((tmp_path / ".runs").iterdir()) == []
+
+
+def test_giving_up_a_run_keeps_what_another_needs(tmp_path):
+    store, done, given_up = Store(tmp_path), plan("done"), plan("up")
+    record_run(store, done)
+    record_run(store, given_up)
+    build(store, *done.stages(), *given_up.stages()[:3])
+    forget_run(store, done)
+    assert names(collect(store, 0, True, dry=False)) == ["m-up", "s-up"]
+    assert store.has(done.report.address)
+    assert store.has(done.stages()[0].address)
+
+
+def test_damaged_things_tracebacks_and_what_a_killed_collection_left_go(tmp_path):
+    store, run = Store(tmp_path), plan("kept")
+    build(store, *run.stages())
+    write_bytes(tmp_path / ".damaged" / "dataset-phantom-0123-99" / "file.bin", b"x")
+    write_bytes(tmp_path / ".errors" / "u-lost-0123456789ab.txt", b"x")
+    write_bytes(tmp_path / ".trash" / "half" / "file.bin", b"x")
+    write_bytes(tmp_path / "figures" / "arm" / "index.html", b"not of the store")
+    assert {item.kind for item in collect(store, 0, False, dry=False)} == {"damaged", "traceback"}
+    assert not (tmp_path / ".trash").exists()
+    assert (tmp_path / "figures" / "arm" / "index.html").exists()
+    assert store.has(run.report.address)
+
+
+def test_nothing_is_removed_while_something_is_built(tmp_path):
+    store, busy = Store(tmp_path), stage("generator", "busy")
+    build(store, stage("generator", "orphan"))
+    with (
+        store.lock(busy.address, lambda _: None),
+        pytest.raises(StageError, match=rf"in use: generator-busy-.*: process {os.getpid()} on .* Nothing was removed"),
+    ):
+        collect(store, 0, False, dry=False)
+    assert names(collect(store, 0, False, dry=False)) == ["orphan"]
+
+
+@pytest.mark.parametrize("harm", ["manifest", "record", "no manifest"])
+def test_nothing_is_removed_while_it_is_not_known_what_a_run_needs(tmp_path, harm):
+    store, run = Store(tmp_path), plan("kept")
+    record_run(store, run)
+    build(store, *run.stages())
+    manifest = store.path(run.report.address) / "artifact.json"
+    record = next((tmp_path / ".runs").iterdir())
+    file = record if harm == "record" else manifest
+    file.write_text("[]") if harm != "no manifest" else file.unlink()
+    with pytest.raises(StageError, match=r"cannot be read, so it is not known what this run needs\. Nothing was"):
+        collect(store, 0, False, dry=False)
+    assert store.has(run.stages()[0].address)
+
+
+def test_a_run_that_begins_while_things_are_removed_waits_for_the_end_of_that(tmp_path):
+    store, run = Store(tmp_path), plan("new")
+    build(store, *run.stages()[:2])
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_cache import Store, plan, record_run
+print("ready", flush=True)
+record_run(Store(Path({str(tmp_path)!r})), plan("new"))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        with store.lock_list_of_runs():
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.3)
+            assert process.poll() is None
+            assert not (tmp_path / ".runs").exists()
+        assert process.wait(timeout=60) == 0
+    assert len(list((tmp_path / ".runs").iterdir())) == 1
+
+
+# The commands
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        app(["cache", *arguments])
+    out, err = capsys.readouterr()
+    return ended.value.code or 0, out.splitlines(), err
+
+
+def test_ls_names_kind_size_age_and_runs_and_gc_says_what_it_freed(tmp_path, capsys):
+    store = Store(tmp_path / "runs")
+    for name in ("a", "b", "c"):
+        build(store, *plan(name).stages())
+    build(store, stage("generator", "orphan"))
+    out = f"--out={store.root}"
+    code, lines, _ = command(capsys, "ls", out)
+    assert code == 0
+    data = next(line for line in lines if line.startswith("dataset"))
+    assert "phantom-" in data
+    assert " kB " in data
+    assert data.count("report ") == 2
+    assert data.endswith(" and 1 more")
+    assert next(line for line in lines if line.startswith("generator")).endswith("   no run")
+    assert lines[-1].endswith("kB of it")
+    code, lines, _ = command(capsys, "gc", out, "--dry-run")
+    assert lines[-1].startswith("would free ")
+    code, lines, _ = command(capsys, "gc", out, "--older-than", "30d")
+    assert lines == ["freed 0 B: 0 things that no run on disk needs"]
+    code, lines, _ = command(capsys, "gc", out)
+    assert lines[-1].startswith("freed ")
+    assert lines[-1].endswith(" kB: 1 thing that no run on disk needs")
+
+
+def test_commands_on_a_folder_that_is_not_there_write_nothing(tmp_path, capsys):
+    out = f"--out={tmp_path / 'none'}"
+    assert command(capsys, "ls", out)[1] == [f"0 B in {tmp_path / 'none'}; no run on disk needs 0 B of it"]
+    assert command(capsys, "gc", out)[1] == ["freed 0 B: 0 things that no run on disk needs"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("age", ["30", "d", "-1d", "1.5h", "30 d", "3w"])
+def test_an_age_that_is_none_ends_with_two(capsys, age):
+    code, _, err = command(capsys, "gc", f"--older-than={age}")
+    assert (code, err) == (
+        2, f"--older-than {age}: found '{age}'; allowed: a whole number and s, m, h or d, as in 30d\n"
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+import pytest
+
+from augkit import events
+from augkit.errors import AugkitError, InterruptedRunError
+from augkit.executors import Said
+from augkit.plan import Arm, Plan, Stage
+from augkit.scheduler import build_side_by_side
+from augkit.store import Address
+
+
+def stage(name, *inputs):
+    return Stage(Address("kind", name, f"fingerprint of {name}"), name, inputs, None, {})
+
+
+def arm(name, dataset, generators=()):
+    segmenter = stage(f"unet {name}", dataset, *generators)
+    evaluation = stage(f"evaluation {name}", dataset, segmenter)
+    return Arm(name, 7, {"name": name, "seed": 0}, dataset, tuple(generators), (), segmenter, evaluation)
+
+
+DATA = stage("data")
+GAN = stage("gan", DATA)
+ARMS = (arm("a", DATA), arm("b", DATA, [GAN]), arm("c", DATA, [GAN]))
+PLAN = Plan(ARMS, stage("report", *(one.evaluation for one in ARMS)))
+
+
+class Executor:
+    """Builds nothing: ends units in the order given by `choose`, with what `fates` says of their stage."""
+
+    def __init__(self, capacity, fates=None, choose=lambda units: 0, on_wait=lambda number: None):
+        self.capacity, self.fates, self.choose, self.on_wait = capacity, fates or {}, choose, on_wait
+        self.under_way, self.log, self.most, self.interrupts, self.closed, self.waits = [], [], 0, 0, 0, 0
+
+    def submit(self, unit):
+        self.under_way.append(unit)
+        self.most = max(self.most, len(self.under_way))
+        self.log.append(unit)
+
+    def wait(self):
+        self.waits += 1
+        if not self.interrupts:
+            self.on_wait(self.waits)
+        unit = self.under_way.pop(self.choose(self.under_way))
+        if self.interrupts:
+            problem = [unit.title, "step 3 of 9: interrupted; the state is saved", ""]
+            return Said(unit, {"problems": [problem], "exit_code": 143, "interrupted": True})
+        fate = self.fates.get(unit.title)
+        problems = [[unit.title, fate[0], ""]] if fate else []
+        return Said(unit, {"problems": problems, **({"exit_code": fate[1]} if fate else {})})
+
+    def interrupt(self):
+        self.interrupts += 1
+
+    def close(self):
+        self.closed += 1
+
+
+def work(executor, missing=None, tell=lambda event: None):
+    stages = missing or [one for one in PLAN.stages() if one is not PLAN.report]
+    build_side_by_side(stages, PLAN, executor, tell)
+    return [unit.title for unit in executor.log]
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, 8])
+@pytest.mark.parametrize("last", [False, True])
+def test_every_stage_is_built_once_after_what_it_needs_and_never_more_than_the_capacity(capacity, last):
+    executor = Executor(capacity, choose=lambda units: len(units) - 1 if last else 0)
+    order = work(executor)
+    stages = {one.title: one for one in PLAN.stages()}
+    assert sorted(order) == sorted(set(stages) - {"report"})
+    for i, title in enumerate(order):
+        assert all(upstream.title in order[:i] for upstream in stages[title].inputs)
+    assert executor.most == min(capacity, 3)
+    assert executor.closed == 1
+
+
+def test_independent_stages_begin_together():
+    executor = Executor(3)
+    assert work(executor)[:3] == ["data", "unet a", "gan"]
+    assert executor.most == 3
+
+
+def test_what_exists_is_not_built_and_what_belongs_to_no_arm_is_left_to_the_run():
+    executor = Executor(2)
+    assert work(executor, [ARMS[1].evaluation, PLAN.report]) == ["evaluation b"]
+
+
+def test_a_unit_says_how_to_plan_its_stage_again_with_the_seed_of_its_arm():
+    executor = Executor(1)
+    work(executor, [ARMS[1].segmenter])
+    (unit,) = executor.log
+    assert unit.document == {"name": "b", "seed": 7}
+    assert (unit.fingerprint, unit.title) == ("fingerprint of unet b", "unet b")
+
+
+def test_a_failure_stops_only_what_needs_it_and_all_failures_are_told_at_the_end():
+    executor = Executor(2, {"gan": ("collapsed", 4), "unet a": ("raised", 1)})
+    told = []
+    with pytest.raises(AugkitError) as caught:
+        work(executor, tell=told.append)
+    assert [str(problem) for problem in caught.value.problems] == ["unet a: raised", "gan: collapsed"]
+    assert caught.value.exit_code == 1
+    assert [unit.title for unit in executor.log] == ["data", "unet a", "gan"]
+    skipped = [event.stage for event in told if isinstance(event, events.StageNoted)]
+    assert sorted(skipped) == ["evaluation a", "evaluation b", "evaluation c", "unet b", "unet c"]
+    assert executor.closed == 1
+
+
+def test_independent_stages_end_although_others_failed():
+    executor = Executor(2, {"gan": ("collapsed", 4)})
+    with pytest.raises(AugkitError, match="gan: collapsed") as caught:
+        work(executor)
+    assert {"unet a", "evaluation a"} <= {unit.title for unit in executor.log}
+    assert caught.value.exit_code == 4, "one kind of failure keeps its own exit code"
+
+
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_signal_is_passed_on_once_and_the_run_ends_when_all_have_saved(end, code):
+    def stop(number):
+        if number == 2:
+            raise end
+
+    executor = Executor(2, on_wait=stop)
+    with pytest.raises(InterruptedRunError) as caught:
+        work(executor)
+    assert executor.interrupts == executor.closed == 1
+    assert executor.under_way == []
+    assert caught.value.exit_code == code
+    assert sorted(problem.where for problem in caught.value.problems) == ["gan", "unet a"]
+
+
+def test_a_second_signal_does_not_wait():
+    def stop(number):
+        raise KeyboardInterrupt
+
+    executor = Executor(2, on_wait=stop)
+    executor.interrupt = lambda: stop(0)
+    with pytest.raises(KeyboardInterrupt):
+        work(executor)
+    assert executor.closed == 1
+
+
+@pytest.mark.timeout(60)
+def test_a_last_word_that_a_signal_cut_off_is_not_waited_for():
+    class Forgetful(Executor):
+        def wait(self):
+            if self.under_way:
+                self.under_way.clear()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(Forgetful(1))
+
+
+def test_events_of_workers_are_told_as_they_were():
+    class Speaking(Executor):
+        def wait(self):
+            if self.waits == 0:
+                self.waits = 1
+                return Said(self.under_way[0], events.to_plain(event))
+            return super().wait()
+
+    event, told = events.StageAdvanced("data", 1, 2, {"loss": 0.1}), []
+    work(Speaking(1), [DATA], told.append)
+    assert told == [event]

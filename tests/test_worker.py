@@ -1,0 +1,139 @@
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from augkit.executors import start_out_of_reach
+from augkit.plan import check_recipes, make_plan
+from augkit.recipe import recipe_of
+from augkit.registry import load_registry
+from augkit.store import Digests, Store
+
+PLUGIN = """
+import sys, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from augkit import ImageSet, InputError, Problem, Splits, hookimpl
+
+@dataclass(frozen=True)
+class Slow:
+    seconds: float = 0.0
+    fault: str = ""
+
+    def sources(self):
+        return ()
+
+    def load(self):
+        print("a plugin prints")
+        sys.stdout.flush()
+        deadline = time.monotonic() + self.seconds
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self.fault:
+            raise InputError(Problem("a.png", self.fault, "Replace it"))
+        def part(name):
+            return ImageSet((name,), np.zeros((1, 8, 8, 3), np.uint8), np.ones((1, 8, 8), bool), (name,), ("real",))
+        return Splits(part("a"), part("b"), part("c"))
+
+@hookimpl
+def augkit_datasets():
+    return {"slow": Slow}
+"""
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder with an installed plugin; this process and its children see it."""
+    folder = tmp_path / "site"
+    facts = folder / "augkit_slow-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (folder / "augkit_slow.py").write_text(PLUGIN)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: augkit-slow\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[augkit]\nslow = augkit_slow\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])))
+    yield folder
+    sys.modules.pop("augkit_slow", None)
+
+
+class Worker:
+    def __init__(self, root):
+        self.root = root
+        command = [sys.executable, "-P", "-m", "augkit.worker", str(root), "cpu"]
+        self.errors = root.with_name("errors")
+        before = os.dup(2)
+        with self.errors.open("w") as stream:
+            os.dup2(stream.fileno(), 2)
+        try:
+            self.process = start_out_of_reach(command, os.environ)
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+    def order(self, title="dataset slow", fingerprint=None, **options):
+        document = {"name": "w", "seed": 0, "dataset": {"slow": options}, "segmenter": {"unet": {}}}
+        checked = check_recipes([recipe_of(document, "w")], load_registry())
+        stage = make_plan(checked, None, Digests(self.root)).arms[0].dataset
+        order = {"document": document, "fingerprint": fingerprint or stage.address.fingerprint, "title": title}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return stage
+
+    def says(self):
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture
+def worker(tmp_path, site):
+    started = Worker(tmp_path / "runs")
+    with started.process:
+        yield started
+        started.process.kill()
+
+
+def test_a_worker_builds_one_stage_after_another_and_what_plugins_print_is_no_answer(worker):
+    for title, seconds in (("first", 0.0), ("second", 0.01)):
+        stage = worker.order(title, seconds=seconds)
+        said = [worker.says() for _ in range(3)]
+        assert [facts.get("event") for facts in said] == ["StageStarted", "StageFinished", None]
+        assert {facts["stage"] for facts in said[:2]} == {title}
+        assert said[2] == {"problems": []}
+        assert Store(worker.root).has(stage.address)
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=60) in (0, 143)
+    assert worker.errors.read_text() == "a plugin prints\n" * 2
+
+
+def test_a_failure_is_answered_with_its_problems_and_exit_code_and_the_worker_goes_on(worker):
+    worker.order(fault="is empty")
+    assert worker.says()["event"] == "StageStarted"
+    assert worker.says() == {"problems": [["dataset slow: a.png", "is empty", "Replace it"]], "exit_code": 2}
+    worker.order()
+    assert [worker.says() for _ in range(3)][2] == {"problems": []}
+
+
+def test_a_stage_that_is_planned_otherwise_by_now_is_refused(worker):
+    worker.order(fingerprint="0" * 64)
+    ((where, what, hint),) = worker.says()["problems"]
+    assert (where, hint) == ("dataset slow", "Give the same command again")
+    assert what == "code, plugins or data changed since the run began, so it was not built"
+    assert not (worker.root / "dataset").exists()
+
+
+def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker):
+    worker.order(seconds=600)
+    assert worker.says()["event"] == "StageStarted"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        worker.process.send_signal(number)
+    time.sleep(0.3)
+    assert worker.process.poll() is None
+    worker.process.stdin.close()  # as the kernel does when the run was killed
+    assert worker.says() == {
+        "problems": [["dataset slow", "interrupted; it begins anew", ""]], "exit_code": 143, "interrupted": True
+    }  # fmt: skip
+    assert worker.process.wait(timeout=60) in (0, 143)
+    assert "Traceback" not in worker.errors.read_text()
