@@ -124,8 +124,66 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
     with _explained():
-        for checked in _checked(recipes, changes)[0]:
-            print(f"{checked.recipe.file}: ok")
+        checked, _ = _checked(recipes, changes)
+        for file in dict.fromkeys(one.recipe.file for one in checked):  # a sweep is several recipes in one file
+            print(f"{file}: ok")
+
+
+@app.command(epilog="Example: augkit schema > recipe.schema.json")
+def schema() -> None:
+    """Print the JSON schema of a recipe with the options of all installed plugins, for editors."""
+    with _explained():
+        import json
+
+        from augkit.registry import load_registry
+        from augkit.schema import recipe_schema
+
+        print(json.dumps(recipe_schema(load_registry()), indent=1))
+
+
+@app.command("ls", epilog="Example: augkit ls")
+def list_recipes() -> None:
+    """List the recipes that come with augkit."""
+    with _explained():
+        from augkit.shipped import purpose, shipped_recipes
+
+        for name, file in shipped_recipes().items():
+            print(f"{name:<28} {purpose(file)}")
+
+
+@app.command("cp", epilog="Example: augkit cp allaug my_recipes")
+def copy_recipe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe or folder of recipes, as `augkit ls` names it.")],
+    target: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put the copies.")] = Path(),
+) -> None:
+    """Copy a recipe that comes with augkit, to change it."""
+    with _explained():
+        from augkit.shipped import copy_recipes
+
+        for file in copy_recipes(name, target):
+            print(file)
+
+
+@app.command(epilog="Example: augkit doctor")
+def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
+    """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
+    with _explained():
+        from augkit import doctor as examine
+        from augkit.registry import load_registry
+        from augkit.training import choose_device
+
+        chosen = choose_device(device)
+        sections = {
+            "versions": examine.versions(),
+            "device": examine.hardware(chosen),
+            "speed of a matrix product": examine.precision_speeds(chosen),
+            "disk": examine.disk(out),
+            "plugins": examine.plugins(load_registry()),
+        }
+        for title, facts in sections.items():
+            print(title)
+            for name, fact in facts.items():
+                print(f"  {name:<28} {fact}")
 
 
 @plugins.command("list", epilog="Example: augkit plugin list")
