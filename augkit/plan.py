@@ -374,7 +374,10 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
         for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
     reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics", "curves"), (".py", ".j2"))
-    identity = {"arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms], "reporting": reporting}
+    identity = {
+        "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
+        "reporting": reporting,
+    }
     return _stage("report", "", tuple(inputs), WriteReport(title, arms), identity, label)
 
 

@@ -171,7 +171,17 @@ class _Draft:
         if len(sources) < len(synthesize) or len(steps) < len(augment):
             return None
         return Recipe(
-            self.document.file, self.name, seed, dataset, sources, steps, segmenter, root, share, real_images, self.sweep
+            self.document.file,
+            self.name,
+            seed,
+            dataset,
+            sources,
+            steps,
+            segmenter,
+            root,
+            share,
+            real_images,
+            self.sweep,
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -258,7 +268,9 @@ class _Draft:
         elif "per_real" in source:
             if _is_number(per_real) and 0 <= per_real <= 1000:
                 return float(per_real), None
-            self._refuse((*path, "per_real"), per_real, "0 <= number <= 1000, 0 to leave the source out", _number_hint(per_real))
+            self._refuse(
+                (*path, "per_real"), per_real, "0 <= number <= 1000, 0 to leave the source out", _number_hint(per_real)
+            )
         elif _is_whole(count) and 0 < count <= 10**9:
             return None, count
         else:

@@ -17,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from augkit.contracts import (
+    ArrayDraws,
     Augment,
     DrawnMasks,
     Images,
@@ -29,6 +30,7 @@ from augkit.contracts import (
     TensorDraws,
     Workspace,
 )
+from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
@@ -192,6 +194,7 @@ def report(task: WriteReport, job: Job) -> None:
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
     write_curves(curves_of(swept), job.folder)
+    write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
@@ -259,7 +262,13 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
         origin = samples.origins[0]
         composition[origin] = composition.get(origin, 0) + len(samples)
         synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
-    stages = [*dict.fromkeys((first.dataset, first.training)), *first.generators, *first.syntheses, first.segmenter, first.evaluation]
+    stages = [
+        *dict.fromkeys((first.dataset, first.training)),
+        *first.generators,
+        *first.syntheses,
+        first.segmenter,
+        first.evaluation,
+    ]
     history = {stage.title: _history(job.inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
         scores=read_scores(arms, test.ids, lambda stage: job.inputs[stage]),

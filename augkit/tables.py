@@ -91,6 +91,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def size(count: int | None) -> str:
+    """Return bytes as people say them: ``0.4 MB``, ``12 MB``, ``1.3 GB``; ``–`` for None."""
+    if count is None:
+        return "–"
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.1f} MB" if count < 1e7 else f"{count / 1e6:.0f} MB"
+
+
 def _table_1(arms: Mapping[str, Mapping[str, Summary]]) -> Table:
     header = ["arm", *(metric_title(metric) for metric in TABLE_1)]
     rows = [[arm, *(_mean_and_error(found[metric]) for metric in TABLE_1)] for arm, found in arms.items()]

@@ -120,7 +120,9 @@ def build(options: Smp, encoder_weights: str | None) -> NormalisedNetwork:
         )
     except (KeyError, ValueError) as error:
         what = f"segmentation_models.pytorch cannot build this network: {str(error).strip(chr(34))[:300]}"
-        raise InputError(Problem("smp", what, "Correct the options architecture, encoder and encoder_weights")) from error
+        raise InputError(
+            Problem("smp", what, "Correct the options architecture, encoder and encoder_weights")
+        ) from error
     return NormalisedNetwork(body)
 
 

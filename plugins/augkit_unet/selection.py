@@ -32,8 +32,8 @@ def cut_development(samples: ImageSet, share: float, seed: int) -> tuple[ImageSe
     development images (its synthetic ones where the whole set is synthetic).
     """
     real = any(origin == "real" for origin in samples.origins)
-    scored = [group for group, origin in zip(samples.groups, samples.origins, strict=True) if origin == "real" or not real]
-    groups = sorted(set(scored))
+    usable = [origin == "real" or not real for origin in samples.origins]
+    groups = sorted({group for group, use in zip(samples.groups, usable, strict=True) if use})
     numbers = Draws.of(seed, "development", sample_keys(groups)).uniform("place")
     count = max(1, round(share * len(groups)))
     if count >= len(groups):
@@ -41,7 +41,7 @@ def cut_development(samples: ImageSet, share: float, seed: int) -> tuple[ImageSe
         raise InputError(Problem("unet", what, "Choose a smaller share, or 0 to keep the last weights"))
     cut = {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
     kept = [i for i, group in enumerate(samples.groups) if group not in cut]
-    shown = [i for i, group in enumerate(samples.groups) if group in cut and (samples.origins[i] == "real" or not real)]
+    shown = [i for i, group in enumerate(samples.groups) if group in cut and usable[i]]
     return samples.take(kept), samples.take(shown)
 
 
