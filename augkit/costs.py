@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,9 @@ class Estimates:
 
     def __init__(self, root: Path) -> None:
         self._file = root / ".estimates.json"
-        self._known: dict[str, Any] = read_json(self._file) if self._file.is_file() else {}
+        self._known: dict[str, Any] = {}
+        with suppress(OSError, ValueError, AttributeError, TypeError):  # an estimate that is lost harms nothing
+            self._known = {key: asdict(Estimate(**facts)) for key, facts in read_json(self._file).items()}
 
     def of(self, fingerprint: str) -> Estimate | None:
         """Return what was estimated for a stage, or None."""

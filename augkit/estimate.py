@@ -19,7 +19,7 @@ import numpy as np
 from augkit.contracts import ImageSet, Workspace
 from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.engine import Engine
-from augkit.errors import InterruptedRunError
+from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.plan import DrawMasks, LoadDataset, Plan, Stage, Synthesise, TakeShare, TrainGenerator, TrainSegmenter
 from augkit.stages import compose, read_image_set
 from augkit.store import Store, read_array, read_json, remove_folder
@@ -88,6 +88,11 @@ class _Trial:
         try:
             _try(fit, Workspace(folder, 0, self.engine.device, watch), watch, self.seconds)
             disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        except AugkitError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            what = f"{type(error).__name__}: {error}".split("\n")[0]
+            raise StageError(Problem(stage.title, what, "A run would fail in the same way")) from error
         finally:
             remove_folder(folder)
         seconds = watch.estimate()

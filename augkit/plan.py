@@ -373,7 +373,9 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
         for arm in arms
         for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
-    reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics", "curves"), (".py", ".j2"))
+    reporting = _modules_hash(
+        ("report", "figures", "tables", "evidence", "statistics", "curves", "costs"), (".py", ".j2")
+    )
     identity = {
         "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "reporting": reporting,

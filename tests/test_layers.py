@@ -99,7 +99,14 @@ def test_plugins_import_the_core_and_themselves_only():
 
 def test_help_validate_and_plugin_list_do_not_import_torch():
     recipe = CORE.parent / "recipes" / "allaug.yaml"
-    for arguments in (["--help"], ["validate", str(recipe)], ["plugin", "list"], ["plan", str(recipe)]):
+    for arguments in (
+        ["--help"],
+        ["validate", str(recipe)],
+        ["plugin", "list"],
+        ["plan", str(recipe)],
+        ["schema"],
+        ["ls"],
+    ):
         code = (
             "import sys, atexit\n"
             "atexit.register(lambda: sys.stderr.write(f'torch imported: {\"torch\" in sys.modules}'))\n"
