@@ -36,13 +36,13 @@ _STEPS = re.compile(r"step ([0-9]+) of ([0-9]+)")
 Fit = Callable[[Workspace], None]
 
 
-def estimate_plan(plan: Plan, store: Store, engine: Engine, seconds: float = SECONDS) -> Mapping[Stage, Estimate]:
+def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Estimate]:
     """Return what each stage that has to be built will take, and keep it beside the artifacts for the report.
 
     Builds the data sets and masks of the plan. Trainings that differ in nothing but seed are tried once. Call it from
     the main thread, where a signal can reach the training.
     """
-    trial = _Trial(store, engine, seconds)
+    trial = _Trial(store, engine)
     found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
     Estimates(store.root).keep({stage.address.fingerprint: estimate for stage, estimate in found.items()})
     return found
@@ -54,7 +54,6 @@ class _Trial:
 
     store: Store
     engine: Engine
-    seconds: float
     known: dict[str, Estimate] = field(default_factory=dict)
 
     def of(self, stage: Stage) -> Estimate:
@@ -86,7 +85,7 @@ class _Trial:
         folder.mkdir(parents=True)
         watch = _Watch()
         try:
-            _try(fit, Workspace(folder, 0, self.engine.device, watch), watch, self.seconds)
+            _try(fit, Workspace(folder, 0, self.engine.device, watch), watch, SECONDS)
             disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         except AugkitError:
             raise
