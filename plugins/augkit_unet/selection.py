@@ -59,7 +59,7 @@ class Best(nn.Module):
 
     def offer(self, network: nn.Module, score: float, steps: int) -> None:
         """Keep the network's weights if they score better than those kept."""
-        if score > float(self.score):
+        if float(np.float32(score)) > float(self.score):  # as it is kept, or an equal one could seem better
             self.network.load_state_dict(network.state_dict())
             self.score.fill_(score)
             self.steps.fill_(steps)
