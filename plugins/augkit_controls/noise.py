@@ -51,7 +51,9 @@ class _Painter:
         where = masks.astype(np.int64)
         height, width = masks.shape[1:]
         noise = draws.normal("noise", shape=(height, width, 3))
-        return np.clip(np.rint(self.colour[where] + self.noise[where] * noise), 0, 255).astype(np.uint8)
+        values = np.rint(self.colour[where] + self.noise[where] * noise)
+        images: Images = np.clip(values, 0, 255).astype(np.uint8)
+        return images
 
 
 def _moments(train: ImageSet, inside: bool) -> list[list[float]]:
