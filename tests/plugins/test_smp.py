@@ -1,5 +1,6 @@
 """segmentation_models.pytorch as a segmenter; what needs the package is skipped where it is not installed."""
 
+import json
 import subprocess
 import sys
 
@@ -63,14 +64,19 @@ def test_it_is_imported_only_when_a_recipe_trains_with_it():
     assert "segmentation_models_pytorch" not in done.stdout
 
 
-@pytest.mark.parametrize(("architecture", "encoder"), [("unet", "resnet18"), ("fpn", "mobilenet_v2")])
-def test_it_learns_a_dark_disc_without_downloading_anything(architecture, encoder, smp, tmp_path, monkeypatch):
+def test_it_learns_without_downloading_anything(smp, tmp_path, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", lambda *a: pytest.fail("opened a connection"))
-    component = smp(architecture=architecture, encoder=encoder, steps=30, batch_size=4)
-    scores = fitted(component, tmp_path)(samples().images)
+    fitted(smp(encoder="resnet18", steps=30, batch_size=4), tmp_path)
+    first, last = json.loads((tmp_path / "history.json").read_text())
+    assert last["loss"] < 0.8 * first["loss"]
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), [("unet", "resnet18"), ("fpn", "mobilenet_v2")])
+def test_scores_are_one_number_per_pixel_in_0_to_1(architecture, encoder, smp, tmp_path):
+    scores = fitted(smp(architecture=architecture, encoder=encoder, steps=1, batch_size=2), tmp_path)(samples().images)
     assert (scores.dtype, scores.shape) == (np.float32, (4, 1, 32, 32))
-    predicted, truth = scores[:, 0] > 0.5, samples().masks
-    assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.6
+    assert scores.min() >= 0
+    assert scores.max() <= 1
 
 
 def test_equal_seeds_give_equal_weights(smp, tmp_path):
