@@ -19,7 +19,7 @@ name: tiny
 dataset: {phantom: {train: 8, test: 4, size: 32}}
 synthesize:
   - {generator: {noise: {}}, masks: {training: {}}, per_real: 1.0}
-segmenter: {unet: {width: 4, steps: 400, batch_size: 4}}
+segmenter: {unet: {width: 4, steps: 75, batch_size: 4}}
 """
 
 
