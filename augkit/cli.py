@@ -20,9 +20,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from augkit.engine import Engine
     from augkit.errors import Problem
-    from augkit.plan import CheckedRecipe
+    from augkit.plan import CheckedRecipe, Plan
     from augkit.registry import Observer, Registry
+    from augkit.store import Store
 
 app = typer.Typer(
     name="augkit",
@@ -118,18 +120,31 @@ def run(
         _run(checked, chosen, out, device, watching, jobs, threads)
 
 
-@app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2")
-def plan(recipes: Recipes, changes: Changes = None, seeds: Seeds = None, out: Out = Path("runs")) -> None:
-    """Show the stages of a run: what exists, what will be built, and where. Writes nothing."""
+@app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2 --estimate")
+def plan(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Try each training for some seconds; keeps data sets and masks.")
+    ] = False,
+) -> None:
+    """Show the stages of a run: what exists, what will be built, and where. Writes nothing without --estimate."""
     with _explained():
         from augkit.engine import Engine
         from augkit.plan import make_plan
         from augkit.store import Digests, Store
 
-        checked, _ = _checked(recipes, changes)
+        checked, registry = _checked(recipes, changes)
         planned = make_plan(checked, _parse_seeds(seeds), Digests(out))
         store = Store(out)
-        missing = Engine(store, "cpu").missing(planned)
+        engine = Engine(store, device)
+        if estimate:
+            _print_estimate(planned, store, engine)
+            return
+        missing = engine.missing(planned)
         for stage in planned.stages():
             exists = store.has(stage.address)
             state = "exists" if exists else "will be built" if stage in missing else "not needed"
@@ -167,8 +182,68 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
     with _explained():
-        for checked in _checked(recipes, changes)[0]:
-            print(f"{checked.recipe.file}: ok")
+        checked, _ = _checked(recipes, changes)
+        for file in dict.fromkeys(one.recipe.file for one in checked):  # a sweep is several recipes in one file
+            print(f"{file}: ok")
+
+
+@app.command(epilog="Example: augkit schema > recipe.schema.json")
+def schema() -> None:
+    """Print the JSON schema of a recipe with the options of all installed plugins, for editors."""
+    with _explained():
+        import json
+
+        from augkit.registry import load_registry
+        from augkit.schema import recipe_schema
+
+        print(json.dumps(recipe_schema(load_registry()), indent=1))
+
+
+@app.command("ls", epilog="Example: augkit ls")
+def list_recipes() -> None:
+    """List the recipes that come with augkit."""
+    with _explained():
+        from augkit.shipped import purpose, shipped_recipes
+
+        for name, file in shipped_recipes().items():
+            print(f"{name:<28} {purpose(file)}")
+
+
+@app.command("cp", epilog="Example: augkit cp allaug my_recipes")
+def copy_recipe(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A recipe or folder of recipes, as `augkit ls` names it.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put the copies.")] = Path(),
+) -> None:
+    """Copy a recipe that comes with augkit, to change it."""
+    with _explained():
+        from augkit.shipped import copy_recipes
+
+        for file in copy_recipes(name, target):
+            print(file)
+
+
+@app.command(epilog="Example: augkit doctor")
+def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
+    """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
+    with _explained():
+        from augkit import doctor as examine
+        from augkit.registry import load_registry
+        from augkit.training import choose_device
+
+        chosen = choose_device(device)
+        sections = {
+            "versions": examine.versions(),
+            "device": examine.hardware(chosen),
+            "speed of a matrix product": examine.precision_speeds(chosen),
+            "disk": examine.disk(out),
+            "plugins": examine.plugins(load_registry()),
+        }
+        for title, facts in sections.items():
+            print(title)
+            for name, fact in facts.items():
+                print(f"  {name:<28} {fact}")
 
 
 @plugins.command("list", epilog="Example: augkit plugin list")
@@ -328,6 +403,27 @@ def _run(
         folder = Engine(Store(out), device, audience.tell, executor).run(planned)
     digests.save()
     _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+
+
+def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
+    from augkit.estimate import estimate_plan
+    from augkit.tables import bytes_text, duration
+
+    found = estimate_plan(planned, store, engine)
+    print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
+    for stage in planned.stages():
+        if stage not in found:
+            print(f"{'exists' if store.has(stage.address) else 'not needed':<14} {stage.title}")
+            continue
+        one = found[stage]
+        time = "unknown" if one.seconds is None else duration(one.seconds)
+        cells = f"{time:>12} {bytes_text(one.memory):>10} {bytes_text(one.disk):>10}  {one.basis}"
+        print(f"{'will be built':<14} {stage.title:<46} {cells}")
+    times = [one.seconds for one in found.values() if one.seconds is not None]
+    memory = max((one.memory for one in found.values() if one.memory is not None), default=None)
+    disk = sum(one.disk for one in found.values() if one.disk is not None)
+    least = "" if len(times) == len(found) else f", and {len(found) - len(times)} stages of unknown time"
+    print(f"in all: {duration(sum(times))}{least}; memory {bytes_text(memory)}; disk {bytes_text(disk)}")
 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:

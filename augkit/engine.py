@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from augkit import events
 from augkit.cache import forget_run, record_run
 from augkit.contracts import Log
+from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
 from augkit.plan import LoadDataset, Plan, Stage, WriteReport
@@ -46,6 +47,7 @@ class Engine:
         self._tell = tell
         self._executor = executor
         self._sound: dict[Stage, Path] = {}
+        self._estimates = Estimates(store.root)
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
@@ -137,7 +139,14 @@ class Engine:
                 raise
             raise self._explained(error, stage) from error
         seconds = time.monotonic() - began
-        facts = {"identity": stage.identity, "seconds": seconds, "environment": environment(device)}
+        estimate = self._estimates.of(stage.address.fingerprint)
+        facts = {
+            "identity": stage.identity,
+            "seconds": seconds,
+            "peak_memory": peak_memory(device),
+            "estimate": estimate and asdict(estimate),
+            "environment": environment(device),
+        }
         folder = self._store.publish(stage.address, work, facts)
         self._tell(events.StageFinished(stage.title, seconds, folder))
 

@@ -92,12 +92,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a panel: x and y float64 (n,); `order` chooses colour and dashes, equal in every panel."""
+    """One line of a panel: x and y float64 (n,); `order` chooses colour and dashes, equal in every panel.
+
+    band: lower and upper ends float64 (n,) of what is shaded around a line of few points, which are then marked.
+    """
 
     name: str
     order: int
     x: Values
     y: Values
+    band: tuple[Values, Values] | None = None
 
 
 # Galleries.
@@ -356,8 +360,10 @@ def _draw_line(axes: Axes, line: Line, look: Look) -> None:
         axes.add_line(_stroke(line.order, look, [line.x[0]] * 2, [0, 0.95])).set_transform(axes.get_xaxis_transform())
         return
     stroke = _stroke(line.order, look, line.x, line.y)
-    if len(line.x) == 1:
+    if len(line.x) == 1 or line.band is not None:
         stroke.set_marker("o")
+    if line.band is not None:
+        axes.fill_between(line.x, *line.band, color=stroke.get_color(), alpha=0.2, linewidth=0)
     axes.add_line(stroke)
     axes.autoscale_view()
 

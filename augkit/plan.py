@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from augkit.options import build_component, canonical
 from augkit.recipe import Part, Recipe, Reference, Source
 from augkit.registry import Entry, Registry
 from augkit.store import SCHEMA, Address, Digests
+from augkit.sweep import SweepPoint
 
 COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "stages")
 """Core modules whose code decides the bytes of an artifact."""
@@ -62,6 +63,14 @@ class LoadDataset:
 
 
 @dataclass(frozen=True)
+class TakeShare:
+    """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
+
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class TrainGenerator:
     """Fit a generator on the training split; it is given nothing else."""
 
@@ -85,21 +94,23 @@ class DrawMasks:
 
 @dataclass(frozen=True)
 class Synthesise:
-    """Paint an image for every drawn mask."""
+    """Paint an image for every drawn mask; `shuffled` then gives every image the mask of another one."""
 
     generator: Generator
     seed: int
     origin: str
     prefix: str
+    shuffled: bool = False
 
 
 @dataclass(frozen=True)
 class TrainSegmenter:
-    """Fit the segmenter on real and synthetic samples with the recipe's augmentations."""
+    """Fit the segmenter on real (unless `real` is false) and synthetic samples with the recipe's augmentations."""
 
     segmenter: Segmenter
     augment: tuple[tuple[str, Augmentation], ...]
     seed: int
+    real: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class WriteReport:
     arms: tuple[Arm, ...]
 
 
-Task = LoadDataset | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport
+Task = LoadDataset | TakeShare | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport
 
 
 @dataclass(frozen=True)
@@ -139,16 +150,24 @@ class Stage:
 
 @dataclass(frozen=True)
 class Arm:
-    """One recipe with one seed, and the stages that make it."""
+    """One recipe with one seed, and the stages that make it.
+
+    training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
+    real_images: whether the segmenter trains on real images.
+    sweep:       where the arm stands on a curve, if it does.
+    """
 
     name: str
     seed: int
     document: Mapping[str, Value]
     dataset: Stage
+    training: Stage
     generators: tuple[Stage, ...]
     syntheses: tuple[Stage, ...]
     segmenter: Stage
     evaluation: Stage
+    real_images: bool = True
+    sweep: SweepPoint | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +199,7 @@ class CheckedSource:
     masks: Component
     per_real: float | None
     count: int | None
+    shuffled: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,7 +258,9 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
 
     def build_source(source: Source) -> CheckedSource | None:
         generator, masks = build("generator", source.generator), build("mask source", source.masks)
-        return CheckedSource(generator, masks, source.per_real, source.count) if generator and masks else None
+        if generator is None or masks is None:
+            return None
+        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled)
 
     dataset = build("dataset", recipe.dataset)
     sources = [build_source(source) for source in recipe.synthesize]
@@ -279,22 +301,38 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     dataset = _stage(
         "dataset", "", [], LoadDataset(checked.dataset.instance), _identity([checked.dataset], digests)
     )  # fmt: skip
+    if recipe.training_share != 1:
+        shared = f" · {recipe.training_share:g} of training groups{shared}"
+    training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
+    sources = [source for source in checked.sources if source.per_real != 0]
     generators: list[Stage] = []
     syntheses: list[Stage] = []
-    for i, source in enumerate(checked.sources):
+    for i, source in enumerate(sources):
         # The same source twice in one recipe must not give the same images twice.
-        twin = sum(_origin(earlier) == _origin(source) for earlier in checked.sources[:i])
-        generator, synthesis = _source_stages(source, seed, twin, shared, dataset, digests)
+        twin = sum(_origin(earlier) == _origin(source) for earlier in sources[:i])
+        generator, synthesis = _source_stages(source, seed, twin, shared, training_set, digests)
         generators.append(generator)
         syntheses.append(synthesis)
     segmenter_seed = derive_seed(seed, "segmenter")
     augment = tuple((component.name, component.instance) for component in checked.augment)
-    training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed)
+    training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed, recipe.real_images)
     parts = [checked.segmenter, *checked.augment]
-    segmenter = _stage("segmenter", own, [dataset, *syntheses], training, _identity(parts, digests, segmenter_seed))
+    identity = _identity(parts, digests, segmenter_seed) | {"real": recipe.real_images}
+    segmenter = _stage("segmenter", own, [training_set, *syntheses], training, identity)
     scoring = Evaluate(checked.segmenter.instance)
     evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity([checked.segmenter], digests))
-    return Arm(recipe.name, seed, recipe.document, dataset, tuple(generators), tuple(syntheses), segmenter, evaluation)
+    return Arm(
+        recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), segmenter,
+        evaluation, recipe.real_images, recipe.sweep
+    )  # fmt: skip
+
+
+def _share(share: float, seed: int, note: str, dataset: Stage) -> Stage:
+    """Return the stage that leaves a share of the training groups; the data set itself for all of them."""
+    if share == 1:
+        return dataset
+    identity = {"share": share, "seed": seed}
+    return _stage("dataset", note, [dataset], TakeShare(share, seed), identity, dataset.address.label)
 
 
 def _source_stages(
@@ -312,8 +350,8 @@ def _source_stages(
     label = f"{source.generator.name}-{source.masks.name}"
     # Draws belong to sample ids, so these must not change with a fingerprint: an edited comment would train anew.
     prefix = f"{label}-{twin}"
-    painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix)
-    identity = _identity([source.generator], digests, paint_seed) | {"prefix": prefix}
+    painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix, source.shuffled)
+    identity = _identity([source.generator], digests, paint_seed) | {"prefix": prefix, "shuffled": source.shuffled}
     return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)
 
 
@@ -322,7 +360,8 @@ def _identity(parts: Sequence[Component], digests: Digests, seed: int | None = N
 
 
 def _origin(source: CheckedSource) -> str:
-    return f"{source.generator.name}/{source.masks.name}"
+    shuffled = " shuffled" if source.shuffled else ""
+    return f"{source.generator.name}/{source.masks.name}{shuffled}"
 
 
 def _report(arms: tuple[Arm, ...]) -> Stage:
@@ -330,10 +369,17 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
     inputs = dict.fromkeys(
-        stage for arm in arms for stage in (arm.dataset, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
+        stage
+        for arm in arms
+        for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
-    reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics"), (".py", ".j2"))
-    identity = {"arms": [[arm.name, arm.seed, arm.document] for arm in arms], "reporting": reporting}
+    reporting = _modules_hash(
+        ("report", "figures", "tables", "evidence", "statistics", "curves", "costs"), (".py", ".j2")
+    )
+    identity = {
+        "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
+        "reporting": reporting,
+    }
     return _stage("report", "", tuple(inputs), WriteReport(title, arms), identity, label)
 
 

@@ -54,7 +54,7 @@ def preview(arm: Arm, engine: Engine) -> list[Panel]:
 
     The data set and the masks are built if need be, and the run will use them; a generator is never trained here.
     """
-    train = read_image_set(engine.artifact(arm.dataset) / "train")
+    train = read_image_set(engine.artifact(arm.training) / "train")
     panels = [data_panel(train)]
     panels += [_source_panel(stage, f"source-{i}", engine) for i, stage in enumerate(arm.syntheses, 1)]
     task = arm.segmenter.task

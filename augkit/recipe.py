@@ -24,6 +24,7 @@ from augkit.document import (
     unused_override,
 )
 from augkit.errors import InputError, Problem, did_you_mean
+from augkit.sweep import SweepPoint, expand_sweep
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,27 @@ class Reference:
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `synthesize`: a generator, where its masks come from, and how many images."""
+    """One entry of `synthesize`: a generator, where its masks come from, and how many images.
+
+    shuffled: every image gets the mask of another one, as a control.
+    """
 
     generator: Reference
     masks: Reference
     per_real: float | None
     count: int | None
     where: str
+    shuffled: bool = False
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as written; components are names and options, not yet checked against plugins."""
+    """A recipe as written; components are names and options, not yet checked against plugins.
+
+    training_share: of the training groups; generators and segmenter alike see only these.
+    real_images:    whether the segmenter trains on real images; generators always do.
+    sweep:          where the recipe stands on a curve, if it came from a sweep.
+    """
 
     file: str
     name: str
@@ -65,6 +75,9 @@ class Recipe:
     augment: tuple[Reference, ...]
     segmenter: Reference
     document: Mapping[str, Value]
+    training_share: float = 1.0
+    real_images: bool = True
+    sweep: SweepPoint | None = None
 
 
 Part = tuple[str, Reference]
@@ -106,7 +119,8 @@ def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Readin
         # A file that could not be read may be the one that the override is for.
         if not any(applied) and len(documents) == len(files):
             problems.append(unused_override(documents, change))
-    drafts = [_Draft(document, problems) for document in documents]
+    expanded = [point for document in documents for point in expand_sweep(document, problems)]
+    drafts = [_Draft(document, sweep, problems) for document, sweep in expanded]
     recipes = [draft.read() for draft in drafts]
     _refuse_equal_names(drafts)
     parts = [part for draft, recipe in zip(drafts, recipes, strict=True) if recipe is None for part in draft.parts]
@@ -117,22 +131,25 @@ def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Readin
 def recipe_of(root: Value, file: str) -> Recipe:
     """Return the recipe of a tree of plain values, such as `Recipe.document`; `file` names it in messages."""
     problems: list[Problem] = []
-    recipe = _Draft(Document(file, root, {}), problems).read()
+    recipe = _Draft(Document(file, root, {}), None, problems).read()
     if recipe is None:
         raise InputError(*problems)
     return recipe
 
 
-_KEYS = ("name", "seed", "dataset", "synthesize", "augment", "segmenter")
-_SOURCE_KEYS = ("generator", "masks", "per_real", "count")
+RECIPE_KEYS = (
+    "name", "seed", "dataset", "training_share", "real_images", "synthesize", "augment", "segmenter", "sweep"
+)  # fmt: skip
+SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair")
 _COMPONENT = "one component as 'name: {options}'"
 
 
 class _Draft:
     """Reads the structure of one document, adding to `problems` and collecting the components that are whole."""
 
-    def __init__(self, document: Document, problems: list[Problem]) -> None:
+    def __init__(self, document: Document, sweep: SweepPoint | None, problems: list[Problem]) -> None:
         self.document = document
+        self.sweep = sweep
         self.problems = problems
         self.parts: list[Part] = []
         self.name = ""
@@ -141,24 +158,40 @@ class _Draft:
         before = len(self.problems)
         root = self.document.root
         if not isinstance(root, dict):
-            self._refuse((), root, f"a mapping with {', '.join(_KEYS)}")
+            self._refuse((), root, f"a mapping with {', '.join(RECIPE_KEYS)}")
             return None
-        self._refuse_unknown(root, _KEYS, ())
+        self._refuse_unknown(root, RECIPE_KEYS, ())
         self.name = self._name(root)
         seed = self._seed(root)
         dataset = self._required("dataset", "dataset", root, ())
+        share, real_images = self._share(root), self._flag("real_images", root)
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
         ]
         segmenter = self._required("segmenter", "segmenter", root, ())
+        if not real_images and not any(source is None or source.per_real != 0 for source in synthesize):
+            what = "real_images is false and nothing is synthesized; allowed: true, or a synthetic source"
+            self.complain(("real_images",), what)
         if len(self.problems) > before or dataset is None or segmenter is None:
             return None
         sources = tuple(source for source in synthesize if source is not None)
         steps = tuple(reference for reference in augment if reference is not None)
         if len(sources) < len(synthesize) or len(steps) < len(augment):
             return None
-        return Recipe(self.document.file, self.name, seed, dataset, sources, steps, segmenter, root)
+        return Recipe(
+            self.document.file,
+            self.name,
+            seed,
+            dataset,
+            sources,
+            steps,
+            segmenter,
+            root,
+            share,
+            real_images,
+            self.sweep,
+        )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
         self.problems.append(Problem(self.document.place(*path), what, hint))
@@ -194,6 +227,19 @@ class _Draft:
         self._refuse(("seed",), seed, "a whole number, 0 or more", _number_hint(seed))
         return 0
 
+    def _share(self, root: dict[str, Value]) -> float:
+        share = root.get("training_share", 1)
+        if _is_number(share) and 0 < share <= 1:
+            return float(share)
+        self._refuse(("training_share",), share, "0 < number <= 1", _number_hint(share))
+        return 1.0
+
+    def _flag(self, key: str, root: dict[str, Value]) -> bool:
+        value = root.get(key, True)
+        if not isinstance(value, bool):
+            self._refuse((key,), value, "true or false")
+        return value is not False
+
     def _required(self, kind: str, key: str, value: dict[str, Value], path: Steps) -> Reference | None:
         if key in value:
             return self._reference(kind, (*path, key), value[key])
@@ -210,15 +256,18 @@ class _Draft:
     def _source(self, i: int, value: Value) -> Source | None:
         path: Steps = ("synthesize", i)
         if not isinstance(value, dict):
-            self._refuse(path, value, f"a mapping with {', '.join(_SOURCE_KEYS)}")
+            self._refuse(path, value, f"a mapping with {', '.join(SOURCE_KEYS)}")
             return None
-        self._refuse_unknown(value, _SOURCE_KEYS, path)
+        self._refuse_unknown(value, SOURCE_KEYS, path)
         generator = self._required("generator", "generator", value, path)
         masks = self._required("mask source", "masks", value, path)
         per_real, count = self._amount(value, path)
+        pair = value.get("pair", "own")
+        if pair not in ("own", "shuffled"):
+            self._refuse((*path, "pair"), pair, "own, or shuffled for a control")
         if generator is None or masks is None:
             return None
-        return Source(generator, masks, per_real, count, self.document.place(*path))
+        return Source(generator, masks, per_real, count, self.document.place(*path), pair == "shuffled")
 
     def _amount(self, source: dict[str, Value], path: Steps) -> tuple[float | None, int | None]:
         per_real, count = source.get("per_real"), source.get("count")
@@ -226,9 +275,11 @@ class _Draft:
             found = "both 'per_real' and 'count'" if "count" in source else "neither 'per_real' nor 'count'"
             self.complain(path, f"found {found}; allowed: exactly one, as in 'per_real: 1.0' or 'count: 500'")
         elif "per_real" in source:
-            if _is_number(per_real) and 0 < per_real <= 1000:
+            if _is_number(per_real) and 0 <= per_real <= 1000:
                 return float(per_real), None
-            self._refuse((*path, "per_real"), per_real, "0 < number <= 1000", _number_hint(per_real))
+            self._refuse(
+                (*path, "per_real"), per_real, "0 <= number <= 1000, 0 to leave the source out", _number_hint(per_real)
+            )
         elif _is_whole(count) and 0 < count <= 10**9:
             return None, count
         else:

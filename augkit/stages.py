@@ -14,20 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from augkit.contracts import (
+    ArrayDraws,
     Augment,
     DrawnMasks,
     Images,
     ImageSet,
     Log,
+    Masks,
     Record,
     Scores,
     Splits,
     TensorDraws,
     Workspace,
 )
-from augkit.draws import Draws
+from augkit.costs import cost_record
+from augkit.draws import Draws, sample_keys
 from augkit.errors import Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import confusion, scores
@@ -38,6 +42,7 @@ from augkit.plan import (
     LoadDataset,
     Stage,
     Synthesise,
+    TakeShare,
     Task,
     TrainGenerator,
     TrainSegmenter,
@@ -91,6 +96,20 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
 
 
 @run_stage.register
+def take_share(task: TakeShare, job: Job) -> None:
+    """Write the splits with fewer training groups: those with the smallest numbers, so that shares are nested."""
+    whole = job.of_kind("dataset")[0]
+    train = read_image_set(whole / "train")
+    groups = sorted(set(train.groups))
+    numbers = Draws.of(task.seed, "share", sample_keys(groups)).uniform("place")
+    count = max(1, round(task.share * len(groups)))
+    kept = {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
+    write_image_set(job.folder / "train", train.take([i for i, group in enumerate(train.groups) if group in kept]))
+    for name in ("validation", "test"):
+        write_image_set(job.folder / name, read_image_set(whole / name))
+
+
+@run_stage.register
 def train_generator(task: TrainGenerator, job: Job) -> None:
     """Let the generator fit the training split."""
     train = read_image_set(job.of_kind("dataset")[0] / "train")
@@ -126,6 +145,8 @@ def synthesise(task: Synthesise, job: Job) -> None:
         images[part] = _checked_images(paint(masks[part], draws[part]), masks[part].shape)
         job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
     parents = tuple(_group(record, groups, name) for record, name in zip(records, ids, strict=True))
+    if task.shuffled:
+        masks = masks[other_masks(masks, draws)]
     write_image_set(job.folder, ImageSet(ids, images, masks, parents, (task.origin,) * len(masks)))
 
 
@@ -134,7 +155,8 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
     dataset = job.of_kind("dataset")[0]
     real = read_image_set(dataset / "train")
-    train = ImageSet.concatenate([real, *(read_image_set(folder) for folder in job.of_kind("synthesis"))])
+    synthetic = [read_image_set(folder) for folder in job.of_kind("synthesis")]
+    train = ImageSet.concatenate([real, *synthetic] if task.real else synthetic)
     for pixels in (train.images, train.masks):
         pixels.flags.writeable = False  # as they are when nothing is concatenated
     space = Workspace(job.folder, task.seed, job.device, job.log)
@@ -158,6 +180,7 @@ def evaluate(task: Evaluate, job: Job) -> None:
 @run_stage.register
 def report(task: WriteReport, job: Job) -> None:
     """Write the report of all arms."""
+    from augkit.curves import curves_of, write_curves
     from augkit.report import write_report
 
     dataset = job.inputs[task.arms[0].dataset]
@@ -168,6 +191,32 @@ def report(task: WriteReport, job: Job) -> None:
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
     provenance = {key: str(value) for key, value in environment.items()}
     write_report(Evidence(task.title, evidence, shown, test, provenance), job.folder)
+    places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
+    swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
+    write_curves(curves_of(swept), job.folder)
+    write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
+
+
+def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
+    """Return int64 (N,): for each sample another one whose mask differs; every sample is chosen once.
+
+    Equal masks stand side by side in a keyed order, and everybody takes the mask as many places on as the commonest
+    mask is frequent, which is a different one. Raises `StageError` where one mask is more than half of all.
+    """
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    _, kinds, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
+    kinds = kinds.reshape(-1)  # NumPy 2.0 gives it another shape
+    step = int(counts.max())
+    if 2 * step > len(masks):
+        what = f"masks cannot be shuffled: {step} of {len(masks)} are equal; allowed: up to half"
+        raise StageError(Problem("pair", what, "Draw more masks, or from another source"))
+    places = draws.fork("shuffle").uniform("place")
+    first = np.full(len(counts), 2.0, np.float32)
+    np.minimum.at(first, kinds, places)  # a kind stands where the first of its samples does
+    order = np.lexsort((places, kinds, first[kinds]))
+    partners = np.empty(len(masks), np.int64)
+    partners[order] = np.roll(order, -step)
+    return partners
 
 
 def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
@@ -206,13 +255,20 @@ def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callab
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
     first = arms[0]
     synthetic = []
-    composition = {"real": len(read_json(job.inputs[first.dataset] / "train" / "samples.json")["ids"])}
+    real = len(read_json(job.inputs[first.training] / "train" / "samples.json")["ids"])
+    composition = {"real": real} if first.real_images else {}
     for stage in first.syntheses:
         samples = read_image_set(job.inputs[stage])
         origin = samples.origins[0]
         composition[origin] = composition.get(origin, 0) + len(samples)
         synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
-    stages = [first.dataset, *first.generators, *first.syntheses, first.segmenter, first.evaluation]
+    stages = [
+        *dict.fromkeys((first.dataset, first.training)),
+        *first.generators,
+        *first.syntheses,
+        first.segmenter,
+        first.evaluation,
+    ]
     history = {stage.title: _history(job.inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
         scores=read_scores(arms, test.ids, lambda stage: job.inputs[stage]),

@@ -312,7 +312,7 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what = f"disk full: needs {max(needed, 1000) / 1e6:.3f} MB, {_free(path) / 1e6:.3f} MB free"
+            what = f"disk full: needs {max(needed, 1000) / 1e6:.3f} MB, {free_bytes(path) / 1e6:.3f} MB free"
             hint = "Free some space or choose another folder with --out; the same command continues"
         else:
             what, hint = f"cannot be written: {error.strerror}", "Choose another folder with --out"
@@ -328,7 +328,8 @@ def _sealed(manifest: Mapping[str, Any]) -> str:
     return _json({**manifest, "seal": hashlib.sha256(_json(manifest).encode()).hexdigest()})
 
 
-def _free(path: Path) -> int:
+def free_bytes(path: Path) -> int:
+    """Return the free space of the disk on which `path` is or would be."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free

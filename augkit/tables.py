@@ -91,8 +91,10 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def bytes_text(count: float) -> str:
-    """Return an amount of bytes as people say it: ``812 B``, ``4.2 MB``, ``3.0 GB``."""
+def bytes_text(count: float | None) -> str:
+    """Return an amount of bytes as people say it: ``812 B``, ``4.2 MB``, ``3.0 GB``; ``–`` for None."""
+    if count is None:
+        return "–"
     for unit in ("B", "kB", "MB"):
         if count < 999.5:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

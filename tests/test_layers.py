@@ -17,11 +17,16 @@ ORDER = (
     "hookspecs",
     "registry",
     "document",
+    "sweep",
     "recipe",
     "options",
+    "schema",
     "images",
     "store",
     "weights",
+    "shipped",
+    "costs",
+    "doctor",
     "plan",
     "cache",
     "audience",
@@ -33,10 +38,12 @@ ORDER = (
     "tables",
     "evidence",
     "figures",
+    "curves",
     "report",
     "stages",
     "engine",
     "worker",
+    "estimate",
     "preview",
     "cli",
 )
@@ -97,7 +104,14 @@ def test_plugins_import_the_core_and_themselves_only():
 
 def test_help_validate_and_plugin_list_do_not_import_torch():
     recipe = CORE.parent / "recipes" / "allaug.yaml"
-    for arguments in (["--help"], ["validate", str(recipe)], ["plugin", "list"], ["plan", str(recipe)]):
+    for arguments in (
+        ["--help"],
+        ["validate", str(recipe)],
+        ["plugin", "list"],
+        ["plan", str(recipe)],
+        ["schema"],
+        ["ls"],
+    ):
         code = (
             "import sys, atexit\n"
             "atexit.register(lambda: sys.stderr.write(f'torch imported: {\"torch\" in sys.modules}'))\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from augkit.errors import InputError
-from augkit.recipe import Reading, load_recipes, read_recipes
+from augkit.recipe import RECIPE_KEYS, Reading, load_recipes, read_recipes
 
 GOOD = """\
 name: demo
@@ -125,12 +125,15 @@ def test_seed_synthesize_and_augment_have_defaults(reading):
         (
             "per_real: 1.0",
             "per_real: -1",
-            ["r.yaml:7: per_real: found the number -1; allowed: 0 < number <= 1000"],
+            ["r.yaml:7: per_real: found the number -1; allowed: 0 <= number <= 1000, 0 to leave the source out"],
         ),
         (
             "per_real: 1.0",
             "per_real: '0.5'",
-            ["r.yaml:7: per_real: found the text '0.5'; allowed: 0 < number <= 1000. Remove the quotes"],
+            [
+                "r.yaml:7: per_real: found the text '0.5'; allowed: 0 <= number <= 1000, 0 to leave the source out. "
+                "Remove the quotes"
+            ],
         ),
         ("per_real: 1.0", "count: 1.5", ["r.yaml:7: count: found the number 1.5; allowed: a whole number 1 .. 10^9"]),
         (
@@ -178,9 +181,7 @@ def test_a_mistake_in_the_structure_is_told_once_with_its_line(reading, old, new
 )
 def test_a_recipe_that_is_not_a_mapping_is_refused(reading, text, what):
     line = ":1" if text and not text.startswith("#") else ""
-    expected = (
-        f"r.yaml{line}: found {what}; allowed: a mapping with name, seed, dataset, synthesize, augment, segmenter"
-    )
+    expected = f"r.yaml{line}: found {what}; allowed: a mapping with {', '.join(RECIPE_KEYS)}"
     assert told(reading(text)) == [expected]
 
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from augkit import hookimpl
 from augkit.contracts import Segmenter
+from augkit_unet.presets import UnetPaper, UnetStrong
 from augkit_unet.segmenter import Unet
 
 
 @hookimpl
 def augkit_segmenters() -> Mapping[str, type[Segmenter]]:
-    """Register the U-Net."""
-    return {"unet": Unet}
+    """Register the U-Net and its two presets, which are the same code with other defaults."""
+    return {"unet": Unet, "unet-paper": UnetPaper, "unet-strong": UnetStrong}

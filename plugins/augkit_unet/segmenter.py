@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, ImageSet, Workspace
+from augkit import AtLeast, ImageSet, Within, Workspace
 from augkit.contracts import Augment, Predictor
 
 WEIGHTS = "unet.safetensors"
@@ -23,6 +23,8 @@ class Unet:
     learning_rate: at the first step.
     schedule:   ``constant``, or ``cosine`` from the learning rate to zero.
     loss:       binary cross-entropy, alone or with the soft Dice loss added.
+    development: 0 keeps the last step's weights; otherwise this share of the training groups is not trained on, and the
+                weights that score best on them (mean Dice, 20 looks) are kept. Evaluation images are never looked at.
     """
 
     width: Annotated[int, AtLeast(2)] = 64
@@ -32,9 +34,10 @@ class Unet:
     learning_rate: Annotated[float, AtLeast(1e-8)] = 0.01
     schedule: Literal["constant", "cosine"] = "constant"
     loss: Literal["bce", "bce_dice"] = "bce"
+    development: Annotated[float, Within(0, 0.5)] = 0.0
 
     def fit(self, train: ImageSet, validation: ImageSet, augment: Augment, space: Workspace) -> None:
-        """Train on augmented batches for `steps` steps and keep the last weights; `validation` is not used."""
+        """Train on augmented batches for `steps` steps and keep the weights; `validation` is not used."""
         from augkit_unet.training import fit
 
         fit(self, train, augment, space, space.folder / WEIGHTS)

@@ -18,6 +18,7 @@ from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes
 from augkit.training import Batches, autocast, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
+from augkit_unet.selection import SelectingLearner, cut_development
 
 if TYPE_CHECKING:
     from augkit_unet.segmenter import Unet
@@ -30,10 +31,23 @@ def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, we
     if any(side % 2**DEPTH for side in samples.size):
         what = f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}"
         raise InputError(Problem("unet", what, "Choose another size in the data set's options"))
+    fitted = _train_and_select if options.development else _train_to_the_end
+    state = fitted(options, samples, augment, space).state_dict()
+    write_bytes(weights, save({key: value.contiguous().cpu() for key, value in state.items()}))
+
+
+def _train_to_the_end(options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> nn.Module:
     learner = UnetLearner(options, samples, augment, space)
     train(learner, space, options.steps)
-    state = {key: value.contiguous().cpu() for key, value in learner.network.state_dict().items()}
-    write_bytes(weights, save(state))
+    return learner.network
+
+
+def _train_and_select(options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> nn.Module:
+    samples, development = cut_development(samples, options.development, space.seed)
+    inner = UnetLearner(options, samples, augment, space)
+    learner = SelectingLearner(inner, inner.network, development, options.steps, space.device)
+    train(learner, space, options.steps)
+    return learner.best.network
 
 
 class UnetLearner:

@@ -1,0 +1,89 @@
+"""What stages take, estimated and real: time, memory, disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from augkit.store import read_json, write_json
+
+Basis = Literal["measured", "earlier runs", "unknown"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What building one stage is expected to take; None where nothing is known.
+
+    seconds: from start to finish.
+    memory:  the process's peak in bytes (of the GPU where there is one), everything before this stage included.
+    disk:    bytes of the artifact; for a training that of one checkpoint, which is at least as large.
+    basis:   where it comes from: a few steps just measured, or stages of the same kind and label in this store.
+    """
+
+    seconds: float | None
+    memory: int | None
+    disk: int | None
+    basis: Basis
+
+
+UNKNOWN = Estimate(None, None, None, "unknown")
+
+
+class Estimates:
+    """The estimates kept in a store's folder, by the fingerprint of the stage."""
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / ".estimates.json"
+        self._known: dict[str, Any] = {}
+        with suppress(OSError, ValueError, AttributeError, TypeError):  # an estimate that is lost harms nothing
+            self._known = {key: asdict(Estimate(**facts)) for key, facts in read_json(self._file).items()}
+
+    def of(self, fingerprint: str) -> Estimate | None:
+        """Return what was estimated for a stage, or None."""
+        facts = self._known.get(fingerprint)
+        return None if facts is None else Estimate(**facts)
+
+    def keep(self, found: Mapping[str, Estimate]) -> None:
+        """Add estimates, replacing older ones of the same stages."""
+        self._known |= {fingerprint: asdict(estimate) for fingerprint, estimate in found.items()}
+        write_json(self._file, self._known)
+
+
+def peak_memory(device: str) -> int | None:
+    """Return the most memory in bytes that this process has had: of the GPU on one, else of the main memory."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def cost_record(stages: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
+    """Return what (title, manifest) of some stages took beside what was estimated, JSON-ready.
+
+    The totals are of the stages that have an estimated time: `seconds` is what they took, `estimated_seconds` what was
+    expected of them; null where none has one.
+    """
+    rows = []
+    for title, manifest in stages:
+        real = {"seconds": manifest["seconds"], "memory": manifest.get("peak_memory"), "disk": _bytes(manifest)}
+        rows.append({"stage": title, **real, "estimate": manifest.get("estimate")})
+    known = [row for row in rows if row["estimate"] and row["estimate"]["seconds"] is not None]
+    total = {
+        "seconds": sum(row["seconds"] for row in known) if known else None,
+        "estimated_seconds": sum(row["estimate"]["seconds"] for row in known) if known else None,
+    }
+    return {"stages": rows, "estimated_stages": total}
+
+
+def _bytes(manifest: Mapping[str, Any]) -> int:
+    return sum(int(file["bytes"]) for file in manifest["files"].values())

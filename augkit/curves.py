@@ -1,0 +1,135 @@
+"""A sweep as a curve: the mean score over what was swept, with a band over seeds; numbers, table and figure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.figures import LIGHT, Form, Line, Look, line_plot
+from augkit.metrics import METRICS
+from augkit.statistics import ArmScores
+from augkit.store import write_bytes, write_json, write_text
+from augkit.sweep import SweepPoint
+from augkit.tables import Table, metric_title
+
+SHOWN = "dice"
+"""The metric of figure and table; the files have all of them."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One arm of a sweep in one metric.
+
+    value: what was swept; seeds: S of them; means: the mean over images of each seed.
+    mean:  over seeds.
+    low, high: the ends of its 95 % interval over seeds (Student's t, S - 1 degrees of freedom), within 0..1; None for
+           one seed, where nothing is known about other trainings. It holds for these test images.
+    """
+
+    value: float
+    arm: str
+    seeds: tuple[int, ...]
+    means: tuple[float, ...]
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One recipe's sweep in one metric, its points in the order of what was swept."""
+
+    name: str
+    path: str
+    metric: str
+    points: tuple[CurvePoint, ...]
+
+
+def curves_of(arms: Iterable[tuple[SweepPoint, ArmScores]]) -> tuple[Curve, ...]:
+    """Return one curve per sweeping recipe and metric."""
+    sweeps: dict[tuple[str, str], list[tuple[float, ArmScores]]] = {}
+    for place, scores in arms:
+        sweeps.setdefault((place.curve, place.path), []).append((place.value, scores))
+    return tuple(
+        Curve(name, path, metric, tuple(_point(value, scores, metric) for value, scores in sorted(found, key=_value)))
+        for (name, path), found in sweeps.items()
+        for metric in METRICS
+    )
+
+
+def curve_rows(curves: Sequence[Curve]) -> Table:
+    """Return one row per point in the metric that is shown, header row first."""
+    rows = [["recipe", "swept", "value", f"mean {metric_title(SHOWN)}", "95 % over seeds", "seeds"]]
+    for curve in shown(curves):
+        for point in curve.points:
+            band = "–" if point.low is None or point.high is None else f"{point.low:.4f} .. {point.high:.4f}"
+            rows.append([curve.name, curve.path, f"{point.value:g}", f"{point.mean:.4f}", band, str(len(point.seeds))])
+    return rows
+
+
+def curve_figure(curves: Sequence[Curve], look: Look = LIGHT, columns: int = 2, form: Form = "png") -> bytes:
+    """Return a picture with one panel per swept path, one line per recipe, and its 95 % band over seeds."""
+    panels: dict[str, list[Line]] = {}
+    for order, curve in enumerate(shown(curves)):
+        panels.setdefault(curve.path, []).append(_line(curve, order))
+    return line_plot(panels, ("swept value; band: 95 % over seeds", f"mean {metric_title(SHOWN)}"), look, columns, form)
+
+
+def shown(curves: Sequence[Curve]) -> tuple[Curve, ...]:
+    """Return the curves of the metric that figure and table show."""
+    return tuple(curve for curve in curves if curve.metric == SHOWN)
+
+
+def write_curves(curves: Sequence[Curve], folder: Path) -> None:
+    """Write curves.json, curves.csv (one row per seed) and figures/curves.png and .svg; nothing without a curve."""
+    if not curves:
+        return
+    write_json(folder / "curves.json", {"curves": [asdict(curve) for curve in curves]})
+    write_text(folder / "curves.csv", _csv(curves))
+    forms: Mapping[Form, str] = {"png": "curves.png", "svg": "curves.svg"}
+    for form, name in forms.items():
+        write_bytes(folder / "figures" / name, curve_figure(curves, form=form))
+
+
+def _point(value: float, scores: ArmScores, metric: str) -> CurvePoint:
+    means = scores.values[metric].mean(axis=1)
+    low, high = _interval(means)
+    return CurvePoint(value, scores.arm, scores.seeds, tuple(means.tolist()), float(means.mean()), low, high)
+
+
+def _interval(means: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    if len(means) < 2:
+        return None, None
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
+    return max(0.0, float(means.mean()) - half), min(1.0, float(means.mean()) + half)
+
+
+def _line(curve: Curve, order: int) -> Line:
+    x = np.array([point.value for point in curve.points])
+    y = np.array([point.mean for point in curve.points])
+    low = [point.mean if point.low is None else point.low for point in curve.points]
+    high = [point.mean if point.high is None else point.high for point in curve.points]
+    return Line(curve.name, order, x, y, (np.array(low), np.array(high)))
+
+
+def _csv(curves: Sequence[Curve]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["recipe", "swept", "value", "arm", "seed", "metric", "mean"])
+    for curve in curves:
+        for point in curve.points:
+            for seed, mean in zip(point.seeds, point.means, strict=True):
+                writer.writerow([curve.name, curve.path, f"{point.value:g}", point.arm, seed, curve.metric, repr(mean)])
+    return text.getvalue()
+
+
+def _value(found: tuple[float, ArmScores]) -> float:
+    return found[0]

@@ -1,0 +1,134 @@
+"""The JSON schema of a recipe with the options of every installed component, for editors and other checkers.
+
+It is made from the same types that check a recipe (`option_model`), so completion in an editor and `augkit validate`
+agree. What a schema cannot say stays with `validate`: rules between options, files that must exist, and that a whole
+number is not written 1.0.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from augkit.options import option_model
+from augkit.registry import Entry, Registry
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_KINDS = ("dataset", "generator", "mask source", "augmentation", "segmenter")
+_OPTION_LINE = re.compile(r" {0,4}([a-z_0-9]+(?:, [a-z_0-9]+)*): +(.+)")
+
+
+def recipe_schema(registry: Registry) -> Mapping[str, Any]:
+    """Return the schema, JSON-ready; a component whose options cannot be read is left out."""
+    models = {key: model for key, entry in registry.entries.items() if (model := _model(entry)) is not None}
+    found, shared = models_json_schema(
+        [(model, "validation") for model in models.values()], ref_template="#/$defs/{model}"
+    )
+    definitions: dict[str, Any] = dict(shared.get("$defs", {}))
+    for kind in _KINDS:
+        options: dict[str, Any] = {}
+        for name in registry.names(kind):
+            if (kind, name) in models:
+                reference = found[models[kind, name], "validation"]
+                _document(definitions[reference["$ref"].removeprefix("#/$defs/")], registry.entries[kind, name].cls)
+                options[name] = reference
+        definitions[kind] = _component(kind, options)
+    return {"$schema": DIALECT, "title": "augkit recipe", **_recipe(), "$defs": definitions}
+
+
+def _model(entry: Entry) -> Any | None:
+    try:
+        model = option_model(entry.cls)
+        model.model_json_schema()
+    except Exception:  # the annotations are the plugin's, and anything may be wrong with them
+        return None
+    return model
+
+
+def _recipe() -> dict[str, Any]:
+    """Return the structure that `recipe.read_recipes` checks."""
+    reference = {kind: {"$ref": f"#/$defs/{kind}"} for kind in _KINDS}
+    source = _mapping(
+        {
+            "generator": reference["generator"],
+            "masks": reference["mask source"],
+            "per_real": _text({"type": "number", "minimum": 0, "maximum": 1000}, "Images per training image."),
+            "count": _text({"type": "integer", "minimum": 1, "maximum": 10**9}, "Images in all."),
+            "pair": _text(
+                {"enum": ["own", "shuffled"], "default": "own"},
+                "The mask an image is given: its own, or as a control the one of another image.",
+            ),
+        },
+        required=("generator", "masks"),
+    )
+    source["oneOf"] = [{"required": ["per_real"]}, {"required": ["count"]}]
+    values = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 32, "uniqueItems": True}
+    sweep = {"type": "object", "additionalProperties": values, "minProperties": 1, "maxProperties": 1}
+    share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
+    return _mapping(
+        {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+            "seed": {"type": "integer", "minimum": 0, "default": 0},
+            "dataset": reference["dataset"],
+            "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
+            "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
+            "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),
+            "augment": {"type": "array", "items": reference["augmentation"]},
+            "segmenter": reference["segmenter"],
+            "sweep": _text(sweep, "A path in the recipe and the numbers to put there: one arm per number, one curve."),
+        },
+        required=("name", "dataset", "segmenter"),
+    )
+
+
+def _mapping(properties: Mapping[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _component(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of ``name: {options}``: exactly one of the known names."""
+    one = {"minProperties": 1, "maxProperties": 1}
+    return {"description": f"One {kind}, as 'name: {{options}}'.", **_mapping(options, ()), **one}
+
+
+def _text(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
+    return {**schema, "description": description}
+
+
+def _document(schema: dict[str, Any], cls: type[Any]) -> None:
+    """Add the words of the class's docstring: its first line, and what it says about each option."""
+    schema["title"] = cls.__name__
+    schema["description"] = (inspect.getdoc(cls) or "").split("\n")[0]
+    said: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):  # a preset may leave the options to the class it changes
+        said |= option_texts(inspect.getdoc(owner) or "") if owner is not object else {}
+    for name, option in schema.get("properties", {}).items():
+        option.pop("title", None)
+        if name in said:
+            option["description"] = said[name]
+
+
+def option_texts(docstring: str) -> Mapping[str, str]:
+    """Return option -> what a docstring says about it, in lines such as ``size:  side in pixels``."""
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in docstring.split("\n"):
+        match = _OPTION_LINE.fullmatch(line)
+        if match is not None:
+            names = match.group(1).split(", ")
+            texts |= dict.fromkeys(names, match.group(2))
+        elif names and line.startswith(" ") and line.strip():
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
+        else:
+            names = []
+    return texts

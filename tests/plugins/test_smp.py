@@ -1,0 +1,99 @@
+"""segmentation_models.pytorch as a segmenter; what needs the package is skipped where it is not installed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from augkit import ImageSet, InputError, Workspace
+from augkit.plan import check_recipes
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
+from augkit_smp import segmenter
+
+RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
+
+
+class SilentLog:
+    def progress(self, step, total, values):
+        pass
+
+    def note(self, text):
+        pass
+
+
+def samples(n=4, size=32):
+    y, x = np.mgrid[:size, :size]
+    masks = np.array([(y - 16) ** 2 + (x - 12 - i) ** 2 < 60 for i in range(n)])
+    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
+    ids = tuple(f"s{i}" for i in range(n))
+    return ImageSet(ids, images, masks, ids, ("real",) * n)
+
+
+def no_change(images, masks, draws):
+    return images, masks
+
+
+@pytest.fixture
+def smp():
+    pytest.importorskip("segmentation_models_pytorch", reason="needs pip install 'augkit[smp]'", exc_type=ImportError)
+    return segmenter.Smp
+
+
+def fitted(component, folder):
+    train = samples()
+    component.fit(train, ImageSet.empty(train.size), no_change, Workspace(folder, 1, "cpu", SilentLog()))
+    return component.open(folder, "cpu")
+
+
+def test_a_recipe_that_names_it_says_what_to_install_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(segmenter, "find_spec", lambda name: None)
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    with pytest.raises(
+        InputError, match=r"r.yaml:3: smp: needs segmentation_models.pytorch; pip install 'augkit\[smp\]'"
+    ):
+        check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
+
+
+def test_it_is_imported_only_when_a_recipe_trains_with_it():
+    code = "import sys; from augkit.registry import load_registry; load_registry(); print(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'augkit_smp'" in done.stdout
+    assert "segmentation_models_pytorch" not in done.stdout
+
+
+def test_it_learns_without_downloading_anything(smp, tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *a: pytest.fail("opened a connection"))
+    fitted(smp(encoder="resnet18", steps=30, batch_size=4), tmp_path)
+    first, last = json.loads((tmp_path / "history.json").read_text())
+    assert last["loss"] < 0.8 * first["loss"]
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), [("unet", "resnet18"), ("fpn", "mobilenet_v2")])
+def test_scores_are_one_number_per_pixel_in_0_to_1(architecture, encoder, smp, tmp_path):
+    scores = fitted(smp(architecture=architecture, encoder=encoder, steps=1, batch_size=2), tmp_path)(samples().images)
+    assert (scores.dtype, scores.shape) == (np.float32, (4, 1, 32, 32))
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+
+
+def test_equal_seeds_give_equal_weights(smp, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        fitted(smp(encoder="resnet18", steps=2, batch_size=2), tmp_path / name)
+    assert (tmp_path / "a" / segmenter.WEIGHTS).read_bytes() == (tmp_path / "b" / segmenter.WEIGHTS).read_bytes()
+
+
+def test_an_encoder_that_does_not_exist_is_a_sentence(smp, tmp_path):
+    with pytest.raises(InputError, match="cannot build this network"):
+        fitted(smp(encoder="resnet17", steps=1, batch_size=2), tmp_path)
+
+
+def test_sides_that_the_encoders_cannot_halve_are_refused(smp, tmp_path):
+    train = samples(size=48)
+    with pytest.raises(InputError, match="sides that are multiples of 32"):
+        smp(encoder="resnet18", steps=1, batch_size=2).fit(
+            train, ImageSet.empty((48, 48)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
+        )

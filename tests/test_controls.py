@@ -1,0 +1,178 @@
+"""Recipe keys for controls and shares: who sees which images, and what a shuffled pair is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augkit.draws import Draws
+from augkit.engine import Engine
+from augkit.errors import InputError, StageError
+from augkit.plan import check_recipes, make_plan
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
+from augkit.stages import other_masks, read_image_set
+from augkit.store import Digests, Store
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPE = """\
+name: arm
+dataset: {phantom: {train: 16, test: 4, validation: 3, size: 32}}
+synthesize:
+  - {generator: {noise: {}}, masks: {training: {}}, per_real: 1.0}
+segmenter: {unet: {width: 2, steps: 1, batch_size: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def plan(tmp_path, store):
+    def make(text, seeds=None):
+        (tmp_path / "r.yaml").write_text(text)
+        checked = check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
+        return make_plan(checked, seeds, Digests(store.root))
+
+    return make
+
+
+@pytest.fixture
+def build(store):
+    engine = Engine(store, "cpu", ())
+    return lambda stage: read_image_set(engine.artifact(stage))
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What a segmenter is given to train on; nothing is trained."""
+    shown = []
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.fit", lambda self, train, *rest: shown.append(train))
+    return shown
+
+
+def train_on(arm, store):
+    Engine(store, "cpu", ()).artifact(arm.segmenter)
+
+
+def test_a_segmenter_without_real_images_sees_synthetic_ones_only(plan, store, seen, tmp_path):
+    (arm,) = plan(RECIPE + "real_images: false\n").arms
+    train_on(arm, store)
+    assert set(seen[0].origins) == {"noise/training"}
+    assert len(seen[0]) == 16
+
+
+def test_a_generator_still_learns_from_real_images_then(plan):
+    without, usual = plan(RECIPE + "real_images: false\n").arms[0], plan(RECIPE).arms[0]
+    assert without.generators == usual.generators
+    assert without.syntheses == usual.syntheses
+    assert without.segmenter != usual.segmenter
+
+
+@pytest.mark.parametrize("synthesize", ["synthesize: []", None])
+def test_nothing_to_train_on_is_refused(plan, synthesize):
+    text = RECIPE.replace("per_real: 1.0", "per_real: 0")
+    if synthesize:
+        text = text.replace(text[text.index("synthesize") : text.index("segmenter")], synthesize + "\n")
+    with pytest.raises(InputError, match=r"r.yaml:6: real_images is false and nothing is synthesized|r.yaml:5: real_"):
+        plan(text + "real_images: false\n")
+
+
+def test_a_source_of_no_images_is_left_out(plan):
+    (none,) = plan(RECIPE.replace("per_real: 1.0", "per_real: 0")).arms
+    (plain,) = plan(RECIPE.replace(RECIPE[RECIPE.index("synthesize") : RECIPE.index("segmenter")], "")).arms
+    assert none.generators == none.syntheses == ()
+    assert none.segmenter == plain.segmenter
+
+
+def test_shares_are_nested_whole_groups_and_keep_the_test_images(plan, build, store):
+    trains = []
+    for share in (0.25, 0.5, 0.75):
+        (arm,) = plan(f"{RECIPE}training_share: {share}\n").arms
+        folder = Engine(store, "cpu", ()).artifact(arm.training)
+        trains.append(set(read_image_set(folder / "train").groups))
+        whole = Engine(store, "cpu", ()).artifact(arm.dataset)
+        assert read_image_set(folder / "test").ids == read_image_set(whole / "test").ids
+        assert read_image_set(folder / "validation").ids == read_image_set(whole / "validation").ids
+    assert [len(train) for train in trains] == [4, 8, 12]
+    assert trains[0] < trains[1] < trains[2]
+
+
+def test_another_seed_is_another_share(plan, store):
+    arms = plan(f"{RECIPE}training_share: 0.5\n", [0, 1]).arms
+    sets = [read_image_set(Engine(store, "cpu", ()).artifact(arm.training) / "train").ids for arm in arms]
+    assert sets[0] != sets[1]
+
+
+def test_with_a_share_no_component_sees_the_other_training_images(plan, store, seen, monkeypatch):
+    fitted = []
+    monkeypatch.setattr("augkit_controls.noise.Noise.fit", lambda self, train, space: fitted.append(train))
+    monkeypatch.setattr("augkit_controls.noise.Noise.open", lambda *a: lambda m, d: np.zeros((*m.shape, 3), np.uint8))
+    (arm,) = plan(f"{RECIPE.replace('noise: {}', 'noise: {spread: 0.7}')}training_share: 0.25\n").arms
+    train_on(arm, store)
+    share = read_image_set(Engine(store, "cpu", ()).artifact(arm.training) / "train")
+    assert fitted[0].ids == share.ids
+    assert set(seen[0].groups) == set(share.groups)
+    assert len(seen[0]) == 4 + 4
+    assert arm.evaluation.inputs[0] == arm.dataset
+
+
+def test_a_whole_share_is_the_data_set_itself(plan):
+    assert plan(f"{RECIPE}training_share: 1\n").arms[0].segmenter == plan(RECIPE).arms[0].segmenter
+
+
+def test_shuffled_pairs_are_the_same_images_each_with_another_s_mask(plan, build):
+    own, shuffled = (
+        build(plan(text).arms[0].syntheses[0])
+        for text in (RECIPE, RECIPE.replace("per_real: 1.0", "per_real: 1.0, pair: shuffled"))
+    )
+    assert np.array_equal(own.images, shuffled.images)
+    assert own.groups == shuffled.groups
+    assert not (own.masks == shuffled.masks).all(axis=(1, 2)).any()
+    assert sorted(m.tobytes() for m in own.masks) == sorted(m.tobytes() for m in shuffled.masks)
+    assert set(shuffled.origins) == {"noise/training shuffled"}
+
+
+def draws(n, seed=3):
+    return Draws.of(seed, "synthesis", np.arange(n, dtype=np.int64))
+
+
+@pytest.mark.parametrize("repeats", [[1] * 9, [3, 3, 3], [4, 2, 1, 1], [2, 2], [5, 1, 1, 1, 1, 1]])
+def test_nobody_gets_an_equal_mask_even_where_masks_repeat(repeats):
+    kinds = np.repeat(np.arange(len(repeats)), repeats)
+    masks = np.array([np.arange(16).reshape(4, 4) == kind for kind in kinds])
+    for seed in range(20):
+        partner = other_masks(masks, draws(len(masks), seed))
+        assert sorted(partner) == list(range(len(masks)))
+        assert (kinds[partner] != kinds).all()
+
+
+def test_masks_of_which_most_are_equal_cannot_be_shuffled():
+    masks = np.zeros((5, 4, 4), bool)
+    masks[3:] = np.eye(4, dtype=bool)
+    masks[4, 0] = True
+    with pytest.raises(StageError, match="3 of 5 are equal; allowed: up to half"):
+        other_masks(masks, draws(5))
+
+
+@pytest.mark.parametrize("name", ["repeat", "synthonly", "noise", "shuffled"])
+def test_a_control_differs_from_its_arm_in_one_thing(name):
+    control = load_recipes([RECIPES / "controls" / f"{name}.yaml"])[0].document
+    arm = load_recipes([RECIPES / "mask2lesionaug.yaml"])[0].document
+    differing = {key for key in {*control, *arm} if control.get(key) != arm.get(key)} - {"name"}
+    expected = {"synthonly": {"real_images"}}.get(name, {"synthesize"})
+    assert differing == expected
+    if name != "synthonly":
+        (one,), (other,) = control["synthesize"], arm["synthesize"]
+        changed = {key for key in {*one, *other} if one.get(key) != other.get(key)}
+        assert changed == ({"pair"} if name == "shuffled" else {"generator"})
+
+
+def test_a_sweep_over_the_ratio_trains_one_generator_and_shares_of_one_stage_each():
+    checked = check_recipes(load_recipes([RECIPES / "sweeps" / "ratio.yaml"]), load_registry())
+    arms = make_plan(checked, None, Digests(Path("unused"))).arms
+    assert [arm.sweep.value for arm in arms] == [0, 0.5, 1, 2]
+    assert len({generator for arm in arms for generator in arm.generators}) == 1
+    assert len({arm.segmenter for arm in arms}) == 4

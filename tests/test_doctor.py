@@ -1,0 +1,35 @@
+"""`augkit doctor` tells what this machine is, faults included."""
+
+import re
+
+import pytest
+
+from augkit import doctor
+from augkit.cli import app
+from augkit.registry import Fault, Provider, Registry, load_registry
+
+
+def test_it_tells_versions_device_speeds_disk_and_plugins(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(doctor._MATRIX, "cpu", 64)
+    with pytest.raises(SystemExit) as ended:
+        app(["doctor", "--device", "cpu", "--out", str(tmp_path / "runs")])
+    assert ended.value.code in (0, None)
+    told = capsys.readouterr().out
+    for title in ("versions", "device", "speed of a matrix product", "disk", "plugins"):
+        assert f"\n{title}\n" in f"\n{told}"
+    assert re.search(r"torch +[0-9]+\.[0-9]+", told)
+    assert re.search(r"float32 +[0-9.e+-]+ TFLOP/s", told)
+    assert re.search(r"bfloat16 +([0-9.e+-]+ TFLOP/s|not available)", told)
+    assert "GB free" in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plugin_with_a_fault_is_named_with_its_reason():
+    broken = Provider("odd", "augkit-odd", "0.1")
+    facts = doctor.plugins(Registry({}, (Fault(broken, "ImportError: no module named 'odd'"),)))
+    assert facts == {"augkit-odd 0.1 (odd)": "not usable: ImportError: no module named 'odd'"}
+
+
+def test_every_component_is_listed_under_its_provider():
+    listed = ", ".join(doctor.plugins(load_registry()).values()).split(", ")
+    assert sorted(listed) == sorted(name for _, name in load_registry().entries)
