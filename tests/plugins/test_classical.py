@@ -82,7 +82,7 @@ def test_the_warp_agrees_with_scipy_on_smooth_images():
     image = torch.from_numpy(smooth)[None, None].repeat(1, 3, 1, 1)
     geometry = Geometry(rotate=40, scale=(0.8, 1.3), shear=5, translate=0.05)
     warped, _ = geometry(image, image[:, :1], draws(1))
-    a = geometry.matrices(draws(1))[0].numpy().astype(np.float64)
+    a = geometry.compose(geometry.parameters(draws(1)))[0].numpy().astype(np.float64)
     swapped = a[::-1, [1, 0, 2]]  # (x, y) -> (row, column)
     centre = (size - 1) / 2
     offset = swapped[:, 2] * size / 2 + centre - swapped[:, :2] @ [centre, centre]
