@@ -31,6 +31,7 @@ ORDER = (
     "report",
     "stages",
     "engine",
+    "replay",
     "preview",
     "progress",
     "cli",
