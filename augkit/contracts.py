@@ -2,7 +2,7 @@
 
 Pixels at rest are NumPy arrays: images ``uint8 (N, H, W, 3)`` in 0..255, masks ``bool (N, H, W)``. Pixels in flight
 (inside a training loop) are torch tensors on the run's device: images ``float32 (N, 3, H, W)`` in 0..1 and masks
-``float32 (N, K, H, W)`` in {0, 1} (soft, 0..1, after mixup), where K is the number of foreground classes (1 for bool masks).
+``float32 (N, K, H, W)`` in {0, 1} (0..1 after mixup), where K is the number of foreground classes (1 for bool masks).
 
 A component is a frozen dataclass whose fields are its recipe options. Bounds are written in the type::
 

@@ -47,7 +47,5 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     return Replay(
         (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(),
         moved[:, 0].numpy(),
-        tuple(
-            tuple({key: values[i] for key, values in one.items()} for one in drawn) for i in range(len(samples))
-        ),
+        tuple(tuple({key: values[i] for key, values in one.items()} for one in drawn) for i in range(len(samples))),
     )

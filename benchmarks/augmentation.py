@@ -86,7 +86,7 @@ class AlbumentationsPairs(torch.utils.data.Dataset[Pair]):
     """What Albumentations' documentation builds: a map-style data set with a pipeline."""
 
     def __init__(self, row: int, samples: ImageSet, rounds: int) -> None:
-        import albumentations as A  # noqa: N812
+        import albumentations as A
         import cv2
 
         cv2.setNumThreads(0)
@@ -136,7 +136,7 @@ def albumentations_loader(row: int, samples: ImageSet, workers: int) -> Maker:
 
 def kornia(row: int, samples: ImageSet) -> Maker:
     """Transform the whole batch with Kornia."""
-    import kornia.augmentation as K  # noqa: N812
+    import kornia.augmentation as K
 
     affine = K.RandomAffine(180, (0.1, 0.1), (0.8, 1.2), (-5, 5, -5, 5), padding_mode="reflection", p=1)
     colour = K.ColorJiggle(0.2, 0.2, 0.2, 0.02, p=1)
@@ -155,11 +155,12 @@ def kornia(row: int, samples: ImageSet) -> Maker:
 
 def monai(row: int, samples: ImageSet) -> Maker:
     """Transform pair by pair with MONAI's dictionary transforms."""
-    from monai import transforms as M  # noqa: N812
+    from monai import transforms as M
 
     both = ["image", "mask"]
     affine = M.RandAffined(
-        both, (128, 128), 1, rotate_range=np.pi, scale_range=(-0.2, 0.2), shear_range=(0.09, 0.09), translate_range=(12.8, 12.8),
+        both, (128, 128), 1, rotate_range=np.pi, scale_range=(-0.2, 0.2), shear_range=(0.09, 0.09),
+        translate_range=(12.8, 12.8),
         mode=("bilinear", "nearest"), padding_mode="reflection",
     )  # fmt: skip
     colour = [M.RandScaleIntensityd("image", 0.2, 1), M.RandAdjustContrastd("image", 1, (0.8, 1.2))]
@@ -167,7 +168,7 @@ def monai(row: int, samples: ImageSet) -> Maker:
         both, (19, 19), (1, 2), (128, 128), 1, mode=("bilinear", "nearest"), padding_mode="reflection"
     )
     flips = [M.RandFlipd(both, 0.5, 0), M.RandFlipd(both, 0.5, 1)]
-    pipeline = M.Compose([*flips, *sum(([affine], colour, [elastic])[:row], [])])
+    pipeline = M.Compose([*flips, *(step for steps in ([affine], colour, [elastic])[:row] for step in steps)])
 
     def one(image: Images, mask: Images) -> Pair:
         pixels, labels = as_tensors(image, mask)
@@ -179,7 +180,7 @@ def monai(row: int, samples: ImageSet) -> Maker:
 
 def torchio(row: int, samples: ImageSet) -> Maker:
     """Transform pair by pair with TorchIO, images as volumes one voxel deep; its colour changes are gamma only."""
-    import torchio as T  # noqa: N812
+    import torchio as T
 
     flips = T.RandomFlip(axes=(0, 1), flip_probability=0.5)
     affine = T.RandomAffine((0.8, 1.2, 0.8, 1.2, 1, 1), (0, 0, 0, 0, -180, 180), (-13, 13, -13, 13, 0, 0))
@@ -269,7 +270,9 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
             where = f"{title}, {cores} core{'s' * (cores > 1)}"
             print(
                 f"{where:<42}"
-                + "".join(f"{speed[name]:>12.0f} /s    " if name in speed else f"{'not installed':>19}" for name in MAKERS),
+                + "".join(
+                    f"{speed[name]:>12.0f} /s    " if name in speed else f"{'not installed':>19}" for name in MAKERS
+                ),
                 flush=True,
             )
             values |= {f"{where} {name}": round(value) for name, value in speed.items()}

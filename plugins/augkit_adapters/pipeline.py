@@ -39,7 +39,9 @@ def build_steps(steps: Sequence[Step], known: Mapping[str, Callable[..., Any]]) 
 
 def _build(step: Step, where: str, known: Mapping[str, Callable[..., Any]], problems: list[Problem]) -> Any:
     if len(step) != 1:
-        problems.append(Problem(where, f"names {len(step)} transforms; allowed: one, as {{TransformName: {{options}}}}"))
+        problems.append(
+            Problem(where, f"names {len(step)} transforms; allowed: one, as {{TransformName: {{options}}}}")
+        )
         return None
     ((name, options),) = step.items()
     if name not in known:

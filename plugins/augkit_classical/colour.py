@@ -63,9 +63,7 @@ class Colour:
         most = (self.brightness, self.contrast, self.saturation, self.hue, self.gamma)
         *units, chance = draws.uniforms((*names, "applied")).unbind(1)
         applied = (chance < self.probability).float()
-        change = {
-            name: (unit * 2 - 1) * limit * applied for name, unit, limit in zip(names, units, most, strict=True)
-        }
+        change = {name: (unit * 2 - 1) * limit * applied for name, unit, limit in zip(names, units, most, strict=True)}
         drawn = {name: 1 + change[name] for name in names[:3]} | {"hue": change["hue"]}
         return drawn if self.gamma == 0 else drawn | {"gamma": torch.exp2(change["gamma"])}
 

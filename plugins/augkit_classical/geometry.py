@@ -60,8 +60,12 @@ class Geometry:
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what is drawn, one value per sample.
 
-        flip x, flip y: bool. applied: bool, whether any of the others is at work. rotate, shear x, shear y: degrees. scale: magnification. translate x, translate y: share
-        of the side. crop: share of the side that is kept; crop x, crop y: its place in the free room, -1..1.
+        flip x, flip y: bool.
+        applied: bool, whether anything beside the flips is at work.
+        rotate, shear x, shear y: degrees.
+        scale: magnification.
+        translate x, translate y: share of the side.
+        crop: share of the side that is kept; crop x, crop y: its place in the free room, -1..1.
         """
         import torch
 

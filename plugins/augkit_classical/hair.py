@@ -39,7 +39,6 @@ class Hair:
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return images with hair and rulers and the masks as they were."""
-        import torch
 
         drawn = self.parameters(draws)
         size = (images.shape[2], images.shape[3])

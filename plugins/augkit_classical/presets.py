@@ -27,6 +27,13 @@ class ClassicalPaper(Geometry):
     probability: Annotated[float, Within(0, 1)] = 0.5
 
 
+_STRONG_GEOMETRY = Geometry(scale=(0.7, 1.4), shear=5.0, translate=0.1)
+_STRONG_ELASTIC = Elastic(probability=0.3)
+_STRONG_COLOUR = Colour(brightness=0.25, contrast=0.25, saturation=0.25, hue=10.0, gamma=0.3, probability=0.8)
+_STRONG_BLUR = Blur(probability=0.2)
+_STRONG_NOISE = Noise(probability=0.2)
+
+
 @dataclass(frozen=True)
 class ClassicalStrong:
     """A strong set of today: any pose, elastic deformation, colour, blur and noise, in this order.
@@ -36,11 +43,11 @@ class ClassicalStrong:
     deformation as in U-Net (Ronneberger et al. 2015). An option that is given replaces that part as a whole.
     """
 
-    geometry: Geometry = Geometry(scale=(0.7, 1.4), shear=5.0, translate=0.1)
-    elastic: Elastic = Elastic(probability=0.3)
-    colour: Colour = Colour(brightness=0.25, contrast=0.25, saturation=0.25, hue=10.0, gamma=0.3, probability=0.8)
-    blur: Blur = Blur(probability=0.2)
-    noise: Noise = Noise(probability=0.2)
+    geometry: Geometry = _STRONG_GEOMETRY
+    elastic: Elastic = _STRONG_ELASTIC
+    colour: Colour = _STRONG_COLOUR
+    blur: Blur = _STRONG_BLUR
+    noise: Noise = _STRONG_NOISE
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return transformed images in 0..1 and masks; masks stay exactly 0 or 1."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Strokes:
-    """Quadratic Bezier curves: float32 (N, S, 2) points (x, y) in shares of the side, (N, S) widths; width 0 is none."""
+    """Quadratic Bezier curves: points (x, y) float32 (N, S, 2) and widths (N, S) in shares of the side; 0 is none."""
 
     start: Tensor
     middle: Tensor
@@ -30,7 +30,7 @@ def cover(strokes: Strokes, size: tuple[int, int], widest: float) -> Tensor:
     """
     import torch
 
-    (height, width), n, count = size, *strokes.width.shape
+    (height, width), n = size, len(strokes.width)
     device = strokes.width.device
     dots = max(size)
     t = torch.linspace(0, 1, dots, device=device)[:, None]
