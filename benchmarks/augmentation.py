@@ -238,8 +238,8 @@ def makers(row: int, samples: ImageSet, cores: int) -> dict[str, Maker]:
     found = {
         name: make(row, samples) for name, make in MAKERS.items() if name == "augkit" or importlib.util.find_spec(name)
     }
-    if cores > 1 and "albumentations" in found:
-        found["albumentations"] = albumentations_loader(row, samples, cores)
+    if cores > 1 and found.pop("albumentations", None):
+        found["albumentations"] = albumentations_loader(row, samples, cores)  # last: its workers go on for a while
     return found
 
 
@@ -254,6 +254,19 @@ def rate(make: Maker, first: int, seconds: float) -> float:
     return BATCH * (number - first) / (time.perf_counter() - began)
 
 
+def interleaved(found: Mapping[str, Maker], rounds: int, seconds: float, cores: int) -> dict[str, float]:
+    """Return everyone's median rate over rounds in which all take their turn."""
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for number in range(rounds):
+        for name, make in found.items():
+            loads = cores > 1 and name == "albumentations"
+            for waiting in range(2 * cores * loads):  # what the workers made while others were measured
+                make(waiting)
+            times[name].append(rate(make, number, seconds))
+            time.sleep(0.3 * loads)  # the workers fill their queue again
+    return {name: statistics.median(rates) for name, rates in times.items()}
+
+
 def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
     """Return ratios of speed to the best peer, and every value."""
     ratios: dict[str, float] = {}
@@ -265,8 +278,7 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
             found = makers(row, samples, cores)
             for make in found.values():
                 make(0)
-            times = [{name: rate(make, number, seconds) for name, make in found.items()} for number in range(rounds)]
-            speed = {name: statistics.median(one[name] for one in times) for name in found}
+            speed = interleaved(found, rounds, seconds, cores)
             where = f"{title}, {cores} core{'s' * (cores > 1)}"
             print(
                 f"{where:<42}"
@@ -309,8 +321,8 @@ def main() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what peers say about their own dependencies
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    samples = Phantom(train=512, test=1, size=128).load().train
-    ratios, values = measure(samples, *((3, 0.4) if quick else (7, 1.0)))
+    samples = Phantom(train=256, test=1, size=128).load().train
+    ratios, values = measure(samples, *((3, 0.25) if quick else (7, 1.0)))
     installed = [name for name in PEERS if importlib.util.find_spec(name)]
     record = {
         "benchmark": "augmentation",

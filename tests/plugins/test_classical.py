@@ -257,11 +257,11 @@ def test_cutmix_takes_image_and_mask_of_one_rectangle_from_one_partner():
 def test_hair_is_thin_dark_lines_and_a_ruler_keeps_to_one_side():
     white = torch.ones(12, 3, 96, 96)
     hairy, _ = Hair(probability=1, ruler=0)(white, white[:, :1], draws(12))
-    dark = (hairy.mean(1) < 0.6).float().mean((1, 2))
-    assert (dark > 0).all()
-    assert dark.max() < 0.25
+    dark = (hairy.mean(1) < 0.9).float().mean((1, 2))
+    assert (dark > 0).sum() >= 10  # a lone hair may lie outside the image
+    assert 0.01 < dark.max() < 0.3
     ruled, _ = Hair(probability=0, ruler=1)(white, white[:, :1], draws(12))
-    assert ((ruled < 0.6).any(1).float().mean((1, 2)) > 0.005).all()
+    assert ((ruled < 0.9).any(1).float().mean((1, 2)) > 0.005).all()
     assert torch.equal(ruled[:, :, 20:-20, 20:-20], white[:, :, 20:-20, 20:-20])
 
 
