@@ -3,6 +3,7 @@
 import importlib.util
 import random
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,6 +223,20 @@ def test_an_augmentation_keeps_the_contract(name, check):
 def test_every_exception_names_a_registered_augmentation_and_a_reason():
     assert {name for name, _ in INSTEAD} <= set(REGISTRY.names("augmentation"))
     assert all(reason for _, reason in INSTEAD.values())
+
+
+def test_the_documentation_has_a_row_for_every_augmentation_with_its_options():
+    table = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
+    own = {
+        name
+        for (kind, name), entry in REGISTRY.entries.items()
+        if kind == "augmentation" and entry.cls.__module__.startswith("augkit_")
+    }
+    assert set(rows) == own
+    for name in own - {"classical-paper", "classical-strong"}:
+        for field in fields(REGISTRY.entries["augmentation", name].cls):
+            assert not field.init or f"`{field.name}" in rows[name], f"{name}.{field.name} is not documented"
 
 
 # Planted faults: each is caught by its own check.

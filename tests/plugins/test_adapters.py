@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from augkit import Draws, InputError
+from augkit.plan import check_recipes
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
 from augkit_adapters.albumentations import Albumentations
 from augkit_adapters.pipeline import build_steps
 from augkit_adapters.torchvision import Torchvision
@@ -46,6 +49,35 @@ def test_a_missing_library_names_the_extra_to_install(cls, library, monkeypatch)
         monkeypatch.setitem(sys.modules, "torchvision.transforms.v2", None)
     with pytest.raises(InputError, match=rf"pip install 'augkit\[{library}\]'"):
         cls([{"HorizontalFlip": {}}])
+
+
+RECIPE = """\
+name: foreign
+dataset: {phantom: {train: 4, test: 2, size: 32}}
+augment:
+  - torchvision:
+      pipeline:
+        - RandomRotation: {degrees: 30}
+        - RandomRotatoin: {degrees: 30}
+  - classical-strong: {colour: {hue: 20}, blur: {sgma: [0, 0.1]}}
+segmenter: {unet: {}}
+"""
+
+
+def test_a_recipe_s_pipeline_is_data_and_its_mistakes_have_a_line(tmp_path):
+    pytest.importorskip("torchvision", reason="needs 'augkit[torchvision]'")
+    file = tmp_path / "r.yaml"
+    file.write_text(RECIPE)
+    with pytest.raises(InputError) as caught:
+        check_recipes(load_recipes([file]), load_registry())
+    first, second = (str(problem) for problem in caught.value.problems)
+    assert "r.yaml:4: torchvision: pipeline.1: there is no transform 'RandomRotatoin'. " in first
+    assert "Did you mean 'RandomRotation'?" in first
+    assert "r.yaml:8: classical-strong has no option 'blur.sgma'. Did you mean 'sigma'?" in second
+    file.write_text(RECIPE.replace("        - RandomRotatoin: {degrees: 30}\n", "").replace("sgma", "sigma"))
+    (checked,) = check_recipes(load_recipes([file]), load_registry())
+    strong = checked.augment[1].instance
+    assert (strong.colour.hue, strong.blur.sigma, strong.geometry.scale) == (20, (0, 0.1), (0.7, 1.4))
 
 
 def batch():
