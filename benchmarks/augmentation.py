@@ -11,6 +11,7 @@ recommends. Medians of interleaved rounds.
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -155,8 +156,7 @@ def kornia(row: int, samples: ImageSet) -> Maker:
 
 def monai(row: int, samples: ImageSet) -> Maker:
     """Transform pair by pair with MONAI's dictionary transforms."""
-    from monai import transforms as M
-
+    M: Any = importlib.import_module("monai.transforms")  # noqa: N806
     both = ["image", "mask"]
     affine = M.RandAffined(
         both, (128, 128), 1, rotate_range=np.pi, scale_range=(-0.2, 0.2), shear_range=(0.09, 0.09),
@@ -180,8 +180,7 @@ def monai(row: int, samples: ImageSet) -> Maker:
 
 def torchio(row: int, samples: ImageSet) -> Maker:
     """Transform pair by pair with TorchIO, images as volumes one voxel deep; its colour changes are gamma only."""
-    import torchio as T
-
+    T: Any = importlib.import_module("torchio")  # noqa: N806
     flips = T.RandomFlip(axes=(0, 1), flip_probability=0.5)
     affine = T.RandomAffine((0.8, 1.2, 0.8, 1.2, 1, 1), (0, 0, 0, 0, -180, 180), (-13, 13, -13, 13, 0, 0))
     elastic = T.RandomElasticDeformation((9, 9, 5), (4, 4, 0), 2)
@@ -298,7 +297,7 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
 
 def on_gpu(samples: ImageSet) -> dict[str, float]:
     """Return augkit's pairs per second on a GPU, the batches made there."""
-    found = {}
+    found: dict[str, float] = {}
     for row, title in enumerate(ROWS):
         make = augkit(row, samples, "cuda")
         for number in range(10):

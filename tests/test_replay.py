@@ -43,7 +43,7 @@ def test_what_is_recorded_of_a_sample_is_what_training_draws(train):
     order = Batches(train, 4, 7, "cpu")._order(0).tolist()
     again = replay(AUGMENT, train.take([order[5]]), 7, 0).parameters[0]
     assert again[0]["rotate"] == recorded[0]["rotate"][1]
-    assert again[2]["colour hue"] == recorded[2]["colour hue"][1]
+    assert again[2]["hue"] == recorded[2]["hue"][1]
 
 
 def test_blended_samples_are_replayed_with_their_batch(train):

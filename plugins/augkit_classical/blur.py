@@ -36,7 +36,7 @@ class Blur:
         drawn = self.parameters(draws)
         side = min(images.shape[2:])
         reach = min(max(1, math.ceil(3 * self.sigma[1] * side)), side - 1)
-        kernels = _kernels(drawn["sigma"] * side, reach)
+        kernels = _kernels(drawn["blur sigma"] * side, reach)
 
         def blurred(some: Tensor, where: Tensor) -> Tensor:
             n, channels, height, width = some.shape
@@ -46,13 +46,13 @@ class Blur:
             flat = conv2d(flat, kernel.transpose(2, 3), groups=n * channels)
             return flat.reshape(n, channels, height, width).clamp(0, 1)
 
-        return change_some(images, drawn["sigma"] > 0, blurred), masks
+        return change_some(images, drawn["blur sigma"] > 0, blurred), masks
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return the standard deviation of each sample's Gaussian as a share of the shorter side; 0 is no blur."""
         size, chance = draws.uniforms(("sigma", "applied")).unbind(1)
         low, high = self.sigma
-        return {"sigma": (low + (high - low) * size) * (chance < self.probability)}
+        return {"blur sigma": (low + (high - low) * size) * (chance < self.probability)}
 
 
 def _kernels(sigma: Tensor, reach: int) -> Tensor:

@@ -49,4 +49,5 @@ class Cutout:
         """Return side and centre of each sample's square in shares of the image's sides; size 0 is none."""
         size, x, y, chance = draws.uniforms(("size", "x", "y", "applied")).unbind(1)
         low, high = self.size
-        return {"size": (low + (high - low) * size) * (chance < self.probability), "x": x, "y": y}
+        applied = chance < self.probability
+        return {"size": (low + (high - low) * size) * applied, "x": x * applied, "y": y * applied}

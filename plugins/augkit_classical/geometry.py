@@ -117,7 +117,7 @@ class Geometry:
             shift_x, shift_y = shift_x + xx * at_x + xy * at_y, shift_y + yx * at_x + yy * at_y
             xx, xy, yx, yy = xx * crop, xy * crop, yx * crop, yy * crop
         # ... with the mirrors applied to the input's axes
-        rows = torch.stack([xx, xy, shift_x, yx, yy, shift_y], dim=1).unflatten(1, (2, 3))
+        rows = torch.stack([xx, xy, shift_x, yx, yy, shift_y], dim=1).view(-1, 2, 3)
         mirrors = 1 - 2 * torch.stack([drawn["flip x"], drawn["flip y"]], dim=1).float()
         return rows * mirrors[:, :, None]
 

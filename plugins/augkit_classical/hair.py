@@ -58,13 +58,14 @@ class Hair:
         """Return how many hairs each sample has, their shade 0..1 and darkness, and the ruler's side and place."""
         names = ("hairs", "applied", "shade", "darkness", "ruler", "side", "place")
         hairs, chance, shade, darkness, ruler, side, place = draws.uniforms(names).unbind(1)
+        hairy, ruled = chance < self.probability, ruler < self.ruler
         return {
-            "hairs": (1 + hairs * self.count).floor() * (chance < self.probability),
-            "shade": shade,
-            "darkness": 0.7 + 0.25 * darkness,
-            "ruler": ruler < self.ruler,
-            "ruler side": (side * 4).floor(),
-            "ruler place": place,
+            "hairs": (1 + hairs * self.count).floor() * hairy,
+            "shade": shade * (hairy | ruled),
+            "darkness": (0.7 + 0.25 * darkness) * (hairy | ruled),
+            "ruler": ruled,
+            "ruler side": (side * 4).floor() * ruled,
+            "ruler place": place * ruled,
         }
 
     def _hairs(self, drawn: Mapping[str, Tensor], draws: Draws[Tensor]) -> Strokes:

@@ -30,7 +30,7 @@ class Noise:
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return noisy images in 0..1 and the masks as they were."""
-        sigma = self.parameters(draws)["sigma"]
+        sigma = self.parameters(draws)["noise sigma"]
         shape = (images.shape[1], images.shape[2], images.shape[3])
 
         def noisy(some: Tensor, where: Tensor) -> Tensor:
@@ -43,4 +43,4 @@ class Noise:
         """Return the standard deviation of each sample's noise; 0 is none."""
         size, chance = draws.uniforms(("sigma", "applied")).unbind(1)
         low, high = self.sigma
-        return {"sigma": (low + (high - low) * size) * (chance < self.probability)}
+        return {"noise sigma": (low + (high - low) * size) * (chance < self.probability)}

@@ -56,9 +56,9 @@ class ClassicalStrong:
         return images, masks
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
-        """Return what every part draws, under names such as ``blur sigma``."""
+        """Return what all parts draw; their names differ."""
         return {
-            f"{name} {key}": value
+            key: value
             for name, part in self._parts().items()
             for key, value in part.parameters(draws.fork(name)).items()
         }

@@ -71,7 +71,7 @@ def test_a_recipe_s_pipeline_is_data_and_its_mistakes_have_a_line(tmp_path):
     with pytest.raises(InputError) as caught:
         check_recipes(load_recipes([file]), load_registry())
     first, second = (str(problem) for problem in caught.value.problems)
-    assert "r.yaml:4: torchvision: pipeline.1: there is no transform 'RandomRotatoin'. " in first
+    assert "r.yaml:5: torchvision: pipeline.1: there is no transform 'RandomRotatoin'. " in first
     assert "Did you mean 'RandomRotation'?" in first
     assert "r.yaml:8: classical-strong has no option 'blur.sgma'. Did you mean 'sigma'?" in second
     file.write_text(RECIPE.replace("        - RandomRotatoin: {degrees: 30}\n", "").replace("sgma", "sigma"))

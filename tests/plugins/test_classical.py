@@ -196,7 +196,7 @@ def test_blur_is_a_gaussian_of_the_drawn_width():
     blurred, _ = blur(point, point[:, :1], draws(4))
     at = torch.arange(size) - 32.0
     spread = ((blurred[:, 0].sum(1) * at**2).sum(1) / blurred[:, 0].sum((1, 2))).sqrt() / size
-    assert torch.allclose(spread, blur.parameters(draws(4))["sigma"], rtol=0.03)
+    assert torch.allclose(spread, blur.parameters(draws(4))["blur sigma"], rtol=0.03)
     assert torch.allclose(blurred.sum((2, 3)), torch.ones(4, 3), atol=1e-3)
 
 
@@ -205,7 +205,7 @@ def test_noise_has_the_drawn_deviation_and_differs_between_colours_and_samples()
     noise = Noise(sigma=(0.02, 0.05), probability=1)
     noisy, _ = noise(grey, grey[:, :1], draws(6))
     grain = (noisy - 0.5).flatten(2)
-    assert torch.allclose(grain.flatten(1).std(1), noise.parameters(draws(6))["sigma"], rtol=0.03)
+    assert torch.allclose(grain.flatten(1).std(1), noise.parameters(draws(6))["noise sigma"], rtol=0.03)
     assert torch.corrcoef(grain.flatten(0, 1)).fill_diagonal_(0).abs().max() < 0.08
 
 
@@ -274,9 +274,10 @@ def test_the_strong_preset_is_its_parts_in_order_each_with_its_own_draws():
         images, masks = getattr(strong, name)(images, masks, draws(6).fork(name))
     assert torch.equal(changed, images)
     assert torch.equal(moved, masks)
-    assert {"geometry rotate", "elastic displacement", "colour gamma", "blur sigma", "noise sigma"} <= set(
-        strong.parameters(draws(6))
-    )
+    drawn = strong.parameters(draws(6))
+    parts = [getattr(strong, name).parameters(draws(6)) for name in ("geometry", "elastic", "colour", "blur", "noise")]
+    assert len(drawn) == sum(map(len, parts))
+    assert torch.equal(drawn["noise sigma"], strong.noise.parameters(draws(6).fork("noise"))["noise sigma"])
 
 
 @pytest.mark.parametrize(
