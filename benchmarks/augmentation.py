@@ -237,7 +237,8 @@ def makers(row: int, samples: ImageSet, cores: int) -> dict[str, Maker]:
     found = {
         name: make(row, samples) for name, make in MAKERS.items() if name == "augkit" or importlib.util.find_spec(name)
     }
-    if cores > 1 and found.pop("albumentations", None):
+    if cores > 1 and "albumentations" in found:
+        del found["albumentations"]
         found["albumentations"] = albumentations_loader(row, samples, cores)  # last: its workers go on for a while
     return found
 
