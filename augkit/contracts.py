@@ -2,7 +2,7 @@
 
 Pixels at rest are NumPy arrays: images ``uint8 (N, H, W, 3)`` in 0..255, masks ``bool (N, H, W)``. Pixels in flight
 (inside a training loop) are torch tensors on the run's device: images ``float32 (N, 3, H, W)`` in 0..1 and masks
-``float32 (N, K, H, W)`` in {0, 1}, where K is the number of foreground classes (1 for bool masks).
+``float32 (N, K, H, W)`` in {0, 1} (0..1 after mixup), where K is the number of foreground classes (1 for bool masks).
 
 A component is a frozen dataclass whose fields are its recipe options. Bounds are written in the type::
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from annotated_types import Ge, Interval
@@ -229,8 +229,23 @@ class Augmentation(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return changed images and masks of the same shapes; the inputs are left as they were.
 
-        images: float32 (N, 3, H, W) in 0..1; masks: float32 (N, K, H, W) in {0, 1}; draws: N samples.
+        images: float32 (N, 3, H, W) in 0..1; masks: float32 (N, K, H, W) in {0, 1}; draws: N samples. Sample i of the
+        result depends only on sample i of each. What blends samples (mixup) may depend on the whole batch, and may
+        return soft masks in 0..1, the share of the foreground; every segmenter takes these.
         """
+
+
+@runtime_checkable
+class RecordsParameters(Protocol):
+    """What an augmentation may have besides: it tells what it draws, so that previews show it. Never required."""
+
+    def parameters(self, draws: TensorDraws) -> Mapping[str, torch.Tensor]:
+        """Return what is drawn for each sample, by name: bool, int or float (N,), a function of the draws alone."""
+
+    def __call__(
+        self, images: torch.Tensor, masks: torch.Tensor, draws: TensorDraws
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `Augmentation`."""
 
 
 class Predictor(Protocol):

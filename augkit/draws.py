@@ -34,6 +34,11 @@ _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 def _mix(x: Any) -> Any:
     """Apply the splitmix64 finaliser; the masks turn arithmetic right shifts into logical ones."""
+    if not isinstance(x, np.ndarray) and x.device.type == "cpu":
+        import torch
+
+        # A few hundred numbers cost torch more in calls than in arithmetic; NumPy gives the same bits in a third.
+        return torch.from_numpy(_mix(x.numpy()))
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _MIX_1
     x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * _MIX_2
     return x ^ ((x >> 31) & 0x1FFFFFFFF)
@@ -76,6 +81,11 @@ class Draws(Generic[A]):
     @staticmethod
     def on_device(seed: int, stream: str, samples: torch.Tensor, epochs: torch.Tensor | int = 0) -> Draws[torch.Tensor]:
         """Return the same draws as `of` for int64 tensors on any device."""
+        if samples.device.type == "cpu":
+            import torch
+
+            each = epochs.numpy() if isinstance(epochs, torch.Tensor) else epochs
+            return Draws(torch.from_numpy(_chain(seed, stream, samples.numpy(), each)))
         return Draws(_chain(seed, stream, samples, epochs))
 
     def __len__(self) -> int:
@@ -104,6 +114,12 @@ class Draws(Generic[A]):
         unit = _float32((cast(Any, self.bits(name, shape)) >> 40) & 0xFFFFFF) * 2.0**-24
         return cast(A, unit * float(high - low) + float(low))
 
+    def uniforms(self, names: Sequence[str]) -> A:
+        """Return float32 (N, len(names)) in [0, 1): column j is ``uniform(names[j])``, all in one pass."""
+        keys: Any = self.keys
+        bits = _mix((keys[:, None] ^ _words(tuple(names), _place(keys))) + _GOLDEN)
+        return cast(A, _float32((bits >> 40) & 0xFFFFFF) * 2.0**-24)
+
     def normal(self, name: str, mean: float = 0.0, std: float = 1.0, shape: tuple[int, ...] = ()) -> A:
         """Return float32 (N, *shape), Gaussian: one of 65,536 equally likely quantiles, so |z| < 4.4.
 
@@ -111,6 +127,16 @@ class Draws(Generic[A]):
         """
         level: Any = (cast(Any, self.bits(name, shape)) >> 48) & 0xFFFF
         return cast(A, _quantiles(level)[level] * float(std) + float(mean))
+
+    def field(self, name: str, shape: tuple[int, ...]) -> A:
+        """Return float32 (N, *shape), standard normal: noise for whole images.
+
+        As `normal`, but each hash gives four numbers, from its lowest 16 bits up.
+        """
+        count = prod(shape)
+        words: Any = self.bits(name, (-(-count // 4),))
+        levels = _four_levels(words)[:, :count]
+        return cast(A, _quantiles(levels)[levels].reshape(len(self), *shape))
 
     def integers(self, name: str, low: int, high: int, shape: tuple[int, ...] = ()) -> A:
         """Return int64 (N, *shape) uniform in low .. high - 1; the bias is below (high - low) / 2**63."""
@@ -129,6 +155,30 @@ class Draws(Generic[A]):
 def _chain(seed: int, stream: str, samples: Any, epochs: Any) -> Any:
     root = _word(f"{seed}\x1f{stream}")
     return _mix(_mix(samples ^ root) + (epochs + samples * 0) * _GOLDEN)
+
+
+def _place(keys: Any) -> str:
+    return "" if isinstance(keys, np.ndarray) else str(keys.device)
+
+
+@lru_cache(maxsize=1024)
+def _words(names: tuple[str, ...], device: str) -> Any:
+    """Return int64 (len(names),): the words of several names, kept on the device; NumPy where that is ''."""
+    words = np.array([_word(name) for name in names], dtype=np.int64)
+    if not device:
+        return words
+    import torch
+
+    return torch.from_numpy(words).to(device)
+
+
+def _four_levels(words: Any) -> Any:
+    """Return the four 16-bit parts of every word: int64 (N, k) -> int (N, 4 k), lowest bits first."""
+    if isinstance(words, np.ndarray):
+        return words.astype("<i8").view("<u2")
+    import torch
+
+    return words.contiguous().view(torch.int16).to(torch.int32) & 0xFFFF
 
 
 def _elements(count: int, like: Any) -> Any:

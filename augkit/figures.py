@@ -74,7 +74,7 @@ class Tile:
 
     image:    uint8 (H, W, 3), or None for an empty place.
     outlines: (bool (H, W), colour) pairs, drawn in order.
-    note:     a few words under the image.
+    note:     a few words under the image, in one or more lines.
     """
 
     image: Images | None
@@ -175,7 +175,8 @@ def _label_height(row: Row, text: int) -> int:
 
 
 def _note_height(row: Row, text: int) -> int:
-    return round(1.4 * text) if any(tile.note for tile in row.tiles) else 0
+    lines = max((len(tile.note.splitlines()) for tile in row.tiles), default=0)
+    return round(1.4 * text * lines)
 
 
 def _tile_size(height: int, width: int) -> tuple[int, int]:
@@ -192,10 +193,10 @@ def _draw_row(axes: Axes, row: Row, top: int, page: _Page, look: Look) -> None:
     for column, tile in enumerate(row.tiles):
         left = column * (page.width_of_tile + page.text // 2)
         _draw_tile(axes, tile, left, top, page)
-        if tile.note:
+        for line, words in enumerate(tile.note.splitlines()):
             middle = left + page.width_of_tile / 2
-            below = top + page.height_of_tile + 0.75 * page.text
-            note = shorten(tile.note, int(page.width_of_tile / (0.6 * page.text)))
+            below = top + page.height_of_tile + (0.75 + 1.4 * line) * page.text
+            note = shorten(words, int(page.width_of_tile / (0.6 * page.text)))
             axes.text(middle, below, note, color=look.ink, fontsize=0.9 * points, ha="center", va="center")
 
 

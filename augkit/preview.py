@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -14,13 +14,14 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augkit.contracts import Augment, DrawnMasks, Images, ImageSet, Masks, Record, Synthesizer
-from augkit.draws import Draws, sample_keys
+from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.plan import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.recipe import Recipe, Reference, Source
-from augkit.stages import compose, read_image_set
+from augkit.replay import replay
+from augkit.stages import read_image_set
 from augkit.store import read_array, read_json, write_bytes, write_text
 
 SHOWN = 8
@@ -60,8 +61,7 @@ def preview(arm: Arm, engine: Engine) -> list[Panel]:
     task = arm.segmenter.task
     assert isinstance(task, TrainSegmenter)
     if task.augment:
-        names = [name for name, _ in task.augment]
-        panels.append(augment_panel(train, compose(task.augment), names, task.seed))
+        panels.append(augment_panel(train, task.augment, task.seed))
     return panels
 
 
@@ -137,21 +137,28 @@ def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]
     return task.generator.open(engine.artifact(generator), engine.device), task.seed
 
 
-def augment_panel(train: ImageSet, augment: Augment, names: Sequence[str], seed: int) -> Panel:
-    """Return real training pairs and what the segmenter sees of them in the first epochs."""
-    import torch
-
+def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> Panel:
+    """Return real training pairs and what the segmenter sees of them in the first epochs, with what was drawn."""
     some = train.take(range(min(SHOWN, len(train))))
-    images = torch.from_numpy(np.ascontiguousarray(some.images.transpose(0, 3, 1, 2))).float() / 255
-    masks = torch.from_numpy(np.array(some.masks)[:, None]).float()
     rows = [Row("real", _outlined(some.images, some.masks))]
     for epoch in range(VARIANTS):
-        draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(some.ids)), epoch)
-        changed, moved = augment(images, masks, draws)
-        pixels = (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        rows.append(Row(f"epoch {epoch}", _outlined(pixels, moved[:, 0].numpy() > 0.5)))
-    sentence = f"The same pairs in the first epochs, after {', '.join(names)}; exactly what training will use."
-    return Panel("augment", "Classical variants of real pairs", sentence, gallery(rows))
+        again = replay(augment, some, seed, epoch)
+        notes = ["\n".join(_drawn_lines(drawn)) for drawn in again.parameters]
+        tiles = zip(_outlined(again.images, again.masks > 0.5), notes, strict=True)
+        rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
+    names = ", ".join(name for name, _ in augment)
+    sentence = f"The same pairs in the first epochs, after {names}; exactly what training will use, and what was drawn."
+    return Panel("augment", "Classical variants of real pairs", sentence, gallery(rows, text=0.08))
+
+
+def _drawn_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line per value that was drawn; what changes nothing (false, 0, a factor of 1) is left out."""
+    return [
+        key if value is True else f"{key} {value:.3g}"
+        for drawn in parameters
+        for key, value in drawn.items()
+        if value is True or value not in (0, 1)
+    ]
 
 
 def data_panel(train: ImageSet) -> Panel:

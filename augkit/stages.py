@@ -25,6 +25,7 @@ from augkit.contracts import (
     Log,
     Masks,
     Record,
+    RecordsParameters,
     Scores,
     Splits,
     TensorDraws,
@@ -224,10 +225,25 @@ def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
 
     def apply(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         for i, (name, augmentation) in enumerate(augment):
-            images, masks = augmentation(images, masks, draws.fork(f"{i}.{name}"))
+            images, masks = augmentation(images, masks, draws.fork(_place(i, name)))
         return images, masks
 
     return apply
+
+
+def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws) -> list[dict[str, list[Any]]]:
+    """Return what each of the recipe's augmentations draws: name -> one value per sample; {} where it does not say."""
+    return [
+        {key: values.tolist() for key, values in augmentation.parameters(draws.fork(_place(i, name))).items()}
+        if isinstance(augmentation, RecordsParameters)
+        else {}
+        for i, (name, augmentation) in enumerate(augment)
+    ]
+
+
+def _place(index: int, name: str) -> str:
+    """Return what the draws of an augmentation are forked by: its place in the recipe's list and its name."""
+    return f"{index}.{name}"
 
 
 def write_image_set(folder: Path, samples: ImageSet) -> None:

@@ -31,6 +31,8 @@ METHODS = {
     "integers": lambda draws: draws.integers("x", -5, 1000, shape=(4,)),
     "many integers": lambda draws: draws.integers("x", 0, 2**62),
     "boolean": lambda draws: draws.boolean("x", 0.3, shape=(9,)),
+    "several names": lambda draws: draws.uniforms(("x", "y", "z")),
+    "field": lambda draws: draws.field("x", (3, 5, 7)),
     "fork": lambda draws: draws.fork("a").fork("b").uniform("x"),
 }
 
@@ -180,6 +182,37 @@ def test_a_generator_of_a_sample_depends_on_that_sample_and_name_only():
     assert (in_flight().generator(7, "hair").random(5) == first).all()
     assert (draws.generator(8, "hair").random(5) != first).all()
     assert (draws.generator(7, "ruler").random(5) != first).all()
+
+
+def test_several_names_in_one_pass_are_the_numbers_of_each():
+    names = ("angle", "scale", "angle")
+    for draws in (at_rest(), in_flight()):
+        together = draws.uniforms(names)
+        assert together.shape == (257, 3)
+        for column, name in enumerate(names):
+            assert (together[:, column] == draws.uniform(name)).all()
+
+
+def test_a_field_is_standard_normal_and_its_neighbours_are_independent():
+    field = Draws.of(0, "s", np.arange(250)).field("noise", (4, 1000)).astype(np.float64)
+    assert abs(field.mean()) < 0.005
+    assert abs(field.std() - 1) < 0.005
+    flat = field.ravel()
+    for lag in (1, 2, 3, 4, 1000, 4000):
+        assert abs(np.corrcoef(flat[:-lag], flat[lag:])[0, 1]) < 0.01
+    steps = np.random.Generator(np.random.Philox(key=4)).uniform(-1, 1, len(flat)) * 1e-4
+    assert stats.kstest(flat + steps, "norm").pvalue > 1e-4
+
+
+FIELD_GOLDEN = "fe200f21e7f6d725c6086d9654f1bde18ab4c3a4a6e9efbd37734c561fabb8fe"
+
+
+def test_ten_thousand_vectors_of_several_names_and_of_fields_have_the_golden_hash():
+    draws = Draws.of(20170101, "golden", np.arange(10_000), np.arange(10_000) % 7)
+    digest = hashlib.sha256()
+    for array in (draws.uniforms(("a", "b", "c", "d", "e", "f", "g", "h")), draws.field("noise", (3, 3))):
+        digest.update(np.ascontiguousarray(array).astype("<f4").tobytes())
+    assert digest.hexdigest() == FIELD_GOLDEN
 
 
 GOLDEN = "4e9405b530841bf5a1a00d3b04fba7c750db52f192a7a8313d935a1394605d3a"

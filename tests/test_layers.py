@@ -44,6 +44,7 @@ ORDER = (
     "engine",
     "worker",
     "estimate",
+    "replay",
     "preview",
     "cli",
 )

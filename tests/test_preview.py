@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from augkit.contracts import DrawnMasks
+from augkit.draws import Draws
 from augkit.errors import InputError
 from augkit.plan import check_recipes
-from augkit.preview import _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
+from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
-from augkit.stages import compose
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 
@@ -51,13 +51,25 @@ def test_variants_are_drawn_for_the_first_epochs_with_the_training_s_keys(train)
         epochs.append(draws.keys.clone())
         return images, masks
 
-    panel = augment_panel(train, watch, ["watch"], 3)
+    panel = augment_panel(train, [("watch", watch)], 3)
     assert len(epochs) == 4
     assert not torch.equal(epochs[0], epochs[1])
     assert "after watch" in panel.sentence
-    still = augment_panel(train, compose([]), ["nothing"], 3)
-    turned = augment_panel(train, compose([("geometry", Geometry())]), ["geometry"], 3)
+    still = augment_panel(train, [("geometry", Geometry(flip="none", rotate=0))], 3)
+    turned = augment_panel(train, [("geometry", Geometry())], 3)
     assert still.png != turned.png
+
+
+def test_what_was_drawn_stands_under_each_variant(train):
+    drawn = Geometry(scale=(0.9, 1.1)).parameters(Draws.on_device(3, "batch", torch.arange(4)).fork("0.geometry"))
+    assert set(drawn) == {"flip x", "flip y", "applied", "rotate", "scale"}
+    first = {key: values.tolist()[0] for key, values in drawn.items()}
+    lines = _drawn_lines([first, {"sigma": 0.0, "weight": 1.0, "on": False}])
+    assert f"rotate {first['rotate']:.3g}" in lines
+    assert not any(line.startswith(("sigma", "weight", "on")) for line in lines)
+    shown = augment_panel(train, [("geometry", Geometry())], 3)
+    silent = augment_panel(train, [("geometry", lambda *given: Geometry()(*given))], 3)
+    assert len(shown.png) > len(silent.png)
 
 
 def test_the_page_holds_every_picture_and_needs_no_network(train, tmp_path):

@@ -31,6 +31,15 @@ def test_the_four_arms_differ_only_in_synthesize_and_augment(folder):
     assert documents["noaug"]["augment"] == documents["mask2lesionaug"]["augment"] == []
 
 
+@pytest.mark.parametrize("folder", [RECIPES, RECIPES / "isic2017"], ids=["phantom", "isic2017"])
+def test_the_classical_arms_name_the_paper_s_preset_and_may_name_the_strong_one(folder):
+    registry = load_registry()
+    for name in ("classicaug", "allaug"):
+        assert four_arms(folder)[name].document["augment"] == [{"classical-paper": {}}]
+        assert "# or classical-strong: {}" in (folder / f"{name}.yaml").read_text()
+    assert {"classical-paper", "classical-strong"} <= set(registry.names("augmentation"))
+
+
 def test_every_recipe_is_named_after_its_file():
     for file in RECIPES.rglob("*.yaml"):
         first = load_recipes([file])[0]

@@ -4,11 +4,30 @@ from collections.abc import Mapping
 
 from augkit import hookimpl
 from augkit.contracts import Augmentation
+from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
+from augkit_classical.cutout import Cutout
+from augkit_classical.elastic import Elastic
 from augkit_classical.geometry import Geometry
+from augkit_classical.hair import Hair
+from augkit_classical.mixing import Cutmix, Mixup
+from augkit_classical.noise import Noise
+from augkit_classical.presets import ClassicalPaper, ClassicalStrong
 
 
 @hookimpl
 def augkit_augmentations() -> Mapping[str, type[Augmentation]]:
     """Register the built-in augmentations."""
-    return {"geometry": Geometry, "colour": Colour}
+    return {
+        "geometry": Geometry,
+        "elastic": Elastic,
+        "colour": Colour,
+        "blur": Blur,
+        "noise": Noise,
+        "cutout": Cutout,
+        "mixup": Mixup,
+        "cutmix": Cutmix,
+        "hair": Hair,
+        "classical-paper": ClassicalPaper,
+        "classical-strong": ClassicalStrong,
+    }

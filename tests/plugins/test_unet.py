@@ -5,7 +5,7 @@ import torch
 from augkit import ImageSet, InputError, Workspace
 from augkit_unet.network import UnetNetwork
 from augkit_unet.segmenter import Unet
-from augkit_unet.training import _colour_statistics
+from augkit_unet.training import _colour_statistics, _loss
 
 
 class SilentLog:
@@ -82,3 +82,18 @@ def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
         Unet(width=2, steps=1).fit(
             samples(2, 24), ImageSet.empty((24, 24)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
         )
+
+
+@pytest.mark.parametrize("kind", ["bce", "bce_dice"])
+def test_the_loss_takes_soft_masks_and_is_least_where_the_scores_are_right(kind):
+    """Mixup makes masks the share of the foreground."""
+    soft = torch.full((2, 1, 8, 8), 0.3)
+    soft[:, :, :4] = 0.8
+    right = _loss(torch.logit(soft), soft, kind)
+    for wrong in (torch.logit(soft) + 0.5, torch.logit(soft) * 0.5, torch.zeros_like(soft)):
+        assert _loss(wrong, soft, "bce") > _loss(torch.logit(soft), soft, "bce")
+    assert torch.isfinite(right)
+    blended = 0.7 * _loss(torch.zeros_like(soft), torch.ones_like(soft), "bce") + 0.3 * _loss(
+        torch.zeros_like(soft), torch.zeros_like(soft), "bce"
+    )
+    assert torch.isclose(_loss(torch.zeros_like(soft), torch.full_like(soft, 0.7), "bce"), blended)

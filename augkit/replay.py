@@ -1,0 +1,51 @@
+"""An augmented sample again, and what was drawn for it, from its key alone: seed, epoch, sample id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augkit.contracts import Augment, Images, ImageSet, Scores
+from augkit.draws import Draws, sample_keys
+from augkit.stages import compose, drawn_parameters
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Samples as training saw them in one epoch.
+
+    images:     uint8 (N, H, W, 3), rounded from what training is given.
+    masks:      float32 (N, H, W); 0 or 1, or the share of the foreground where samples were blended.
+    parameters: per sample, per augmentation of the recipe, what was drawn by name; empty where one does not say.
+    """
+
+    images: Images
+    masks: Scores
+    parameters: tuple[tuple[Mapping[str, Any], ...], ...]
+
+
+def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int, epoch: int) -> Replay:
+    """Return samples as the training of a segmenter sees them in an epoch.
+
+    augment: (name, component) pairs in the recipe's order: ``augment`` of the arm's `TrainSegmenter`.
+    samples: any samples of the training set, in any order: each depends on its own id only. Where an augmentation
+             blends samples (mixup, cutmix), exactly those of one batch.
+    seed:    ``seed`` of the arm's `TrainSegmenter`.
+
+    A GPU may differ in the last bits of the pixels; what is drawn does not differ.
+    """
+    import torch
+
+    pixels = torch.from_numpy(np.ascontiguousarray(samples.images.transpose(0, 3, 1, 2))).float().div_(255)
+    labels = torch.from_numpy(np.array(samples.masks)[:, None]).float()
+    draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
+    changed, moved = compose(augment)(pixels, labels, draws)
+    drawn = drawn_parameters(augment, draws)
+    return Replay(
+        (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(),
+        moved[:, 0].numpy(),
+        tuple(tuple({key: values[i] for key, values in one.items()} for one in drawn) for i in range(len(samples))),
+    )

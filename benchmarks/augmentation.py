@@ -1,0 +1,338 @@
+"""Classical augmentation against what a user would take instead: pairs per second and core.
+
+    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick]
+
+Same work for everyone: drawn phantoms in memory as uint8 (128x128 images and masks) become a collated batch of 64
+pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 128). Rows: both flips; flips + affine
+(any rotation, scale 0.8 to 1.2, shear 5 degrees, shift 10 %); affine + colour (0.2 each, hue 7 degrees); affine +
+colour + elastic. "one core": one process, one thread each. "all cores": torch threads for augkit, kornia, TorchIO,
+MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with one worker per core, OpenCV's threads off, as it
+recommends. Medians of interleaved rounds.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augkit import ImageSet
+from augkit.contracts import Augment
+from augkit.stages import compose
+from augkit.training import Batches
+from augkit_classical.colour import Colour
+from augkit_classical.elastic import Elastic
+from augkit_classical.geometry import Geometry
+from augkit_phantom import Phantom
+
+ROWS = ("flips", "affine", "affine + colour", "affine + colour + elastic")
+PEERS = ("albumentations", "kornia", "monai", "torchio", "batchgeneratorsv2")
+BATCH = 64
+Pair = tuple[Tensor, Tensor]
+Maker = Callable[[int], Pair]
+"""Makes batch `number`."""
+Images = NDArray[np.uint8]
+
+
+def augkit(row: int, samples: ImageSet, device: str = "cpu") -> Maker:
+    """Take batches as the U-Net's training does."""
+    affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1)
+    steps: list[tuple[str, Augment]] = [
+        ("geometry", affine if row else Geometry(rotate=0)),
+        ("colour", Colour(hue=7)),
+        ("elastic", Elastic(spacing=0.15)),
+    ]
+    augment = compose(steps[: max(row, 1)])
+    batches = Batches(samples, BATCH, 0, device)
+
+    def make(number: int) -> Pair:
+        batch = batches.at(number)
+        return augment(batch.images, batch.masks, batch.draws)
+
+    return make
+
+
+def collated(one: Callable[[Images, Images], Pair], samples: ImageSet) -> Maker:
+    """Return a maker that transforms the pairs of a batch one by one and stacks them."""
+    images, masks = np.array(samples.images), np.array(samples.masks).astype(np.uint8)
+
+    def make(number: int) -> Pair:
+        where = [(number * BATCH + i) % len(images) for i in range(BATCH)]
+        pairs = [one(images[i], masks[i]) for i in where]
+        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+
+    return make
+
+
+def as_tensors(image: Images, mask: Images) -> Pair:
+    """Return float32 (3, H, W) in 0..1 and (1, H, W)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return pixels.float().div_(255), torch.from_numpy(mask)[None].float()
+
+
+class AlbumentationsPairs(torch.utils.data.Dataset[Pair]):
+    """What Albumentations' documentation builds: a map-style data set with a pipeline."""
+
+    def __init__(self, row: int, samples: ImageSet, rounds: int) -> None:
+        import albumentations as A
+        import cv2
+
+        cv2.setNumThreads(0)
+        border = cv2.BORDER_REFLECT
+        affine = A.Affine(
+            rotate=(-180, 180), scale=(0.8, 1.2), shear=(-5, 5), translate_percent=(-0.1, 0.1), border_mode=border, p=1
+        )
+        change = (0.8, 1.2)
+        colour = A.ColorJitter(brightness=change, contrast=change, saturation=change, hue=(-0.02, 0.02), p=1)
+        elastic = A.ElasticTransform(alpha=30, sigma=6, border_mode=border, p=1)
+        self.pipeline = A.Compose([A.HorizontalFlip(), A.VerticalFlip(), *(affine, colour, elastic)[:row]])
+        self.images, self.masks = np.array(samples.images), np.array(samples.masks).astype(np.uint8)
+        self.rounds = rounds
+
+    def __len__(self) -> int:
+        return self.rounds * len(self.images)
+
+    def __getitem__(self, index: int) -> Pair:
+        index %= len(self.images)
+        return self.transform(self.images[index], self.masks[index])
+
+    def transform(self, image: Images, mask: Images) -> Pair:
+        """Return one augmented pair as tensors."""
+        done = self.pipeline(image=image, mask=mask)
+        return as_tensors(done["image"], done["mask"])
+
+
+def albumentations(row: int, samples: ImageSet) -> Maker:
+    """Transform pair by pair in this process."""
+    return collated(AlbumentationsPairs(row, samples, 1).transform, samples)
+
+
+def albumentations_loader(row: int, samples: ImageSet, workers: int) -> Maker:
+    """Transform pair by pair in the workers of a DataLoader."""
+    pairs = AlbumentationsPairs(row, samples, 10_000)
+    loader = torch.utils.data.DataLoader(pairs, BATCH, num_workers=workers, persistent_workers=True)
+    batches: list[Iterator[Any]] = []
+
+    def make(number: int) -> Pair:
+        if not batches:
+            batches.append(iter(loader))
+        images, masks = next(batches[0])
+        return images, masks
+
+    return make
+
+
+def kornia(row: int, samples: ImageSet) -> Maker:
+    """Transform the whole batch with Kornia."""
+    import kornia.augmentation as K
+
+    affine = K.RandomAffine(180, (0.1, 0.1), (0.8, 1.2), (-5, 5, -5, 5), padding_mode="reflection", p=1)
+    colour = K.ColorJiggle(0.2, 0.2, 0.2, 0.02, p=1)
+    elastic = K.RandomElasticTransform((31, 31), (6, 6), padding_mode="reflection", p=1)
+    chain = [K.RandomHorizontalFlip(), K.RandomVerticalFlip(), *(affine, colour, elastic)[:row]]
+    pipeline = K.AugmentationSequential(*chain, data_keys=["input", "mask"])
+    batches = Batches(samples, BATCH, 0, "cpu")
+
+    def make(number: int) -> Pair:
+        batch = batches.at(number)
+        images, masks = pipeline(batch.images, batch.masks)
+        return images, masks
+
+    return make
+
+
+def monai(row: int, samples: ImageSet) -> Maker:
+    """Transform pair by pair with MONAI's dictionary transforms."""
+    M: Any = importlib.import_module("monai.transforms")  # noqa: N806
+    both = ["image", "mask"]
+    affine = M.RandAffined(
+        both, (128, 128), 1, rotate_range=np.pi, scale_range=(-0.2, 0.2), shear_range=(0.09, 0.09),
+        translate_range=(12.8, 12.8),
+        mode=("bilinear", "nearest"), padding_mode="reflection",
+    )  # fmt: skip
+    colour = [M.RandScaleIntensityd("image", 0.2, 1), M.RandAdjustContrastd("image", 1, (0.8, 1.2))]
+    elastic = M.Rand2DElasticd(
+        both, (19, 19), (1, 2), (128, 128), 1, mode=("bilinear", "nearest"), padding_mode="reflection"
+    )
+    flips = [M.RandFlipd(both, 0.5, 0), M.RandFlipd(both, 0.5, 1)]
+    pipeline = M.Compose([*flips, *(step for steps in ([affine], colour, [elastic])[:row] for step in steps)])
+
+    def one(image: Images, mask: Images) -> Pair:
+        pixels, labels = as_tensors(image, mask)
+        done = pipeline({"image": pixels, "mask": labels})
+        return done["image"].as_tensor(), done["mask"].as_tensor()
+
+    return collated(one, samples)
+
+
+def torchio(row: int, samples: ImageSet) -> Maker:
+    """Transform pair by pair with TorchIO, images as volumes one voxel deep; its colour changes are gamma only."""
+    T: Any = importlib.import_module("torchio")  # noqa: N806
+    flips = T.RandomFlip(axes=(0, 1), flip_probability=0.5)
+    affine = T.RandomAffine((0.8, 1.2, 0.8, 1.2, 1, 1), (0, 0, 0, 0, -180, 180), (-13, 13, -13, 13, 0, 0))
+    elastic = T.RandomElasticDeformation((9, 9, 5), (4, 4, 0), 2)
+    pipeline = T.Compose([flips, *(affine, T.RandomGamma((-0.2, 0.2)), elastic)[:row]])
+
+    def one(image: Images, mask: Images) -> Pair:
+        pixels, labels = as_tensors(image, mask)
+        subject = T.Subject(i=T.ScalarImage(tensor=pixels[..., None]), m=T.LabelMap(tensor=labels[..., None]))
+        done = pipeline(subject)
+        return done["i"].data[..., 0], done["m"].data[..., 0]
+
+    return collated(one, samples)
+
+
+def batchgeneratorsv2(row: int, samples: ImageSet) -> Maker:
+    """Transform pair by pair with what nnU-Net uses; elastic deformation is part of its spatial transform."""
+    from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+    from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+    from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+
+    spatial = SpatialTransform(
+        (128, 128), 0, False, p_elastic_deform=float(row > 2), elastic_deform_magnitude=(0, 0.05), p_rotation=1,
+        rotation=(-np.pi, np.pi), p_scaling=1, scaling=(0.8, 1.2), bg_style_seg_sampling=False,
+    )  # fmt: skip
+    colour = [
+        MultiplicativeBrightnessTransform(BGContrast((0.8, 1.2)), synchronize_channels=True, p_per_channel=1),
+        ContrastTransform(BGContrast((0.8, 1.2)), True, synchronize_channels=True, p_per_channel=1),
+    ]
+    chain = [MirrorTransform((0, 1)), *([spatial] if row else []), *(colour if row > 1 else [])]
+    pipeline = ComposeTransforms(chain)
+
+    def one(image: Images, mask: Images) -> Pair:
+        pixels, labels = as_tensors(image, mask)
+        done = pipeline(image=pixels, segmentation=labels.to(torch.int16))
+        return done["image"], done["segmentation"].float()
+
+    return collated(one, samples)
+
+
+MAKERS: Mapping[str, Callable[[int, ImageSet], Maker]] = {
+    "augkit": augkit,
+    "albumentations": albumentations,
+    "kornia": kornia,
+    "monai": monai,
+    "torchio": torchio,
+    "batchgeneratorsv2": batchgeneratorsv2,
+}
+
+
+def makers(row: int, samples: ImageSet, cores: int) -> dict[str, Maker]:
+    """Return who takes part in a row."""
+    found = {
+        name: make(row, samples) for name, make in MAKERS.items() if name == "augkit" or importlib.util.find_spec(name)
+    }
+    if cores > 1 and "albumentations" in found:
+        del found["albumentations"]
+        found["albumentations"] = albumentations_loader(row, samples, cores)  # last: its workers go on for a while
+    return found
+
+
+def rate(make: Maker, first: int, seconds: float) -> float:
+    """Return pairs per second over whole batches that take `seconds` or more."""
+    began, number = time.perf_counter(), first
+    while time.perf_counter() - began < seconds or number == first:
+        images, masks = make(number)
+        assert images.shape == (BATCH, 3, 128, 128), images.shape
+        assert masks.shape == (BATCH, 1, 128, 128), masks.shape
+        number += 1
+    return BATCH * (number - first) / (time.perf_counter() - began)
+
+
+def interleaved(found: Mapping[str, Maker], rounds: int, seconds: float, cores: int) -> dict[str, float]:
+    """Return everyone's median rate over rounds in which all take their turn."""
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for number in range(rounds):
+        for name, make in found.items():
+            loads = cores > 1 and name == "albumentations"
+            for waiting in range(2 * cores * loads):  # what the workers made while others were measured
+                make(waiting)
+            times[name].append(rate(make, number, seconds))
+            time.sleep(0.3 * loads)  # the workers fill their queue again
+    return {name: statistics.median(rates) for name, rates in times.items()}
+
+
+def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Return ratios of speed to the best peer, and every value."""
+    ratios: dict[str, float] = {}
+    values: dict[str, float] = {}
+    print(f"{'row':<42}" + "".join(f"{name:>19}" for name in MAKERS))
+    for cores in sorted({1, os.cpu_count() or 1}):
+        torch.set_num_threads(cores)
+        for row, title in enumerate(ROWS):
+            found = makers(row, samples, cores)
+            for make in found.values():
+                make(0)
+            speed = interleaved(found, rounds, seconds, cores)
+            where = f"{title}, {cores} core{'s' * (cores > 1)}"
+            print(
+                f"{where:<42}"
+                + "".join(
+                    f"{speed[name]:>12.0f} /s    " if name in speed else f"{'not installed':>19}" for name in MAKERS
+                ),
+                flush=True,
+            )
+            values |= {f"{where} {name}": round(value) for name, value in speed.items()}
+            peers = [value for name, value in speed.items() if name != "augkit"]
+            if peers:
+                ratios[where] = round(speed["augkit"] / max(peers), 2)
+    if torch.cuda.is_available():
+        values |= on_gpu(samples)
+    return ratios, values
+
+
+def on_gpu(samples: ImageSet) -> dict[str, float]:
+    """Return augkit's pairs per second on a GPU, the batches made there."""
+    found: dict[str, float] = {}
+    for row, title in enumerate(ROWS):
+        make = augkit(row, samples, "cuda")
+        for number in range(10):
+            make(number)
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for number in range(200):
+            make(number)
+        torch.cuda.synchronize()
+        found[f"{title}, GPU augkit"] = round(BATCH * 200 / (time.perf_counter() - began))
+        print(f"{title + ', GPU':<42}{found[f'{title}, GPU augkit']:>12.0f} /s")
+    return found
+
+
+def main() -> None:
+    """Measure, print a table, then one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three short rounds instead of seven longer ones")
+    quick = parser.parse_args().quick
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what peers say about their own dependencies
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    samples = Phantom(train=256, test=1, size=128).load().train
+    ratios, values = measure(samples, *((3, 0.25) if quick else (7, 1.0)))
+    installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    record = {
+        "benchmark": "augmentation",
+        "ratios": ratios,
+        "values": values,
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
+        "versions": {name: version(name) for name in ("augkit", "torch", *installed)},
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Defocus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from augkit import Draws, Within
+from augkit_classical.chance import change_some
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Blur the image with a Gaussian, as a camera out of focus; the mask is left alone.
+
+    sigma:       smallest and largest standard deviation as a share of the image's shorter side.
+    probability: how often a sample is blurred.
+    """
+
+    sigma: tuple[float, float] = (0.0, 0.015)
+    probability: Annotated[float, Within(0, 1)] = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma[0] <= self.sigma[1] <= 0.1:
+            raise ValueError(f"sigma is {list(self.sigma)}; allowed: 0 <= smallest <= largest <= 0.1")
+
+    def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return blurred images and the masks as they were."""
+        from torch.nn.functional import conv2d, pad
+
+        drawn = self.parameters(draws)
+        side = min(images.shape[2:])
+        reach = min(max(1, math.ceil(3 * self.sigma[1] * side)), side - 1)
+        kernels = _kernels(drawn["blur sigma"] * side, reach)
+
+        def blurred(some: Tensor, where: Tensor) -> Tensor:
+            n, channels, height, width = some.shape
+            kernel = kernels[where].repeat_interleave(channels, dim=0)[:, None, None, :]
+            flat = pad(some, (reach, reach, reach, reach), mode="reflect").flatten(0, 1)[None]
+            flat = conv2d(flat, kernel, groups=n * channels)
+            flat = conv2d(flat, kernel.transpose(2, 3), groups=n * channels)
+            return flat.reshape(n, channels, height, width).clamp(0, 1)
+
+        return change_some(images, drawn["blur sigma"] > 0, blurred), masks
+
+    def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
+        """Return the standard deviation of each sample's Gaussian as a share of the shorter side; 0 is no blur."""
+        size, chance = draws.uniforms(("sigma", "applied")).unbind(1)
+        low, high = self.sigma
+        return {"blur sigma": (low + (high - low) * size) * (chance < self.probability)}
+
+
+def _kernels(sigma: Tensor, reach: int) -> Tensor:
+    """Return float32 (N, 2 reach + 1): Gaussians of `sigma` pixels that sum to 1."""
+    import torch
+
+    away = torch.arange(-reach, reach + 1, device=sigma.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (away / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    return weights / weights.sum(1, keepdim=True)

@@ -1,0 +1,73 @@
+"""Presets: whole sets of classical augmentations under names of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from augkit import Draws, Within
+from augkit_classical.blur import Blur
+from augkit_classical.colour import Colour
+from augkit_classical.elastic import Elastic
+from augkit_classical.geometry import Geometry
+from augkit_classical.noise import Noise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassicalPaper(Geometry):
+    """The paper's "rotation, flipping, etc.": both flips, each for half of the samples, and for half any rotation.
+
+    The paper names no values; these change nothing but the pose. Options as for `geometry`.
+    """
+
+    probability: Annotated[float, Within(0, 1)] = 0.5
+
+
+_STRONG_GEOMETRY = Geometry(scale=(0.7, 1.4), shear=5.0, translate=0.1)
+_STRONG_ELASTIC = Elastic(probability=0.3)
+_STRONG_COLOUR = Colour(brightness=0.25, contrast=0.25, saturation=0.25, hue=10.0, gamma=0.3, probability=0.8)
+_STRONG_BLUR = Blur(probability=0.2)
+_STRONG_NOISE = Noise(probability=0.2)
+
+
+@dataclass(frozen=True)
+class ClassicalStrong:
+    """A strong set of today: any pose, elastic deformation, colour, blur and noise, in this order.
+
+    Ranges follow the 2-D training of nnU-Net (Isensee et al. 2021, supplement: rotation by any angle, scale 0.7 to 1.4,
+    noise, blur, brightness, contrast, gamma), with stronger colour because skin and cameras differ, and elastic
+    deformation as in U-Net (Ronneberger et al. 2015). An option that is given replaces that part as a whole.
+    """
+
+    geometry: Geometry = _STRONG_GEOMETRY
+    elastic: Elastic = _STRONG_ELASTIC
+    colour: Colour = _STRONG_COLOUR
+    blur: Blur = _STRONG_BLUR
+    noise: Noise = _STRONG_NOISE
+
+    def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return transformed images in 0..1 and masks; masks stay exactly 0 or 1."""
+        for name, part in self._parts().items():
+            images, masks = part(images, masks, draws.fork(name))
+        return images, masks
+
+    def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
+        """Return what all parts draw; their names differ."""
+        return {
+            key: value
+            for name, part in self._parts().items()
+            for key, value in part.parameters(draws.fork(name)).items()
+        }
+
+    def _parts(self) -> Mapping[str, Geometry | Elastic | Colour | Blur | Noise]:
+        return {
+            "geometry": self.geometry,
+            "elastic": self.elastic,
+            "colour": self.colour,
+            "blur": self.blur,
+            "noise": self.noise,
+        }
