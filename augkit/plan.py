@@ -26,6 +26,11 @@ from augkit.store import SCHEMA, Address, Digests
 COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "stages")
 """Core modules whose code decides the bytes of an artifact."""
 
+REPORTING_MODULES = (
+    "report", "parts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison"
+)  # fmt: skip
+"""Core modules and templates whose code decides the bytes of a report only."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -332,7 +337,7 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     inputs = dict.fromkeys(
         stage for arm in arms for stage in (arm.dataset, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
-    reporting = _modules_hash(("report", "figures", "tables", "evidence", "statistics"), (".py", ".j2"))
+    reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {"arms": [[arm.name, arm.seed, arm.document] for arm in arms], "reporting": reporting}
     return _stage("report", "", tuple(inputs), WriteReport(title, arms), identity, label)
 

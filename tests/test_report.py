@@ -18,12 +18,19 @@ from augkit.contracts import ImageSet
 from augkit.draws import Draws, sample_keys
 from augkit.errors import StageError
 from augkit.evidence import ArmEvidence, Evidence
-from augkit.metrics import METRICS, confusion, scores
+from augkit.metrics import METRICS, confusion, scores, surface_distance
 from augkit.report import choose_cases, write_report
-from augkit.statistics import ArmScores, summarise
+from augkit.statistics import ArmScores, Design, summarise
 from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
 
 SIZE = 32
+
+DESIGNS = {
+    "noaug": Design("d", "s"),
+    "classicaug": Design("d", "s", "geometry"),
+    "mask2lesionaug": Design("d", "s", "", "mask2lesion/training × 1 #1234"),
+    "allaug": Design("d", "s", "geometry", "mask2lesion/training × 1 #1234"),
+}
 
 
 def numbers(ids: Sequence[str], stream: str, name: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
@@ -52,11 +59,13 @@ def arm_evidence(
     synthetic: tuple[tuple[str, ImageSet], ...] = (),
 ) -> ArmEvidence:
     predictions = [predicted(test, name, seed) for seed in seeds]
-    found = [scores(confusion(masks, test.masks)) for masks in predictions]
+    found = [dict(scores(confusion(masks, test.masks))) for masks in predictions]
+    for one, masks in zip(found, predictions, strict=True):
+        one["nsd"] = surface_distance(masks, test.masks)
     values = {metric: np.stack([one[metric] for one in found]) for metric in METRICS}
     history = {"segmenter unet": [{"step": float(i), "loss": 1.0 / (i + len(name))} for i in range(1, 30)]}
     return ArmEvidence(
-        ArmScores(name, test.ids, tuple(seeds), values),
+        ArmScores(name, test.ids, tuple(seeds), values, DESIGNS.get(name, Design())),
         predictions[0],
         synthetic,
         history,
@@ -387,7 +396,8 @@ def test_one_test_image_is_enough_for_a_report(tmp_path: Path) -> None:
 def test_equal_scores_and_empty_predictions_are_reported(tmp_path: Path) -> None:
     found = evidence(("a", "b"))
     empty = np.zeros_like(found.test.masks)
-    values = {name: value[None] for name, value in scores(confusion(empty, found.test.masks)).items()}
+    empties = {**scores(confusion(empty, found.test.masks)), "nsd": surface_distance(empty, found.test.masks)}
+    values = {name: value[None] for name, value in empties.items()}
     arms = tuple(replace(arm, predictions=empty, scores=replace(arm.scores, values=values)) for arm in found.arms)
     text = text_of(page_of(replace(found, arms=arms), tmp_path))
     assert "Empty true masks: none. Empty predicted masks (first seed): a 12, b 12." in text
