@@ -1,4 +1,4 @@
-"""The command line: run, plan, validate, plugin list.
+"""The command line: run, compare, plan, validate, plugin list.
 
 Imports that cost time stay inside the commands, so that ``--help`` answers at once.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -72,7 +72,32 @@ def run(
         checked, registry = _checked(recipes, changes)
         chosen = _parse_seeds(seeds)
         signal.signal(signal.SIGTERM, _end_on_sigterm)
-        _run(checked, registry, chosen, out, device, quiet)
+        _print_result(_run(checked, registry, chosen, out, device, quiet))
+
+
+@app.command(epilog="Example: augkit compare recipes/*.yaml --seeds 0..5")
+def compare(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="RUN|RECIPE...", help="Recipes, or folders of reports, or both.")
+    ],
+    changes: Changes = None,
+    seeds: Seeds = None,
+    margin: Annotated[
+        float, typer.Option(help="Dice difference below which two arms count as equal.", min=0.0001, max=1)
+    ] = 0.01,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> None:
+    """Tell whether synthetic images help: run what is missing, then compare arms over images and seeds.
+
+    Folders are compared as they are, the seeds of one arm put together; --seeds then chooses among their seeds.
+    """
+    with _explained():
+        chosen = _parse_seeds(seeds)
+        recipes, folders = [s for s in sources if not s.is_dir()], [s for s in sources if s.is_dir()]
+        signal.signal(signal.SIGTERM, _end_on_sigterm)
+        _compare(recipes, folders, changes, chosen, margin, out, device, quiet)
 
 
 @app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2")
@@ -196,7 +221,8 @@ def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def _run(
     checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
-) -> None:
+) -> Path:
+    """Build the report of some recipes and return its folder."""
     from rich.console import Console
 
     from augkit.engine import Engine
@@ -213,7 +239,38 @@ def _run(
     observers = [("progress", display.augkit_event), *registry.observers]
     folder = Engine(Store(out), device, observers).run(planned)
     digests.save()
-    _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    return folder
+
+
+def _compare(
+    recipes: list[Path],
+    folders: list[Path],
+    changes: list[str] | None,
+    seeds: list[int] | None,
+    margin: float,
+    out: Path,
+    device: str,
+    quiet: bool,
+) -> None:
+    from augkit.errors import InputError, Problem
+    from augkit.recorded import merge, read_report, write_comparison
+    from augkit.store import read_json
+    from augkit.tables import table_rows
+
+    if changes and not recipes:
+        raise InputError(Problem(f"--set {changes[0]}", "changes recipes, and none was given; allowed: with recipes"))
+    reports = [read_report(folder) for folder in folders]  # what is wrong with them is told before anything trains
+    if recipes:
+        reports.insert(0, read_report(_run(*_checked(recipes, changes), seeds, out, device, quiet)))
+    arms = merge(reports, seeds)
+    folder = write_comparison(reports, arms, margin, out)
+    console = _console()
+    _print_table(table_rows(arms), console)
+    _print_verdict(read_json(folder / "comparison.json"), console)
+    for warning in dict.fromkeys(line for report in reports for line in report.warnings):
+        console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
+    for name in ("comparison.html", "per_image.csv"):
+        console.print(folder / name, soft_wrap=True, markup=False)
 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
@@ -233,25 +290,43 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
     digests.save()
 
 
-def _print_result(folder: Path, console: Console) -> None:
-    from rich import box
-    from rich.table import Table
-
+def _print_result(folder: Path) -> None:
     from augkit.store import read_json
     from augkit.tables import recorded_rows, recorded_warnings
 
-    record = read_json(folder / "report.json")
-    header, *rows = recorded_rows(record)
+    record, console = read_json(folder / "report.json"), _console()
+    _print_table(recorded_rows(record), console)
+    _print_verdict(record["comparison"], console)
+    for warning in recorded_warnings(record):
+        console.print(f"⚠ {warning}", soft_wrap=True)
+    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def _print_table(rows: list[list[str]], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    header, *cells = rows
     title = "Mean ± standard error over the test images"
     table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
     for name in header:
         table.add_column(name, no_wrap=True)
-    for row in rows:
+    for row in cells:
         table.add_row(*row)
     console.print(table)
-    for warning in recorded_warnings(record):
-        console.print(f"⚠ {warning}", soft_wrap=True)
-    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _print_verdict(record: Mapping[str, Any], console: Console) -> None:
+    for contrast in record["contrasts"]:
+        console.print(contrast["sentence"], soft_wrap=True, markup=False)
+    for remark in record["remarks"]:
+        console.print(remark, soft_wrap=True, markup=False)
 
 
 def _parse_seeds(text: str | None) -> list[int] | None:

@@ -32,6 +32,7 @@ ORDER = (
     "evidence",
     "figures",
     "report",
+    "recorded",
     "stages",
     "engine",
     "preview",
