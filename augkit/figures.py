@@ -310,6 +310,7 @@ def effects(
             axes.text(0, place - 0.25, name, color=look.ink, fontsize=9, transform=axes.get_yaxis_transform())
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=3 * columns + 2)
         axes.set_xlabel(label, color=look.ink, fontsize=9.5)
         axes.tick_params(colors=look.ink, labelsize=9, width=0.7)
         axes.spines[["top", "right", "left"]].set_visible(False)
