@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,13 +109,13 @@ def resampled_means(tables: Values, resamples: int = RESAMPLES) -> tuple[Values,
     the variance of either unbiased (McCarthy & Snowden 1985).
     """
     count_k, count_s, count_n = tables.shape
-    draws = Draws.of(0, "crossed bootstrap", np.arange(resamples, dtype=np.int64))
+    seeds, images = _times_drawn(resamples, "seeds", count_s), _times_drawn(resamples, "images", count_n)
     crossed, fixed = [], []
     for begin in range(0, resamples, _CHUNK):
-        part = draws[begin : begin + _CHUNK]
-        over_images = tables.reshape(-1, count_n) @ _weights(part, "images", count_n).T
+        part = slice(begin, begin + _CHUNK)
+        over_images = tables.reshape(-1, count_n) @ (images[part].T / (count_n - 1))
         over_images = over_images.reshape(count_k, count_s, -1)
-        crossed.append((over_images * _weights(part, "seeds", count_s).T).sum(axis=1))
+        crossed.append((over_images * (seeds[part].T / (count_s - 1))).sum(axis=1))
         fixed.append(over_images.mean(axis=1))
     return np.concatenate(crossed, axis=1), np.concatenate(fixed, axis=1)
 
@@ -155,12 +156,16 @@ def detectable(found: Estimate, tests: int) -> float:
     return float(quantiles.sum() * found.error)
 
 
-def _weights(draws: Draws[NDArray[np.int64]], name: str, count: int) -> Values:
-    """Return how often each of `count` units is among count - 1 drawn ones, as shares: float64 (B, count)."""
-    drawn = draws.integers(name, 0, count, (count - 1,))
-    places = drawn + count * np.arange(len(draws))[:, None]
-    shares: Values = np.bincount(places.ravel(), minlength=count * len(draws)).reshape(-1, count) / (count - 1)
-    return shares
+@lru_cache(maxsize=4)
+def _times_drawn(resamples: int, name: str, count: int) -> NDArray[np.uint16]:
+    """Return how often each of `count` units is among count - 1 drawn ones: uint16 (resamples, count)."""
+    draws = Draws.of(0, "crossed bootstrap", np.arange(resamples, dtype=np.int64))
+    parts = []
+    for begin in range(0, resamples, _CHUNK):
+        drawn = draws[begin : begin + _CHUNK].integers(name, 0, count, (count - 1,))
+        places = drawn + count * np.arange(len(drawn))[:, None]
+        parts.append(np.bincount(places.ravel(), minlength=count * len(drawn)).reshape(-1, count).astype(np.uint16))
+    return np.concatenate(parts)
 
 
 def _two_sided(mean: float, error: float, freedom: float) -> float:
