@@ -365,8 +365,8 @@ def _summary(evidence: Evidence, comparison: Comparison) -> Mapping[str, object]
 def _digest(samples: ImageSet) -> str:
     """Return a SHA-256 of names and pixels, by which two reports know that they scored the same images."""
     digest = hashlib.sha256(json.dumps([samples.ids, samples.images.shape]).encode())
-    digest.update(np.ascontiguousarray(samples.images))
-    digest.update(np.ascontiguousarray(samples.masks))
+    digest.update(np.ascontiguousarray(samples.images).data)
+    digest.update(np.ascontiguousarray(samples.masks).data)
     return digest.hexdigest()
 
 

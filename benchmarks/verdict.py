@@ -61,8 +61,7 @@ def wilcoxon_p(differences: Values) -> Values:
     """Return the p values of the paired signed-rank test over images: float64 (K, N) -> float64 (K,)."""
     from scipy.stats import wilcoxon
 
-    found: Values = wilcoxon(differences, axis=1).pvalue
-    return found
+    return np.asarray(wilcoxon(differences, axis=1).pvalue)
 
 
 def rates(key: int, world: str, seed_sd: float, seeds: int, tables: int, resamples: int = 1000) -> dict[str, float]:
