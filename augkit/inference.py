@@ -124,7 +124,7 @@ def _interval(mean: float, drawn: Values, freedom: float) -> tuple[float, float]
     """Return the 95 % interval of bootstrap means, float64 (B,).
 
     The distances of the percentiles from the mean are widened by the t quantile with `freedom` degrees over the normal
-    one: where trainings scatter by 0.02 Dice, the percentiles as they are cover 90 % with six seeds and 81 % with three.
+    one: where trainings scatter by 0.02 Dice, the percentiles as they are cover 90 % with six seeds, 81 % with three.
     """
     widened = special.stdtrit(freedom, 1 - LEAVE / 2) / special.ndtri(1 - LEAVE / 2)
     low, high = mean + widened * (np.quantile(drawn, [LEAVE / 2, 1 - LEAVE / 2]) - mean)
