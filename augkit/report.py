@@ -41,6 +41,7 @@ from augkit.tables import (
     per_arm_rows,
     quantile_rows,
     table_rows,
+    unadjusted_rows,
     warning_lines,
 )
 
@@ -170,6 +171,7 @@ class Verdicts:
     remarks: tuple[str, ...]
     picture: Picture | None
     contrasts: Table
+    unadjusted: Table
     exploratory: Table
     margin: float
 
@@ -254,6 +256,7 @@ def verdicts(comparison: Comparison) -> Verdicts:
         comparison.remarks,
         _effects(comparison),
         contrast_rows(comparison),
+        unadjusted_rows(comparison),
         exploratory_rows(comparison),
         comparison.margin,
     )

@@ -60,9 +60,18 @@ def difference_rows(arms: Sequence[ArmScores]) -> Table:
 
 def contrast_rows(comparison: Comparison) -> Table:
     """Return one row per planned contrast of Dice, header row first; a dash where there is no verdict."""
-    header = ["contrast", "verdict", "Dice", "95 % interval", "p (Holm)", "p", "equivalence p (Holm)"]
-    header += ["detectable", "over seeds: t test", "sign flip", "seeds"]
+    header = ["contrast", "verdict", "Dice", "95 % interval", "p (Holm)", "equivalence p", "detectable", "seeds"]
     return [header, *(_contrast_row(finding) for finding in comparison.findings)]
+
+
+def unadjusted_rows(comparison: Comparison) -> Table:
+    """Return what decides nothing: p of Dice before adjustment, and the tests over seed means; header row first."""
+    rows = [["contrast", "p", "t test over seeds", "sign flip over seeds"]]
+    for finding in comparison.findings:
+        if "dice" in finding.estimates:
+            found = finding.estimates["dice"]
+            rows.append([finding.contrast.name, *(p_text(p) for p in (found.p, found.seed_p, found.flip_p))])
+    return rows
 
 
 def exploratory_rows(comparison: Comparison) -> Table:
@@ -144,17 +153,14 @@ def _seed_sd(summary: Summary) -> str:
 def _contrast_row(finding: Finding) -> list[str]:
     seeds, found = str(len(finding.contrast.seeds)), finding.estimates.get("dice")
     if found is None:
-        return [finding.contrast.name, finding.verdict, *["–"] * 8, seeds]
-    tests = (finding.p, found.p, finding.equivalence_p)
+        return [finding.contrast.name, finding.verdict, *["–"] * 5, seeds]
     return [
         finding.contrast.name,
         finding.verdict,
         signed(found.mean),
         _interval(found),
-        *(p_text(p) for p in tests),
+        *(p_text(p) for p in (finding.p, finding.equivalence_p)),
         "–" if finding.detectable is None else f"{finding.detectable:.4f}",
-        p_text(found.seed_p),
-        p_text(found.flip_p),
         seeds,
     ]
 

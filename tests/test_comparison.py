@@ -10,7 +10,7 @@ from augkit.comparison import compare, comparison_record
 from augkit.contrasts import plan_contrasts
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores, Design
-from augkit.tables import contrast_rows, exploratory_rows
+from augkit.tables import contrast_rows, exploratory_rows, unadjusted_rows
 
 PLAIN = Design("phantom #1", "unet #2")
 AUGMENT, SYNTHESIS = "geometry #3", "mask2lesion/training × 1 #4"
@@ -143,7 +143,15 @@ def test_fewer_than_three_seeds_give_no_verdict_however_large_the_difference(see
         assert "help" not in finding.sentence
         assert "0.25" not in finding.sentence
         assert (finding.p, finding.estimates) == (None, {})
-    assert set(contrast_rows(comparison)[1][2:10]) == {"–"}
+    assert set(contrast_rows(comparison)[1][2:7]) == {"–"}
+
+
+def test_tests_that_decide_nothing_are_shown_apart():
+    comparison = compare(four(0.1))
+    assert [len(row) for row in contrast_rows(comparison)] == [8] * 4
+    assert unadjusted_rows(comparison)[0] == ["contrast", "p", "t test over seeds", "sign flip over seeds"]
+    assert unadjusted_rows(comparison)[1][3] == "0.031"
+    assert len(unadjusted_rows(compare(four(seeds=[0])))) == 1
 
 
 def test_few_images_give_no_verdict():
