@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from augkit.engine import Engine
     from augkit.errors import Problem
     from augkit.plan import CheckedRecipe, Plan
-    from augkit.registry import Observer, Registry
+    from augkit.registry import Registry
     from augkit.store import Store
 
 app = typer.Typer(
@@ -67,6 +68,28 @@ Seeds = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, in processes.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
+]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is to be done, as asked for on the command line."""
+
+    out: Path
+    device: str
+    jobs: int
+    threads: int | None
+    observers: list[str]
+    quiet: bool
 
 
 def _show_version(wanted: bool) -> None:
@@ -93,18 +116,10 @@ def run(
     seeds: Seeds = None,
     out: Out = Path("runs"),
     device: Device = "auto",
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, each by a process.")
-    ] = 1,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
-    ] = None,
-    observers: Annotated[
-        list[str] | None,
-        typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table only.")] = False,
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    observers: Observers = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train, evaluate and compare the arms that the recipes describe.
 
@@ -113,11 +128,35 @@ def run(
     with _explained():
         checked, registry = _checked(recipes, changes)
         chosen = _parse_seeds(seeds)
-        watching = registry.choose_observers([*([] if quiet else ["progress"]), *(observers or [])], "--observer")
-        _end_on_signals()
-        for fault in registry.faults if not quiet else ():
-            _complain(f"skipped plugin: {fault}")
-        _run(checked, chosen, out, device, watching, jobs, threads)
+        _print_result(_run(checked, registry, chosen, How(out, device, jobs, threads, observers or [], quiet)))
+
+
+@app.command(epilog="Example: augkit compare recipes/*.yaml --seeds 0..5")
+def compare(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="RUN|RECIPE...", help="Recipes, or folders of reports, or both.")
+    ],
+    changes: Changes = None,
+    seeds: Seeds = None,
+    margin: Annotated[
+        float, typer.Option(help="Dice difference below which two arms count as equal.", min=0.0001, max=1)
+    ] = 0.01,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    observers: Observers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tell whether synthetic images help: run what is missing, then compare arms over images and seeds.
+
+    Folders are compared as they are, the seeds of one arm put together; --seeds then chooses among their seeds.
+    """
+    with _explained():
+        chosen = _parse_seeds(seeds)
+        recipes, folders = [s for s in sources if not s.is_dir()], [s for s in sources if s.is_dir()]
+        how = How(out, device, jobs, threads, observers or [], quiet)
+        _compare(recipes, folders, changes, chosen, margin, how)
 
 
 @app.command(epilog="Example: augkit plan recipes/*.yaml --seeds 0..2 --estimate")
@@ -137,7 +176,7 @@ def plan(
         from augkit.plan import make_plan
         from augkit.store import Digests, Store
 
-        checked, registry = _checked(recipes, changes)
+        checked, _ = _checked(recipes, changes)
         planned = make_plan(checked, _parse_seeds(seeds), Digests(out))
         store = Store(out)
         engine = Engine(store, device)
@@ -373,36 +412,60 @@ def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=place)
 
 
-def _run(
-    checked: tuple[CheckedRecipe, ...],
-    seeds: list[int] | None,
-    out: Path,
-    device: str,
-    observers: tuple[Observer, ...],
-    jobs: int,
-    threads: int | None,
-) -> None:
-    from rich.console import Console
-
+def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> Path:
+    """Build the report of some recipes and return its folder."""
     from augkit.audience import Audience
     from augkit.engine import Engine
     from augkit.executors import Executor, LocalExecutor, threads_of
     from augkit.plan import make_plan
     from augkit.store import Digests, Store
 
-    digests = Digests(out)
+    watching = registry.choose_observers([*([] if how.quiet else ["progress"]), *how.observers], "--observer")
+    _end_on_signals()
+    for fault in registry.faults if not how.quiet else ():
+        _complain(f"skipped plugin: {fault}")
+    digests = Digests(how.out)
     planned = make_plan(checked, seeds, digests)
 
     def start(usable: str) -> Executor:
         digests.save()  # so that no worker reads the data again to plan
-        return LocalExecutor(out, usable, jobs, threads or threads_of(jobs))
+        return LocalExecutor(how.out, usable, how.jobs, how.threads or threads_of(how.jobs))
 
     # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
-    executor = None if jobs == 1 and threads is None else start
-    with Audience(observers) as audience:
-        folder = Engine(Store(out), device, audience.tell, executor).run(planned)
+    executor = None if how.jobs == 1 and how.threads is None else start
+    with Audience(watching) as audience:
+        folder = Engine(Store(how.out), how.device, audience.tell, executor).run(planned)
     digests.save()
-    _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    return folder
+
+
+def _compare(
+    recipes: list[Path],
+    folders: list[Path],
+    changes: list[str] | None,
+    seeds: list[int] | None,
+    margin: float,
+    how: How,
+) -> None:
+    from augkit.errors import InputError, Problem
+    from augkit.recorded import merge, read_report, write_comparison
+    from augkit.store import read_json
+    from augkit.tables import table_rows
+
+    if changes and not recipes:
+        raise InputError(Problem(f"--set {changes[0]}", "changes recipes, and none was given; allowed: with recipes"))
+    reports = [read_report(folder) for folder in folders]  # what is wrong with them is told before anything trains
+    if recipes:
+        reports.insert(0, read_report(_run(*_checked(recipes, changes), seeds, how)))
+    arms = merge(reports, seeds)
+    folder = write_comparison(reports, arms, margin, how.out)
+    console = _console()
+    _print_table(table_rows(arms), console)
+    _print_verdict(read_json(folder / "comparison.json"), console)
+    for warning in dict.fromkeys(line for report in reports for line in report.warnings):
+        console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
+    for name in ("comparison.html", "per_image.csv"):
+        console.print(folder / name, soft_wrap=True, markup=False)
 
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
@@ -443,25 +506,43 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
     digests.save()
 
 
-def _print_result(folder: Path, console: Console) -> None:
-    from rich import box
-    from rich.table import Table
-
+def _print_result(folder: Path) -> None:
     from augkit.store import read_json
     from augkit.tables import recorded_rows, recorded_warnings
 
-    record = read_json(folder / "report.json")
-    header, *rows = recorded_rows(record)
+    record, console = read_json(folder / "report.json"), _console()
+    _print_table(recorded_rows(record), console)
+    _print_verdict(record["comparison"], console)
+    for warning in recorded_warnings(record):
+        console.print(f"⚠ {warning}", soft_wrap=True)
+    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def _print_table(rows: list[list[str]], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    header, *cells = rows
     title = "Mean ± standard error over the test images"
     table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
     for name in header:
         table.add_column(name, no_wrap=True)
-    for row in rows:
+    for row in cells:
         table.add_row(*row)
     console.print(table)
-    for warning in recorded_warnings(record):
-        console.print(f"⚠ {warning}", soft_wrap=True)
-    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _print_verdict(record: Mapping[str, Any], console: Console) -> None:
+    for contrast in record["contrasts"]:
+        console.print(contrast["sentence"], soft_wrap=True, markup=False)
+    for remark in record["remarks"]:
+        console.print(remark, soft_wrap=True, markup=False)
 
 
 def _parse_seeds(text: str | None) -> list[int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from augkit.contracts import ImageSet, Masks
 from augkit.metrics import METRICS
@@ -35,6 +35,24 @@ class ArmEvidence:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the report that another stage contributes: words, tables, pictures, and the same as plain values.
+
+    title:    its heading on the page and its key in report.json.
+    text:     paragraphs.
+    tables:   (caption, rows of text with the header first).
+    pictures: (name of the file without ending, what it shows, the bytes of a PNG); names are unique in a report.
+    record:   plain values for JSON.
+    """
+
+    title: str
+    text: tuple[str, ...] = ()
+    tables: tuple[tuple[str, Sequence[Sequence[str]]], ...] = ()
+    pictures: tuple[tuple[str, str, bytes], ...] = ()
+    record: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a report is made from.
 
@@ -42,6 +60,8 @@ class Evidence:
     train:      some real training samples.
     test:       all N test samples, in the order of the scores.
     provenance: versions, device, threads and the like, as text.
+    artifacts:  (title of a stage, the folder of its artifact, which names its fingerprint).
+    sections:   what other stages add; shown after the synthetic images.
     """
 
     title: str
@@ -49,6 +69,8 @@ class Evidence:
     train: ImageSet
     test: ImageSet
     provenance: Mapping[str, str]
+    artifacts: tuple[tuple[str, str], ...] = ()
+    sections: tuple[Section, ...] = ()
 
 
 def check_evidence(evidence: Evidence) -> None:

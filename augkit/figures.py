@@ -282,6 +282,57 @@ def curves(panels: Mapping[str, Sequence[Line]], look: Look = LIGHT, columns: in
     return line_plot(thin, ("step", ""), look, columns, form)
 
 
+@dataclass(frozen=True)
+class Effect:
+    """One difference: its name, its value for every seed, and its mean with an interval, or None without one."""
+
+    name: str
+    by_seed: Sequence[float]
+    interval: tuple[float, float, float] | None
+
+
+def effects(
+    rows: Sequence[Effect], margin: float, label: str, look: Look = LIGHT, columns: int = 3, form: Form = "png"
+) -> bytes:
+    """Return differences one below the other: a ring per seed, a line from low to high, a diamond at the mean.
+
+    interval: (mean, low, high). The band is the margin of equivalence; one column is for narrow screens.
+    """
+    from matplotlib.figure import Figure
+
+    width, step = _PANEL[0] * min(columns, 2), 0.52
+    size = (width, step * len(rows) + 0.62)
+    longest = int(width * 11)
+    with _own_settings():
+        figure = Figure(figsize=size, dpi=DPI)
+        axes = figure.add_axes((0.15 / width, 0.52 / size[1], 1 - 0.3 / width, step * len(rows) / size[1]))
+        axes.axvspan(-margin, margin, color=look.faint, linewidth=0, alpha=0.6)
+        axes.axvline(0, color=look.ink, linewidth=0.9)
+        for place, row in enumerate(rows):
+            _draw_effect(axes, row, place, look)
+        for place, row in enumerate(rows):
+            name = shorten(row.name, longest)
+            axes.text(0, place - 0.25, name, color=look.ink, fontsize=9, transform=axes.get_yaxis_transform())
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=3 * columns + 2)
+        axes.set_xlabel(label, color=look.ink, fontsize=9.5)
+        axes.tick_params(colors=look.ink, labelsize=9, width=0.7)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set(color=look.ink, linewidth=0.7)
+        return _encoded(figure, form)
+
+
+def _draw_effect(axes: Axes, row: Effect, place: int, look: Look) -> None:
+    below = place + 0.12
+    places = [below] * len(row.by_seed)
+    axes.plot(row.by_seed, places, "o", markersize=5, markerfacecolor="none", markeredgecolor=look.ink, alpha=0.75)
+    if row.interval is not None:
+        mean, low, high = row.interval
+        axes.plot([low, high], [below, below], color=look.palette[0], linewidth=2.4, solid_capstyle="butt")
+        axes.plot([mean], [below], "D", markersize=6.5, color=look.palette[0])
+
+
 def line_plot(
     panels: Mapping[str, Sequence[Line]],
     labels: tuple[str, str],

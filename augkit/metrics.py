@@ -1,20 +1,25 @@
-"""Per-image overlap of a predicted mask with the true one, as the ISIC challenge scores it.
+"""Per-image agreement of a predicted mask with the true one, as the ISIC challenge scores it.
 
 Counts are taken per image and every metric is macro-averaged over images. Where a metric is undefined, the current
-challenge scorer's rule holds: an empty denominator gives 1, exactly one empty mask gives Dice = Jaccard = 0.
+challenge scorer's rule holds: an empty denominator gives 1, exactly one empty mask gives Dice = Jaccard = 0. The
+normalised surface distance follows the same rule, because nothing else is defined for an empty mask.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from augkit.contracts import Masks
 
-METRICS = ("dice", "accuracy", "sensitivity", "specificity", "jaccard")
+METRICS = ("dice", "accuracy", "sensitivity", "specificity", "jaccard", "thresholded_jaccard", "nsd")
 """Every metric, the paper's four (Table 1) first and in its order."""
 
 TABLE_1 = METRICS[:4]
+
+JACCARD_THRESHOLD = 0.65
+"""Below it, the thresholded Jaccard of ISIC 2018 counts an image as failed, with 0 (Codella et al., 2019)."""
 
 
 def confusion(predicted: Masks, truth: Masks) -> NDArray[np.int64]:
@@ -28,15 +33,52 @@ def confusion(predicted: Masks, truth: Masks) -> NDArray[np.int64]:
 
 
 def scores(counts: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:
-    """Return metric name -> float64 (N,) in 0..1 from the counts of `confusion`."""
+    """Return metric name -> float64 (N,) in 0..1 for every metric that the counts of `confusion` decide."""
     tp, fp, fn, tn = counts.astype(np.float64).T
     return {
         "dice": _ratio(2 * tp, 2 * tp + fp + fn),
         "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
         "sensitivity": _ratio(tp, tp + fn),
         "specificity": _ratio(tn, tn + fp),
-        "jaccard": _ratio(tp, tp + fp + fn),
+        "jaccard": (jaccard := _ratio(tp, tp + fp + fn)),
+        "thresholded_jaccard": np.where(jaccard >= JACCARD_THRESHOLD, jaccard, 0.0),
     }
+
+
+def tolerance(size: tuple[int, int]) -> float:
+    """Return the tolerance of `surface_distance` in pixels: 1/64 of the shorter side, so 2 at 128, but at least 1."""
+    return max(1.0, min(size) / 64)
+
+
+def surface_distance(predicted: Masks, truth: Masks) -> NDArray[np.float64]:
+    """Return the normalised surface distance (NSD) of masks: bool (N, H, W) twice -> float64 (N,) in 0..1.
+
+    The share of both borders' pixels that lie within `tolerance` of the other border (Nikolov et al., JMIR 2021,
+    doi:10.2196/26151, there the surface Dice). Border pixels are those of the mask with one of their four neighbours,
+    or the edge of the image, outside. Both masks empty give 1, exactly one gives 0.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"predicted masks are {predicted.shape}, true masks {truth.shape}; allowed: equal shapes")
+    reach = tolerance((truth.shape[1], truth.shape[2]))
+    return np.array([_surface_dice(_border(p), _border(t), reach) for p, t in zip(predicted, truth, strict=True)])
+
+
+def _border(mask: Masks) -> Masks:
+    inner: Masks = ndimage.binary_erosion(mask)
+    return mask & ~inner
+
+
+def _surface_dice(a: Masks, b: Masks, reach: float) -> float:
+    if not (a.any() and b.any()):
+        return float(a.any() == b.any())
+    near = (_distances(b)[a] <= reach).sum() + (_distances(a)[b] <= reach).sum()
+    return float(near / (a.sum() + b.sum()))
+
+
+def _distances(border: Masks) -> NDArray[np.float64]:
+    """Return every pixel's distance to the nearest border pixel."""
+    found: NDArray[np.float64] = ndimage.distance_transform_edt(~border)
+    return found
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

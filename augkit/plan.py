@@ -27,6 +27,12 @@ from augkit.sweep import SweepPoint
 COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "stages")
 """Core modules whose code decides the bytes of an artifact."""
 
+REPORTING_MODULES = (
+    "report", "parts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison", "curves",
+    "costs",
+)  # fmt: skip
+"""Core modules and templates whose code decides the bytes of a report only."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -373,9 +379,7 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
         for arm in arms
         for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
-    reporting = _modules_hash(
-        ("report", "figures", "tables", "evidence", "statistics", "curves", "costs"), (".py", ".j2")
-    )
+    reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
         "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "reporting": reporting,

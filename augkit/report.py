@@ -1,16 +1,18 @@
-"""The report of a run: Table 1, pictures, densities, cases, curves, costs, recipes and where it all came from.
+"""The report of a run: the verdict, Table 1, pictures, densities, cases, curves, costs, and how to get it all again.
 
 `write_report` leaves one HTML page that needs no network and no script, the same numbers for machines (report.json),
-every score (per_image.csv), and every picture as a file. The page describes; it states no verdict on the arms.
+every score (per_image.csv), every picture as a file, and the recipes it came from.
 """
 
 from __future__ import annotations
 
 import base64
 import csv
+import hashlib
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
 from augkit import figures
+from augkit.comparison import Comparison, compare, comparison_record, signed
 from augkit.contracts import ImageSet
-from augkit.evidence import ArmEvidence, Evidence, check_evidence
+from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores, summarise
@@ -29,13 +32,16 @@ from augkit.tables import (
     DENSITY_METRICS,
     Table,
     Values,
+    contrast_rows,
     difference_rows,
     duration,
+    exploratory_rows,
+    metric_rows,
     metric_title,
     per_arm_rows,
     quantile_rows,
-    signed,
     table_rows,
+    unadjusted_rows,
     warning_lines,
 )
 
@@ -47,20 +53,29 @@ GALLERY = 6
 
 
 def write_report(evidence: Evidence, folder: Path) -> None:
-    """Write report.html, report.json, per_image.csv and figures/ into `folder`.
+    """Write report.html, report.json, per_image.csv, figures/ and recipes/ into `folder`.
 
     Raises ValueError where the arms were not scored on the images of ``evidence.test``.
     """
     check_evidence(evidence)
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    page = _page(evidence)
-    for picture in page.pictures():
+    comparison = compare([arm.scores for arm in evidence.arms])
+    page = _page(evidence, comparison)
+    write_pictures(folder, page.pictures())
+    for name, recipe in _recipe_files(evidence.arms).items():
+        write_text(folder / "recipes" / name, recipe)
+    write_text(folder / "per_image.csv", per_image([arm.scores for arm in evidence.arms]))
+    write_json(folder / "report.json", _summary(evidence, comparison))
+    page_text = template("report.html.j2").render(page=page, evidence=evidence, prediction=PREDICTION)
+    write_text(folder / "report.html", page_text)
+
+
+def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:
+    """Write the files of pictures into ``folder/figures``."""
+    for picture in pictures:
         for name, data in picture.files():
             write_bytes(folder / "figures" / name, data)
-    write_text(folder / "per_image.csv", _per_image(evidence.arms))
-    write_json(folder / "report.json", _summary(evidence))
-    write_text(folder / "report.html", _template().render(page=page, evidence=evidence, prediction=PREDICTION))
 
 
 def choose_cases(values: Values, count: int = CASES) -> Mapping[str, NDArray[np.int64]]:
@@ -146,16 +161,45 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """The findings of a comparison: (verdict, sentence) of each contrast, remarks, their picture and tables.
+
+    picture is None where no contrast has a value; a table without rows is its header.
+    """
+
+    sentences: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...]
+    picture: Picture | None
+    contrasts: Table
+    unadjusted: Table
+    exploratory: Table
+    margin: float
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A section that another stage contributed."""
+
+    title: str
+    text: tuple[str, ...]
+    tables: tuple[tuple[str, Sequence[Sequence[str]]], ...]
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything the template prints, ready to print."""
 
     sentence: str
+    verdicts: Verdicts
     seed_sentence: str
     warnings: tuple[str, ...]
     table: Table
+    other_metrics: Table
     differences: Table
     empties: str
     sources: tuple[Source, ...]
+    extras: tuple[Extra, ...]
     density: Picture
     quantiles: Table
     case_rule: str
@@ -164,36 +208,91 @@ class Page:
     curves: tuple[Curves, ...]
     composition: Table
     costs: Table
+    command: str
 
     def pictures(self) -> Iterator[Picture]:
         """Yield every picture once."""
+        if self.verdicts.picture is not None:
+            yield self.verdicts.picture
         yield from (source.picture for source in self.sources)
+        yield from (picture for extra in self.extras for picture in extra.pictures)
         yield self.density
         yield from (group.picture for group in self.cases)
         yield from (curves.picture for curves in self.curves)
 
 
-def _page(evidence: Evidence) -> Page:
+def _page(evidence: Evidence, comparison: Comparison) -> Page:
     arms = [arm.scores for arm in evidence.arms]
     names = [arm.arm for arm in arms]
-    cases = tuple(_cases(evidence))
+    pair = _case_pair(arms, comparison)
+    cases = tuple(_cases(evidence, pair))
     return Page(
         sentence=_sentence(evidence),
+        verdicts=verdicts(comparison),
         seed_sentence=_seed_sentence(arms),
         warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
         table=table_rows(arms),
+        other_metrics=metric_rows(arms),
         differences=difference_rows(arms),
         empties=_empties(evidence),
         sources=tuple(_source(i, *found, evidence.train) for i, found in enumerate(_synthetic(evidence.arms), 1)),
-        density=_density(arms),
+        extras=tuple(_extra(section) for section in evidence.sections),
+        density=density(arms),
         quantiles=quantile_rows(arms),
-        case_rule=_case_rule(arms),
-        case_table=[["group", "image", *_case_columns(arms)], *(row for group in cases for row in group.rows)],
+        case_rule=_case_rule(pair),
+        case_table=[["group", "image", *_case_columns(pair)], *(row for group in cases for row in group.rows)],
         cases=cases,
         curves=tuple(_curves(i, *stage) for i, stage in enumerate(_trainings(evidence.arms).items(), 1)),
         composition=per_arm_rows(names, [arm.training_images for arm in evidence.arms], str),
         costs=per_arm_rows(names, [arm.seconds for arm in evidence.arms], duration),
+        command=_command(evidence),
     )
+
+
+def verdicts(comparison: Comparison) -> Verdicts:
+    """Return what a page shows of a comparison."""
+    return Verdicts(
+        tuple((finding.verdict, finding.sentence) for finding in comparison.findings),
+        comparison.remarks,
+        _effects(comparison),
+        contrast_rows(comparison),
+        unadjusted_rows(comparison),
+        exploratory_rows(comparison),
+        comparison.margin,
+    )
+
+
+def _effects(comparison: Comparison) -> Picture | None:
+    rows = []
+    for finding in comparison.findings:
+        dice = finding.estimates.get("dice")
+        interval = None if dice is None else (dice.mean, dice.low, dice.high)
+        if finding.by_seed:
+            rows.append(figures.Effect(finding.contrast.name, finding.by_seed, interval))
+    if not rows:
+        return None
+
+    def draw(look: Look, columns: int, form: Form) -> bytes:
+        return figures.effects(rows, comparison.margin, "difference in mean Dice", look, columns, form)
+
+    alt = "Dice differences of the planned contrasts: each seed, the mean and its 95 % interval"
+    return _lines_picture("effects", alt, len(rows) + 1, draw)
+
+
+def _extra(section: Section) -> Extra:
+    pictures = tuple(Picture(_slug(stem), alt, png) for stem, alt, png in section.pictures)
+    return Extra(section.title, section.text, section.tables, pictures)
+
+
+def _recipe_files(arms: Sequence[ArmEvidence]) -> Mapping[str, str]:
+    """Return file name -> the resolved recipe, in the order of the arms."""
+    return {f"{i}-{_slug(arm.scores.arm)}.yaml": arm.recipe for i, arm in enumerate(arms, 1)}
+
+
+def _command(evidence: Evidence) -> str:
+    files = " ".join(f"recipes/{name}" for name in _recipe_files(evidence.arms))
+    seeds = dict.fromkeys(seed for arm in evidence.arms for seed in arm.scores.seeds)
+    return f"augkit run {files} --seeds {','.join(map(str, seeds))}"
 
 
 # Words.
@@ -228,11 +327,11 @@ def _empties(evidence: Evidence) -> str:
     return f"Empty true masks: {true or 'none'}. Empty predicted masks (first seed): {listed}."
 
 
-def _case_rule(arms: Sequence[ArmScores]) -> str:
-    what = "Dice" if len(arms) == 1 else f"the Dice difference of {arms[-1].arm} to {arms[0].arm}"
+def _case_rule(pair: Sequence[ArmScores]) -> str:
+    what = "Dice" if len(pair) == 1 else f"the Dice difference of {pair[-1].arm} to {pair[0].arm}"
     return (
         f"Chosen by rule, not by eye: the first, the middle and the last of the test images, "
-        f"put in the order of {what} with the first seed ({arms[0].seeds[0]})."
+        f"put in the order of {what} with the first seed ({pair[0].seeds[0]})."
     )
 
 
@@ -252,13 +351,26 @@ def _listed(names: Sequence[str]) -> str:
 # For machines.
 
 
-def _summary(evidence: Evidence) -> Mapping[str, object]:
+def _summary(evidence: Evidence, comparison: Comparison) -> Mapping[str, object]:
     return {
         "title": evidence.title,
+        "comparison": comparison_record(comparison),
         "order": [arm.scores.arm for arm in evidence.arms],
         "arms": {arm.scores.arm: _arm_summary(arm) for arm in evidence.arms},
+        "test": {"images": len(evidence.test), "sha256": _digest(evidence.test)},
+        "sections": {section.title: dict(section.record) for section in evidence.sections},
+        "command": _command(evidence),
+        "artifacts": [list(artifact) for artifact in evidence.artifacts],
         "provenance": dict(evidence.provenance),
     }
+
+
+def _digest(samples: ImageSet) -> str:
+    """Return a SHA-256 of names and pixels, by which two reports know that they scored the same images."""
+    digest = hashlib.sha256(json.dumps([samples.ids, samples.images.shape]).encode())
+    digest.update(np.ascontiguousarray(samples.images).data)
+    digest.update(np.ascontiguousarray(samples.masks).data)
+    return digest.hexdigest()
 
 
 def _arm_summary(arm: ArmEvidence) -> Mapping[str, object]:
@@ -274,6 +386,7 @@ def _arm_summary(arm: ArmEvidence) -> Mapping[str, object]:
             }
             for metric, summary in summaries.items()
         },
+        "design": asdict(arm.scores.design),
         "seeds": [int(seed) for seed in arm.scores.seeds],
         "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in METRICS},
         "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
@@ -282,12 +395,12 @@ def _arm_summary(arm: ArmEvidence) -> Mapping[str, object]:
     }
 
 
-def _per_image(arms: Sequence[ArmEvidence]) -> str:
+def per_image(arms: Sequence[ArmScores]) -> str:
     """Return CSV text: one row per arm, seed and image, with every digit of every metric."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image_id", "arm", "seed", *METRICS])
-    for arm in (arm.scores for arm in arms):
+    for arm in arms:
         columns = np.stack([arm.values[metric] for metric in METRICS], axis=-1).tolist()
         for seed, rows in zip(arm.seeds, columns, strict=True):
             writer.writerows([name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, rows, strict=True))
@@ -348,7 +461,8 @@ def _outlined(samples: ImageSet, index: int) -> Tile:
 # Densities, cases and curves.
 
 
-def _density(arms: Sequence[ArmScores]) -> Picture:
+def density(arms: Sequence[ArmScores]) -> Picture:
+    """Return the densities of Figure 5: one panel per metric, one line per arm, scores averaged over seeds."""
     panels = {
         metric_title(metric): {arm.arm: arm.values[metric].mean(axis=0) for arm in arms} for metric in DENSITY_METRICS
     }
@@ -373,20 +487,22 @@ def _lines_picture(stem: str, alt: str, panels: int, draw: Callable[[Look, int, 
     )
 
 
-def _case_columns(arms: Sequence[ArmScores]) -> list[str]:
-    shown = _ends(arms)
-    return [*(f"Dice {arm.arm}" for arm in shown), *(["difference"] if len(shown) > 1 else [])]
-
-
-def _ends(arms: Sequence[ArmScores]) -> list[ArmScores]:
+def _case_pair(arms: Sequence[ArmScores], comparison: Comparison) -> list[ArmScores]:
+    """Return control and arm of the primary contrast; without one, the first and the last arm; or the only one."""
+    if comparison.findings:
+        primary = comparison.findings[0].contrast
+        return [primary.minus[0], primary.plus[0]]
     return [arms[0], arms[-1]] if len(arms) > 1 else [arms[0]]
 
 
-def _cases(evidence: Evidence) -> Iterator[CaseGroup]:
-    arms = [arm.scores for arm in evidence.arms]
-    dice = {arm.arm: arm.values["dice"][0] for arm in arms}
-    single = len(arms) == 1
-    values = dice[arms[0].arm] if single else dice[arms[-1].arm] - dice[arms[0].arm]
+def _case_columns(pair: Sequence[ArmScores]) -> list[str]:
+    return [*(f"Dice {arm.arm}" for arm in pair), *(["difference"] if len(pair) > 1 else [])]
+
+
+def _cases(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseGroup]:
+    dice = {arm.scores.arm: arm.scores.values["dice"][0] for arm in evidence.arms}
+    single = len(pair) == 1
+    values = dice[pair[0].arm] if single else dice[pair[-1].arm] - dice[pair[0].arm]
     for group, index in choose_cases(values).items():
         notes = {arm: [f"Dice {scores[i]:.3f}" for i in index] for arm, scores in dice.items()}
         notes[""] = [evidence.test.ids[i] if single else signed(values[i]) for i in index]
@@ -394,12 +510,12 @@ def _cases(evidence: Evidence) -> Iterator[CaseGroup]:
         drawn = figures.cases(evidence.test.images[index], evidence.test.masks[index], predictions, notes, EITHER)
         heading = _case_heading(group, single, len(values))
         picture = Picture(f"cases-{group}", f"{heading}: test images with the true and each arm's outline", drawn)
-        yield CaseGroup(heading, picture, [[heading, *_case_row(evidence, int(i), dice, values)] for i in index])
-
-
-def _case_row(evidence: Evidence, index: int, dice: Mapping[str, Values], values: Values) -> list[str]:
-    shown = [f"{dice[arm.arm][index]:.4f}" for arm in _ends([arm.scores for arm in evidence.arms])]
-    return [evidence.test.ids[index], *shown, *([signed(values[index])] if len(shown) > 1 else [])]
+        rows = [
+            [heading, evidence.test.ids[i], *(f"{dice[arm.arm][i]:.4f}" for arm in pair)]
+            + ([] if single else [signed(values[i])])
+            for i in index
+        ]
+        yield CaseGroup(heading, picture, rows)
 
 
 def _case_heading(group: str, single: bool, images: int) -> str:
@@ -455,7 +571,8 @@ def _line(training: Training, name: str) -> Line:
 # The page.
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """Return one of the package's templates; names and texts of users are escaped."""
     environment = Environment(
         loader=PackageLoader("augkit"),
         autoescape=True,
@@ -463,7 +580,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _data_url(png: bytes) -> str:

@@ -5,6 +5,7 @@ What a plugin returns is checked here, where it enters the house, and a breach i
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
-from augkit.metrics import confusion, scores
+from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
     Arm,
     DrawMasks,
@@ -49,7 +50,7 @@ from augkit.plan import (
     TrainSegmenter,
     WriteReport,
 )
-from augkit.statistics import ArmScores
+from augkit.statistics import ArmScores, Design
 from augkit.store import read_array, read_json, write_array, write_json
 
 if TYPE_CHECKING:
@@ -167,7 +168,11 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
 
 @run_stage.register
 def evaluate(task: Evaluate, job: Job) -> None:
-    """Write ``predictions.npy`` bool (N, H, W) and ``counts.npy`` int64 (N, 4) for the test split."""
+    """Score the test split.
+
+    Writes ``predictions.npy`` bool (N, H, W), ``counts.npy`` int64 (N, 4) of `confusion`, and ``nsd.npy`` float64 (N,)
+    of `surface_distance`, which counts do not decide.
+    """
     test = read_image_set(job.of_kind("dataset")[0] / "test")
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
     predictions = np.empty(test.masks.shape, np.bool_)
@@ -175,7 +180,9 @@ def evaluate(task: Evaluate, job: Job) -> None:
         images = test.images[begin : begin + CHUNK]
         predictions[begin : begin + CHUNK] = _checked_scores(predict(images), images.shape)[:, 0] > 0.5
     write_array(job.folder / "predictions.npy", predictions)
-    write_array(job.folder / "counts.npy", confusion(predictions, np.asarray(test.masks)))
+    truth = np.asarray(test.masks)
+    write_array(job.folder / "counts.npy", confusion(predictions, truth))
+    write_array(job.folder / "nsd.npy", surface_distance(predictions, truth))
 
 
 @run_stage.register
@@ -191,7 +198,8 @@ def report(task: WriteReport, job: Job) -> None:
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
     provenance = {key: str(value) for key, value in environment.items()}
-    write_report(Evidence(task.title, evidence, shown, test, provenance), job.folder)
+    artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
+    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
     write_curves(curves_of(swept), job.folder)
@@ -263,9 +271,45 @@ def read_image_set(folder: Path) -> ImageSet:
 
 def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
     """Return the scores of one arm from the evaluations of its seeds."""
-    counts = [scores(np.asarray(read_array(folder_of(arm.evaluation) / "counts.npy"))) for arm in arms]
-    values = {name: np.stack([one[name] for one in counts]) for name in counts[0]}
-    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values)
+    folders = [folder_of(arm.evaluation) for arm in arms]
+    found = [{**scores(np.asarray(read_array(f / "counts.npy"))), "nsd": read_array(f / "nsd.npy")} for f in folders]
+    values = {name: np.stack([one[name] for one in found]) for name in found[0]}
+    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
+
+
+def design_of(arm: Arm) -> Design:
+    """Return what an arm is, from the components of its stages; seeds do not count."""
+    segmenter, *augment = arm.segmenter.identity["components"]
+    sources: list[tuple[str, object]] = []
+    for synthesis in arm.syntheses:
+        generator, masks = synthesis.inputs[1:]
+        amount = {name: masks.identity[name] for name in ("per_real", "count")}
+        (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
+        share = f"× {amount['per_real']:g}" if amount["count"] is None else f"· {amount['count']}"
+        painting = synthesis.task
+        assert isinstance(painting, Synthesise)
+        shuffled = [("shuffled", True)] if painting.shuffled else []
+        sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
+    if not arm.real_images:
+        sources.append(("no real images", False))
+    taking = arm.training.task
+    share_of_data = (
+        [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
+    )
+    return Design(
+        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *share_of_data]),
+        segmenter=_part([(segmenter["name"], segmenter)]),
+        augment=_part([(one["name"], one) for one in augment]),
+        synthesis=_part(sources),
+    )
+
+
+def _part(parts: Sequence[tuple[str, object]]) -> str:
+    """Return the words of a part of a design with a digest of all that they stand for; '' for no part."""
+    if not parts:
+        return ""
+    text = json.dumps([content for _, content in parts], sort_keys=True)
+    return f"{', '.join(words for words, _ in parts)} #{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:

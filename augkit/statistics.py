@@ -10,18 +10,38 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Design:
+    """What an arm is, as far as a fair comparison depends on it; names are free, so contrasts are found from this.
+
+    Each part names its components, in words for people and a digest of their options: equal text, equal part.
+
+    data:      the data set.
+    segmenter: the model that is trained, with its budget.
+    augment:   the classical transforms; '' for none.
+    synthesis: the synthetic sources and their amounts; '' for none.
+    """
+
+    data: str = ""
+    segmenter: str = ""
+    augment: str = ""
+    synthesis: str = ""
+
+
+@dataclass(frozen=True)
 class ArmScores:
     """The scores of one arm: every metric for every seed and image.
 
     image_ids: N test images, the same in every arm that is compared.
     seeds:     S seeds, one training each.
     values:    metric name -> float64 (S, N) in 0..1.
+    design:    what the arm is.
     """
 
     arm: str
     image_ids: tuple[str, ...]
     seeds: tuple[int, ...]
     values: Mapping[str, NDArray[np.float64]]
+    design: Design = Design()
 
 
 @dataclass(frozen=True)

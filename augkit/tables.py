@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.metrics import TABLE_1
+from augkit.comparison import Comparison, Finding, p_text, signed
+from augkit.inference import Estimate
+from augkit.metrics import METRICS, TABLE_1
 from augkit.statistics import ArmScores, Summary, summarise
 
 Table = list[list[str]]
@@ -56,6 +58,44 @@ def difference_rows(arms: Sequence[ArmScores]) -> Table:
     return [header, *(_difference_row(arm.arm, arm.values["dice"].mean(axis=0) - first) for arm in arms[1:])]
 
 
+def contrast_rows(comparison: Comparison) -> Table:
+    """Return one row per planned contrast of Dice, header row first; a dash where there is no verdict."""
+    header = ["contrast", "verdict", "Dice", "95 % interval", "p (Holm)", "equivalence p", "detectable", "seeds"]
+    return [header, *(_contrast_row(finding) for finding in comparison.findings)]
+
+
+def unadjusted_rows(comparison: Comparison) -> Table:
+    """Return what decides nothing: p of Dice before adjustment, and the tests over seed means; header row first."""
+    rows = [["contrast", "p", "t test over seeds", "sign flip over seeds"]]
+    for finding in comparison.findings:
+        if "dice" in finding.estimates:
+            found = finding.estimates["dice"]
+            rows.append([finding.contrast.name, *(p_text(p) for p in (found.p, found.seed_p, found.flip_p))])
+    return rows
+
+
+def exploratory_rows(comparison: Comparison) -> Table:
+    """Return every metric but Dice of every contrast that was tested, header row first."""
+    rows = [["contrast", "metric", "difference", "95 % interval", "p (Holm)"]]
+    for finding in comparison.findings:
+        for metric, found in finding.estimates.items():
+            if metric in finding.exploratory_p:
+                p = p_text(finding.exploratory_p[metric])
+                rows.append([finding.contrast.name, metric_title(metric), signed(found.mean), _interval(found), p])
+    return rows
+
+
+def metric_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return mean ± standard error of the metrics that are not in Table 1, and the share of failed images."""
+    others = [metric for metric in METRICS if metric not in TABLE_1]
+    rows = [["arm", *(metric_title(metric) for metric in others), "failed (Jaccard < 0.65)"]]
+    for arm in arms:
+        failed = float((arm.values["thresholded_jaccard"] == 0).mean())
+        cells = [_mean_and_error(summarise(arm.values[metric])) for metric in others]
+        rows.append([arm.arm, *cells, f"{failed:.1%}".replace("%", " %")])
+    return rows
+
+
 def quantile_rows(arms: Sequence[ArmScores]) -> Table:
     """Return the quantiles over images (scores averaged over seeds) of the density metrics, header row first."""
     rows = [["metric", "arm", *(f"{q} %" for q in QUANTILES)]]
@@ -78,7 +118,7 @@ def per_arm_rows(arms: Sequence[str], parts: Sequence[Mapping[str, float]], text
 
 def metric_title(metric: str) -> str:
     """Return a metric's name as a column head."""
-    return "Dice" if metric == "dice" else metric
+    return {"dice": "Dice", "nsd": "NSD"}.get(metric, metric.replace("_", " "))
 
 
 def duration(seconds: float) -> str:
@@ -121,12 +161,26 @@ def _seed_sd(summary: Summary) -> str:
     return "–" if summary.seed_sd is None else f"{summary.seed_sd:.4f}"
 
 
+def _contrast_row(finding: Finding) -> list[str]:
+    seeds, found = str(len(finding.contrast.seeds)), finding.estimates.get("dice")
+    if found is None:
+        return [finding.contrast.name, finding.verdict, *["–"] * 5, seeds]
+    return [
+        finding.contrast.name,
+        finding.verdict,
+        signed(found.mean),
+        _interval(found),
+        *(p_text(p) for p in (finding.p, finding.equivalence_p)),
+        "–" if finding.detectable is None else f"{finding.detectable:.4f}",
+        seeds,
+    ]
+
+
+def _interval(found: Estimate) -> str:
+    return f"{signed(found.low)} to {signed(found.high)}"
+
+
 def _difference_row(arm: str, delta: Values) -> list[str]:
     low, median, high = np.percentile(delta, (25, 50, 75))
     counts = [(delta > 0).sum(), (delta == 0).sum(), (delta < 0).sum()]
     return [arm, *(signed(value) for value in (delta.mean(), low, median, high)), *(str(count) for count in counts)]
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign: ``+0.0123``, ``−0.0040``."""
-    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")

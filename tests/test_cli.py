@@ -64,6 +64,7 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
     [
         ([], "augkit run recipes/allaug.yaml"),
         (["run"], "augkit run recipes/*.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
+        (["compare"], "augkit compare recipes/*.yaml --seeds 0..5"),
         (["plan"], "augkit plan recipes/*.yaml --seeds 0..2"),
         (["validate"], "augkit validate recipes/*.yaml"),
         (["schema"], "augkit schema > recipe.schema.json"),
@@ -414,3 +415,16 @@ def test_what_only_looks_does_not_import_torch(tmp_path, arguments):
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "[]")
+
+
+def test_compare_needs_a_report_or_a_recipe_and_changes_need_a_recipe(augkit):
+    Path("empty").mkdir()
+    code, _, err = augkit("compare", "empty")
+    assert code == 2
+    assert err.startswith("empty: has no report; allowed: a recipe, the folder of a report")
+    code, _, err = augkit("compare", "empty", "--set", "segmenter.unet.width=4")
+    assert code == 2
+    assert err == "--set segmenter.unet.width=4: changes recipes, and none was given; allowed: with recipes\n"
+    code, out, err = augkit("compare", "empty", "--margin", "0")
+    assert code == 2
+    assert "--margin" in out + err

@@ -80,6 +80,28 @@ def test_a_second_call_builds_nothing_and_prints_the_same_table(four_arms):
     assert fingerprints(folder / "runs") == before
 
 
+def test_one_training_per_arm_gives_no_verdict(four_arms):
+    folder, done = four_arms
+    sentence = "allaug vs classicaug: no verdict. One training per arm cannot separate an arm from the luck"
+    assert sentence in done.stdout
+    compared = augkit("compare", "runs", cwd=folder)
+    assert compared.returncode == 0, compared.stderr
+    assert sentence in compared.stdout
+    assert "interaction: (allaug vs classicaug) − (mask2lesionaug vs noaug): no verdict." in compared.stdout
+    (page,) = (folder / "runs" / "comparison").glob("noaug+classicaug+mask2lesionaug+allaug-*/comparison.html")
+    assert sentence in page.read_text()
+
+
+def test_the_recipes_in_a_report_are_those_that_made_it(four_arms):
+    folder, _ = four_arms
+    (report,) = (folder / "runs" / "report").iterdir()
+    command = json.loads((report / "report.json").read_text())["command"].split()
+    assert command[:2] == ["augkit", "run"]
+    plan = augkit("plan", *command[2:], "--out", str(folder / "runs"), cwd=report)
+    assert plan.returncode == 0, plan.stderr
+    assert {line.split()[0] for line in plan.stdout.splitlines()} == {"exists"}
+
+
 def test_new_segmenter_options_keep_generator_and_synthetic_images(four_arms):
     folder, _ = four_arms
     plan = augkit("plan", ARMS[3], *SMALL, *SMALL_GAN, "--set=segmenter.unet.steps=31", cwd=folder)

@@ -206,3 +206,26 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
     code = "import sys, augkit.report; print([m for m in ('torch', 'matplotlib', 'scipy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def effect(name: str = "a vs b", interval: tuple[float, float, float] | None = (0.02, -0.01, 0.05)) -> figures.Effect:
+    return figures.Effect(name, (0.01, 0.02, 0.03), interval)
+
+
+def test_effects_show_the_interval_and_without_a_verdict_none() -> None:
+    with_interval = figures.effects([effect()], 0.01, "difference")
+    assert shows(with_interval, LIGHT.palette[0])
+    assert not shows(figures.effects([effect(interval=None)], 0.01, "difference"), LIGHT.palette[0])
+    assert shows(figures.effects([effect()], 0.01, "difference", DARK), DARK.palette[0])
+
+
+def test_effects_grow_with_their_number_and_shrink_on_narrow_screens() -> None:
+    one, three = (pixels(figures.effects([effect()] * count, 0.01, "difference")) for count in (1, 3))
+    narrow = pixels(figures.effects([effect()], 0.01, "difference", columns=1))
+    assert three.shape[0] > one.shape[0]
+    assert narrow.shape[1] * 2 == pytest.approx(one.shape[1], abs=2)
+
+
+def test_a_long_name_of_an_effect_is_shortened() -> None:
+    svg = figures.effects([effect("x" * 300)], 0.01, "difference", form="svg").decode()
+    assert "x…x" in svg

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from augkit.metrics import METRICS, TABLE_1, confusion, scores
+from augkit.metrics import METRICS, TABLE_1, confusion, scores, surface_distance, tolerance
 
 
 def grid(*rows):
@@ -16,8 +16,10 @@ def of(predicted, truth):
     return {name: float(values[0]) for name, values in scores(confusion(predicted, truth)).items()}
 
 
-def case(dice, accuracy, sensitivity, specificity, jaccard):
-    return dict(zip(METRICS, (dice, accuracy, sensitivity, specificity, jaccard), strict=True))
+def case(*values):
+    """Return the five metrics without a threshold, and the thresholded Jaccard that follows from the last of them."""
+    failed = values[4] < 0.65
+    return dict(zip(METRICS[:6], (*values, 0 if failed else values[4]), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_dice_and_jaccard_are_symmetric_and_exchanging_classes_exchanges_sensiti
 
 def test_every_score_is_a_finite_float64_between_0_and_1(pairs):
     values = scores(confusion(*pairs))
-    assert tuple(values) == METRICS
+    assert (*values, "nsd") == METRICS
     assert TABLE_1 == ("dice", "accuracy", "sensitivity", "specificity")
     assert all(v.dtype == np.float64 and v.shape == (40,) and v.min() >= 0 and v.max() <= 1 for v in values.values())
 
@@ -105,3 +107,84 @@ def test_masks_of_different_shapes_are_refused():
         ValueError, match=r"predicted masks are \(1, 2, 2\), true masks \(2, 2, 2\); allowed: equal shapes"
     ):
         confusion(FULL, np.concatenate([FULL, FULL]))
+
+
+def test_the_counts_and_ratios_are_those_of_an_independent_scorer(pairs):
+    """A scorer in plain Python over flat lists, written from the formulas and the rule for undefined cases."""
+    for p, t, found in zip(*pairs, zip(*scores(confusion(*pairs)).values(), strict=True), strict=True):
+        predicted, truth = p.ravel().tolist(), t.ravel().tolist()
+        both = sum(a and b for a, b in zip(predicted, truth, strict=True))
+        neither = sum(not a and not b for a, b in zip(predicted, truth, strict=True))
+        union, size = len(truth) - neither, len(truth)
+        jaccard = both / union if union else 1.0
+        expected = (
+            2 * both / (sum(predicted) + sum(truth)) if union else 1.0,
+            (both + neither) / size,
+            both / sum(truth) if any(truth) else 1.0,
+            neither / (size - sum(truth)) if not all(truth) else 1.0,
+            jaccard,
+            jaccard if jaccard >= 0.65 else 0.0,
+        )
+        assert found == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(("hits", "expected"), [(64, 0.0), (65, 0.65), (66, 0.66)])
+def test_a_jaccard_below_065_counts_as_nothing(hits, expected):
+    counts = np.array([[hits, 0, 100 - hits, 900]])
+    assert scores(counts)["thresholded_jaccard"][0] == expected
+
+
+def square(size, top, left, side):
+    mask = np.zeros((1, size, size), np.bool_)
+    mask[0, top : top + side, left : left + side] = True
+    return mask
+
+
+def border(mask):
+    """The mask's pixels with a four-neighbour, or the edge of the image, outside; one by one."""
+    h, w = mask.shape
+    inside = {(y, x) for y in range(h) for x in range(w) if mask[y, x]}
+    return [(y, x) for y, x in inside if not {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)} <= inside]
+
+
+def plain_surface_distance(predicted, truth, reach):
+    a, b = border(predicted), border(truth)
+    if not a or not b:
+        return float(not a and not b)
+    near = sum(min((y - v) ** 2 + (x - u) ** 2 for v, u in b) <= reach**2 for y, x in a)
+    near += sum(min((y - v) ** 2 + (x - u) ** 2 for v, u in a) <= reach**2 for y, x in b)
+    return near / (len(a) + len(b))
+
+
+def test_surface_distances_equal_a_loop_over_all_pairs_of_border_pixels(pairs):
+    expected = [plain_surface_distance(p, t, 1.0) for p, t in zip(*pairs, strict=True)]
+    assert surface_distance(*pairs).tolist() == pytest.approx(expected, abs=1e-15)
+    assert np.std(expected) > 0.1
+
+
+def test_surface_distances_of_squares_are_those_computed_by_hand():
+    truth = square(64, 20, 20, 11)  # 40 border pixels
+    moved = square(64, 20, 21, 11)
+    assert surface_distance(truth, truth)[0] == 1
+    assert surface_distance(moved, truth)[0] == 1  # one pixel is within the tolerance of one pixel
+    # Moved by 3, each border keeps its two rows where they overlap (8 pixels) or touch the other's end (1 pixel), and
+    # of its column inside the other the two pixels next to the other's rows: 2 x 9 + 2 = 20 of 40.
+    assert surface_distance(square(64, 20, 23, 11), truth)[0] == 20 / 40
+    assert surface_distance(square(64, 40, 45, 11), truth)[0] == 0
+
+
+def test_surface_distances_of_empty_masks_follow_the_rule_of_dice():
+    some, none = square(64, 20, 20, 11), np.zeros((1, 64, 64), np.bool_)
+    assert [surface_distance(*pair)[0] for pair in ((none, none), (some, none), (none, some))] == [1, 0, 0]
+
+
+def test_the_tolerance_grows_with_the_image():
+    assert [tolerance(size) for size in ((32, 32), (64, 64), (128, 256), (256, 256))] == [1, 1, 2, 4]
+    # Three pixels are beyond the tolerance at 128, within it at 256.
+    assert surface_distance(square(128, 20, 20, 60), square(128, 20, 23, 60))[0] < 1
+    assert surface_distance(square(256, 20, 20, 60), square(256, 20, 23, 60))[0] == 1
+
+
+def test_surface_distances_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="allowed: equal shapes"):
+        surface_distance(FULL, np.concatenate([FULL, FULL]))

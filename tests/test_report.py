@@ -14,16 +14,25 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from augkit import figures
 from augkit.contracts import ImageSet
 from augkit.draws import Draws, sample_keys
 from augkit.errors import StageError
-from augkit.evidence import ArmEvidence, Evidence
-from augkit.metrics import METRICS, confusion, scores
+from augkit.evidence import ArmEvidence, Evidence, Section
+from augkit.figures import Row, Tile
+from augkit.metrics import METRICS, confusion, scores, surface_distance
 from augkit.report import choose_cases, write_report
-from augkit.statistics import ArmScores, summarise
+from augkit.statistics import ArmScores, Design, summarise
 from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
 
 SIZE = 32
+
+DESIGNS = {
+    "noaug": Design("d", "s"),
+    "classicaug": Design("d", "s", "geometry"),
+    "mask2lesionaug": Design("d", "s", "", "mask2lesion/training × 1 #1234"),
+    "allaug": Design("d", "s", "geometry", "mask2lesion/training × 1 #1234"),
+}
 
 
 def numbers(ids: Sequence[str], stream: str, name: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
@@ -52,11 +61,13 @@ def arm_evidence(
     synthetic: tuple[tuple[str, ImageSet], ...] = (),
 ) -> ArmEvidence:
     predictions = [predicted(test, name, seed) for seed in seeds]
-    found = [scores(confusion(masks, test.masks)) for masks in predictions]
+    found = [dict(scores(confusion(masks, test.masks))) for masks in predictions]
+    for one, masks in zip(found, predictions, strict=True):
+        one["nsd"] = surface_distance(masks, test.masks)
     values = {metric: np.stack([one[metric] for one in found]) for metric in METRICS}
     history = {"segmenter unet": [{"step": float(i), "loss": 1.0 / (i + len(name))} for i in range(1, 30)]}
     return ArmEvidence(
-        ArmScores(name, test.ids, tuple(seeds), values),
+        ArmScores(name, test.ids, tuple(seeds), values, DESIGNS.get(name, Design())),
         predictions[0],
         synthetic,
         history,
@@ -123,6 +134,12 @@ def test_the_report_is_a_page_numbers_scores_and_pictures(four: tuple[Evidence, 
         "report.html",
         "report.json",
         "per_image.csv",
+        "recipes/1-noaug.yaml",
+        "recipes/2-classicaug.yaml",
+        "recipes/3-mask2lesionaug.yaml",
+        "recipes/4-allaug.yaml",
+        "figures/effects.png",
+        "figures/effects.svg",
         "figures/synthetic-1-mask2lesion-training.png",
         "figures/densities.png",
         "figures/densities.svg",
@@ -161,6 +178,7 @@ def test_the_parts_of_the_page_come_in_order(four: tuple[Evidence, Path]) -> Non
     headings = re.findall(r"<h[12]>(.*?)</h[12]>", (four[1] / "report.html").read_text())
     assert headings == [
         "Arms on phantoms",
+        "Verdict",
         "Scores",
         "Synthetic images",
         "Distribution over the test images",
@@ -168,8 +186,7 @@ def test_the_parts_of_the_page_come_in_order(four: tuple[Evidence, Path]) -> Non
         "Training curves",
         "Training samples",
         "Cost",
-        "Recipes",
-        "Provenance",
+        "Reproduce",
     ]
 
 
@@ -188,13 +205,62 @@ def test_one_seed_is_said_to_be_too_few_for_a_verdict(
     assert sentence not in text_of((two_seeds[1] / "report.html").read_text())
 
 
+def test_the_verdict_comes_first_in_full_sentences_and_in_the_record(tmp_path: Path) -> None:
+    found = evidence(("mine", "other"), images=30, seeds=range(3))
+    shared = Design("d", "s", "geometry")
+    designs = {"mine": shared, "other": replace(shared, synthesis="gan/training × 1 #12")}
+    moved = {metric: values * 0.5 for metric, values in found.arms[0].scores.values.items()}
+    arms = tuple(
+        replace(arm, scores=replace(arm.scores, design=designs[arm.scores.arm], values=values))
+        for arm, values in zip(found.arms, (moved, found.arms[1].scores.values), strict=True)
+    )
+    page = page_of(replace(found, arms=arms), tmp_path)
+    (contrast,) = json.loads((tmp_path / "report.json").read_text())["comparison"]["contrasts"]
+    assert contrast["verdict"] == "helps"
+    text = text_of(page)
+    assert contrast["sentence"] in text
+    assert text.index(contrast["sentence"]) < text.index("Table 1")
+    assert '<li class="helps">' in page
+
+
+def test_one_seed_gives_no_verdict(four: tuple[Evidence, Path]) -> None:
+    text = text_of((four[1] / "report.html").read_text())
+    assert "allaug vs classicaug: no verdict. One training per arm cannot separate an arm from the luck" in text
+    assert "helps" not in text.partition("How to read this")[0]
+
+
+def test_other_stages_add_sections_with_words_tables_pictures_and_a_record(tmp_path: Path) -> None:
+    found = evidence(("a",), images=1)
+    png = figures.gallery([Row("", (Tile(samples(1, "x").images[0]),))])
+    table = [["source", "KID"], ["<gan>", "0.1"]]
+    section = Section("Synthesis quality", ("Said.",), (("KID.", table),), (("../kid", "pairs", png),), {"kid": 0.1})
+    page = page_of(replace(found, sections=(section,)), tmp_path)
+    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    assert headings.index("Synthesis quality") == headings.index("Synthetic images") + 1
+    assert "Said." in text_of(page)
+    assert "<gan> 0.1" in text_of(page)
+    assert (tmp_path / "figures/kid.png").read_bytes() == png
+    assert json.loads((tmp_path / "report.json").read_text())["sections"] == {"Synthesis quality": {"kid": 0.1}}
+
+
+def test_everything_needed_to_run_it_again_is_there(tmp_path: Path) -> None:
+    found = replace(evidence(("a b", "ü"), images=1, seeds=(4, 2)), artifacts=(("dataset x", "dataset/x-0123"),))
+    text = text_of(page_of(found, tmp_path))
+    command = "augkit run recipes/1-a-b.yaml recipes/2-unnamed.yaml --seeds 4,2"
+    assert command in text
+    assert "dataset x dataset/x-0123" in text
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert (record["command"], record["artifacts"]) == (command, [["dataset x", "dataset/x-0123"]])
+    assert (tmp_path / "recipes/2-unnamed.yaml").read_text() == "name: ü\n"
+
+
 def test_the_caption_of_the_densities_says_that_they_are_truncated(four: tuple[Evidence, Path]) -> None:
     assert "truncated at 0 and 1 and not renormalised" in text_of((four[1] / "report.html").read_text())
 
 
 def test_cases_are_named_with_their_dice_and_difference(four: tuple[Evidence, Path]) -> None:
     found, folder = four
-    first, last = (found.arms[i].scores.values["dice"][0] for i in (0, -1))
+    first, last = (found.arms[i].scores.values["dice"][0] for i in (1, -1))
     text = text_of((folder / "report.html").read_text())
     assert "Chosen by rule, not by eye" in text
     for index in np.concatenate(list(choose_cases(last - first).values())):
@@ -212,8 +278,9 @@ def test_line_plots_fit_narrow_and_dark_screens(four: tuple[Evidence, Path]) -> 
     page = (four[1] / "report.html").read_text()
     found = re.findall(r'<source media="(.*?)" srcset="(.*?)">', page)
     narrow, dark = "(max-width: 700px)", "(prefers-color-scheme: dark)"
-    assert [media for media, _ in found] == [f"{narrow} and {dark}", narrow, dark, dark]
-    assert len({picture for _, picture in found}) == 4
+    effects = densities = [f"{narrow} and {dark}", narrow, dark]
+    assert [media for media, _ in found] == [*effects, *densities, dark]
+    assert len({picture for _, picture in found}) == 7
 
 
 def gallery_of(train: ImageSet, drawn: ImageSet, folder: Path) -> NDArray[np.uint8]:
@@ -289,8 +356,8 @@ def test_the_csv_has_one_row_per_arm_seed_and_image_with_every_digit(two_seeds: 
     found, folder = two_seeds
     with (folder / "per_image.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    expected = ["image_id", "arm", "seed", "dice", "accuracy", "sensitivity", "specificity", "jaccard"]
-    assert list(rows[0]) == expected
+    expected = ["image_id", "arm", "seed", "dice", "accuracy", "sensitivity", "specificity"]
+    assert list(rows[0]) == [*expected, "jaccard", "thresholded_jaccard", "nsd"]
     assert len(rows) == 2 * 2 * 12
     for row in rows:
         arm = found.arms["ab".index(row["arm"])].scores
@@ -387,7 +454,8 @@ def test_one_test_image_is_enough_for_a_report(tmp_path: Path) -> None:
 def test_equal_scores_and_empty_predictions_are_reported(tmp_path: Path) -> None:
     found = evidence(("a", "b"))
     empty = np.zeros_like(found.test.masks)
-    values = {name: value[None] for name, value in scores(confusion(empty, found.test.masks)).items()}
+    empties = {**scores(confusion(empty, found.test.masks)), "nsd": surface_distance(empty, found.test.masks)}
+    values = {name: value[None] for name, value in empties.items()}
     arms = tuple(replace(arm, predictions=empty, scores=replace(arm.scores, values=values)) for arm in found.arms)
     text = text_of(page_of(replace(found, arms=arms), tmp_path))
     assert "Empty true masks: none. Empty predicted masks (first seed): a 12, b 12." in text

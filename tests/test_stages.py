@@ -2,6 +2,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from augkit import DrawnMasks, ImageSet, Splits
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import DivergedError, InputError, Problem, StageError
+from augkit.metrics import METRICS, surface_distance
 from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
-from augkit.stages import compose, read_image_set, read_scores, write_image_set
+from augkit.stages import compose, design_of, read_image_set, read_scores, write_image_set
 from augkit.store import Digests, Store, read_array, read_json, write_json
 
 SIZE = 8
@@ -153,6 +155,31 @@ def folder_of(folder, stage):
     return Store(folder).open(stage.address)
 
 
+# What an arm is
+
+
+def design(seed=None, **parts):
+    return design_of(make_plan([checked(**parts)], None if seed is None else [seed], Digests(Path("unused"))).arms[0])
+
+
+def test_a_design_names_the_components_and_their_amounts_and_knows_no_seed_and_no_name():
+    found = design(name="one")
+    assert [part.partition(" #")[0] for part in (found.data, found.segmenter, found.augment, found.synthesis)] == [
+        "fake", "fake", "", "fake/fake × 1"
+    ]  # fmt: skip
+    assert found == design(seed=5, name="two")
+    assert design(sources=[]).synthesis == ""
+    assert design(sources=[(FakeGenerator(), FakeMasks(), None, 9)]).synthesis.startswith("fake/fake · 9 #")
+
+
+def test_designs_differ_where_amounts_differ_only_in_digits_that_are_not_shown():
+    shares = [(FakeGenerator(), FakeMasks(), share, None) for share in (1.0, 1.0 + 1e-9)]
+    one, other = (design(sources=[share]) for share in shares)
+    assert one.synthesis.partition(" #")[0] == other.synthesis.partition(" #")[0]
+    assert one != other
+    assert replace(one, synthesis="") == replace(other, synthesis="") == design(sources=[])
+
+
 # What a run with honest components does
 
 
@@ -170,6 +197,8 @@ def test_artifacts_hold_what_the_components_returned(tmp_path):
     assert (read_array(evaluation / "counts.npy").sum(axis=1) == SIZE * SIZE).all()
     scores = read_scores([arm], splits.test.ids, lambda stage: folder_of(tmp_path, stage))
     assert (scores.arm, scores.seeds, scores.values["dice"].shape) == ("arm", (0,), (1, 4))
+    assert scores.values["nsd"][0].tolist() == surface_distance(predictions, splits.test.masks).tolist()
+    assert tuple(scores.values) == METRICS
 
 
 def test_a_generator_and_a_mask_source_see_the_training_split_only(tmp_path):

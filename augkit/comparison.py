@@ -1,0 +1,251 @@
+"""Does an augmentation help? The planned contrasts of some arms, and one sentence about each that stands on its own.
+
+The rule, fixed before any score is read: mean Dice decides. A contrast *helps* or *harms* where the test over images
+and seeds is significant at 5 % after Holm's adjustment for all planned contrasts and the 95 % interval excludes zero.
+It is *equivalent* where two one-sided tests, adjusted in the same way, show a difference smaller than the margin in
+either direction; this goes first, because a difference that is real and too small to matter must not read as help.
+Otherwise there is *no evidence*. Below three seeds or ten images there is *no verdict*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from augkit.contrasts import Contrast, plan_contrasts
+from augkit.inference import LEAVE, Estimate, detectable, estimates, holm
+from augkit.metrics import METRICS
+from augkit.statistics import ArmScores
+
+HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
+POSITIVE, NEGATIVE = "positive interaction", "negative interaction"
+"""What `HELPS` and `HARMS` are called for an interaction, which is not about helping."""
+
+MARGIN = 0.01
+"""The Dice difference below which two arms count as equal, unless the user says otherwise."""
+
+LEAST_SEEDS = 3
+"""Fewer common seeds give no verdict. In simulations (benchmarks/verdict.py) a contrast is wrong at most 5 % of the
+time with four or six seeds, 6 % with three and 9 % with two."""
+
+LEAST_IMAGES = 10
+"""Fewer test images give no verdict."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one contrast.
+
+    verdict:            `HELPS`, `HARMS`, `NO_EVIDENCE`, `EQUIVALENT` or `NO_VERDICT`.
+    sentence:           the verdict with everything that belongs to it.
+    by_seed:            the mean Dice difference of each common seed.
+    estimates:          metric -> estimate; empty where there is no verdict.
+    p, equivalence_p:   those of Dice, adjusted over the contrasts (Holm); None where there is no verdict.
+    detectable:         the smallest Dice difference that would have been found with 80 % power; None likewise.
+    exploratory_p:      metric other than Dice -> p adjusted over contrasts and those metrics; no verdict rests on it.
+    """
+
+    contrast: Contrast
+    verdict: str
+    sentence: str
+    by_seed: tuple[float, ...]
+    estimates: Mapping[str, Estimate]
+    p: float | None = None
+    equivalence_p: float | None = None
+    detectable: float | None = None
+    exploratory_p: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The findings on all planned contrasts, and what could not be planned, in sentences."""
+
+    margin: float
+    findings: tuple[Finding, ...]
+    remarks: tuple[str, ...]
+
+
+def compare(arms: Sequence[ArmScores], margin: float = MARGIN) -> Comparison:
+    """Return the findings on the planned contrasts of arms that were scored on the same images."""
+    planned = plan_contrasts(arms)
+    tested = iter(_tested([contrast for contrast in planned.contrasts if not _obstacle(contrast)], margin))
+    findings = [_without_verdict(one) if _obstacle(one) else next(tested) for one in planned.contrasts]
+    return Comparison(margin, tuple(findings), (*_remarks(arms, planned.without_control), *_left_out(findings)))
+
+
+def comparison_record(comparison: Comparison) -> Mapping[str, Any]:
+    """Return everything about a comparison as plain values for JSON."""
+    return {
+        "margin": comparison.margin,
+        "contrasts": [_finding_record(finding) for finding in comparison.findings],
+        "remarks": list(comparison.remarks),
+    }
+
+
+def _finding_record(finding: Finding) -> Mapping[str, Any]:
+    return {
+        "name": finding.contrast.name,
+        "plus": [arm.arm for arm in finding.contrast.plus],
+        "minus": [arm.arm for arm in finding.contrast.minus],
+        "verdict": finding.verdict,
+        "sentence": finding.sentence,
+        "seeds": [int(seed) for seed in finding.contrast.seeds],
+        "difference_by_seed": list(finding.by_seed),
+        "p_holm": finding.p,
+        "equivalence_p_holm": finding.equivalence_p,
+        "detectable": finding.detectable,
+        "metrics": {metric: asdict(found) for metric, found in finding.estimates.items()},
+        "exploratory_p_holm": dict(finding.exploratory_p),
+    }
+
+
+# Numbers.
+
+
+def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
+    """Return the findings on contrasts that allow a verdict; p values are adjusted over all of them."""
+    found = [_estimates(contrast, margin) for contrast in contrasts]
+    p = holm([one["dice"].p for one in found])
+    equal = holm([one["dice"].equivalence_p for one in found])
+    others = [metric for metric in METRICS if metric != "dice"]
+    explored = iter(holm([one[metric].p for one in found for metric in others]))
+    findings = []
+    for i, contrast in enumerate(contrasts):
+        dice = found[i]["dice"]
+        bare = Finding(
+            contrast,
+            _verdict(contrast, dice, p[i], equal[i], margin),
+            "",
+            tuple(contrast.table("dice").mean(axis=1).tolist()),
+            found[i],
+            p[i],
+            equal[i],
+            detectable(dice, len(contrasts)),
+            {metric: next(explored) for metric in others},
+        )
+        findings.append(replace(bare, sentence=_sentence(bare, margin, len(contrasts))))
+    return findings
+
+
+def _estimates(contrast: Contrast, margin: float) -> Mapping[str, Estimate]:
+    tables = np.stack([contrast.table(metric) for metric in METRICS])
+    return dict(zip(METRICS, estimates(tables, margin), strict=True))
+
+
+def _verdict(contrast: Contrast, dice: Estimate, p: float, equivalence_p: float, margin: float) -> str:
+    # Test and interval must agree, so that no sentence can claim what its own interval denies.
+    if equivalence_p < LEAVE and -margin < dice.low and dice.high < margin:
+        return EQUIVALENT
+    if p < LEAVE and dice.low > 0:
+        return POSITIVE if contrast.is_interaction else HELPS
+    if p < LEAVE and dice.high < 0:
+        return NEGATIVE if contrast.is_interaction else HARMS
+    return NO_EVIDENCE
+
+
+# Words.
+
+
+def _sentence(finding: Finding, margin: float, tests: int) -> str:
+    contrast, dice = finding.contrast, finding.estimates["dice"]
+    what, who = _subject(contrast), contrast.name
+    numbers = (
+        f"95 % interval {signed(dice.low)} to {signed(dice.high)}, {_p_equals(finding.p)}{_adjusted(tests)}, "
+        f"{len(contrast.seeds)} trainings per arm, {len(contrast.plus[0].image_ids)} test images"
+    )
+    change = f"Mean Dice changed by {signed(dice.mean)}"
+    if contrast.is_interaction:
+        change = f"The gain in mean Dice differs by {signed(dice.mean)}"
+    scope = "This holds for this data set, segmenter and training budget."
+    if finding.verdict == EQUIVALENT:
+        real = "" if not _excludes_zero(dice) else " A smaller difference is there, and too small to count."
+        ruled_out = f"A difference of {margin:g} or more is ruled out."
+        return f"{who}: equivalent within ±{margin:g}. {change} ({numbers}). {ruled_out}{real} {scope}"
+    if finding.verdict == NO_EVIDENCE:
+        return (
+            f"{who}: no evidence that {what}. {change} ({numbers}). This is not evidence of no effect: "
+            f"a true difference below {finding.detectable:.4f} is missed more often than one time in five."
+        )
+    if contrast.is_interaction:
+        return (
+            f"{who}: {finding.verdict}. {change} ({numbers}). It says nothing on whether synthetic images help. {scope}"
+        )
+    change = f"With {_added(contrast)}, mean Dice changed by {signed(dice.mean)}"
+    return f"{who}: {finding.verdict}. {change} ({numbers}). {scope}"
+
+
+def _excludes_zero(dice: Estimate) -> bool:
+    return dice.low > 0 or dice.high < 0
+
+
+def _subject(contrast: Contrast) -> str:
+    if contrast.is_interaction:
+        return "the gain by synthetic images depends on classical augmentation"
+    return f"{_added(contrast)} help or harm"
+
+
+def _added(contrast: Contrast) -> str:
+    return f"synthetic images ({contrast.plus[0].design.synthesis.partition(' #')[0]})"
+
+
+def _p_equals(p: float | None) -> str:
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _adjusted(tests: int) -> str:
+    return f" (Holm, {tests} contrasts)" if tests > 1 else ""
+
+
+def _obstacle(contrast: Contrast) -> str:
+    """Return why a contrast cannot have a verdict, or ''."""
+    seeds, images = len(contrast.seeds), len(contrast.plus[0].image_ids)
+    wish = f"Train at least {LEAST_SEEDS} seeds, better 6: --seeds 0..5."
+    if seeds == 0:
+        return f"The arms have no seed in common. {wish}"
+    if seeds == 1:
+        return f"One training per arm cannot separate an arm from the luck of its training. {wish}"
+    if seeds < LEAST_SEEDS:
+        return f"{seeds} trainings per arm are too few to separate an arm from the luck of its trainings. {wish}"
+    if images < LEAST_IMAGES:
+        return f"{images} test images are too few to say anything about others; at least {LEAST_IMAGES} are needed."
+    return ""
+
+
+def _without_verdict(contrast: Contrast) -> Finding:
+    by_seed = tuple(contrast.table("dice").mean(axis=1).tolist()) if contrast.seeds else ()
+    return Finding(contrast, NO_VERDICT, f"{contrast.name}: no verdict. {_obstacle(contrast)}", by_seed, {})
+
+
+def _remarks(arms: Sequence[ArmScores], without_control: Sequence[str]) -> Iterator[str]:
+    if not any(arm.design.synthesis for arm in arms):
+        yield "No arm has synthetic images, so there is nothing to give a verdict on."
+    for arm in without_control:
+        yield (
+            f"{arm}: no verdict. Its control is not among the arms: "
+            "the same data, augmentation and segmenter without synthetic images."
+        )
+
+
+def _left_out(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        every = {seed for arm in finding.contrast.arms for seed in arm.seeds}
+        unpaired = sorted(every - set(finding.contrast.seeds))
+        if unpaired and finding.contrast.seeds:
+            listed = ", ".join(map(str, unpaired))
+            yield f"{finding.contrast.name}: seeds that only some of its arms have are left out ({listed})."
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign: ``+0.0123``, ``−0.0040``."""
+    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
+
+
+def p_text(p: float | None) -> str:
+    """Return a p value as people print it: ``0.031``, ``< 0.001``, ``–`` for none."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,181 @@
+"""How sure a mean difference is when both the test images and the trainings could have been others.
+
+A difference is a table: one value per training (seed) and test image. Both are samples: other images of the same kind
+and other trainings of the same arms would have given other values. An interval over images alone forgets the luck of
+training; a test over seeds alone forgets the luck of the images. Everything here counts both, in the two-way layout of
+reader studies (Dorfman, Berbaum & Metz 1992; Hillis, Statistics in Medicine 2007): seeds are readers, images are cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from augkit.draws import Draws
+
+Values = NDArray[np.float64]
+
+RESAMPLES = 10_000
+"""Bootstrap samples per interval."""
+
+LEAVE = 0.05
+"""What an interval leaves out, half at each end, and the level of every test."""
+
+POWER = 0.8
+"""With which probability the detectable difference would be found."""
+
+MOST_FLIPS = 16
+"""Seeds up to which all 2**S signs are tried."""
+
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean difference, float64 (S, N) of S seeds and N images, and how sure it is.
+
+    error, freedom:  standard error over images and seeds, and its degrees of freedom.
+    low, high:       95 % interval, see `resampled_means`.
+    p:               two-sided test of no difference, over images and seeds.
+    equivalence_p:   two one-sided tests of a difference at least as large as the margin.
+    images_only:     95 % interval over images for exactly these trainings; too narrow for any claim about the arms.
+    seed_p, flip_p:  paired t test and exact sign-flip test of the S seed means, for exactly these images; `flip_p` is
+                     None for more than 16 seeds.
+    """
+
+    mean: float
+    error: float
+    freedom: float
+    low: float
+    high: float
+    p: float
+    equivalence_p: float
+    images_only: tuple[float, float]
+    seed_p: float
+    flip_p: float | None
+
+
+def estimates(tables: Values, margin: float, resamples: int = RESAMPLES) -> tuple[Estimate, ...]:
+    """Return what K tables of differences say, float64 (K, S, N) with S >= 2 and N >= 2; all share their resamples."""
+    drawn = zip(tables, *resampled_means(tables, resamples), strict=True)
+    return tuple(_estimate(table, crossed, fixed, margin) for table, crossed, fixed in drawn)
+
+
+def _estimate(table: Values, crossed: Values, fixed: Values, margin: float) -> Estimate:
+    mean, (error, freedom), seeds = float(table.mean()), crossed_error(table), table.mean(axis=1)
+    seed_error = float(seeds.std(ddof=1) / np.sqrt(len(seeds)))
+    return Estimate(
+        mean,
+        error,
+        freedom,
+        *_interval(mean, crossed, freedom),
+        p=_two_sided(mean, error, freedom),
+        equivalence_p=_one_sided(margin - abs(mean), error, freedom),
+        images_only=_interval(mean, fixed, table.shape[1] - 1),
+        seed_p=_two_sided(mean, seed_error, len(seeds) - 1),
+        flip_p=sign_flip(seeds) if len(seeds) <= MOST_FLIPS else None,
+    )
+
+
+def crossed_error(table: Values) -> tuple[float, float]:
+    """Return the standard error of the mean of float64 (S, N) over seeds and images, and its degrees of freedom.
+
+    From the mean squares of the two-way layout without replication, error**2 = (MS_seed + max(MS_image - MS_rest, 0)) /
+    (S N), with Satterthwaite's degrees of freedom. Hillis's (2007, eq. 6) leave out the images' share because readers
+    are few and cases many; kept here, so that few images are not taken for many.
+    """
+    count_s, count_n = table.shape
+    mean, over_seeds, over_images = table.mean(), table.mean(axis=0), table.mean(axis=1)
+    rest = table - over_seeds - over_images[:, None] + mean
+    seeds = count_n * float(over_images.var(ddof=1))
+    images = max(count_s * float(over_seeds.var(ddof=1)) - float((rest**2).sum()) / ((count_s - 1) * (count_n - 1)), 0)
+    total = seeds + images
+    if total == 0:
+        return 0.0, float(count_s - 1)
+    freedom = total**2 / (seeds**2 / (count_s - 1) + images**2 / (count_n - 1))
+    return float(np.sqrt(total / (count_s * count_n))), freedom
+
+
+def resampled_means(tables: Values, resamples: int = RESAMPLES) -> tuple[Values, Values]:
+    """Return the means of bootstrap samples of float64 (K, S, N), each (K, resamples), equal for equal input.
+
+    First with seeds and images drawn independently, the crossed ("pigeonhole") bootstrap of Owen (Annals of Applied
+    Statistics 2007); then with images drawn and every seed kept. S - 1 seeds and N - 1 images are drawn, which makes
+    the variance of either unbiased (McCarthy & Snowden 1985).
+    """
+    count_k, count_s, count_n = tables.shape
+    seeds, images = _times_drawn(resamples, "seeds", count_s), _times_drawn(resamples, "images", count_n)
+    crossed, fixed = [], []
+    for begin in range(0, resamples, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        over_images = tables.reshape(-1, count_n) @ (images[part].T / (count_n - 1))
+        over_images = over_images.reshape(count_k, count_s, -1)
+        crossed.append((over_images * (seeds[part].T / (count_s - 1))).sum(axis=1))
+        fixed.append(over_images.mean(axis=1))
+    return np.concatenate(crossed, axis=1), np.concatenate(fixed, axis=1)
+
+
+def _interval(mean: float, drawn: Values, freedom: float) -> tuple[float, float]:
+    """Return the 95 % interval of bootstrap means, float64 (B,).
+
+    The distances of the percentiles from the mean are widened by the t quantile with `freedom` degrees over the normal
+    one: where trainings scatter by 0.02 Dice, the percentiles as they are cover 90 % with six seeds, 81 % with three.
+    """
+    widened = special.stdtrit(freedom, 1 - LEAVE / 2) / special.ndtri(1 - LEAVE / 2)
+    low, high = mean + widened * (np.quantile(drawn, [LEAVE / 2, 1 - LEAVE / 2]) - mean)
+    return float(low), float(high)
+
+
+def sign_flip(values: Values) -> float:
+    """Return the exact two-sided p value of float64 (S,) under sign symmetry: 2**(1 - S) at best."""
+    signs = 1 - 2 * ((np.arange(2 ** len(values))[:, None] >> np.arange(len(values))) & 1)
+    sums = np.abs(signs @ values)
+    return float((sums >= abs(values.sum()) * (1 - 1e-12)).mean())
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for their number (Holm, Scandinavian Journal of Statistics 1979)."""
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(np.argsort(p, kind="stable").tolist()):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def detectable(found: Estimate, tests: int) -> float:
+    """Return the smallest true difference that `tests` Holm-adjusted tests of this precision find with 80 % power.
+
+    At the hardest step of Holm's, level 0.05 / tests, so that it promises no more than the design can hold.
+    """
+    quantiles = special.stdtrit(found.freedom, [1 - LEAVE / (2 * tests), POWER])
+    return float(quantiles.sum() * found.error)
+
+
+@lru_cache(maxsize=4)
+def _times_drawn(resamples: int, name: str, count: int) -> NDArray[np.uint16]:
+    """Return how often each of `count` units is among count - 1 drawn ones: uint16 (resamples, count)."""
+    draws = Draws.of(0, "crossed bootstrap", np.arange(resamples, dtype=np.int64))
+    parts = []
+    for begin in range(0, resamples, _CHUNK):
+        drawn = draws[begin : begin + _CHUNK].integers(name, 0, count, (count - 1,))
+        places = drawn + count * np.arange(len(drawn))[:, None]
+        parts.append(np.bincount(places.ravel(), minlength=count * len(drawn)).reshape(-1, count).astype(np.uint16))
+    return np.concatenate(parts)
+
+
+def _two_sided(mean: float, error: float, freedom: float) -> float:
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * special.stdtr(freedom, -abs(mean) / error))
+
+
+def _one_sided(distance: float, error: float, freedom: float) -> float:
+    """Return the p value of a positive distance from the margin."""
+    if error == 0:
+        return float(distance <= 0)
+    return float(special.stdtr(freedom, -distance / error))

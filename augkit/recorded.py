@@ -1,0 +1,186 @@
+"""Reports that exist already: read back, put together, and compared on a page of their own.
+
+Trainings of one study may be spread over runs and machines; what each run's report recorded is enough to compare them.
+A report that was changed by hand is refused, and so are reports on other test images.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augkit.comparison import Comparison, compare, comparison_record
+from augkit.errors import InputError, Problem
+from augkit.metrics import METRICS
+from augkit.report import Picture, Verdicts, density, per_image, template, verdicts, write_pictures
+from augkit.statistics import ArmScores, Design
+from augkit.store import explained, find_damage, read_json, write_json, write_text
+from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a report recorded: its folder, its arms, the digest of the test images, warnings, and the command."""
+
+    folder: Path
+    arms: tuple[ArmScores, ...]
+    test: str
+    warnings: tuple[str, ...]
+    command: str
+
+
+def read_report(path: Path) -> Recorded:
+    """Return a report from its folder, or from the folder of runs that holds exactly one."""
+    folder = _report_folder(path)
+    damage = find_damage(folder)
+    if damage:
+        raise InputError(
+            *(Problem(str(folder), what, "Scores that were changed cannot be compared") for what in damage)
+        )
+    record = read_json(folder / "report.json")
+    rows: dict[tuple[str, int], list[dict[str, str]]] = {}
+    try:
+        with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
+        arms = tuple(_arm(name, record["arms"][name], rows) for name in record["order"])
+        return Recorded(folder, arms, record["test"]["sha256"], recorded_warnings(record), record["command"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"was written by another version of augkit ({type(error).__name__}: {error})"
+        raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error
+
+
+def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[ArmScores, ...]:
+    """Return the arms of all reports, the seeds of one arm together; `seeds` chooses among them.
+
+    Raises `InputError` for other test images, one name for two arms, two results for one seed, or a missing seed.
+    """
+    problems = [
+        Problem(str(report.folder), f"was scored on other test images than {reports[0].folder}; allowed: the same")
+        for report in reports[1:]
+        if report.test != reports[0].test
+    ]
+    merged: dict[str, ArmScores] = {}
+    if not problems:
+        for report in reports:
+            for arm in report.arms:
+                known = merged.get(arm.arm)
+                merged[arm.arm] = arm if known is None else _joined(known, arm, report.folder, problems)
+    chosen = [_chosen(arm, seeds, problems) for arm in merged.values()]
+    if problems:
+        raise InputError(*problems)
+    return tuple(sorted(chosen, key=lambda arm: (bool(arm.design.synthesis), bool(arm.design.augment))))
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the template of a comparison prints."""
+
+    title: str
+    verdicts: Verdicts
+    warnings: tuple[str, ...]
+    table: Table
+    other_metrics: Table
+    seed_sentence: str
+    density: Picture
+    quantiles: Table
+    reports: Sequence[Recorded]
+
+
+def write_comparison(reports: Sequence[Recorded], arms: Sequence[ArmScores], margin: float, root: Path) -> Path:
+    """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
+
+    The folder is named by what is compared, so equal comparisons have one folder.
+    """
+    comparison = compare(arms, margin)
+    scores = per_image(arms)
+    facts = json.dumps([margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores])
+    names = "+".join(arm.arm for arm in arms)
+    label = names if len(names) <= 60 else f"{len(arms)}-arms"
+    folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+    page = _page(names, reports, arms, comparison)
+    with explained(folder):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
+    write_text(folder / "per_image.csv", scores)
+    sources = [{"report": report.folder.name, "command": report.command} for report in reports]
+    write_json(folder / "comparison.json", {**comparison_record(comparison), "reports": sources})
+    write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
+    return folder
+
+
+def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison) -> Page:
+    warnings = tuple(dict.fromkeys(line for report in reports for line in report.warnings))
+    seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
+    return Page(
+        title,
+        verdicts(comparison),
+        warnings,
+        table_rows(arms),
+        metric_rows(arms),
+        f"Seeds: {seeds}.",
+        density(arms),
+        quantile_rows(arms),
+        reports,
+    )
+
+
+def _report_folder(path: Path) -> Path:
+    if (path / "report.json").is_file():
+        return path
+    found = sorted(file.parent for file in path.glob("report/*/report.json"))
+    if len(found) == 1:
+        return found[0]
+    allowed = "allowed: a recipe, the folder of a report, or a folder of runs with one report"
+    if not found:
+        raise InputError(Problem(str(path), f"has no report; {allowed}"))
+    listed = ", ".join(str(folder) for folder in found)
+    raise InputError(Problem(str(path), f"has {len(found)} reports; {allowed}", f"Choose among {listed}"))
+
+
+def _arm(
+    name: str, record: Mapping[str, Any], rows: Mapping[tuple[str, int], Sequence[Mapping[str, str]]]
+) -> ArmScores:
+    seeds = tuple(record["seeds"])
+    values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in METRICS}
+    images = tuple(row["image_id"] for row in rows[name, seeds[0]])
+    return ArmScores(name, images, seeds, values, Design(**record["design"]))
+
+
+def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Problem]) -> ArmScores:
+    """Return one arm with the seeds of both."""
+    if known.design != other.design:
+        what = f"its '{other.arm}' is another arm than that of an earlier report; allowed: one name for one arm"
+        problems.append(Problem(str(folder), what, "Other options or another version: name the recipes differently"))
+        return known
+    new = [i for i, seed in enumerate(other.seeds) if seed not in known.seeds]
+    for i, seed in enumerate(other.seeds):
+        if seed in known.seeds and not np.array_equal(
+            other.values["dice"][i], known.values["dice"][known.seeds.index(seed)]
+        ):
+            what = (
+                f"'{other.arm}' with seed {seed} has other scores than in an earlier report; allowed: one result a seed"
+            )
+            problems.append(Problem(str(folder), what))
+    values = {metric: np.concatenate([known.values[metric], other.values[metric][new]]) for metric in METRICS}
+    return replace(known, seeds=(*known.seeds, *(other.seeds[i] for i in new)), values=values)
+
+
+def _chosen(arm: ArmScores, seeds: Sequence[int] | None, problems: list[Problem]) -> ArmScores:
+    if seeds is None:
+        return arm
+    missing = [seed for seed in seeds if seed not in arm.seeds]
+    if missing:
+        what = f"arm '{arm.arm}' has no seed {', '.join(map(str, missing))}; found {', '.join(map(str, arm.seeds))}"
+        problems.append(Problem("--seeds", what))
+        return arm
+    places = [arm.seeds.index(seed) for seed in dict.fromkeys(seeds)]
+    kept = {metric: values[places] for metric, values in arm.values.items()}
+    return replace(arm, seeds=tuple(dict.fromkeys(seeds)), values=kept)
