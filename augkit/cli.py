@@ -5,6 +5,7 @@ Imports that cost time stay inside the commands, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -53,6 +54,10 @@ Seeds = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[
+    str,
+    typer.Option(envvar="AUGKIT_PRECISION", help="auto, float32 or bfloat16; auto takes bfloat16 where it is native."),
+]
 
 
 @app.command(epilog="Example: augkit run recipes/*.yaml --seeds 0,1,2 --set segmenter.unet.steps=100")
@@ -62,6 +67,7 @@ def run(
     seeds: Seeds = None,
     out: Out = Path("runs"),
     device: Device = "auto",
+    precision: Precision = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table only.")] = False,
 ) -> None:
     """Train, evaluate and compare the arms that the recipes describe.
@@ -71,6 +77,7 @@ def run(
     with _explained():
         checked, registry = _checked(recipes, changes)
         chosen = _parse_seeds(seeds)
+        _set_precision(precision)
         signal.signal(signal.SIGTERM, _end_on_sigterm)
         _run(checked, registry, chosen, out, device, quiet)
 
@@ -206,6 +213,13 @@ def _run(
 
     digests = Digests(out)
     planned = make_plan(checked, seeds, digests)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun started several of us
+    if several:
+        from augkit.followers import follow, meet
+
+        if meet() > 0:
+            follow(planned, Store(out), device)
+            return
     console = Console(stderr=True, quiet=quiet)
     for fault in registry.faults:
         console.print(f"skipped plugin: {fault}", highlight=False, markup=False, soft_wrap=True)
@@ -213,6 +227,10 @@ def _run(
     observers = [("progress", display.augkit_event), *registry.observers]
     folder = Engine(Store(out), device, observers).run(planned)
     digests.save()
+    if several:
+        from augkit.followers import dismiss
+
+        dismiss()
     _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
 
 
@@ -270,6 +288,15 @@ def _parse_seeds(text: str | None) -> list[int] | None:
     if len(seeds) > _MOST_SEEDS:
         raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
     return seeds
+
+
+def _set_precision(name: str) -> None:
+    """Set the precision of this process and of those it starts."""
+    from augkit.errors import InputError, Problem
+
+    if name not in ("auto", "float32", "bfloat16"):
+        raise InputError(Problem(f"--precision {name}", "allowed: auto, float32, bfloat16"))
+    os.environ["AUGKIT_PRECISION"] = name
 
 
 @contextmanager

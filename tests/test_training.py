@@ -18,6 +18,7 @@ from torch import nn
 
 from augkit import ImageSet, Workspace, training
 from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
+from augkit.checkpoints import State
 from augkit.store import read_json
 from augkit.training import Batches, choose_device, remove_checkpoints, seeded, train
 from augkit_mask2lesion.generator import Mask2Lesion
@@ -115,7 +116,7 @@ def poison_weight(toy):
 
 def bits(learner):
     """Hash of every weight, buffer and optimiser state."""
-    tensors = training._State(learner, {}, []).tensors()
+    tensors = State(learner, "cpu").tensors()
     return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in tensors.items()}
 
 
@@ -182,10 +183,10 @@ def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path,
 def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 3))
     saved = []
-    original = training._save
+    original = training.save_checkpoint
     monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(
-        training, "_save", lambda state, space, done, steps: saved.append(done) or original(state, space, done, steps)
+        training, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
     )
     run_toy(tmp_path)
     assert saved[-1] == STEPS
@@ -313,7 +314,7 @@ def test_a_failure_after_the_last_step_does_not_cost_the_training(tmp_path, unin
     assert learner.done == []
     assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
     remove_checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "training.json"]
     remove_checkpoints(tmp_path)
 
 
@@ -398,31 +399,125 @@ def saved_tensors(folder):
         yield from load_file(file).values()
 
 
+def from_then_on(fault):
+    """A fault that stays, as a divergence does."""
+
+    def plant(toy):
+        fault(toy)
+        toy.at = None
+        steps = toy.step
+
+        def step(number):
+            fault(toy)
+            return steps(number)
+
+        toy.step = step
+
+    return plant
+
+
 @pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
-@pytest.mark.parametrize("fault", [poison_loss, overflow_loss, poison_gradient, poison_weight])
-@pytest.mark.parametrize("at", [0, 11, 25, 39])
-def test_values_that_are_not_finite_end_the_training_within_a_log_interval_and_are_never_saved(
+@pytest.mark.parametrize("fault", [overflow_loss, poison_gradient, poison_weight])
+@pytest.mark.parametrize("at", [0, 25, 39])
+def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never_saved(
     tmp_path, monkeypatch, clock, fault, at
 ):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
-    learner = Toy(at, fault)
+    learner = Toy(at, from_then_on(fault))
     with pytest.raises(DivergedError, match=r"became infinite or not a number\. Lower the learning rate") as caught:
         train(learner, workspace(tmp_path), STEPS)
     assert caught.value.exit_code == 4
-    assert learner.done[-1] <= at + training.LOG_EVERY
+    assert max(learner.done) <= at + training.LOG_EVERY
     assert all(bool(torch.isfinite(tensor).all()) for tensor in saved_tensors(tmp_path))
     assert not (tmp_path / "history.json").exists()
     sound = list((tmp_path / "checkpoints").glob("0*"))
-    assert bool(sound) == (clock < 0 and at > 0)
+    assert bool(sound) == (clock < 0)
 
 
-def test_a_divergence_found_while_saving_after_a_signal_is_told_and_not_saved(tmp_path):
+@pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
+@pytest.mark.parametrize("fault", [poison_loss, poison_gradient])
+@pytest.mark.parametrize("at", [0, 24, 39])
+def test_a_fault_that_does_not_come_again_costs_no_bit(tmp_path, monkeypatch, uninterrupted, clock, fault, at):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
+
+    def once(toy):
+        weight, hooks = toy.networks["toy"][0].weight, set(toy.networks["toy"][0].weight._backward_hooks or ())
+        fault(toy)
+        toy.at = None
+        steps = toy.step
+
+        def step(number):  # the next step is computed on a sound machine
+            toy.factor = 1.0
+            for hook in set(weight._backward_hooks or ()) - hooks:
+                del weight._backward_hooks[hook]
+            return steps(number)
+
+        toy.step = step
+
+    learner, space = run_toy(tmp_path, at=at, plant=once)
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+    facts = read_json(tmp_path / "training.json")
+    assert (facts["back"], facts["skipped"]) == (1, [])
+    assert any("became infinite or not a number; goes back to step" in note for note in space.log.notes)
+
+
+class BrokenSamples(Toy):
+    """Some steps always see an input that is not a number."""
+
+    def __init__(self, broken):
+        super().__init__()
+        self.broken = broken
+
+    def step(self, number):
+        self.factor = float("nan") if number in self.broken else 1.0
+        return super().step(number)
+
+
+def test_a_step_that_always_fails_is_left_out_and_recorded(tmp_path, uninterrupted):
+    learner, space = BrokenSamples({7}), workspace(tmp_path)
+    train(learner, space, STEPS)
+    assert bits(learner) != uninterrupted[0]
+    expected = Toy()
+    for number in range(STEPS):
+        if number != 7:
+            expected.step(number)
+    assert bits(expected) == bits(learner), "as if the step had not been there"
+    facts = read_json(tmp_path / "training.json")
+    assert (facts["steps"], facts["back"], facts["skipped"]) == (STEPS, 1, [7])
+    assert space.log.notes == [
+        "step 25: loss became infinite or not a number; goes back to step 0",
+        "step 8 is left out: loss became infinite or not a number, again",
+    ]
+
+
+def test_a_training_with_a_step_left_out_is_continued_in_the_same_bits(tmp_path):
+    whole = BrokenSamples({7, 30})
+    train(whole, workspace(tmp_path / "whole"), STEPS)
+    for stop in (3, 7, 8, 26, 29, 30, 31, 38):
+        folder, learner = tmp_path / str(stop), BrokenSamples({7, 30})
+        learner.at, learner.plant = stop, interrupt(signal.SIGTERM)
+        with pytest.raises(InterruptedRunError):
+            train(learner, workspace(folder), STEPS)
+        continued = BrokenSamples({7, 30})
+        train(continued, workspace(folder), STEPS)
+        assert bits(continued) == bits(whole), stop
+        assert read_json(folder / "training.json")["skipped"] == [7, 30]
+
+
+def test_more_than_three_steps_that_always_fail_end_the_training(tmp_path):
+    train(BrokenSamples({3, 4, 28}), workspace(tmp_path / "three"), STEPS)
+    with pytest.raises(DivergedError, match=r"step 31 of 40: loss became infinite or not a number"):
+        train(BrokenSamples({3, 4, 28, 30}), workspace(tmp_path / "four"), STEPS)
+
+
+def test_a_signal_while_values_are_not_finite_saves_nothing_and_ends(tmp_path):
     def both(toy):
         poison_gradient(toy)
         signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(DivergedError, match=r"step 4 of 40: network\.toy\.0\.weight, .* became infinite"):
+    with pytest.raises(InterruptedRunError, match="step 4 of 40: interrupted; the last sound state is saved") as caught:
         run_toy(tmp_path, at=3, plant=both)
+    assert caught.value.exit_code == 143
     assert list(saved_tensors(tmp_path)) == []
 
 
@@ -522,13 +617,13 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path, uninterrupted):
 
 
 def test_a_signal_after_the_last_step_reaches_whoever_handled_it_before(tmp_path, monkeypatch):
-    original = training._save
+    original = training.save_checkpoint
 
-    def save(state, space, done, steps):
-        original(state, space, done, steps)
+    def save(space, done, tensors, facts):
+        original(space, done, tensors, facts)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training, "_save", save)
+    monkeypatch.setattr(training, "save_checkpoint", save)
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path)
     assert (tmp_path / "checkpoints" / "000000040").is_dir()
@@ -538,7 +633,7 @@ def test_the_handlers_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run_toy(tmp_path / "a")
     with pytest.raises(DivergedError):
-        run_toy(tmp_path / "b", at=3, plant=poison_loss)
+        run_toy(tmp_path / "b", at=3, plant=from_then_on(poison_loss))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
-from augkit.store import write_bytes
-from augkit.training import Batches, autocast, seeded, settle, train
+from augkit.store import write_bytes, write_json
+from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, we
         what = f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}"
         raise InputError(Problem("unet", what, "Choose another size in the data set's options"))
     learner = UnetLearner(options, samples, augment, space)
-    train(learner, space, options.steps)
+    train(learner, space, learner.steps)
+    write_json(space.folder / "budget.json", learner.budget())
     state = {key: value.contiguous().cpu() for key, value in learner.network.state_dict().items()}
     write_bytes(weights, save(state))
 
@@ -44,6 +45,9 @@ class UnetLearner:
         self._augment = augment
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        self._gradients = Gradients(options.reduction, options.batch_size)
+        epoch = math.ceil(len(samples) / options.batch_size)
+        self.steps = options.steps if options.budget == "steps" else options.epochs * epoch
         with seeded(space.seed):
             network = UnetNetwork(options.width)
         mean, std = _colour_statistics(samples.images)
@@ -55,23 +59,41 @@ class UnetLearner:
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"unet": self.optimizer}
 
     def step(self, number: int) -> Mapping[str, Tensor]:
-        """Descend once on batch `number`; returns the loss."""
-        batch = self._batches.at(number)
-        images, masks = self._augment(batch.images, batch.masks, batch.draws)
+        """Descend once on batch `number`; returns the loss of each part of it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(number)
+        losses: list[Tensor] = []
+        self._gradients.descend(self.network, self.optimizer, self._losses(number, losses))
+        return {"loss": torch.stack(losses)}
+
+    def budget(self) -> Mapping[str, str | int | float]:
+        """Return how much training that is: ``budget``, ``steps``, ``batch_size``, ``images``, and ``epochs``."""
+        images, size = len(self._batches), self._options.batch_size
+        return {
+            "budget": self._options.budget,
+            "steps": self.steps,
+            "batch_size": size,
+            "images": images,
+            "epochs": round(self.steps * size / images, 3),
+        }
+
+    def _losses(self, number: int, seen: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the loss of each part of batch `number`, and add it to those `seen`."""
+        for part in self._gradients.parts:
+            loss = self._loss(self._batches.at(number, part))
+            seen.append(loss.detach())
+            yield loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        images, masks = self._augment(batch.images, batch.masks, batch.draws)
         with autocast(self._device):
             logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        loss = _loss(logits.float(), masks, self._options.loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return {"loss": loss}
+        return _loss(logits.float(), masks, self._options.loss)
 
     def _learning_rate(self, number: int) -> float:
         if self._options.schedule == "constant":
             return self._options.learning_rate
-        return self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self._options.steps))
+        return self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self.steps))
 
 
 class UnetPredictor:
