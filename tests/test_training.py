@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from augkit import ImageSet, Workspace, training
-from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
 from augkit.checkpoints import State
+from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
+from augkit.precision import choose_precision
 from augkit.store import read_json
-from augkit.training import Batches, choose_device, remove_checkpoints, seeded, train
+from augkit.training import Batches, Ema, autocast, choose_device, remove_checkpoints, seeded, train
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.training import PixToPix
 from augkit_unet.segmenter import Unet
@@ -376,6 +378,74 @@ def test_the_real_learners_end_in_the_same_bytes_after_interruptions(tmp_path, m
     assert results(tmp_path / "parts") == whole
 
 
+class AveragedUnet(UnetLearner):
+    """The U-Net with everything that has a state or depends on the step: schedule, augmentation, moving average."""
+
+    def __init__(self, folder):
+        options = Unet(width=2, steps=STEPS, batch_size=2, optimizer="adamw", schedule="cosine", loss="bce_dice")
+        super().__init__(options, pairs(), mirrored, workspace(folder))
+        self.average = Ema(self.network)
+        self.networks = {"unet": self.network, "average": self.average}
+
+    def step(self, number):
+        values = super().step(number)
+        self.average.update(self.network, min(0.9, (1 + number) / (10 + number)))
+        return values
+
+
+class AveragedGan(PixToPix):
+    """Likewise the GAN: decaying rate, jitter and flips, dropout, moving average of the generator."""
+
+    def __init__(self, folder):
+        options = Mask2Lesion(width=4, patch_layers=1, batch_size=2, epochs=7, decay_epochs=7)
+        super().__init__(options, pairs(), workspace(folder))
+        self.average = Ema(self.generator)
+        self.networks = {**self.networks, "average": self.average}
+
+    def step(self, number):
+        values = super().step(number)
+        self.average.update(self.generator, 0.9)
+        return values
+
+
+@pytest.mark.parametrize("make", [AveragedUnet, AveragedGan])
+def test_the_real_learners_stopped_after_every_single_step_end_in_the_same_bits(tmp_path, monkeypatch, make):
+    whole = make(tmp_path / "whole")
+    train(whole, workspace(tmp_path / "whole"), STEPS)
+    for stop in range(STEPS - 1):
+        learner = make(tmp_path / "parts")
+        original = learner.step
+
+        def step(number, original=original, stop=stop):
+            if number == stop:
+                signal.raise_signal(signal.SIGINT)
+            return original(number)
+
+        learner.step = step
+        with pytest.raises(InterruptedRunError):
+            train(learner, workspace(tmp_path / "parts"), STEPS)
+    learner = make(tmp_path / "parts")
+    train(learner, workspace(tmp_path / "parts"), STEPS)
+    assert bits(learner) == bits(whole)
+    assert any(name.startswith("network.average.") for name in bits(whole))
+    for name in ("history.json", "training.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_average_follows_the_weights_and_copies_running_statistics():
+    with seeded(0):
+        network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    average = Ema(network)
+    before = network[0].weight.detach().clone()
+    with torch.no_grad():
+        network[0].weight += 1
+        network[1].running_mean += 3
+    average.update(network, 0.75)
+    assert torch.allclose(average.network[0].weight, before + 0.25)
+    assert torch.equal(average.network[1].running_mean, network[1].running_mean)
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+
+
 def test_a_full_disk_while_writing_the_final_weights_does_not_cost_the_training(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, os.strerror(28))
@@ -534,6 +604,43 @@ def test_the_host_waits_for_the_device_only_at_log_intervals(tmp_path, monkeypat
     learner = Toy(optimizer=lambda p: torch.optim.SGD(p, lr=1e-3))
     train(learner, workspace(tmp_path), STEPS)
     assert {step for step, _ in waits} == {25, 40}
+
+
+class Waits(TorchDispatchMode):
+    """Lists the operations for whose result the host must wait."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function.name().removeprefix("aten::").partition(".")[0]
+        chosen = arguments[1] if name in ("index", "index_put_") else ()
+        by_mask = any(part is not None and part.dtype == torch.bool for part in chosen)
+        if name in self.WAITING or "unique" in name or by_mask:
+            self.found.append(name)
+        return function(*arguments, **(options or {}))
+
+
+def test_the_counter_of_waits_counts():
+    with Waits() as waits:
+        x = torch.ones(3)
+        float(x.sum())
+        bool((x > 0).all())
+        x[x > 0]
+    assert waits.found == ["_local_scalar_dense", "_local_scalar_dense", "index"]
+
+
+@pytest.mark.parametrize("make", [AveragedUnet, AveragedGan])
+def test_the_steps_of_the_real_learners_never_wait_for_the_device(tmp_path, make):
+    learner = make(tmp_path)
+    state = State(learner, "cpu")
+    with Waits() as waits:
+        for number in range(8):  # over the end of an epoch
+            state.add(learner.step(number))
+    assert waits.found == []
 
 
 # Signals
@@ -705,6 +812,80 @@ def test_pixels_are_scaled_to_0_1_and_read_only_data_is_accepted(tmp_path):
     batch = Batches(data, 3, 0, "cpu").at(0)
     assert (batch.images.dtype, batch.masks.dtype) == (torch.float32, torch.float32)
     assert float(batch.images.min()) == 1.0
+
+
+def test_batches_that_do_not_fit_the_device_are_sent_one_by_one_with_the_same_bits(monkeypatch):
+    resident = Batches(numbered(10), 4, 3, "cpu")
+    monkeypatch.setattr("augkit.batches.free_memory", lambda device: 0)
+    mapped = Batches(numbered(10), 4, 3, "cpu")
+    assert type(mapped._pixels) is not type(resident._pixels)
+    for number in range(7):
+        for part in (slice(None), slice(1, 3)):
+            first, second = resident.at(number, part), mapped.at(number, part)
+            for name in ("images", "masks"):
+                assert torch.equal(getattr(first, name), getattr(second, name))
+                assert getattr(first, name).is_contiguous(), "the layout can decide bits"
+                assert getattr(second, name).is_contiguous()
+            assert torch.equal(first.draws.keys, second.draws.keys)
+
+
+def test_half_of_the_free_memory_decides_what_fits(monkeypatch):
+    data = numbered(10)
+    needed = data.images.nbytes + data.masks.nbytes
+    for free, kind in ((2 * needed, "_Resident"), (2 * needed - 2, "_Mapped")):
+        monkeypatch.setattr("augkit.batches.free_memory", lambda device, free=free: free)
+        assert type(Batches(data, 4, 3, "cpu")._pixels).__name__ == kind
+
+
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("wanted", "native", "precision"),
+    [
+        ("auto", True, "bfloat16"),
+        ("auto", False, "float32"),
+        ("float32", True, "float32"),
+        ("bfloat16", False, "bfloat16"),
+    ],
+)
+def test_the_hardware_decides_the_precision_unless_it_is_named(monkeypatch, wanted, native, precision):
+    monkeypatch.setenv("AUGKIT_PRECISION", wanted)
+    monkeypatch.setattr("augkit.precision.has_native_bfloat16", lambda device: native)
+    assert choose_precision("cpu") == precision
+    with autocast("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert str(product.dtype) == f"torch.{precision}"
+
+
+def test_an_unknown_precision_is_refused(monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "float16")
+    with pytest.raises(InputError, match="AUGKIT_PRECISION: found 'float16'; allowed: auto, float32, bfloat16"):
+        choose_precision("cpu")
+
+
+def test_in_bfloat16_weights_statistics_losses_and_optimiser_states_stay_float32(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "bfloat16")
+    for make in (AveragedUnet, AveragedGan):
+        learner = make(tmp_path / make.__name__)
+        values = learner.step(0)
+        assert {value.dtype for value in values.values()} == {torch.float32}
+        tensors = State(learner, "cpu").tensors()
+        assert {tensor.dtype for tensor in tensors.values()} <= {torch.float32, torch.int64}
+
+
+def test_another_precision_is_told_on_resume_and_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "float32")
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+    monkeypatch.setenv("AUGKIT_PRECISION", "bfloat16")
+    _, space = run_toy(tmp_path)
+    told = "precision float32 -> bfloat16"
+    assert space.log.notes[1] == f"{told} since the checkpoint; the result can differ in its last digits"
+    facts = read_json(tmp_path / "training.json")
+    assert facts["changes"] == [f"step 10: {told}"]
+    assert facts["circumstances"]["precision"] == "bfloat16"
+    assert facts["circumstances"]["optimizer of toy"] == "fused Adam"
 
 
 # Generators and devices
