@@ -91,7 +91,7 @@ def trained(tmp_path_factory):
         for world in (1, 2, 4)
         for rank in range(world)
         for kind in ("unet", "gan")
-        for reduction in ("ordered", "fast")
+        for reduction in (("ordered", "fast") if world < 4 else ("ordered",))
     }
 
 
@@ -104,13 +104,11 @@ def test_ordered_reduction_ends_in_the_same_bits_for_1_2_and_4_processes(trained
 
 @pytest.mark.parametrize("kind", ["unet", "gan"])
 def test_fast_reduction_keeps_the_ranks_equal_and_learns_the_same_up_to_rounding(trained, kind):
-    for world in (2, 4):
-        assert all(trained[world, rank, kind, "fast"] == trained[world, 0, kind, "fast"] for rank in range(world))
-    last = [trained[world, 0, kind, "fast"]["history"][-1] for world in (1, 2, 4)]
-    assert last[0].keys() == last[1].keys() == last[2].keys()
-    for name in ("loss", "L1"):
-        if name in last[0]:
-            assert [row[name] for row in last] == pytest.approx([last[0][name]] * 3, rel=0.2)
+    assert trained[2, 0, kind, "fast"] == trained[2, 1, kind, "fast"]
+    alone, together = (trained[world, 0, kind, "fast"]["history"][-1] for world in (1, 2))
+    assert alone.keys() == together.keys()
+    for name in {"loss", "L1"} & alone.keys():
+        assert together[name] == pytest.approx(alone[name], rel=0.2)
 
 
 @pytest.mark.parametrize(("reduction", "size"), [("ordered", 6), ("ordered", 1)])
