@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from augkit import ranks
 from augkit.contracts import Workspace
-from augkit.precision import choose_precision
+from augkit.precision import choose_precision, is_compiled
 from augkit.store import (
     explained,
     find_damage,
@@ -136,7 +136,7 @@ def circumstances(learner: Learner, device: str) -> dict[str, str | int]:
         "processes": ranks.world(),
     }
     for name, network in learner.networks.items():
-        found[f"layout of {name}"] = _layout(network)
+        found[f"layout of {name}"] = _layout(network) + (", compiled" if is_compiled(network) else "")
     for name, optimizer in learner.optimizers.items():
         kind = "fused " if any(group.get("fused") for group in optimizer.param_groups) else ""
         found[f"optimizer of {name}"] = kind + type(optimizer).__name__

@@ -32,6 +32,7 @@ from augkit.errors import DivergedError, Problem
 from augkit.precision import (
     autocast,
     choose_device,
+    compile_if_repaid,
     computes_in_bfloat16,
     reproducible,
     settle,
@@ -49,6 +50,7 @@ __all__ = [
     "Reduction",
     "autocast",
     "choose_device",
+    "compile_if_repaid",
     "has_fast_bfloat16",
     "remove_checkpoints",
     "seeded",

@@ -26,7 +26,7 @@ from augkit.training import Batches, Ema, autocast, choose_device, remove_checkp
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.training import PixToPix
 from augkit_unet.segmenter import Unet
-from augkit_unet.training import UnetLearner
+from augkit_unet.training import UnetLearner, operations
 
 STEPS = 40
 
@@ -886,6 +886,37 @@ def test_another_precision_is_told_on_resume_and_recorded(tmp_path, monkeypatch)
     assert facts["changes"] == [f"step 10: {told}"]
     assert facts["circumstances"]["precision"] == "bfloat16"
     assert facts["circumstances"]["optimizer of toy"] == "fused Adam"
+
+
+def fake_compiler(monkeypatch, call):
+    monkeypatch.setattr(nn.Module, "compile", lambda self: setattr(self, "_compiled_call_impl", call(self)))
+
+
+def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_path, monkeypatch):
+    fake_compiler(monkeypatch, lambda network: network._call_impl)
+    per_step = 4 * operations(4, (32, 32))
+    for name, limit in (("short", per_step * STEPS + 1), ("long", per_step * STEPS)):
+        monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": limit})
+        fit_unet(tmp_path / name)
+        facts = read_json(tmp_path / name / "training.json")["circumstances"]
+        assert facts["layout of unet"] == "channels last" + (", compiled" if name == "long" else "")
+    weights = [(tmp_path / name / "unet.safetensors").read_bytes() for name in ("short", "long")]
+    assert weights[0] == weights[1], "trying to compile leaves the running statistics alone"
+
+
+def test_where_the_network_cannot_be_compiled_it_trains_as_it_is_and_says_so(tmp_path, monkeypatch):
+    def broken(network):
+        def call(*arguments):
+            raise RuntimeError("no C++ compiler")
+
+        return call
+
+    fake_compiler(monkeypatch, broken)
+    monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": 0.0})
+    space = workspace(tmp_path)
+    learner = UnetLearner(Unet(width=2, steps=2, batch_size=2), pairs(), mirrored, space)
+    train(learner, space, 2)
+    assert space.log.notes == ["cannot compile the network here (RuntimeError); trains a tenth slower"]
 
 
 # Generators and devices

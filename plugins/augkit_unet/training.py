@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes, write_json
-from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle, train
+from augkit.training import Batch, Batches, Gradients, autocast, compile_if_repaid, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class UnetLearner:
         network.mean.copy_(mean)
         network.std.copy_(std)
         self.network = settle(network, space.device)
+        planned = self.steps * options.batch_size * operations(options.width, samples.size)
+        part = self._gradients.parts[0]
+        compile_if_repaid(self.network, (part.stop - part.start, 3, *samples.size), planned, space)
         self.optimizer = _optimizer(options, self.network)
         self.networks: Mapping[str, nn.Module] = {"unet": self.network}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"unet": self.optimizer}
@@ -116,6 +120,13 @@ class UnetPredictor:
             parts.append(torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last))).cpu())
         scores: Scores = torch.cat(parts).numpy()
         return scores
+
+
+def operations(width: int, size: tuple[int, int]) -> float:
+    """Return the multiplications and additions of one training step per image."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        UnetNetwork(width)(torch.empty(1, 3, *size)).sum().backward()
+    return float(counter.get_total_flops())
 
 
 def _optimizer(options: Unet, network: nn.Module) -> torch.optim.Optimizer:
