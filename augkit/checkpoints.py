@@ -77,8 +77,9 @@ class State:
         return {name: float(ranks.average(total) / self._count) for name, total in self._sums.items()}
 
     def close(self, step: int, means: Mapping[str, float]) -> None:
-        """Put the means into the history and begin anew."""
-        self.history.append({"step": float(step), **means})
+        """Put the means, if there are any, into the history and begin anew."""
+        if means:
+            self.history.append({"step": float(step), **means})
         self._sums, self._count = {}, 0
 
     def tensors(self) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ one backward, as a GAN has, confuse wrappers. ``fast`` is one all-reduce. ``orde
 computes each by itself and adds them in one order, so that 1, 2 and 4 processes end in the same bits; a norm's batch
 statistics are then those of a shard, whoever computes it.
 
-The first rank runs the job and is the only one that writes; the others follow it.
+The first rank runs the job and is the only one that writes; the others follow it. A learner that does not use
+`Gradients` is computed whole by every rank, which is right but no faster.
 """
 
 from __future__ import annotations
