@@ -137,7 +137,7 @@ class Gradients:
         targets = _reducible(network)
         mean = self._mean(torch.stack(flat))
         sizes = [target.numel() for target in targets]
-        _copy([part.view(target.shape) for part, target in zip(mean.split(sizes), targets, strict=True)], targets)
+        _copy([part.view(target.shape) for part, target in zip(torch.split(mean, sizes), targets, strict=True)], targets)
 
     def _mean(self, mine: Tensor) -> Tensor:
         """Return the mean over all parts, float32 (P,), from those of this process, float32 (parts, P)."""
