@@ -135,9 +135,8 @@ class Gradients:
                 _copy(before, buffers)
         _copy(after, buffers)  # counters, such as the number of batches seen; the others are overwritten
         targets = _reducible(network)
-        mean = self._mean(torch.stack(flat))
-        sizes = [target.numel() for target in targets]
-        _copy([part.view(target.shape) for part, target in zip(torch.split(mean, sizes), targets, strict=True)], targets)
+        parts = torch.split(self._mean(torch.stack(flat)), [target.numel() for target in targets])
+        _copy([part.view(target.shape) for part, target in zip(parts, targets, strict=True)], targets)
 
     def _mean(self, mine: Tensor) -> Tensor:
         """Return the mean over all parts, float32 (P,), from those of this process, float32 (parts, P)."""
