@@ -5,6 +5,7 @@ Imports that cost time stay inside the commands, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -68,6 +69,10 @@ Seeds = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[
+    str,
+    typer.Option(envvar="AUGKIT_PRECISION", help="auto, float32 or bfloat16; auto takes bfloat16 where it is native."),
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, in processes.")]
 Threads = Annotated[
     int | None,
@@ -86,6 +91,7 @@ class How:
 
     out: Path
     device: str
+    precision: str
     jobs: int
     threads: int | None
     observers: list[str]
@@ -116,6 +122,7 @@ def run(
     seeds: Seeds = None,
     out: Out = Path("runs"),
     device: Device = "auto",
+    precision: Precision = "auto",
     jobs: Jobs = 1,
     threads: Threads = None,
     observers: Observers = None,
@@ -128,7 +135,8 @@ def run(
     with _explained():
         checked, registry = _checked(recipes, changes)
         chosen = _parse_seeds(seeds)
-        _print_result(_run(checked, registry, chosen, How(out, device, jobs, threads, observers or [], quiet)))
+        how = How(out, device, precision, jobs, threads, observers or [], quiet)
+        _print_result(_run(checked, registry, chosen, how))
 
 
 @app.command(epilog="Example: augkit compare recipes/*.yaml --seeds 0..5")
@@ -143,6 +151,7 @@ def compare(
     ] = 0.01,
     out: Out = Path("runs"),
     device: Device = "auto",
+    precision: Precision = "auto",
     jobs: Jobs = 1,
     threads: Threads = None,
     observers: Observers = None,
@@ -155,7 +164,7 @@ def compare(
     with _explained():
         chosen = _parse_seeds(seeds)
         recipes, folders = [s for s in sources if not s.is_dir()], [s for s in sources if s.is_dir()]
-        how = How(out, device, jobs, threads, observers or [], quiet)
+        how = How(out, device, precision, jobs, threads, observers or [], quiet)
         _compare(recipes, folders, changes, chosen, margin, how)
 
 
@@ -420,12 +429,21 @@ def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int
     from augkit.plan import make_plan
     from augkit.store import Digests, Store
 
+    _set_precision(how.precision)
     watching = registry.choose_observers([*([] if how.quiet else ["progress"]), *how.observers], "--observer")
     _end_on_signals()
     for fault in registry.faults if not how.quiet else ():
         _complain(f"skipped plugin: {fault}")
     digests = Digests(how.out)
     planned = make_plan(checked, seeds, digests)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun started several of us
+    if several:
+        _refuse_jobs_under_torchrun(how)
+        from augkit.followers import follow, meet
+
+        if meet() > 0:
+            follow(planned, Store(how.out), how.device)
+            sys.exit()  # the first process does the rest
 
     def start(usable: str) -> Executor:
         digests.save()  # so that no worker reads the data again to plan
@@ -436,7 +454,19 @@ def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int
     with Audience(watching) as audience:
         folder = Engine(Store(how.out), how.device, audience.tell, executor).run(planned)
     digests.save()
+    if several:
+        from augkit.followers import dismiss
+
+        dismiss()
     return folder
+
+
+def _refuse_jobs_under_torchrun(how: How) -> None:
+    from augkit.errors import InputError, Problem
+
+    if how.jobs > 1 or how.threads is not None:
+        what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
+        raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
 
 
 def _compare(
@@ -571,6 +601,15 @@ def _parse_age(text: str) -> float:
         what = f"found '{text}'; allowed: a whole number and s, m, h or d, as in 30d"
         raise InputError(Problem(f"--older-than {text}", what))
     return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def _set_precision(name: str) -> None:
+    """Set the precision of this process and of those it starts."""
+    from augkit.errors import InputError, Problem
+
+    if name not in ("auto", "float32", "bfloat16"):
+        raise InputError(Problem(f"--precision {name}", "allowed: auto, float32, bfloat16"))
+    os.environ["AUGKIT_PRECISION"] = name
 
 
 @contextmanager

@@ -24,7 +24,10 @@ from augkit.registry import Entry, Registry
 from augkit.store import SCHEMA, Address, Digests
 from augkit.sweep import SweepPoint
 
-COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "stages")
+COMPUTING_MODULES = (
+    "draws", "contracts", "images", "precision", "batches", "ranks", "ema", "checkpoints", "training", "metrics",
+    "stages",
+)  # fmt: skip
 """Core modules whose code decides the bytes of an artifact."""
 
 REPORTING_MODULES = (

@@ -114,6 +114,7 @@ def take_share(task: TakeShare, job: Job) -> None:
 @run_stage.register
 def train_generator(task: TrainGenerator, job: Job) -> None:
     """Let the generator fit the training split."""
+    _begin_training(job)
     train = read_image_set(job.of_kind("dataset")[0] / "train")
     task.generator.fit(train, Workspace(job.folder, task.seed, job.device, job.log))
     _end_training(job)
@@ -122,6 +123,7 @@ def train_generator(task: TrainGenerator, job: Job) -> None:
 @run_stage.register
 def draw_masks(task: DrawMasks, job: Job) -> None:
     """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
+    _begin_training(job)
     real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
     count = task.amount(len(real))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
@@ -155,6 +157,7 @@ def synthesise(task: Synthesise, job: Job) -> None:
 @run_stage.register
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
+    _begin_training(job)
     dataset = job.of_kind("dataset")[0]
     real = read_image_set(dataset / "train")
     synthetic = [read_image_set(folder) for folder in job.of_kind("synthesis")]
@@ -353,6 +356,14 @@ def _history(folder: Path) -> Sequence[Mapping[str, float]]:
     file = folder / "history.json"
     rows: Sequence[Mapping[str, float]] = read_json(file) if file.is_file() else []
     return rows
+
+
+def _begin_training(job: Job) -> None:
+    """Call the other processes of torchrun, if there are any, to this stage."""
+    from augkit import ranks
+
+    if ranks.rank() == 0:
+        ranks.announce(job.folder.name)
 
 
 def _end_training(job: Job) -> None:

@@ -15,15 +15,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from augkit import ImageSet, Workspace, training
+from augkit.checkpoints import State
 from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
+from augkit.precision import choose_precision
 from augkit.store import read_json
-from augkit.training import Batches, choose_device, remove_checkpoints, seeded, train
+from augkit.training import Batches, Ema, autocast, choose_device, remove_checkpoints, seeded, train
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.training import PixToPix
 from augkit_unet.segmenter import Unet
-from augkit_unet.training import UnetLearner
+from augkit_unet.training import UnetLearner, operations
 
 STEPS = 40
 
@@ -115,7 +118,7 @@ def poison_weight(toy):
 
 def bits(learner):
     """Hash of every weight, buffer and optimiser state."""
-    tensors = training._State(learner, {}, []).tensors()
+    tensors = State(learner, "cpu").tensors()
     return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in tensors.items()}
 
 
@@ -182,10 +185,10 @@ def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path,
 def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 3))
     saved = []
-    original = training._save
+    original = training.save_checkpoint
     monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(
-        training, "_save", lambda state, space, done, steps: saved.append(done) or original(state, space, done, steps)
+        training, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
     )
     run_toy(tmp_path)
     assert saved[-1] == STEPS
@@ -313,7 +316,7 @@ def test_a_failure_after_the_last_step_does_not_cost_the_training(tmp_path, unin
     assert learner.done == []
     assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
     remove_checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "training.json"]
     remove_checkpoints(tmp_path)
 
 
@@ -375,6 +378,74 @@ def test_the_real_learners_end_in_the_same_bytes_after_interruptions(tmp_path, m
     assert results(tmp_path / "parts") == whole
 
 
+class AveragedUnet(UnetLearner):
+    """The U-Net with everything that has a state or depends on the step: schedule, augmentation, moving average."""
+
+    def __init__(self, folder):
+        options = Unet(width=2, steps=STEPS, batch_size=2, optimizer="adamw", schedule="cosine", loss="bce_dice")
+        super().__init__(options, pairs(), mirrored, workspace(folder))
+        self.average = Ema(self.network)
+        self.networks = {"unet": self.network, "average": self.average}
+
+    def step(self, number):
+        values = super().step(number)
+        self.average.update(self.network, min(0.9, (1 + number) / (10 + number)))
+        return values
+
+
+class AveragedGan(PixToPix):
+    """Likewise the GAN: decaying rate, jitter and flips, dropout, moving average of the generator."""
+
+    def __init__(self, folder):
+        options = Mask2Lesion(width=4, patch_layers=1, batch_size=2, epochs=7, decay_epochs=7)
+        super().__init__(options, pairs(), workspace(folder))
+        self.average = Ema(self.generator)
+        self.networks = {**self.networks, "average": self.average}
+
+    def step(self, number):
+        values = super().step(number)
+        self.average.update(self.generator, 0.9)
+        return values
+
+
+@pytest.mark.parametrize("make", [AveragedUnet, AveragedGan])
+def test_the_real_learners_stopped_after_every_single_step_end_in_the_same_bits(tmp_path, monkeypatch, make):
+    whole = make(tmp_path / "whole")
+    train(whole, workspace(tmp_path / "whole"), STEPS)
+    for stop in range(STEPS - 1):
+        learner = make(tmp_path / "parts")
+        original = learner.step
+
+        def step(number, original=original, stop=stop):
+            if number == stop:
+                signal.raise_signal(signal.SIGINT)
+            return original(number)
+
+        learner.step = step
+        with pytest.raises(InterruptedRunError):
+            train(learner, workspace(tmp_path / "parts"), STEPS)
+    learner = make(tmp_path / "parts")
+    train(learner, workspace(tmp_path / "parts"), STEPS)
+    assert bits(learner) == bits(whole)
+    assert any(name.startswith("network.average.") for name in bits(whole))
+    for name in ("history.json", "training.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_average_follows_the_weights_and_copies_running_statistics():
+    with seeded(0):
+        network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    average = Ema(network)
+    before = network[0].weight.detach().clone()
+    with torch.no_grad():
+        network[0].weight += 1
+        network[1].running_mean += 3
+    average.update(network, 0.75)
+    assert torch.allclose(average.network[0].weight, before + 0.25)
+    assert torch.equal(average.network[1].running_mean, network[1].running_mean)
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+
+
 def test_a_full_disk_while_writing_the_final_weights_does_not_cost_the_training(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, os.strerror(28))
@@ -398,31 +469,125 @@ def saved_tensors(folder):
         yield from load_file(file).values()
 
 
+def from_then_on(fault):
+    """A fault that stays, as a divergence does."""
+
+    def plant(toy):
+        fault(toy)
+        toy.at = None
+        steps = toy.step
+
+        def step(number):
+            fault(toy)
+            return steps(number)
+
+        toy.step = step
+
+    return plant
+
+
 @pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
-@pytest.mark.parametrize("fault", [poison_loss, overflow_loss, poison_gradient, poison_weight])
-@pytest.mark.parametrize("at", [0, 11, 25, 39])
-def test_values_that_are_not_finite_end_the_training_within_a_log_interval_and_are_never_saved(
+@pytest.mark.parametrize("fault", [overflow_loss, poison_gradient, poison_weight])
+@pytest.mark.parametrize("at", [0, 25, 39])
+def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never_saved(
     tmp_path, monkeypatch, clock, fault, at
 ):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
-    learner = Toy(at, fault)
+    learner = Toy(at, from_then_on(fault))
     with pytest.raises(DivergedError, match=r"became infinite or not a number\. Lower the learning rate") as caught:
         train(learner, workspace(tmp_path), STEPS)
     assert caught.value.exit_code == 4
-    assert learner.done[-1] <= at + training.LOG_EVERY
+    assert max(learner.done) <= at + training.LOG_EVERY
     assert all(bool(torch.isfinite(tensor).all()) for tensor in saved_tensors(tmp_path))
     assert not (tmp_path / "history.json").exists()
     sound = list((tmp_path / "checkpoints").glob("0*"))
-    assert bool(sound) == (clock < 0 and at > 0)
+    assert bool(sound) == (clock < 0)
 
 
-def test_a_divergence_found_while_saving_after_a_signal_is_told_and_not_saved(tmp_path):
+@pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
+@pytest.mark.parametrize("fault", [poison_loss, poison_gradient])
+@pytest.mark.parametrize("at", [0, 24, 39])
+def test_a_fault_that_does_not_come_again_costs_no_bit(tmp_path, monkeypatch, uninterrupted, clock, fault, at):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
+
+    def once(toy):
+        weight, hooks = toy.networks["toy"][0].weight, set(toy.networks["toy"][0].weight._backward_hooks or ())
+        fault(toy)
+        toy.at = None
+        steps = toy.step
+
+        def step(number):  # the next step is computed on a sound machine
+            toy.factor = 1.0
+            for hook in set(weight._backward_hooks or ()) - hooks:
+                del weight._backward_hooks[hook]
+            return steps(number)
+
+        toy.step = step
+
+    learner, space = run_toy(tmp_path, at=at, plant=once)
+    assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
+    facts = read_json(tmp_path / "training.json")
+    assert (facts["back"], facts["skipped"]) == (1, [])
+    assert any("became infinite or not a number; goes back to step" in note for note in space.log.notes)
+
+
+class BrokenSamples(Toy):
+    """Some steps always see an input that is not a number."""
+
+    def __init__(self, broken):
+        super().__init__()
+        self.broken = broken
+
+    def step(self, number):
+        self.factor = float("nan") if number in self.broken else 1.0
+        return super().step(number)
+
+
+def test_a_step_that_always_fails_is_left_out_and_recorded(tmp_path, uninterrupted):
+    learner, space = BrokenSamples({7}), workspace(tmp_path)
+    train(learner, space, STEPS)
+    assert bits(learner) != uninterrupted[0]
+    expected = Toy()
+    for number in range(STEPS):
+        if number != 7:
+            expected.step(number)
+    assert bits(expected) == bits(learner), "as if the step had not been there"
+    facts = read_json(tmp_path / "training.json")
+    assert (facts["steps"], facts["back"], facts["skipped"]) == (STEPS, 1, [7])
+    assert space.log.notes == [
+        "step 25: loss became infinite or not a number; goes back to step 0",
+        "step 8 is left out: loss became infinite or not a number, again",
+    ]
+
+
+def test_a_training_with_a_step_left_out_is_continued_in_the_same_bits(tmp_path):
+    whole = BrokenSamples({7, 30})
+    train(whole, workspace(tmp_path / "whole"), STEPS)
+    for stop in (3, 7, 8, 26, 29, 30, 31, 38):
+        folder, learner = tmp_path / str(stop), BrokenSamples({7, 30})
+        learner.at, learner.plant = stop, interrupt(signal.SIGTERM)
+        with pytest.raises(InterruptedRunError):
+            train(learner, workspace(folder), STEPS)
+        continued = BrokenSamples({7, 30})
+        train(continued, workspace(folder), STEPS)
+        assert bits(continued) == bits(whole), stop
+        assert read_json(folder / "training.json")["skipped"] == [7, 30]
+
+
+def test_more_than_three_steps_that_always_fail_end_the_training(tmp_path):
+    train(BrokenSamples({3, 4, 28}), workspace(tmp_path / "three"), STEPS)
+    with pytest.raises(DivergedError, match=r"step 31 of 40: loss became infinite or not a number"):
+        train(BrokenSamples({3, 4, 28, 30}), workspace(tmp_path / "four"), STEPS)
+
+
+def test_a_signal_while_values_are_not_finite_saves_nothing_and_ends(tmp_path):
     def both(toy):
         poison_gradient(toy)
         signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(DivergedError, match=r"step 4 of 40: network\.toy\.0\.weight, .* became infinite"):
+    with pytest.raises(InterruptedRunError, match="step 4 of 40: interrupted; the last sound state is saved") as caught:
         run_toy(tmp_path, at=3, plant=both)
+    assert caught.value.exit_code == 143
     assert list(saved_tensors(tmp_path)) == []
 
 
@@ -439,6 +604,43 @@ def test_the_host_waits_for_the_device_only_at_log_intervals(tmp_path, monkeypat
     learner = Toy(optimizer=lambda p: torch.optim.SGD(p, lr=1e-3))
     train(learner, workspace(tmp_path), STEPS)
     assert {step for step, _ in waits} == {25, 40}
+
+
+class Waits(TorchDispatchMode):
+    """Lists the operations for whose result the host must wait."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function.name().removeprefix("aten::").partition(".")[0]
+        chosen = arguments[1] if name in ("index", "index_put_") else ()
+        by_mask = any(part is not None and part.dtype == torch.bool for part in chosen)
+        if name in self.WAITING or "unique" in name or by_mask:
+            self.found.append(name)
+        return function(*arguments, **(options or {}))
+
+
+def test_the_counter_of_waits_counts():
+    with Waits() as waits:
+        x = torch.ones(3)
+        float(x.sum())
+        bool((x > 0).all())
+        x[x > 0]
+    assert waits.found == ["_local_scalar_dense", "_local_scalar_dense", "index"]
+
+
+@pytest.mark.parametrize("make", [AveragedUnet, AveragedGan])
+def test_the_steps_of_the_real_learners_never_wait_for_the_device(tmp_path, make):
+    learner = make(tmp_path)
+    state = State(learner, "cpu")
+    with Waits() as waits:
+        for number in range(8):  # over the end of an epoch
+            state.add(learner.step(number))
+    assert waits.found == []
 
 
 # Signals
@@ -522,13 +724,13 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path, uninterrupted):
 
 
 def test_a_signal_after_the_last_step_reaches_whoever_handled_it_before(tmp_path, monkeypatch):
-    original = training._save
+    original = training.save_checkpoint
 
-    def save(state, space, done, steps):
-        original(state, space, done, steps)
+    def save(space, done, tensors, facts):
+        original(space, done, tensors, facts)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training, "_save", save)
+    monkeypatch.setattr(training, "save_checkpoint", save)
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path)
     assert (tmp_path / "checkpoints" / "000000040").is_dir()
@@ -538,7 +740,7 @@ def test_the_handlers_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run_toy(tmp_path / "a")
     with pytest.raises(DivergedError):
-        run_toy(tmp_path / "b", at=3, plant=poison_loss)
+        run_toy(tmp_path / "b", at=3, plant=from_then_on(poison_loss))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
@@ -610,6 +812,111 @@ def test_pixels_are_scaled_to_0_1_and_read_only_data_is_accepted(tmp_path):
     batch = Batches(data, 3, 0, "cpu").at(0)
     assert (batch.images.dtype, batch.masks.dtype) == (torch.float32, torch.float32)
     assert float(batch.images.min()) == 1.0
+
+
+def test_batches_that_do_not_fit_the_device_are_sent_one_by_one_with_the_same_bits(monkeypatch):
+    resident = Batches(numbered(10), 4, 3, "cpu")
+    monkeypatch.setattr("augkit.batches.free_memory", lambda device: 0)
+    mapped = Batches(numbered(10), 4, 3, "cpu")
+    assert type(mapped._pixels) is not type(resident._pixels)
+    for number in range(7):
+        for part in (slice(None), slice(1, 3)):
+            first, second = resident.at(number, part), mapped.at(number, part)
+            for name in ("images", "masks"):
+                assert torch.equal(getattr(first, name), getattr(second, name))
+                assert getattr(first, name).is_contiguous(), "the layout can decide bits"
+                assert getattr(second, name).is_contiguous()
+            assert torch.equal(first.draws.keys, second.draws.keys)
+
+
+def test_half_of_the_free_memory_decides_what_fits(monkeypatch):
+    data = numbered(10)
+    needed = data.images.nbytes + data.masks.nbytes
+    for free, kind in ((2 * needed, "_Resident"), (2 * needed - 2, "_Mapped")):
+        monkeypatch.setattr("augkit.batches.free_memory", lambda device, free=free: free)
+        assert type(Batches(data, 4, 3, "cpu")._pixels).__name__ == kind
+
+
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("wanted", "native", "precision"),
+    [
+        ("auto", True, "bfloat16"),
+        ("auto", False, "float32"),
+        ("float32", True, "float32"),
+        ("bfloat16", False, "bfloat16"),
+    ],
+)
+def test_the_hardware_decides_the_precision_unless_it_is_named(monkeypatch, wanted, native, precision):
+    monkeypatch.setenv("AUGKIT_PRECISION", wanted)
+    monkeypatch.setattr("augkit.precision.has_native_bfloat16", lambda device: native)
+    assert choose_precision("cpu") == precision
+    with autocast("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert str(product.dtype) == f"torch.{precision}"
+
+
+def test_an_unknown_precision_is_refused(monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "float16")
+    with pytest.raises(InputError, match="AUGKIT_PRECISION: found 'float16'; allowed: auto, float32, bfloat16"):
+        choose_precision("cpu")
+
+
+def test_in_bfloat16_weights_statistics_losses_and_optimiser_states_stay_float32(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "bfloat16")
+    for make in (AveragedUnet, AveragedGan):
+        learner = make(tmp_path / make.__name__)
+        values = learner.step(0)
+        assert {value.dtype for value in values.values()} == {torch.float32}
+        tensors = State(learner, "cpu").tensors()
+        assert {tensor.dtype for tensor in tensors.values()} <= {torch.float32, torch.int64}
+
+
+def test_another_precision_is_told_on_resume_and_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "float32")
+    with pytest.raises(InterruptedRunError):
+        run_toy(tmp_path, at=9, plant=interrupt(signal.SIGINT))
+    monkeypatch.setenv("AUGKIT_PRECISION", "bfloat16")
+    _, space = run_toy(tmp_path)
+    told = "precision float32 -> bfloat16"
+    assert space.log.notes[1] == f"{told} since the checkpoint; the result can differ in its last digits"
+    facts = read_json(tmp_path / "training.json")
+    assert facts["changes"] == [f"step 10: {told}"]
+    assert facts["circumstances"]["precision"] == "bfloat16"
+    assert facts["circumstances"]["optimizer of toy"] == "fused Adam"
+
+
+def fake_compiler(monkeypatch, call):
+    monkeypatch.setattr(nn.Module, "compile", lambda self: setattr(self, "_compiled_call_impl", call(self)))
+
+
+def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_path, monkeypatch):
+    fake_compiler(monkeypatch, lambda network: network._call_impl)
+    per_step = 4 * operations(4, (32, 32))
+    for name, limit in (("short", per_step * STEPS + 1), ("long", per_step * STEPS)):
+        monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": limit})
+        fit_unet(tmp_path / name)
+        facts = read_json(tmp_path / name / "training.json")["circumstances"]
+        assert facts["layout of unet"] == "channels last" + (", compiled" if name == "long" else "")
+    weights = [(tmp_path / name / "unet.safetensors").read_bytes() for name in ("short", "long")]
+    assert weights[0] == weights[1], "trying to compile leaves the running statistics alone"
+
+
+def test_where_the_network_cannot_be_compiled_it_trains_as_it_is_and_says_so(tmp_path, monkeypatch):
+    def broken(network):
+        def call(*arguments):
+            raise RuntimeError("no C++ compiler")
+
+        return call
+
+    fake_compiler(monkeypatch, broken)
+    monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": 0.0})
+    space = workspace(tmp_path)
+    learner = UnetLearner(Unet(width=2, steps=2, batch_size=2), pairs(), mirrored, space)
+    train(learner, space, 2)
+    assert space.log.notes == ["cannot compile the network here (RuntimeError); trains a tenth slower"]
 
 
 # Generators and devices

@@ -46,6 +46,8 @@ class Mask2Lesion:
                   released command does.
     out_resize:   how synthetic images return from `size` to the data's size.
     sample_every: epochs between two rows of ``progress.png``; null for at most ten, 0 for the last one only.
+    reduction:    how several processes add their gradients: ``fast``, or ``ordered``, which cuts every batch into four
+                  parts and gives the same bits for 1, 2 and 4 processes.
     weights:      a generator to be used instead of training one: a folder that ``augkit generator import`` or a
                   training left, or a file: augkit's ``generator.safetensors`` with its ``generator.json`` beside it,
                   or pix2pix's ``latest_net_G.pth``. The file then decides width, norm, dropout layout, mask channels
@@ -69,6 +71,7 @@ class Mask2Lesion:
     mask_resample: MaskResample = "nearest"
     out_resize: OutResize = "nearest"
     sample_every: Annotated[int, AtLeast(0)] | None = None
+    reduction: Literal["fast", "ordered"] = "fast"
     weights: Path | None = None
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import TensorDraws
-from augkit.training import Batches, autocast, seeded, settle, train
+from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
 from augkit_mask2lesion.networks import SIZES, Architecture, PatchDiscriminator, initialise
@@ -76,6 +76,7 @@ class PixToPix:
             _working_size(options, samples), options.width, options.norm, options.mask_channels, options.dropout
         )
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        self._gradients = Gradients(options.reduction, options.batch_size)
         self.steps_per_epoch = math.ceil(len(samples) / options.batch_size)
         self.steps = self.steps_per_epoch * (options.epochs + options.decay_epochs)
         with seeded(space.seed):
@@ -92,33 +93,53 @@ class PixToPix:
         }
 
     def step(self, number: int) -> Mapping[str, Tensor]:
-        """Update D, then G, on batch `number`; returns losses and the share of patches that D judges rightly."""
-        batch = self._batches.at(number)
-        images, masks = self._prepare(batch.images, batch.masks, batch.draws)
+        """Update D, then G, on batch `number`; returns losses and the share of patches that D judges rightly.
+
+        Each value has one entry per part of the batch.
+        """
+        parts = [self._prepare(self._batches.at(number, part)) for part in self._gradients.parts]
         self._set_learning_rate(number)
         with autocast(self._device):
-            fakes = self.generator(masks, batch.draws)
+            fakes = [self.generator(masks, draws) for _, masks, draws in parts]
+        seen: dict[str, list[Tensor]] = {"D": [], "G": [], "L1": [], "D right": []}
 
         # Update D.
-        kind = self._options.adversarial
-        on_real, on_fake = self._judge(masks, images, fakes.detach())
-        d_loss = discriminator_loss(kind, on_real, on_fake)
-        self._descend("D", d_loss)
+        on_parts = zip(parts, fakes, strict=True)
+        losses = (self._discriminate(images, masks, painted, seen) for (images, masks, _), painted in on_parts)
+        self._gradients.descend(self.discriminator, self.optimizers["D"], losses)
 
         # Update G, with D held fixed.
         self.discriminator.requires_grad_(False)
+        on_parts = zip(parts, fakes, strict=True)
+        losses = (self._generate(images, masks, painted, seen) for (images, masks, _), painted in on_parts)
+        self._gradients.descend(self.generator, self.optimizers["G"], losses)
+        self.discriminator.requires_grad_(True)
+
+        return {name: torch.stack(values) for name, values in seen.items()}
+
+    def _discriminate(self, images: Tensor, masks: Tensor, fakes: Tensor, seen: dict[str, list[Tensor]]) -> Tensor:
+        """Return D's loss on one part."""
+        kind = self._options.adversarial
+        on_real, on_fake = self._judge(masks, images, fakes.detach())
+        loss = discriminator_loss(kind, on_real, on_fake)
+        seen["D"].append(loss.detach())
+        seen["D right"].append(share_right(kind, on_real, on_fake))
+        return loss
+
+    def _generate(self, images: Tensor, masks: Tensor, fakes: Tensor, seen: dict[str, list[Tensor]]) -> Tensor:
+        """Return G's loss on one part."""
         with autocast(self._device):
             verdict = self.discriminator(masks, fakes)
         l1 = (images - fakes.float()).abs().mean()
-        g_loss = generator_loss(kind, verdict.float())
-        self._descend("G", g_loss + self._options.lambda_l1 * l1)
-        self.discriminator.requires_grad_(True)
+        loss = generator_loss(self._options.adversarial, verdict.float())
+        seen["G"].append(loss.detach())
+        seen["L1"].append(l1.detach())
+        return loss + self._options.lambda_l1 * l1
 
-        return {"D": d_loss, "G": g_loss, "L1": l1, "D right": share_right(kind, on_real, on_fake)}
-
-    def _prepare(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
-        """Return images and masks in -1..1 at the working size, enlarged, cropped and mirrored together."""
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor, TensorDraws]:
+        """Return images and masks in -1..1 at the working size, enlarged, cropped and mirrored together, and draws."""
         options, size = self._options, self.architecture.size
+        images, masks, draws = batch.images, batch.masks, batch.draws
         if options.jitter:
             images, masks = enlarge_and_crop(images, masks, draws, size, options.mask_resample)
         else:
@@ -129,7 +150,8 @@ class PixToPix:
             masks = torch.where(mirrored, masks.flip(3), masks)
         masks = masks.expand(-1, options.mask_channels, -1, -1)
         layout = torch.channels_last
-        return (images * 2 - 1).contiguous(memory_format=layout), (masks * 2 - 1).contiguous(memory_format=layout)
+        images, masks = images * 2 - 1, masks * 2 - 1
+        return images.contiguous(memory_format=layout), masks.contiguous(memory_format=layout), draws
 
     def _judge(self, masks: Tensor, images: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
         """Return D's logits on real and fake pairs; one pass for both unless batch statistics would mix them."""
@@ -140,12 +162,6 @@ class PixToPix:
                 pairs = torch.cat([masks, masks]), torch.cat([images, fakes.to(images.dtype)])
                 on_real, on_fake = self.discriminator(*pairs).chunk(2)
         return on_real.float(), on_fake.float()
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
 
     def _set_learning_rate(self, number: int) -> None:
         epoch = number // self.steps_per_epoch + 1

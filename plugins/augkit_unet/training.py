@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
-from augkit.store import write_bytes
-from augkit.training import Batches, autocast, seeded, settle, train
+from augkit.store import write_bytes, write_json
+from augkit.training import Batch, Batches, Gradients, autocast, compile_if_repaid, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
 from augkit_unet.selection import SelectingLearner, cut_development
 
@@ -38,15 +39,17 @@ def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, we
 
 def _train_to_the_end(options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> nn.Module:
     learner = UnetLearner(options, samples, augment, space)
-    train(learner, space, options.steps)
+    train(learner, space, learner.steps)
+    write_json(space.folder / "budget.json", learner.budget())
     return learner.network
 
 
 def _train_and_select(options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> nn.Module:
     samples, development = cut_development(samples, options.development, space.seed)
     inner = UnetLearner(options, samples, augment, space)
-    learner = SelectingLearner(inner, inner.network, development, options.steps, space.device)
-    train(learner, space, options.steps)
+    learner = SelectingLearner(inner, inner.network, development, inner.steps, space.device)
+    train(learner, space, inner.steps)
+    write_json(space.folder / "budget.json", inner.budget())
     return learner.best.network
 
 
@@ -58,34 +61,58 @@ class UnetLearner:
         self._augment = augment
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        self._gradients = Gradients(options.reduction, options.batch_size)
+        epoch = math.ceil(len(samples) / options.batch_size)
+        self.steps = options.steps if options.budget == "steps" else options.epochs * epoch
         with seeded(space.seed):
             network = UnetNetwork(options.width)
         mean, std = _colour_statistics(samples.images)
         network.mean.copy_(mean)
         network.std.copy_(std)
         self.network = settle(network, space.device)
+        planned = self.steps * options.batch_size * operations(options.width, samples.size)
+        part = self._gradients.parts[0]
+        compile_if_repaid(self.network, (part.stop - part.start, 3, *samples.size), planned, space)
         self.optimizer = _optimizer(options, self.network)
         self.networks: Mapping[str, nn.Module] = {"unet": self.network}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"unet": self.optimizer}
 
     def step(self, number: int) -> Mapping[str, Tensor]:
-        """Descend once on batch `number`; returns the loss."""
-        batch = self._batches.at(number)
-        images, masks = self._augment(batch.images, batch.masks, batch.draws)
+        """Descend once on batch `number`; returns the loss of each part of it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(number)
+        losses: list[Tensor] = []
+        self._gradients.descend(self.network, self.optimizer, self._losses(number, losses))
+        return {"loss": torch.stack(losses)}
+
+    def budget(self) -> Mapping[str, str | int | float]:
+        """Return how much training that is: ``budget``, ``steps``, ``batch_size``, ``images``, and ``epochs``."""
+        images, size = len(self._batches), self._options.batch_size
+        return {
+            "budget": self._options.budget,
+            "steps": self.steps,
+            "batch_size": size,
+            "images": images,
+            "epochs": round(self.steps * size / images, 3),
+        }
+
+    def _losses(self, number: int, seen: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the loss of each part of batch `number`, and add it to those `seen`."""
+        for part in self._gradients.parts:
+            loss = self._loss(self._batches.at(number, part))
+            seen.append(loss.detach())
+            yield loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        images, masks = self._augment(batch.images, batch.masks, batch.draws)
         with autocast(self._device):
             logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        loss = _loss(logits.float(), masks, self._options.loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return {"loss": loss}
+        return _loss(logits.float(), masks, self._options.loss)
 
     def _learning_rate(self, number: int) -> float:
         if self._options.schedule == "constant":
             return self._options.learning_rate
-        return self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self._options.steps))
+        return self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self.steps))
 
 
 class UnetPredictor:
@@ -108,6 +135,13 @@ class UnetPredictor:
             parts.append(torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last))).cpu())
         scores: Scores = torch.cat(parts).numpy()
         return scores
+
+
+def operations(width: int, size: tuple[int, int]) -> float:
+    """Return the multiplications and additions of one training step per image."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        UnetNetwork(width)(torch.empty(1, 3, *size)).sum().backward()
+    return float(counter.get_total_flops())
 
 
 def _optimizer(options: Unet, network: nn.Module) -> torch.optim.Optimizer:

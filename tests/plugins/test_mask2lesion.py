@@ -289,7 +289,7 @@ def test_presets_change_defaults_and_nothing_else():
 def test_the_published_command_trains_at_256_pixels_on_soft_three_channel_masks(tmp_path):
     learner = PixToPix(Released256(**TINY), samples(4), workspace(tmp_path))
     batch = learner._batches.at(0)
-    images, masks = learner._prepare(batch.images, batch.masks, batch.draws)
+    images, masks, _ = learner._prepare(batch)
     assert images.shape == masks.shape == (4, 3, 256, 256)
     assert torch.equal(masks[:, 0], masks[:, 2])
     assert len(masks.unique()) > 100

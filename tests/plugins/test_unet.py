@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from augkit import ImageSet, InputError, Workspace
 from augkit_unet.network import UnetNetwork
 from augkit_unet.segmenter import Unet
-from augkit_unet.training import _colour_statistics, _loss
+from augkit_unet.training import UnetLearner, _colour_statistics, _loss
 
 
 class SilentLog:
@@ -66,6 +68,27 @@ def test_the_augmentation_of_the_recipe_reaches_every_batch(tmp_path):
         samples(), ImageSet.empty((32, 32)), watch, Workspace(tmp_path, 1, "cpu", SilentLog())
     )
     assert seen == [((4, 3, 32, 32), 4)] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "epochs"), [({"steps": 5}, 5, 2.5), ({"budget": "epochs", "epochs": 3, "steps": 5}, 6, 3.0)]
+)
+def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, steps, epochs, tmp_path):
+    unet = Unet(width=2, batch_size=4, **options)
+    unet.fit(samples(), ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    budget = json.loads((tmp_path / "budget.json").read_text())
+    kind = options.get("budget", "steps")
+    assert budget == {"budget": kind, "steps": steps, "batch_size": 4, "images": 8, "epochs": epochs}
+    assert json.loads((tmp_path / "training.json").read_text())["steps"] == steps
+
+
+def test_arms_of_different_size_train_the_same_steps_unless_the_budget_is_epochs(tmp_path):
+    def steps(count, budget):
+        unet = Unet(width=2, batch_size=4, steps=7, budget=budget, epochs=2)
+        return UnetLearner(unet, samples(count), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())).steps
+
+    assert [steps(count, "steps") for count in (4, 9)] == [7, 7]
+    assert [steps(count, "epochs") for count in (4, 9)] == [2, 6]
 
 
 def test_colour_statistics_are_those_of_the_training_images():

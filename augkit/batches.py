@@ -1,0 +1,119 @@
+"""Batches of a training set without worker processes: uint8 pixels where the device can hold them, keyed order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augkit.contracts import Images, ImageSet, Masks, TensorDraws
+from augkit.draws import Draws, sample_keys
+
+WHOLE = slice(None)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch, or a part of one, on the device.
+
+    images: float32 (B, 3, H, W) in 0..1; masks: float32 (B, 1, H, W) in {0, 1}; draws: those of the B samples in
+    their epochs.
+    """
+
+    images: Tensor
+    masks: Tensor
+    draws: TensorDraws
+
+
+class Batches:
+    """A data set cut into batches by a keyed permutation per epoch.
+
+    Batch `number` holds samples number·B .. number·B + B - 1 of the endless sequence of epochs, so every batch is full
+    and every sample is seen once per epoch. The pixels lie on the device as uint8 if half of its free memory holds
+    them; otherwise they stay where they are, usually in files mapped into memory, and each batch is sent.
+    """
+
+    def __init__(self, samples: ImageSet, batch_size: int, seed: int, device: str) -> None:
+        self._size = batch_size
+        self._seed = seed
+        self._orders: dict[int, Tensor] = {}
+        needed = samples.images.nbytes + samples.masks.nbytes
+        resident = needed <= free_memory(device) // 2
+        self._pixels: _Pixels = (_Resident if resident else _Mapped)(samples.images, samples.masks, device)
+        self._keys = torch.from_numpy(sample_keys(samples.ids)).to(device if resident else "cpu")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def at(self, number: int, part: slice = WHOLE) -> Batch:
+        """Return batch `number`, or only a part of its samples."""
+        n, first = len(self), number * self._size
+        index: list[Tensor] = []
+        epochs: list[Tensor] = []
+        have = 0
+        while have < self._size:
+            epoch, begin = divmod(first + have, n)
+            some = self._order(epoch)[begin : begin + self._size - have]
+            index.append(some)
+            epochs.append(torch.full_like(some, epoch))
+            have += len(some)
+        where = torch.cat(index)[part]
+        draws = Draws.on_device(self._seed, "batch", self._keys[where], torch.cat(epochs)[part])
+        images, masks, keys = self._pixels.take(where, draws.keys)
+        return Batch(images.float().div_(255), masks.float(), Draws(keys))
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            draws = Draws.on_device(self._seed, "order", self._keys, epoch)
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            self._orders[epoch] = torch.argsort(draws.bits("order"), stable=True)
+        return self._orders[epoch]
+
+
+class _Pixels(Protocol):
+    """Where the pixels are. `take` returns uint8 (B, 3, H, W), bool (B, 1, H, W) and the keys, on the device."""
+
+    def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+class _Resident:
+    """On the device; nothing moves."""
+
+    def __init__(self, images: Images, masks: Masks, device: str) -> None:
+        self._images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+        self._masks = torch.from_numpy(np.array(masks)[:, None]).to(device)
+
+    def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self._images[where], self._masks[where], keys
+
+
+class _Mapped:
+    """On the host; batches go to the device through pinned memory, so that the host need not wait for it."""
+
+    def __init__(self, images: Images, masks: Masks, device: str) -> None:
+        self._images = images
+        self._masks = masks
+        self._device = device
+
+    def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        index = where.numpy()
+        images = torch.from_numpy(np.ascontiguousarray(self._images[index].transpose(0, 3, 1, 2)))
+        masks = torch.from_numpy(np.array(self._masks[index])[:, None])
+        return self._send(images), self._send(masks), self._send(keys)
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        if self._device.startswith("cuda"):
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+
+def free_memory(device: str) -> int:
+    """Return the bytes that are free on the device; for ``cpu`` and ``mps``, those of the host."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    name = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")

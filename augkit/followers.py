@@ -1,0 +1,64 @@
+"""The other processes of torchrun: they train with the first one, and write nothing that is kept.
+
+The first rank runs the plan with the engine. At the start of every stage that may train it tells the stage's name, and
+the others do the same stage in a folder that is thrown away; what they compute reaches the first rank's result through
+the gradients. When one of them is killed, torchrun ends all and starts them again, and the run continues from the last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from augkit import ranks
+from augkit.errors import AugkitError, Problem, StageError
+from augkit.plan import Plan, Stage
+from augkit.precision import choose_device
+from augkit.stages import Job, run_stage
+from augkit.store import Store
+
+_END = ""
+
+
+def meet() -> int:
+    """Wait for the other processes that torchrun started; return the rank of this one."""
+    ranks.join()
+    return ranks.rank()
+
+
+def follow(plan: Plan, store: Store, device: str) -> None:
+    """Do the stages that the first rank calls for, until it says that the run is over."""
+    device = choose_device(device)
+    stages = {f"{stage.address.kind}-{stage.address.name}": stage for stage in plan.stages()}
+    try:
+        while name := ranks.announce(_END):
+            _join_in(stages[name], store, device)
+    except AugkitError:
+        raise
+    except RuntimeError as error:  # what torch.distributed raises when a connection breaks
+        raise StageError(
+            Problem(f"process {ranks.rank()}", f"lost the others: {str(error).splitlines()[0]}")
+        ) from error
+
+
+def dismiss() -> None:
+    """Tell the other ranks that the run is over."""
+    ranks.announce(_END)
+    ranks.leave()
+
+
+def _join_in(stage: Stage, store: Store, device: str) -> None:
+    inputs = {upstream: store.path(upstream.address) for upstream in stage.inputs}
+    manifests = {upstream: store.manifest(upstream.address) for upstream in stage.inputs}
+    with TemporaryDirectory(prefix="augkit-") as folder:
+        run_stage(stage.task, Job(Path(folder), device, _Silence(), inputs, manifests))
+
+
+class _Silence:
+    """The log of a follower: the first rank speaks for all."""
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None: ...
+
+    def note(self, text: str) -> None: ...

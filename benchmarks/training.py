@@ -1,0 +1,324 @@
+"""A U-Net training step against what a user would write instead: images per second, and the share of the peak.
+
+    pip install -e '.[bench]' && python benchmarks/training.py [--quick] [--rehearse]
+
+Every row trains the same network (augkit's U-Net) on the same drawn phantoms with the same batch, loss and optimiser,
+flips and rotations on, loading and augmentation included. ``plain`` is a loop in float32 over a DataLoader with two
+workers that augments with albumentations; ``monai`` is the loop of MONAI's tutorials: CacheDataset, dictionary
+transforms, its DataLoader. Rounds are interleaved; values are medians. The peak is that of a product of two matrices in
+the precision that augkit chose, measured between the rounds.
+
+With a GPU the table also has the time of the paper's Table 1 (a GAN of 200 epochs and four U-Nets, on phantoms of ISIC
+2017's number and size) and eight small trainings side by side against one after the other. ``--rehearse`` goes through
+these rows on the CPU, tiny; its numbers mean nothing.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from augkit import ImageSet, Workspace
+from augkit.precision import choose_device, choose_precision, reproducible
+from augkit.training import seeded
+from augkit_classical.geometry import Geometry
+from augkit_phantom import Phantom
+from augkit_unet.network import UnetNetwork
+from augkit_unet.segmenter import Unet
+from augkit_unet.training import UnetLearner, operations
+
+Step = Callable[[], object]
+Maker = Callable[[ImageSet, int, int, str], Step]
+PLANNED = 6300
+"""Steps of the paper's U-Net."""
+
+RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
+RUN = [sys.executable, "-c", "from augkit.cli import main; main()", "run", "--quiet"]
+
+
+class Silent:
+    """A log that says nothing."""
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1) -> Step:
+    """Return augkit's step, in a training of so many planned steps; what is long enough is compiled."""
+    options = Unet(width=width, batch_size=batch, steps=planned)
+    learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, Silent()))
+    numbers = iter(range(10**6))
+
+    def step() -> object:
+        with reproducible():
+            return learner.step(next(numbers))
+
+    return step
+
+
+def descend(width: int, batches: Iterator[tuple[Tensor, Tensor]], device: str) -> Step:
+    """Return the step of a usual loop."""
+    with seeded(0):
+        network = UnetNetwork(width).to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> object:
+        images, masks = next(batches)
+        optimizer.zero_grad()
+        loss = binary_cross_entropy_with_logits(network(images.to(device)), masks.to(device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """Images and masks in memory, augmented one by one."""
+
+    def __init__(self, samples: ImageSet) -> None:
+        import albumentations
+
+        self.images, self.masks = np.asarray(samples.images), np.asarray(samples.masks).astype(np.uint8)
+        rotate = albumentations.Rotate(limit=180, p=1.0)
+        self.transform = albumentations.Compose(
+            [albumentations.HorizontalFlip(), albumentations.VerticalFlip(), rotate]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        changed = self.transform(image=self.images[i], mask=self.masks[i])
+        image = torch.from_numpy(changed["image"]).permute(2, 0, 1).float() / 255
+        return image, torch.from_numpy(changed["mask"])[None].float()
+
+
+def endless(loader: Any, unpack: Callable[[Any], tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches for ever."""
+    while True:
+        for batch in loader:
+            yield unpack(batch)
+
+
+def by_plain_loop(samples: ImageSet, width: int, batch: int, device: str) -> Step:
+    """Return the step of a plain PyTorch loop in float32."""
+    loader = torch.utils.data.DataLoader(
+        Pairs(samples), batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+    )
+    return descend(width, endless(loader, lambda pair: (pair[0], pair[1])), device)
+
+
+def by_monai(samples: ImageSet, width: int, batch: int, device: str) -> Step:
+    """Return the step of the loop in MONAI's tutorials."""
+    from monai.data import CacheDataset, DataLoader
+    from monai.transforms import Compose, RandFlipd, RandRotated, ScaleIntensityRanged
+
+    keys = ("image", "mask")
+    items = [
+        {
+            "image": torch.from_numpy(np.array(image.transpose(2, 0, 1))).float(),
+            "mask": torch.from_numpy(mask[None] * 1.0),
+        }
+        for image, mask in zip(np.asarray(samples.images), np.asarray(samples.masks), strict=True)
+    ]
+    transform = Compose(
+        [
+            ScaleIntensityRanged("image", 0, 255, 0, 1),
+            RandFlipd(keys, prob=0.5, spatial_axis=0),
+            RandFlipd(keys, prob=0.5, spatial_axis=1),
+            RandRotated(keys, range_x=np.pi, prob=1.0, mode=("bilinear", "nearest"), padding_mode="reflection"),
+        ]
+    )
+    dataset = CacheDataset(items, transform, progress=False)
+    loader = DataLoader(dataset, batch_size=batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
+    return descend(width, endless(loader, lambda pair: (pair["image"].float(), pair["mask"].float())), device)
+
+
+def finished(device: str) -> None:
+    """Wait for the device."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def rate(step: Step, images: int, device: str, seconds: float) -> float:
+    """Return images per second over at least `seconds`."""
+    finished(device)
+    began, steps = time.perf_counter(), 0
+    while steps == 0 or time.perf_counter() - began < seconds:
+        step()
+        steps += 1
+    finished(device)
+    return steps * images / (time.perf_counter() - began)
+
+
+def peak(device: str) -> float:
+    """Return multiplications and additions per second of a matrix product in the chosen precision."""
+    side = 8192 if device.startswith("cuda") else 1536
+    kind = torch.bfloat16 if choose_precision(device) == "bfloat16" else torch.float32
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(side, side, generator=generator).to(device, kind) for _ in range(2))
+    return rate(lambda: torch.mm(a, b), 2 * side**3, device, 0.3)
+
+
+def measure(width: int, size: int, batch: int, device: str, quick: bool) -> dict[str, float]:
+    """Return images per second of every maker, and augkit's share of the peak."""
+    rounds, seconds, planned = (3, 1.0, 1) if quick else (5, 4.0, PLANNED)
+    makers: dict[str, Maker] = {
+        "augkit": partial(by_augkit, planned=planned),
+        "plain": by_plain_loop,
+        "monai": by_monai,
+    }
+    samples = Phantom(train=4 * batch, test=1, size=size).load().train
+    steps = {name: make(samples, width, batch, device) for name, make in makers.items()}
+    for step in steps.values():
+        step()
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    share = []
+    for _ in range(rounds):
+        for name, step in steps.items():
+            found[name].append(rate(step, batch, device, seconds))
+        share.append(found["augkit"][-1] * operations(width, (size, size)) / peak(device))
+    return {name: statistics.median(values) for name, values in found.items()} | {"share": statistics.median(share)}
+
+
+def rows(device: str, quick: bool) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield the rows of the table."""
+    on_gpu = device.startswith("cuda")
+    for width, size in ((16, 64), (64, 128)) if quick else ((w, s) for s in (64, 128) for w in (16, 32, 64)):
+        batch = 32 if on_gpu else 16 if size == 64 else 8
+        if quick and not on_gpu and width == 64:
+            batch = 4
+        yield f"width {width}, {size} px", measure(width, size, batch, device, quick)
+
+
+# With a GPU
+
+
+def table_1(device: str, tiny: bool) -> float:
+    """Return the seconds of the paper's four arms, on phantoms of the number and size of ISIC 2017."""
+    data, generator, steps = "train: 2000, test: 150, size: 128", "mask2lesion-fast128: {}", 6300
+    if tiny:
+        data, steps = "train: 8, test: 4, size: 32", 2
+        generator = "mask2lesion: {width: 4, patch_layers: 1, epochs: 1, decay_epochs: 0}"
+    changes = [f"dataset={{phantom: {{{data}}}}}", f"segmenter.unet.steps={steps}"]
+    painted = [*changes, f"synthesize.0.generator={{{generator}}}"]
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("noaug", "classicaug", "mask2lesionaug", "allaug"):
+            some = painted if name in ("mask2lesionaug", "allaug") else changes
+            width = ["--set=segmenter.unet.width=2", "--set=segmenter.unet.batch_size=2"] if tiny else []
+            sets = [f"--set={change}" for change in some]
+            command = [*RUN, str(RECIPES / f"{name}.yaml"), f"--device={device}", *sets, *width]
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+SMALL = """
+import sys
+from benchmarks.training import by_augkit
+from augkit_phantom import Phantom
+device, steps = sys.argv[1], int(sys.argv[2])
+samples = Phantom(train=200, test=1, size=64).load().train
+step = by_augkit(samples, 16, 16, device)
+step()
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(steps):
+    loss = step()["loss"]
+float(loss.sum())
+"""
+
+
+def small_trainings(device: str, together: bool, count: int, steps: int) -> float:
+    """Return the seconds of `count` trainings of width 16 at 64 px, start-up excluded."""
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", SMALL, device, str(steps)]
+        root = Path(__file__).parent.parent
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    def go(processes: list[subprocess.Popen[str]]) -> float:
+        began = time.perf_counter()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.wait() == 0
+        return time.perf_counter() - began
+
+    return go([start() for _ in range(count)]) if together else sum(go([start()]) for _ in range(count))
+
+
+def gpu_values(device: str, tiny: bool) -> dict[str, float]:
+    """Return what only a GPU can show."""
+    count, steps = (2, 2) if tiny else (8, 1000)
+    alone = small_trainings(device, False, count, steps)
+    return {
+        "table 1 seconds": table_1(device, tiny),
+        f"{count} small trainings, gain side by side": alone / small_trainings(device, True, count, steps),
+    }
+
+
+def main() -> None:
+    """Measure, print a table, then one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two rows, three short rounds, nothing is compiled")
+    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU rows, on the CPU")
+    arguments = parser.parse_args()
+    device = choose_device("cpu" if arguments.rehearse else "auto")
+    ratios: dict[str, float] = {}
+    values: dict[str, float] = {}
+    if not arguments.rehearse:
+        print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
+        for name, row in rows(device, arguments.quick):
+            ratios[name] = row["augkit"] / max(row["plain"], row["monai"])
+            values |= {f"{name} {key}": value for key, value in row.items()}
+            speeds = f"{row['augkit']:>10.1f}{row['plain']:>10.1f}{row['monai']:>10.1f}"
+            print(f"{name:<22}{speeds}{ratios[name]:>8.2f}{row['share']:>9.0%}", flush=True)
+    if arguments.rehearse or device.startswith("cuda"):
+        for name, value in gpu_values(device, arguments.rehearse).items():
+            values[name] = value
+            print(f"{name:<46}{value:>10.2f}")
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else "none"
+    record = {
+        "benchmark": "training",
+        "ratios": {name: round(value, 2) for name, value in ratios.items()},
+        "values": {name: round(value, 4) for name, value in values.items()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "processor": platform.machine(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "precision": choose_precision(device),
+            "gpu": gpu,
+        },
+        "versions": {name: version(name) for name in ("augkit", "torch", "albumentations", "monai")},
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
