@@ -16,7 +16,7 @@ from typing import Any
 
 from augkit import events
 from augkit.contracts import Log
-from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
+from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.plan import LoadDataset, Plan, Stage, WriteReport
 from augkit.registry import Observer
 from augkit.stages import RESUMABLE, Job, run_stage
@@ -124,6 +124,10 @@ class Engine:
     def _place(self, error: AugkitError, stage: Stage) -> None:
         """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
         error.problems = tuple(replace(problem, where=f"{stage.title}: {problem.where}") for problem in error.problems)
+        if isinstance(error, ContractError):
+            parts = stage.identity["components"]
+            maker = next((part["provider"] for part in parts if part["name"] == error.component), parts[0]["provider"])
+            error.problems = tuple(replace(problem, hint=f"Provided by {maker}") for problem in error.problems)
         error.args = ("\n".join(str(problem) for problem in error.problems),)
 
     def _explained(self, error: BaseException, stage: Stage) -> StageError:
