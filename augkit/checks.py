@@ -218,8 +218,13 @@ def check_same(first: Any, second: Any, when: str, why: str, tolerance: float = 
 
     when: as in ``between two calls``; why: what the author may have done.
     """
-    one, two = (_as_array(value).reshape(len(value), -1) for value in (first, second))
-    changed = np.flatnonzero(one.shape[1] and np.abs(one.astype(np.float64) - two).mean(axis=1) > tolerance)
+    one, two = _as_array(first), _as_array(second)
+    if one.shape != two.shape:
+        raise BreachError(f"returned {describe(two)} {when} and {describe(one)} before", why)
+    if one.size == 0:
+        return
+    distance = np.abs(one.astype(np.float64) - two).reshape(len(one), -1).mean(axis=1)
+    changed = np.flatnonzero(distance > tolerance)
     if len(changed):
         found = f"changed {len(changed)} of {len(one)} answers {when}, the first"
         raise BreachError(found, why, int(changed[0]))

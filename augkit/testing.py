@@ -14,7 +14,6 @@ as an expected failure, and is an error once the check passes. `augkit.conforman
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -35,13 +34,7 @@ class Contract:
     component: ClassVar[Any]
     exceptions: ClassVar[Mapping[str, str]] = {}
     seconds: ClassVar[float] = 60.0
-
-    @pytest.fixture(scope="class")
-    def bench(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-        """The component on toy data, shared by the checks of the class."""
-        cls = request.cls
-        folder: Path = tmp_path_factory.mktemp(cls.kind.replace(" ", "-"))
-        return BENCH_OF_KIND[cls.kind](cls.component, folder, cls.seconds)
+    _shared: ClassVar[Bench]
 
     def test_exceptions_name_checks(self) -> None:
         """A misspelt exception would except nothing."""
@@ -49,9 +42,9 @@ class Contract:
         unknown = sorted(set(self.exceptions) - set(known))
         assert not unknown, f"exceptions name no check: {', '.join(unknown)}; allowed: {', '.join(known)}"
 
-    def hold(self, check: Check, bench: Bench) -> None:
+    def hold(self, check: Check, folders: pytest.TempPathFactory) -> None:
         """Fail, skip or expect the failure of one check."""
-        finding = try_check(check, bench)
+        finding = try_check(check, self._bench(folders))
         reason = self.exceptions.get(finding.check)
         if finding.state == "skipped":
             pytest.skip(finding.text)
@@ -61,6 +54,14 @@ class Contract:
             pytest.xfail(f"{reason} ({finding.text})")
         if finding.state == "failed":
             pytest.fail(finding.text, pytrace=False)
+
+    @classmethod
+    def _bench(cls, folders: pytest.TempPathFactory) -> Bench:
+        """Return the component on toy data, one for all checks of the class."""
+        if "_shared" not in vars(cls):
+            folder = folders.mktemp(cls.kind.replace(" ", "-"))
+            cls._shared = BENCH_OF_KIND[cls.kind](cls.component, folder, cls.seconds)
+        return cls._shared
 
 
 def _checks(kind: str) -> pytest.MarkDecorator:
@@ -73,9 +74,9 @@ class GeneratorContract(Contract):
     kind = "generator"
 
     @_checks("generator")
-    def test_contract(self, check: Check, bench: Bench) -> None:
+    def test_contract(self, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Hold the generator to one check."""
-        self.hold(check, bench)
+        self.hold(check, tmp_path_factory)
 
 
 class MaskSourceContract(Contract):
@@ -84,9 +85,9 @@ class MaskSourceContract(Contract):
     kind = "mask source"
 
     @_checks("mask source")
-    def test_contract(self, check: Check, bench: Bench) -> None:
+    def test_contract(self, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Hold the mask source to one check."""
-        self.hold(check, bench)
+        self.hold(check, tmp_path_factory)
 
 
 class AugmentationContract(Contract):
@@ -95,9 +96,9 @@ class AugmentationContract(Contract):
     kind = "augmentation"
 
     @_checks("augmentation")
-    def test_contract(self, check: Check, bench: Bench) -> None:
+    def test_contract(self, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Hold the augmentation to one check."""
-        self.hold(check, bench)
+        self.hold(check, tmp_path_factory)
 
 
 class SegmenterContract(Contract):
@@ -106,9 +107,9 @@ class SegmenterContract(Contract):
     kind = "segmenter"
 
     @_checks("segmenter")
-    def test_contract(self, check: Check, bench: Bench) -> None:
+    def test_contract(self, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Hold the segmenter to one check."""
-        self.hold(check, bench)
+        self.hold(check, tmp_path_factory)
 
 
 class DatasetContract(Contract):
@@ -117,9 +118,9 @@ class DatasetContract(Contract):
     kind = "dataset"
 
     @_checks("dataset")
-    def test_contract(self, check: Check, bench: Bench) -> None:
+    def test_contract(self, check: Check, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Hold the data set to one check."""
-        self.hold(check, bench)
+        self.hold(check, tmp_path_factory)
 
 
 CONTRACT_OF_KIND: Mapping[str, type[Contract]] = {

@@ -47,7 +47,7 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _note(path: Path) -> None:
-    if any(part in _EXEMPT for part in path.parts):
+    if any(part in _EXEMPT or part.startswith("torchinductor_") for part in path.parts):
         return
     for folder, strays in _LISTENERS:
         if folder is None or not (path == folder or folder in path.parents or folder in path.resolve().parents):
