@@ -146,7 +146,7 @@ def check_scores(values: Scores, shape: tuple[int, ...]) -> Scores:
 
 def check_finite(values: Any, what: str = "") -> None:
     """Refuse NaN and infinity in an array or tensor whose first axis counts samples."""
-    bad = _as_array(values).reshape(len(values), -1)
+    bad = as_array(values).reshape(len(values), -1)
     bad = np.flatnonzero(~np.isfinite(bad).all(axis=1))
     if len(bad):
         raise BreachError(f"returned {what}values that are not finite", "return 0..1, finite", int(bad[0]))
@@ -154,7 +154,7 @@ def check_finite(values: Any, what: str = "") -> None:
 
 def check_unit(values: Any, what: str = "", slack: float = 0.0) -> None:
     """Refuse finite values outside 0..1 by more than `slack`, which is for rounding."""
-    flat = _as_array(values).reshape(len(values), -1)
+    flat = as_array(values).reshape(len(values), -1)
     bad = np.flatnonzero((flat.min(axis=1) < -slack) | (flat.max(axis=1) > 1 + slack))
     if len(bad):
         one = flat[bad[0]]
@@ -218,7 +218,7 @@ def check_same(first: Any, second: Any, when: str, why: str, tolerance: float = 
 
     when: as in ``between two calls``; why: what the author may have done.
     """
-    one, two = _as_array(first), _as_array(second)
+    one, two = as_array(first), as_array(second)
     if one.shape != two.shape:
         raise BreachError(f"returned {describe(two)} {when} and {describe(one)} before", why)
     if one.size == 0:
@@ -233,7 +233,7 @@ def check_same(first: Any, second: Any, when: str, why: str, tolerance: float = 
 @contextmanager
 def harmless(**inputs: Any) -> Iterator[None]:
     """Refuse a call that changes its inputs (arrays or tensors), a global random generator or torch's threads."""
-    before = {name: _as_array(value).copy() for name, value in inputs.items()}
+    before = {name: as_array(value).copy() for name, value in inputs.items()}
     state, threads = random_states(), torch_threads()
     yield
     check_untouched(before, inputs)
@@ -244,7 +244,7 @@ def harmless(**inputs: Any) -> Iterator[None]:
 def check_untouched(before: Mapping[str, NDArray[Any]], inputs: Mapping[str, Any]) -> None:
     """Refuse inputs that differ from the copies in `before`."""
     for name, old in before.items():
-        new = _as_array(inputs[name])
+        new = as_array(inputs[name])
         changed = [i for i in range(len(old)) if not np.array_equal(old[i], new[i])]
         if changed:
             raise BreachError(f"changed the {name} that it was given", "work on a copy", changed[0])
@@ -291,11 +291,12 @@ def describe(value: object) -> str:
     if dtype is None or shape is None:
         return f"a {type(value).__name__}"
     text = str(dtype).removeprefix("torch.")
-    values = _as_array(value)
+    values = as_array(value)
     if values.size and values.dtype != np.bool_ and np.issubdtype(values.dtype, np.number):
         text += f" {values.min():.4g}..{values.max():.4g}"
     return f"{text} {tuple(values.shape)}"
 
 
-def _as_array(value: Any) -> NDArray[Any]:
+def as_array(value: Any) -> NDArray[Any]:
+    """Return an array or tensor as an array, without copying where it is in memory."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

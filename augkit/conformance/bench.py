@@ -13,10 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
 from augkit.checks import (
     BreachError,
+    as_array,
     check_random_states,
     check_untouched,
     random_states,
@@ -38,7 +37,7 @@ class _LateError(BaseException):
 
 
 class SilentLog:
-    """A log that nobody reads; `interrupt_at` raises Ctrl-C at the first report of progress before the end."""
+    """A log that nobody reads; with `interrupt`, the first report of progress before the end raises Ctrl-C."""
 
     def __init__(self, interrupt: bool = False) -> None:
         self.interrupts, self.interrupted = interrupt, False
@@ -93,7 +92,7 @@ class Bench:
         self.conduct.setdefault(check, breach)
 
     def _call(self, name: str, function: Callable[[], T], writes: Path | None, inputs: Mapping[str, Any]) -> Any:
-        before = {key: np.array(value) for key, value in inputs.items()}
+        before = {key: as_array(value).copy() for key, value in inputs.items()}
         states, threads, voice = random_states(), torch_threads(), io.StringIO()
         result: Any
         try:

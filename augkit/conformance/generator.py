@@ -128,6 +128,7 @@ BATCHES = {"alone": (4,), "in a batch of 7": tuple(range(7)), "in a shuffled bat
 
 def paints_one(bench: GeneratorBench) -> None:
     """One mask gives one image."""
+    bench.images()
     check_images(bench.part("painting alone", BATCHES["alone"]), (1, *bench.masks.shape[1:]))
 
 

@@ -44,7 +44,7 @@ def stray(fault, values):
     if fault != "keeps state":
         return values
     STATE["calls"] += 1
-    return values ^ (STATE["calls"] % 2 == 0) if values.dtype == bool else values + STATE["calls"] % 3
+    return np.roll(values, STATE["calls"], axis=2) if values.dtype == bool else values + STATE["calls"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Flip:
             changed = changed - 0.01 * len(images) * changed
         if self.fault == "keeps state":
             STATE["calls"] += 1
-            changed = changed * (1 - 0.01 * (STATE["calls"] % 3))
+            changed = changed * (1 - 0.01 * STATE["calls"])
         return BAD_PAIRS.get(self.fault, lambda images, masks: (images, masks))(changed, moved)
 
 
@@ -170,10 +170,10 @@ class Dark:
             if self.fault == "mutates its input":
                 images[0] = 0
             if self.fault == "depends on the batch":
-                scores = scores / len(images)
+                scores = scores * (1 - 0.01 * len(images))
             if self.fault == "keeps state":
                 STATE["calls"] += 1
-                scores = scores * (1 - 0.1 * (STATE["calls"] % 3))
+                scores = scores * (1 - 0.01 * STATE["calls"])
             return BAD_SCORES.get(self.fault, lambda scores: scores)(scores.astype(np.float32))
 
         return predict

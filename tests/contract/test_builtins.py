@@ -30,6 +30,8 @@ class Case:
     exceptions: dict[str, str] = field(default_factory=dict)
 
 
+TINY_GAN = {"width": 4, "patch_layers": 1, "epochs": 4, "decay_epochs": 0, "batch_size": 4}
+
 CASES = {
     ("augmentation", "colour"): [
         Case(),
@@ -46,6 +48,8 @@ CASES = {
     ("generator", "mask2lesion"): [
         Case({"width": 4, "norm": "instance", "patch_layers": 1, "epochs": 2, "decay_epochs": 1}),
     ],
+    ("generator", "mask2lesion-fast128"): [Case({**TINY_GAN, "size": None})],
+    ("generator", "mask2lesion-released256"): [Case({**TINY_GAN, "size": None})],
     ("mask source", "combine"): [Case({"mix": [{"shapes": {}}, {"elastic": {"degree": [4]}}], "area": [0.01, 0.6]})],
     ("mask source", "elastic"): [Case({"modes": 4}), Case({"field": "random"}), Case({"field": "variation"})],
     ("mask source", "folder"): [Case({"root": str(FILES / "drawings")}, {"keyed": IN_TURN})],
