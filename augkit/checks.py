@@ -255,7 +255,7 @@ def random_states() -> dict[str, object]:
     states: dict[str, object] = {}
     if stdlib := sys.modules.get("random"):
         states["random"] = stdlib.getstate()
-    kind, keys, *rest = np.random.get_state(legacy=True)
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - it only reads
     states["numpy.random"] = (kind, np.asarray(keys).tobytes(), *rest)
     if torch := sys.modules.get("torch"):
         states["torch"] = torch.get_rng_state().numpy().tobytes()

@@ -201,7 +201,7 @@ def new_plugin(
     kind: Annotated[
         str, typer.Option(metavar="KIND", help="generator, mask-source, augmentation, segmenter or dataset.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder in which the package's folder is made.")] = Path("."),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder in which the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package with a component that works, its contract test and a recipe."""
     with _explained():

@@ -41,7 +41,10 @@ def describe_component(entry: Entry) -> list[str]:
     lines += inspect.cleandoc(entry.cls.__doc__ or "").splitlines()
     lines += ["", "options:"]
     rows = option_rows(entry.cls)
-    lines += [f"  {name}: {default or 'required'}   ({kind}{bounds and ', ' + bounds})" for name, kind, bounds, default in rows]
+    lines += [
+        f"  {name}: {default or 'required'}   ({kind}{bounds and ', ' + bounds})"
+        for name, kind, bounds, default in rows
+    ]
     if not rows:
         lines.append("  none")
     return [*lines, "", f"provided by: {entry.provider}", f"licence: {licence(entry.provider)}"]
@@ -138,7 +141,8 @@ def _text(docstring: str | None) -> list[str]:
     lines: list[str] = []
     text = inspect.cleandoc(docstring or "").replace("``", "`")
     for paragraph in re.split(r"\n\s*\n", text):
-        aligned = re.search(r"^\s*[\w, ]+: ", paragraph, re.M) is not None and "\n" in paragraph or "    " in paragraph
+        listed = "\n" in paragraph and re.search(r"^\s*[\w, ]+: ", paragraph, re.M) is not None
+        aligned = listed or "    " in paragraph
         body = paragraph.replace("`", "") if aligned else paragraph
         lines += ["", *(["```text", *body.splitlines(), "```"] if aligned else body.splitlines())]
     return lines[1:]

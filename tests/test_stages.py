@@ -432,7 +432,10 @@ BREACHES = {
         masks_with(with_record(parent=6)),
         "returned record 0 with parent 6; write an int in 0 .. 5, or no parent",
     ),
-    "masks: a negative parent": (masks_with(with_record(parent=-1)), "returned record 0 with parent -1; write an int in 0 .. 5"),
+    "masks: a negative parent": (
+        masks_with(with_record(parent=-1)),
+        "returned record 0 with parent -1; write an int in 0 .. 5",
+    ),
     "masks: a parent that is no index": (
         masks_with(with_record(parent=2.0)),
         "returned record 0 with parent 2.0; write an int in 0 .. 5",
@@ -466,7 +469,10 @@ BREACHES = {
         segmenter_with(one_value(np.nan)),
         "the segmenter returned values that are not finite for sample test-1; return 0..1, finite",
     ),
-    "scores: infinite": (segmenter_with(one_value(np.inf)), "values that are not finite for sample test-1; return 0..1, finite"),
+    "scores: infinite": (
+        segmenter_with(one_value(np.inf)),
+        "values that are not finite for sample test-1; return 0..1, finite",
+    ),
     "scores: logits": (segmenter_with(one_value(-3.5)), "the segmenter returned values in -3.5 .. "),
     "scores: above one": (segmenter_with(one_value(1.5)), ".. 1.5 for sample test-1; return 0..1, finite"),
 }

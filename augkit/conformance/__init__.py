@@ -54,7 +54,7 @@ def try_check(check: Check, bench: Bench) -> Finding:
     return Finding(check.__name__, "ok")
 
 
-def try_component(kind: str, component: Any, folder: Path, seconds: float = 60.0) -> Iterator[Finding]:
+def try_component(kind: str, component: Any, folder: Path, seconds: float = 240.0) -> Iterator[Finding]:
     """Yield what every check of its kind finds about a component, which may write in `folder`.
 
     seconds: after which a single call counts as hanging.

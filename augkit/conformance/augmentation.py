@@ -167,7 +167,7 @@ def image_and_mask_move_together(bench: AugmentationBench) -> None:
 
 
 def _disagreement(image: Any, mask: Any) -> float:
-    """Return the share of pixels, one pixel off the mask's outline and more, on the wrong side of the image's middle."""
+    """Return the share of pixels off the mask's outline that are on the wrong side of the image's middle level."""
     from scipy.ndimage import binary_dilation, binary_erosion
 
     if mask.all() or not mask.any():

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
@@ -57,7 +57,7 @@ class Bench:
 
     noun: ClassVar[str]
 
-    def __init__(self, component: Any, folder: Path, seconds: float = 60.0) -> None:
+    def __init__(self, component: Any, folder: Path, seconds: float = 240.0) -> None:
         self.component = component
         self.folder = folder
         self.seconds = seconds
@@ -197,7 +197,9 @@ def options_are_readable(bench: Bench) -> None:
         model, written = option_model(cls), canonical(bench.component)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise BreachError(f"has options that cannot be read: {said}", "annotate every field with a plain type") from None
+        raise BreachError(
+            f"has options that cannot be read: {said}", "annotate every field with a plain type"
+        ) from None
     if not (cls.__doc__ or "").strip() or (cls.__doc__ or "").startswith(f"{cls.__name__}("):
         raise BreachError("has no docstring", "say in its first line what it does; 'augkit plugin list' shows it")
     unknown = set(written) - {field.alias for field in model.model_fields.values()}
@@ -260,10 +262,8 @@ CONDUCT: Sequence[Check] = (
 
 
 def _tell(bench: Bench, check: str) -> None:
-    try:
+    with suppress(UnansweredError):  # what kept the component from answering is a breach of its own
         bench.exercise()
-    except UnansweredError:
-        pass  # what kept the component from answering is a breach of its own
     if check in bench.conduct:
         raise bench.conduct[check]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from augkit.checks import BreachError, check_brightness, check_dtype, check_images, check_same, check_shape
-from augkit.conformance.bench import CONDUCT, Bench, Check, UnansweredError, answers_to
+from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import draw_masks, draw_set, draws_of
 from augkit.conformance.training import fits_again, resumes
@@ -184,4 +184,3 @@ CHECKS: Sequence[Callable[[GeneratorBench], None]] = (
     opens_in_a_fresh_process,
 )
 """The checks of a generator."""
-

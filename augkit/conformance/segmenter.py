@@ -30,7 +30,7 @@ class SegmenterBench(Bench):
 
     noun: ClassVar[str] = "segmenter"
 
-    def __init__(self, component: Any, folder: Path, seconds: float = 60.0) -> None:
+    def __init__(self, component: Any, folder: Path, seconds: float = 240.0) -> None:
         super().__init__(component, folder, seconds)
         self.augmented = 0
 

@@ -43,7 +43,7 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
         return
     path = arguments[0]
     if isinstance(path, (str, bytes, os.PathLike)):
-        _note(Path(os.path.abspath(os.fsdecode(path))))
+        _note(Path.cwd() / os.fsdecode(path))
 
 
 def _note(path: Path) -> None:

@@ -1,7 +1,7 @@
 """One small component of each kind that keeps its contract, or breaks it in one way: what the kit is tested with.
 
-``fault`` names the misbehaviour; empty is none. Each is planted in the call that answers (paint, draw, augment, predict,
-load).
+``fault`` names the misbehaviour; empty is none. Each is planted in the call that answers (paint, draw, augment,
+predict, load).
 """
 
 import random

@@ -66,9 +66,7 @@ ENTRIES = load_registry().entries
 
 def component_of(kind, name, case):
     problems: list[Problem] = []
-    component = build_component(
-        ENTRIES[kind, name], Reference(name, case.options, f"{kind} '{name}'", {}), problems
-    )
+    component = build_component(ENTRIES[kind, name], Reference(name, case.options, f"{kind} '{name}'", {}), problems)
     assert component is not None, problems
     return component
 
@@ -96,7 +94,9 @@ def files():
             image, mask = lesion(number)
             ending = "_segmentation" if "ISIC" in folder else ""
             stem = f"ISIC_{number + 100 * ('Validation' in folder):07}" if ending else f"case-{number}"
-            Image.fromarray(image).save(FILES / folder / f"{stem}.png" if not ending else FILES / folder / f"{stem}.jpg")
+            Image.fromarray(image).save(
+                FILES / folder / f"{stem}.png" if not ending else FILES / folder / f"{stem}.jpg"
+            )
             Image.fromarray(mask).save(FILES / suffix / f"{stem}{ending}.png")
     (FILES / "drawings").mkdir()
     for number in range(4):

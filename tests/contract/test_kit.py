@@ -28,20 +28,35 @@ FAULTS = {
             "returns_one_image_per_mask",
             "(9, 3, 32, 32); return uint8 0..255 (9, 32, 32, 3)",
         ),
-        "wrong dtype": ("returns_uint8", "your generator returned float64 0.1961..0.8157 (9, 32, 32, 3); return uint8 0"),
-        "wrong range": ("uses_the_whole_range", "your generator returned uint8 0..0 (9, 32, 32, 3); scale the images to"),
+        "wrong dtype": (
+            "returns_uint8",
+            "your generator returned float64 0.1961..0.8157 (9, 32, 32, 3); return uint8 0",
+        ),
+        "wrong range": (
+            "uses_the_whole_range",
+            "your generator returned uint8 0..0 (9, 32, 32, 3); scale the images to",
+        ),
         "NaN": ("returns_uint8", "your generator returned float64 nan..nan (9, 32, 32, 3); return uint8 0..255"),
         "mutates its input": (
             "leaves_inputs_alone",
             "your generator changed the masks that it was given in painting for sample 0; work on a copy",
         ),
-        "keeps state": ("keeps_no_state", "your generator changed 9 of 9 answers between two equal calls, the first for"),
+        "keeps state": (
+            "keeps_no_state",
+            "your generator changed 9 of 9 answers between two equal calls, the first for",
+        ),
     },
     "mask source": {
         "raises": ("raises_nothing", "your mask source raised in draw(): ZeroDivisionError: division by zero; return"),
         "hangs": ("answers_in_time", "your mask source hung: draw() took over 0.3 s; return sooner"),
-        "wrong shape": ("returns_count_masks", "your mask source returned masks bool (9, 16, 32); return bool (9, 32, 32)"),
-        "wrong dtype": ("returns_bool", "your mask source returned masks uint8 0..1 (9, 32, 32); return bool (9, 32, 32)"),
+        "wrong shape": (
+            "returns_count_masks",
+            "your mask source returned masks bool (9, 16, 32); return bool (9, 32, 32)",
+        ),
+        "wrong dtype": (
+            "returns_bool",
+            "your mask source returned masks uint8 0..1 (9, 32, 32); return bool (9, 32, 32)",
+        ),
         "wrong range": ("masks_are_filled", "returned 9 empty masks of 9, the first for sample 0; return masks with"),
         "NaN": ("records_are_json", "your mask source returned record 0, which cannot be written (Out of range"),
         "mutates its input": ("leaves_inputs_alone", "changed the masks that it was given in draw() for sample 0"),
@@ -58,14 +73,29 @@ FAULTS = {
         "keeps state": ("keeps_no_state", "your augmentation changed 9 of 9 answers between two equal calls"),
     },
     "segmenter": {
-        "raises": ("raises_nothing", "your segmenter raised in predicting: ZeroDivisionError: division by zero; return"),
+        "raises": (
+            "raises_nothing",
+            "your segmenter raised in predicting: ZeroDivisionError: division by zero; return",
+        ),
         "hangs": ("answers_in_time", "your segmenter hung: predicting took over 0.3 s; return sooner"),
-        "wrong shape": ("returns_one_score_per_pixel", "returned float32 0..0.8 (9, 32, 32); return float32 0..1 (9, 1, 32,"),
-        "wrong dtype": ("returns_float32", "your segmenter returned float64 0..0.8 (9, 1, 32, 32); return float32 0..1"),
-        "wrong range": ("scores_in_range", "your segmenter returned values in -5 .. 3 for sample 0; return 0..1, finite"),
+        "wrong shape": (
+            "returns_one_score_per_pixel",
+            "returned float32 0..0.8 (9, 32, 32); return float32 0..1 (9, 1, 32,",
+        ),
+        "wrong dtype": (
+            "returns_float32",
+            "your segmenter returned float64 0..0.8 (9, 1, 32, 32); return float32 0..1",
+        ),
+        "wrong range": (
+            "scores_in_range",
+            "your segmenter returned values in -5 .. 3 for sample 0; return 0..1, finite",
+        ),
         "NaN": ("scores_are_finite", "your segmenter returned values that are not finite for sample 0; return 0..1"),
         "mutates its input": ("leaves_inputs_alone", "changed the images that it was given in predicting for sample 0"),
-        "keeps state": ("keeps_no_state", "your segmenter changed 9 of 9 answers between two equal calls, the first for"),
+        "keeps state": (
+            "keeps_no_state",
+            "your segmenter changed 9 of 9 answers between two equal calls, the first for",
+        ),
     },
     "dataset": {
         "raises": ("raises_nothing", "your data set raised in load(): ZeroDivisionError: division by zero; return"),
@@ -74,18 +104,31 @@ FAULTS = {
             "splits_have_samples_of_one_size",
             "your data set has different image sizes: 32 x 32 in train, 32 x 32 in validation, 64 x 64 in test; return",
         ),
-        "wrong dtype": ("raises_nothing", "raised in load(): ValueError: images are float64 (8, 32, 32, 3); allowed: uint8"),
-        "wrong range": ("uses_the_whole_range", "your data set returned uint8 0..0 (8, 32, 32, 3); scale the images to"),
+        "wrong dtype": (
+            "raises_nothing",
+            "raised in load(): ValueError: images are float64 (8, 32, 32, 3); allowed: uint8",
+        ),
+        "wrong range": (
+            "uses_the_whole_range",
+            "your data set returned uint8 0..0 (8, 32, 32, 3); scale the images to",
+        ),
         "NaN": MEANINGLESS,  # ImageSet takes uint8 and bool only, which have no NaN; a float is a wrong dtype
         "mutates its input": ("leaves_inputs_alone", "toys.txt in load(); only read the user's files"),
-        "keeps state": ("keeps_no_state", "your data set changed 8 of 8 answers when loaded again, the first for sample 0"),
+        "keeps state": (
+            "keeps_no_state",
+            "your data set changed 8 of 8 answers when loaded again, the first for sample 0",
+        ),
     },
 }
 """Kind -> misbehaviour -> the check that finds it, and a part of what that says to the author."""
 
 CALLS = {
-    "generator": "painting", "mask source": "draw()", "augmentation": "a call", "segmenter": "predicting", "dataset": "load()"
-}  # fmt: skip
+    "generator": "painting",
+    "mask source": "draw()",
+    "augmentation": "a call",
+    "segmenter": "predicting",
+    "dataset": "load()",
+}
 NOUNS = {kind: "data set" if kind == "dataset" else kind for kind in FAULTS}
 for kind, found in FAULTS.items():
     subject, call = f"your {NOUNS[kind]}", CALLS[kind]
@@ -103,24 +146,39 @@ for kind, found in FAULTS.items():
 MORE = {
     "generator": {
         "ignores the mask": ("follows_the_mask", "paints without regard to the mask: changes of 0 levels where masks"),
-        "depends on the batch": ("batch_independent", "changed 1 of 1 answers alone, the first for sample 0; make image i"),
+        "depends on the batch": (
+            "batch_independent",
+            "changed 1 of 1 answers alone, the first for sample 0; make image i",
+        ),
     },
     "mask source": {
         "depends on the batch": ("keyed", "your mask source changed 1 of 1 answers alone"),
-        "writes elsewhere": ("writes_only_in_its_folder", "elsewhere.txt in draw(); write in the folder of the workspace"),
+        "writes elsewhere": (
+            "writes_only_in_its_folder",
+            "elsewhere.txt in draw(); write in the folder of the workspace",
+        ),
     },
     "augmentation": {
         "moves the image only": ("image_and_mask_move_together", "your augmentation moved image and mask apart: "),
-        "soft masks": ("masks_stay_binary", "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5"),
+        "soft masks": (
+            "masks_stay_binary",
+            "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5",
+        ),
         "depends on the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
     },
     "segmenter": {
-        "learns nothing": ("learns", "your segmenter reached Dice 0.00 on dark ellipses, and a guess without looking 0."),
+        "learns nothing": (
+            "learns",
+            "your segmenter reached Dice 0.00 on dark ellipses, and a guess without looking 0.",
+        ),
         "never augments": ("augments_its_batches", "your segmenter never called augment in fit(); apply it to every"),
         "depends on the batch": ("batch_independent", "your segmenter changed 1 of 1 answers alone"),
     },
     "dataset": {
-        "shares groups": ("splits_share_nothing", "has group 'toy-test-0' in train and test; put each group in one split"),
+        "shares groups": (
+            "splits_share_nothing",
+            "has group 'toy-test-0' in train and test; put each group in one split",
+        ),
     },
 }
 """Misbehaviours that only one kind knows."""
@@ -162,14 +220,14 @@ def component(kind, fault, folder):
 
 
 def findings(kind, fault, folder):
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     threads = torch.get_num_threads()
     faults.STATE["calls"] = 0
     try:
         return list(try_component(kind, component(kind, fault, folder), folder, 0.3 if fault == "hangs" else 60))
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])
+        np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
         torch.set_num_threads(threads)
 
@@ -196,7 +254,9 @@ def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
     assert {one.check for one in found if one.state == "skipped"} <= optional
 
 
-@pytest.mark.parametrize(("kind", "fault", "check", "text"), PLANTED, ids=lambda value: str(value).replace(" ", "-")[:30])
+@pytest.mark.parametrize(
+    ("kind", "fault", "check", "text"), PLANTED, ids=lambda value: str(value).replace(" ", "-")[:30]
+)
 def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_path, capsys, kind, fault, check, text):
     found = {one.check: one for one in findings(kind, fault, tmp_path)}
     assert found[check].state == "failed", found
@@ -207,7 +267,13 @@ def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_pa
 
 
 CONSEQUENCES = {
-    "mutates its input": {"keeps_no_state", "opens_in_a_fresh_process", "writes_only_in_its_folder"},
+    "mutates its input": {
+        "keeps_no_state",
+        "opens_in_a_fresh_process",
+        "writes_only_in_its_folder",
+        "same_key_same_bytes",
+        "batch_independent",
+    },
     "keeps state": {"same_key_same_bytes", "batch_independent", "keyed", "opens_in_a_fresh_process"},
 }
 """Faults that other checks cannot help noticing."""
