@@ -191,7 +191,7 @@ def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None
                     broken += finding.state == "failed"
                     print(f"  {finding.state:<8} {finding.check}{finding.text and ': ' + finding.text}", flush=True)
         if broken:
-            _complain(f"{broken} checks failed")
+            _complain(f"{broken} of the checks failed")
             sys.exit(1)
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
 from augkit.draws import Draws
 from augkit.engine import Engine
-from augkit.errors import DivergedError, InputError, Problem, StageError
+from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
@@ -344,7 +345,7 @@ def one_value(value):
 BREACHES = {
     "splits: none": (
         dataset_with(lambda: None),
-        "dataset fake: contract: the data set returned a NoneType; return augkit.Splits. Provided by augkit-fake 1.2 (fake)",
+        "dataset fake: contract: the data set returned a NoneType; return augkit.Splits. Provided by",
     ),
     "splits: a tuple": (dataset_with(lambda: (1, 2)), "the data set returned a tuple; return augkit.Splits"),
     "splits: no training images": (
@@ -357,7 +358,7 @@ BREACHES = {
     ),
     "splits: two sizes": (
         dataset_with(lambda: replace(good_splits(), validation=ImageSet.empty((16, 16)))),
-        "has different image sizes: 8 x 8 in train, 16 x 16 in validation, 8 x 8 in test; return one size for all splits",
+        "has different image sizes: 8 x 8 in train, 16 x 16 in validation, 8 x 8 in test; return one size for",
     ),
     "splits: a shared group": (
         dataset_with(lambda: changed("test", groups=("a", "b", "patient-train-1", "c"))),
@@ -422,7 +423,7 @@ BREACHES = {
     ),
     "masks: a record that is no JSON": (
         masks_with(with_record(area=np.int64(3))),
-        "returned record 0, which cannot be written (Object of type int64 is not JSON serializable); return text and finite plain",
+        "returned record 0, which cannot be written (Object of type int64 is not JSON serializable); return text",
     ),
     "masks: a record that is not a number": (
         masks_with(with_record(area=float("nan"))),
@@ -459,7 +460,7 @@ BREACHES = {
     "images: a list": (generator_with(lambda masks, draws: []), "the generator returned a list; return uint8"),
     "scores: doubles": (
         segmenter_with(lambda images: good_scores(images).astype(np.float64)),
-        "evaluation fake: contract: the segmenter returned float64 0.003922..0.9961 (4, 1, 8, 8); return float32 0..1 (4, 1, 8, 8)",
+        "evaluation fake: contract: the segmenter returned float64 0.003922..0.9961 (4, 1, 8, 8); return float32 0..1",
     ),
     "scores: no channel": (
         segmenter_with(lambda images: good_scores(images)[:, 0]),
@@ -493,8 +494,126 @@ def test_a_breach_of_contract_says_where_what_was_found_and_what_to_return(tmp_p
     }
     assert text.startswith(stage[breach.partition(":")[0]])
     assert "\n" not in text
+    assert ("Provided by augkit-fake 1.2 (fake)" in text) == (": contract: " in text)
     assert caught.value.exit_code == 1
     assert capfd.readouterr() == ("", "")
+
+
+@dataclass(frozen=True)
+class FakeAugmentation:
+    answer: Callable[..., object] = field(compare=False)
+
+    def __call__(self, images, masks, draws):
+        return self.answer(images, masks, draws)
+
+
+KINDS[FakeAugmentation] = "augmentation"
+
+
+def augmented_with(answer):
+    """A recipe whose segmenter augments one batch of grey images, with the augmentation ``wobble`` after a good one."""
+
+    def fitting(train, space):
+        draws = Draws.on_device(0, "batch", torch.arange(6))
+        SEEN["segmenter"][2](torch.full((6, 3, 8, 8), 0.5), torch.ones(6, 1, 8, 8), draws)
+
+    steps = (
+        (FakeAugmentation(lambda images, masks, draws: (images, masks)), "good"),
+        (FakeAugmentation(answer), "wobble"),
+    )
+    return {
+        "augment": [component(instance, name) for instance, name in steps],
+        "segmenter": FakeSegmenter(fitting=fitting),
+    }
+
+
+def counting(answer, change):
+    """The answer, changed by the number of calls before it."""
+    calls = []
+
+    def count(*arguments):
+        calls.append(1)
+        return change(answer(*arguments), len(calls) - 1)
+
+    return count
+
+
+def drawing_globally(answer):
+    def draw(*arguments):
+        np.random.random()  # noqa: NPY002
+        return answer(*arguments)
+
+    return draw
+
+
+def writing_on(images, masks, draws):
+    images[2] = 0
+    return images.clone(), masks
+
+
+GLOBALLY = "used the global random generator of numpy.random; take every random number from the draws or the seed"
+
+BREACHES_OF_CONDUCT = {
+    "a data set that draws globally": (dataset_with(drawing_globally(good_splits)), f"the data set {GLOBALLY}"),
+    "masks that are drawn globally": (
+        {"sources": [(FakeGenerator(), FakeMasks(drawing_globally(good_masks)), 1.0, None)]},
+        f"the mask source {GLOBALLY}",
+    ),
+    "a generator that draws globally": (generator_with(drawing_globally(good_images)), f"the generator {GLOBALLY}"),
+    "a generator that keeps a state": (
+        generator_with(counting(good_images, lambda images, calls: images // 2 + 9 * calls)),
+        "the generator changed 6 of 6 answers in another batch, the first for sample fake-fake-0-000000; make a",
+    ),
+    "a generator that paints in 0..1": (
+        {"sources": [(FakeGenerator(lambda *given: good_images(*given) // 255), FakeMasks(), None, 9)]},
+        "the generator returned uint8 0..0 (9, 8, 8, 3); scale the images to 0..255",
+    ),
+    "a segmenter that draws globally": (segmenter_with(drawing_globally(good_scores)), f"the segmenter {GLOBALLY}"),
+    "a segmenter that keeps a state": (
+        segmenter_with(counting(good_scores, lambda scores, calls: scores / (1 + calls))),
+        "the segmenter changed 4 of 4 answers in another batch, the first for sample test-0; make a sample's answer",
+    ),
+    "an augmentation that draws globally": (
+        augmented_with(drawing_globally(lambda images, masks, draws: (images, masks))),
+        f"augmentation 'wobble' {GLOBALLY}",
+    ),
+    "an augmentation that keeps a state": (
+        augmented_with(
+            counting(lambda images, masks, draws: images, lambda images, n: (images / (1 + n), images[:, :1] * 2))
+        ),
+        "augmentation 'wobble' changed 6 of 6 answers between two equal calls, the first for sample 0; make a sample's",
+    ),
+    "an augmentation that writes on its input": (
+        augmented_with(writing_on),
+        "augmentation 'wobble' changed the images that it was given for sample 2; work on a copy",
+    ),
+    "an augmentation of another shape": (
+        augmented_with(lambda images, masks, draws: (images[:, :, :4], masks)),
+        "augmentation 'wobble' returned images float32 0.5..0.5 (6, 3, 4, 8); return float32 (6, 3, 8, 8)",
+    ),
+    "an augmentation that leaves 0..1": (
+        augmented_with(lambda images, masks, draws: (images * 4, masks)),
+        "augmentation 'wobble' returned image values in 2 .. 2 for sample 0; return 0..1, finite",
+    ),
+    "an augmentation that makes no numbers": (
+        augmented_with(lambda images, masks, draws: (images, masks * float("nan"))),
+        "augmentation 'wobble' returned masks values that are not finite for sample 0; return 0..1, finite",
+    ),
+    "an augmentation that softens masks": (
+        augmented_with(lambda images, masks, draws: (images, masks / 2)),
+        "augmentation 'wobble' returned mask values in 0.5 .. 0.5, not all 0 or 1 for sample 0; cut the masks at 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES_OF_CONDUCT)
+def test_the_first_samples_of_a_run_tell_what_a_plugin_does_besides(tmp_path, breach):
+    parts, expected = BREACHES_OF_CONDUCT[breach]
+    with pytest.raises(ContractError) as caught:
+        run(tmp_path, **parts)
+    assert f": contract: {expected}" in str(caught.value)
+    provider = "wobble" if "augmentation" in breach else "fake"
+    assert str(caught.value).endswith(f"Provided by augkit-fake 1.2 ({provider})")
 
 
 def raising(error):

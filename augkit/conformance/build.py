@@ -21,6 +21,7 @@ def build_alone(entry: Entry, changes: Sequence[str]) -> Any:
         if len(change.path) > 1:
             what = f"found '{'.'.join(change.path)}'; allowed: the name of an option"
             problems.append(Problem(change.where, what, "Write nested options as a mapping, as in mix=[{shapes: {}}]"))
+            continue
         options[change.path[0]] = change.value
         places[change.path[:1]] = change.where
     component = build_component(entry, Reference(entry.name, options, entry.name, {**places}), problems)
