@@ -146,8 +146,8 @@ def check_scores(values: Scores, shape: tuple[int, ...]) -> Scores:
 
 def check_finite(values: Any, what: str = "") -> None:
     """Refuse NaN and infinity in an array or tensor whose first axis counts samples."""
-    bad = as_array(values).reshape(len(values), -1)
-    bad = np.flatnonzero(~np.isfinite(bad).all(axis=1))
+    flat = as_array(values).reshape(len(values), -1)
+    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
     if len(bad):
         raise BreachError(f"returned {what}values that are not finite", "return 0..1, finite", int(bad[0]))
 

@@ -82,8 +82,8 @@ def licence(provider: Provider) -> str:
     except PackageNotFoundError:
         return "unknown"
     for field in ("License-Expression", "License"):
-        if facts.get(field):
-            return str(facts[field]).split("\n")[0]
+        if field in facts:
+            return facts[field].split("\n")[0]
     marks = [one for one in facts.get_all("Classifier") or [] if one.startswith("License ::")]
     return marks[0].rpartition(" :: ")[2] if marks else "not declared"
 

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from augkit.conformance import BENCH_OF_KIND, CHECKS_OF_KIND, Check, try_check
-from augkit.conformance.bench import Bench
+from augkit.conformance import BENCH_OF_KIND, CHECKS_OF_KIND, try_check
+from augkit.conformance.bench import Bench, Check
 
 
 class Contract:

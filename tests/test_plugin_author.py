@@ -51,6 +51,7 @@ def blocks(text):
         end = match.end()
 
 
+@pytest.mark.timeout(900)
 def test_the_tutorial_leads_from_nothing_to_a_comparison(tmp_path):
     said = {}
     for language, content, before in blocks((DOCS / "plugin-author.md").read_text()):
@@ -79,6 +80,7 @@ def test_the_tutorial_leads_from_nothing_to_a_comparison(tmp_path):
     assert table.index("plain") < table.index("striped")
 
 
+@pytest.mark.timeout(900)
 def test_a_new_package_of_every_kind_installs_is_listed_keeps_its_contract_and_runs(tmp_path):
     for kind in KINDS:
         run(tmp_path, "augkit", "plugin", "new", f"my-{kind}", "--kind", kind)

@@ -128,11 +128,12 @@ class Bench:
         threads: tuple[int, int],
         said: str,
     ) -> None:
-        for check, rule in (
-            ("leaves_inputs_alone", lambda: check_untouched(before, inputs)),
-            ("leaves_global_randomness_alone", lambda: check_random_states(states)),
-            ("leaves_threads_alone", lambda: _check_threads(threads)),
-        ):
+        rules: Mapping[str, Callable[[], None]] = {
+            "leaves_inputs_alone": lambda: check_untouched(before, inputs),
+            "leaves_global_randomness_alone": lambda: check_random_states(states),
+            "leaves_threads_alone": lambda: _check_threads(threads),
+        }
+        for check, rule in rules.items():
             try:
                 rule()
             except BreachError as breach:

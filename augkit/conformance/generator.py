@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from augkit.checks import BreachError, check_brightness, check_dtype, check_images, check_same, check_shape
-from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.conformance.bench import CONDUCT, UnansweredError, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import draw_masks, draw_set, draws_of
-from augkit.conformance.training import fits_again, resumes
+from augkit.conformance.training import TrainingBench, fits_again, resumes
 from augkit.contracts import ArrayDraws, Images, ImageSet, Masks, Synthesizer, Workspace
 from augkit.store import read_json
 
@@ -23,7 +23,7 @@ PAINTED = 9
 KEYED = "make image i depend only on mask i and sample i of the draws"
 
 
-class GeneratorBench(Bench):
+class GeneratorBench(TrainingBench):
     """A generator with 16 training pairs and 9 masks to paint."""
 
     noun: ClassVar[str] = "generator"
@@ -56,7 +56,8 @@ class GeneratorBench(Bench):
     def opened(self, name: str = "open()") -> Synthesizer:
         """Return what open() returns; one for each `name`."""
         folder = self.fitted()
-        return self.once(name, lambda: self.component.open(folder, "cpu"), None)
+        painter: Synthesizer = self.once(name, lambda: self.component.open(folder, "cpu"), None)
+        return painter
 
     def painted(self, name: str = "painting", paint: Synthesizer | None = None) -> Any:
         """Return whatever painting all masks returns; by an opened generator that painted nothing before."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from augkit.checks import BreachError, check_dtype, check_finite, check_same, check_scores, check_shape, check_unit
-from augkit.conformance.bench import CONDUCT, Bench, answers_to
+from augkit.conformance.bench import CONDUCT, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import SIZE, dice, draw_set
-from augkit.conformance.training import fits_again, resumes
+from augkit.conformance.training import TrainingBench, fits_again, resumes
 from augkit.contracts import ImageSet, Predictor, Scores, TensorDraws, Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ROUNDING = 1e-3
 """Kernels for other batch sizes may add in another order."""
 
 
-class SegmenterBench(Bench):
+class SegmenterBench(TrainingBench):
     """A segmenter with 24 training pairs and 9 images to segment."""
 
     noun: ClassVar[str] = "segmenter"
@@ -67,7 +67,8 @@ class SegmenterBench(Bench):
     def opened(self) -> Predictor:
         """Return what open() returns."""
         folder = self.fitted()
-        return self.once("open()", lambda: self.component.open(folder, "cpu"), None)
+        predictor: Predictor = self.once("open()", lambda: self.component.open(folder, "cpu"), None)
+        return predictor
 
     def predicted(self, name: str = "predicting", index: Sequence[int] = tuple(range(9))) -> Any:
         """Return whatever the predictor returns for some of the test images."""

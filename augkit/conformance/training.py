@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from augkit.checks import BreachError
-from augkit.conformance.bench import SilentLog, UnansweredError
+from augkit.conformance.bench import Bench, SilentLog, UnansweredError
 from augkit.contracts import Workspace
 from augkit.errors import InterruptedRunError
 from augkit.store import remove_folder
@@ -16,20 +15,16 @@ CHECKPOINTS = "checkpoints"
 """What a training keeps for continuing is no part of its result."""
 
 
-class TrainingBench(Protocol):
+class TrainingBench(Bench):
     """A bench of a component that trains."""
 
     def fit(self, space: Workspace) -> None:
         """Fit once in a workspace."""
+        raise NotImplementedError
 
     def fitted(self) -> Path:
         """Return the folder of a complete fit."""
-
-    def space(self, name: str, log: SilentLog | None = None) -> Workspace:
-        """Return a workspace whose folder is called `name`, made if need be."""
-
-    def once(self, name: str, function: object, writes: Path | None = None) -> object:
-        """Call a function once."""
+        raise NotImplementedError
 
 
 def fits_again(bench: TrainingBench) -> None:
