@@ -599,9 +599,9 @@ BREACHES_OF_CONDUCT = {
         augmented_with(lambda images, masks, draws: (images, masks * float("nan"))),
         "augmentation 'wobble' returned masks values that are not finite for sample 0; return 0..1, finite",
     ),
-    "an augmentation that softens masks": (
-        augmented_with(lambda images, masks, draws: (images, masks / 2)),
-        "augmentation 'wobble' returned mask values in 0.5 .. 0.5, not all 0 or 1 for sample 0; cut the masks at 0.5",
+    "an augmentation whose masks leave 0..1": (
+        augmented_with(lambda images, masks, draws: (images, masks * 4)),
+        "augmentation 'wobble' returned mask values in 4 .. 4 for sample 0; return 0..1, finite",
     ),
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COUNT = 9
-USABLE = "returns_two, keeps_dtypes, keeps_shapes, is_finite, images_in_range and masks_stay_binary"
+USABLE = "returns_two, keeps_dtypes, keeps_shapes, is_finite, images_in_range and masks_in_range"
 KEYED = "make sample i depend only on image i, mask i and sample i of the draws"
 ROUNDING = 1e-5
 """Sums of another order differ by this much in float32."""
@@ -121,6 +121,14 @@ def images_in_range(bench: AugmentationBench) -> None:
     check_unit(images, "image ", slack=1e-4)
 
 
+def masks_in_range(bench: AugmentationBench) -> None:
+    """Masks stay in 0..1."""
+    _, masks = bench.two()
+    answers_to(lambda: check_dtype(masks, "", "float32", masks.shape), "keeps_dtypes")
+    answers_to(lambda: check_finite(masks), "is_finite")
+    check_unit(masks, "mask ", slack=1e-4)
+
+
 def masks_stay_binary(bench: AugmentationBench) -> None:
     """Masks stay exactly 0 or 1."""
     _, masks = bench.two()
@@ -198,6 +206,7 @@ CHECKS: Sequence[Callable[[AugmentationBench], None]] = (
     keeps_shapes,
     is_finite,
     images_in_range,
+    masks_in_range,
     masks_stay_binary,
     keeps_no_state,
     batch_independent,
