@@ -30,9 +30,22 @@ class Case:
     exceptions: dict[str, str] = field(default_factory=dict)
 
 
+BLENDS = "it blends a sample with another one of its batch"
+
 TINY_GAN = {"width": 4, "patch_layers": 1, "epochs": 4, "decay_epochs": 0, "batch_size": 4}
 
 CASES = {
+    ("augmentation", "blur"): [Case()],
+    ("augmentation", "classical-paper"): [Case()],
+    ("augmentation", "classical-strong"): [Case()],
+    ("augmentation", "cutmix"): [Case(exceptions={"batch_independent": BLENDS})],
+    ("augmentation", "cutout"): [Case(exceptions={"image_and_mask_move_together": "it hides parts of the image only"})],
+    ("augmentation", "elastic"): [Case()],
+    ("augmentation", "hair"): [Case()],
+    ("augmentation", "mixup"): [
+        Case(exceptions={"batch_independent": BLENDS, "masks_stay_binary": "a blend of masks is soft"}),
+    ],
+    ("augmentation", "noise"): [Case()],
     ("augmentation", "colour"): [
         Case(),
         Case({"gamma": 0.5}),
