@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from augkit.engine import Engine
     from augkit.errors import Problem
     from augkit.plan import CheckedRecipe, Plan
-    from augkit.registry import Registry
+    from augkit.registry import Entry, Registry
     from augkit.store import Store
 
 app = typer.Typer(
@@ -68,6 +68,14 @@ Seeds = Annotated[
     str | None, typer.Option(metavar="LIST", help="Run every arm with each of these seeds, as in 0,1,2 or 0..5.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
+Name = Annotated[str, typer.Argument(help="A component's name in recipes, as in augkit plugin list.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="generator, mask-source, augmentation, segmenter or dataset; default: all."),
+]
+Options = Annotated[
+    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Set an option, as in width=4. Repeatable.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Precision = Annotated[
     str,
@@ -380,6 +388,78 @@ def collect_garbage(
             print(f"{item.kind:<11} {item.path.name:<44} {bytes_text(item.size):>9}")
         size, does = bytes_text(sum(item.size for item in items)), "would free" if dry_run else "freed"
         print(f"{does} {size}: {len(items)} {'thing' if len(items) == 1 else 'things'} that no run on disk needs")
+
+
+@plugins.command("show", epilog="Example: augkit plugin show mask2lesion")
+def show_plugin(name: Name, kind: Kind = None) -> None:
+    """Show a component: what it does, its options with types, bounds and defaults, provider, version and licence."""
+    with _explained():
+        from augkit.reference import describe_component
+
+        for i, entry in enumerate(_entries(name, kind)):
+            print(*([""] if i else []), *describe_component(entry), sep="\n")
+
+
+@plugins.command("check", epilog="Example: augkit plugin check mask2lesion --set width=4 --set epochs=2")
+def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None:
+    """Hold a component to the contract of its kind, on toy data; exit code 1 if it breaks it."""
+    with _explained():
+        from tempfile import TemporaryDirectory
+
+        from augkit.conformance import try_component
+        from augkit.conformance.build import build_alone
+
+        broken = 0
+        for entry in _entries(name, kind):
+            component = build_alone(entry, changes or [])
+            print(f"{entry.kind} {entry.name}, {entry.provider}")
+            with TemporaryDirectory(prefix="augkit-check-") as folder:
+                for finding in try_component(entry.kind, component, Path(folder)):
+                    broken += finding.state == "failed"
+                    print(f"  {finding.state:<8} {finding.check}{finding.text and ': ' + finding.text}", flush=True)
+        if broken:
+            _complain(f"{broken} of the checks failed")
+            sys.exit(1)
+
+
+@plugins.command("new", epilog="Example: augkit plugin new stripes --kind generator")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="The component's name in recipes; the package is called augkit-NAME.")],
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="generator, mask-source, augmentation, segmenter or dataset.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder in which the package's folder is made.")] = Path(),
+) -> None:
+    """Write a package with a component that works, its contract test and a recipe."""
+    with _explained():
+        from augkit.registry import load_registry
+        from augkit.scaffold import kind_named, write_package
+
+        folder = write_package(name, kind_named(kind), out, load_registry())
+        print(f"{folder}\nNext: pip install -e '{folder}' && augkit plugin check {name}")
+
+
+def _entries(name: str, kind: str | None) -> list[Entry]:
+    """Return the components of this name, of one kind or of all."""
+    from augkit.errors import InputError
+    from augkit.hookspecs import HOOK_OF_KIND
+    from augkit.registry import Entry, load_registry
+    from augkit.scaffold import kind_named
+
+    registry = load_registry()
+    kinds = [kind_named(kind)] if kind else [one for one in HOOK_OF_KIND if name in registry.names(one)]
+    if not kinds:
+        kinds = ["generator"]  # any kind: the problem says what is wrong with the plugin, or that nobody provides it
+    found = [registry.find(one, name, f"component '{name}'") for one in kinds]
+    problems = [one for one in found if not isinstance(one, Entry)]
+    if problems:
+        known = sorted({other for _, other in registry.entries})
+        if kind is None and "no generator" in problems[0].what:
+            from augkit.errors import Problem, did_you_mean
+
+            raise InputError(Problem(f"component '{name}'", "no plugin provides it", did_you_mean(name, known)))
+        raise InputError(*problems)
+    return [one for one in found if isinstance(one, Entry)]
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from augkit import events
 from augkit.cache import forget_run, record_run
 from augkit.contracts import Log
 from augkit.costs import Estimates, peak_memory
-from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
+from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
 from augkit.plan import LoadDataset, Plan, Stage, WriteReport
 from augkit.scheduler import Tell, build_side_by_side
@@ -153,6 +153,10 @@ class Engine:
     def _place(self, error: AugkitError, stage: Stage) -> None:
         """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
         error.problems = tuple(replace(problem, where=f"{stage.title}: {problem.where}") for problem in error.problems)
+        if isinstance(error, ContractError):
+            parts = stage.identity["components"]
+            maker = next((part["provider"] for part in parts if part["name"] == error.component), parts[0]["provider"])
+            error.problems = tuple(replace(problem, hint=f"Provided by {maker}") for problem in error.problems)
         error.args = ("\n".join(str(problem) for problem in error.problems),)
 
     def _explained(self, error: BaseException, stage: Stage) -> StageError:

@@ -46,6 +46,17 @@ class StageError(AugkitError):
     """A stage failed while running: a plugin raised or broke its contract, or the disk is full."""
 
 
+class ContractError(StageError):
+    """A plugin broke its contract.
+
+    component: its name in recipes; empty for the first component of the stage.
+    """
+
+    def __init__(self, *problems: Problem, component: str = "") -> None:
+        super().__init__(*problems)
+        self.component = component
+
+
 class DamagedArtifactError(AugkitError):
     """A stored file no longer has the bytes that were written."""
 

@@ -1,13 +1,15 @@
 """One function per stage: artifacts in, one artifact out.
 
-What a plugin returns is checked here, where it enters the house, and a breach is told to the plugin's author.
+What a plugin returns is checked here, where it enters the house, by the rules of `augkit.checks`, and a breach is told
+to the plugin's author.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
@@ -17,24 +19,31 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from augkit.checks import (
+    SAMPLES,
+    BreachError,
+    check_augmented,
+    check_images,
+    check_masks,
+    check_same,
+    check_scores,
+    check_splits,
+    harmless,
+)
 from augkit.contracts import (
     ArrayDraws,
     Augment,
-    DrawnMasks,
-    Images,
     ImageSet,
     Log,
     Masks,
     Record,
     RecordsParameters,
-    Scores,
-    Splits,
     TensorDraws,
     Workspace,
 )
 from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
-from augkit.errors import Problem, StageError
+from augkit.errors import ContractError, Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
@@ -62,6 +71,8 @@ CHUNK = 256
 
 SHOWN = 64
 """Samples of a set that the report may show."""
+
+STATELESS = "make a sample's answer depend on its inputs and its draws alone"
 
 RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)
 """Tasks that find what an interrupted run left in their work folder."""
@@ -91,8 +102,9 @@ def run_stage(task: Task, job: Job) -> None:
 @run_stage.register
 def load_dataset(task: LoadDataset, job: Job) -> None:
     """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples."""
-    splits = task.dataset.load()
-    _check_splits(splits)
+    with _contract("the data set"), harmless():
+        splits = task.dataset.load()
+        check_splits(splits)
     for name in ("train", "validation", "test"):
         write_image_set(job.folder / name, getattr(splits, name))
 
@@ -127,8 +139,9 @@ def draw_masks(task: DrawMasks, job: Job) -> None:
     real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
     count = task.amount(len(real))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
-    drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
-    _check_masks(drawn, count, real.shape)
+    with _contract("the mask source"), harmless():
+        drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
+        check_masks(drawn, count, real.shape)
     write_array(job.folder / "masks.npy", drawn.masks)
     write_json(job.folder / "records.json", list(drawn.records))
     _end_training(job)
@@ -146,7 +159,12 @@ def synthesise(task: Synthesise, job: Job) -> None:
     images = np.empty((*masks.shape, 3), np.uint8)
     for begin in range(0, len(masks), CHUNK):
         part = slice(begin, begin + CHUNK)
-        images[part] = _checked_images(paint(masks[part], draws[part]), masks[part].shape)
+        with _contract("the generator", ids[part]):
+            images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape)
+            if begin == 0:
+                few = slice(min(SAMPLES, CHUNK))
+                with harmless():
+                    check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, 1.0)
         job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
     parents = tuple(_group(record, groups, name) for record, name in zip(records, ids, strict=True))
     if task.shuffled:
@@ -165,7 +183,8 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     for pixels in (train.images, train.masks):
         pixels.flags.writeable = False  # as they are when nothing is concatenated
     space = Workspace(job.folder, task.seed, job.device, job.log)
-    task.segmenter.fit(train, read_image_set(dataset / "validation"), compose(task.augment), space)
+    augment = [(name, _first_checked(name, augmentation)) for name, augmentation in task.augment]
+    task.segmenter.fit(train, read_image_set(dataset / "validation"), compose(augment), space)
     _end_training(job)
 
 
@@ -181,7 +200,13 @@ def evaluate(task: Evaluate, job: Job) -> None:
     predictions = np.empty(test.masks.shape, np.bool_)
     for begin in range(0, len(test), CHUNK):
         images = test.images[begin : begin + CHUNK]
-        predictions[begin : begin + CHUNK] = _checked_scores(predict(images), images.shape)[:, 0] > 0.5
+        with _contract("the segmenter", test.ids[begin : begin + CHUNK]):
+            values = check_scores(predict(images), images.shape)
+            if begin == 0:
+                few = slice(min(SAMPLES, CHUNK))
+                with harmless():
+                    check_same(values[few], predict(images[few]), "in another batch", STATELESS, 0.01)
+        predictions[begin : begin + CHUNK] = values[:, 0] > 0.5
     write_array(job.folder / "predictions.npy", predictions)
     truth = np.asarray(test.masks)
     write_array(job.folder / "counts.npy", confusion(predictions, truth))
@@ -372,80 +397,33 @@ def _end_training(job: Job) -> None:
     remove_checkpoints(job.folder)
 
 
+@contextmanager
+def _contract(subject: str, names: Sequence[str] = (), component: str = "") -> Iterator[None]:
+    """Tell a breach of `subject`'s contract to its author; `names` are those of the samples."""
+    try:
+        yield
+    except BreachError as breach:
+        raise ContractError(Problem("contract", breach.told(subject, names)), component=component) from None
+
+
+def _first_checked(name: str, augmentation: Augment) -> Augment:
+    """Return the augmentation, whose first batch is held to its contract."""
+    checked = False
+
+    def apply(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
+        nonlocal checked
+        if checked:
+            return augmentation(images, masks, draws)
+        checked = True
+        with _contract(f"augmentation '{name}'", component=name), harmless(images=images, masks=masks):
+            answer = check_augmented(augmentation(images, masks, draws), images, masks)
+            for first, again in zip(answer, augmentation(images, masks, draws), strict=True):
+                check_same(first, again, "between two equal calls", STATELESS, 0.0 if images.is_cpu else 0.01)
+        return answer
+
+    return apply
+
+
 def _group(record: Record, groups: Sequence[str], name: str) -> str:
     parent = record.get("parent")
     return groups[parent] if type(parent) is int else name
-
-
-# What plugins return
-
-
-def _check_splits(splits: Splits) -> None:
-    if not isinstance(splits, Splits):
-        raise _breach(f"load() returned {_describe(splits)}", "return augkit.Splits")
-    if len(splits.train) == 0 or len(splits.test) == 0:
-        raise _breach(
-            f"the data set has {len(splits.train)} training and {len(splits.test)} test samples", "at least one of each"
-        )
-    if len({splits.train.size, splits.validation.size, splits.test.size}) > 1:
-        raise _breach("the splits have different image sizes", "one size for all")
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    for what in ("group", "id"):
-        owners: dict[str, str] = {}
-        for part, samples in parts.items():
-            for name in getattr(samples, f"{what}s"):
-                if not isinstance(name, str):
-                    raise _breach(f"{what} {name!r} in {part} is {_describe(name)}", "return text")
-                if owners.setdefault(name, part) != part:
-                    raise _breach(f"{what} '{name}' is in {owners[name]} and {part}", f"each {what} in one split only")
-
-
-def _check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...]) -> None:
-    """Refuse what a mask source must not return; `real` is the shape of the training masks."""
-    if not isinstance(drawn, DrawnMasks):
-        raise _breach(f"draw() returned {_describe(drawn)}", "return augkit.DrawnMasks")
-    shape = (count, *real[1:])
-    if not isinstance(drawn.masks, np.ndarray) or drawn.masks.dtype != np.bool_ or drawn.masks.shape != shape:
-        raise _breach(f"draw() returned masks {_describe(drawn.masks)}", f"return bool {shape}")
-    empty = int((~drawn.masks.any(axis=(1, 2))).sum())
-    if empty:
-        raise _breach(f"draw() returned {empty} empty masks of {count}", "return masks with foreground")
-    if len(drawn.records) != count:
-        raise _breach(f"draw() returned {len(drawn.records)} records", f"return one per mask, {count}")
-    for i, record in enumerate(drawn.records):
-        _check_record(record, i, real[0])
-
-
-def _check_record(record: Record, index: int, parents: int) -> None:
-    try:
-        json.dumps(record, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise _breach(f"record {index} cannot be written ({error})", "return text and finite plain numbers") from None
-    parent = record.get("parent", 0)
-    if type(parent) is not int or not 0 <= parent < parents:
-        raise _breach(f"record {index} has parent {parent!r}", f"an int in 0 .. {parents - 1}, or no parent")
-
-
-def _checked_images(images: Images, shape: tuple[int, ...]) -> Images:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (*shape, 3):
-        raise _breach(f"the synthesizer returned {_describe(images)}", f"return uint8 0..255 {(*shape, 3)}")
-    return images
-
-
-def _checked_scores(values: Scores, shape: tuple[int, ...]) -> Scores:
-    expected = (shape[0], 1, *shape[1:3])
-    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != expected:
-        raise _breach(f"the predictor returned {_describe(values)}", f"return float32 0..1 {expected}")
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise _breach(f"the predictor returned scores in {values.min()} .. {values.max()}", "return 0..1, finite")
-    return values
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape}"
-    return f"a {type(value).__name__}"
-
-
-def _breach(found: str, wanted: str) -> StageError:
-    return StageError(Problem("contract", f"{found}; {wanted}"))

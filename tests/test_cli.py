@@ -76,6 +76,9 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
         (["cache", "ls"], "augkit cache ls"),
         (["cache", "gc"], "augkit cache gc --older-than 30d --dry-run"),
         (["plugin", "list"], "augkit plugin list"),
+        (["plugin", "show"], "augkit plugin show mask2lesion"),
+        (["plugin", "check"], "augkit plugin check mask2lesion --set width=4 --set epochs=2"),
+        (["plugin", "new"], "augkit plugin new stripes --kind generator"),
     ],
 )
 def test_every_command_explains_itself_with_an_example(augkit, command, example, flag):

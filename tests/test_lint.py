@@ -22,7 +22,7 @@ GLOBAL_TORCH = {
 IN_PLACE = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_"}
 SEEDING = {"manual_seed", "manual_seed_all", "set_rng_state", "seed_all"}
 DROPOUT = {"dropout", "dropout2d", "alpha_dropout", "Dropout", "Dropout2d", "AlphaDropout"}
-NUMPY_ALLOWED = {"Generator", "Philox", "PCG64", "SeedSequence"}
+NUMPY_ALLOWED = {"Generator", "Philox", "PCG64", "SeedSequence", "get_state"}
 
 
 def dotted(node: ast.expr) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
 from augkit.draws import Draws
 from augkit.engine import Engine
-from augkit.errors import DivergedError, InputError, Problem, StageError
+from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.metrics import METRICS, surface_distance
 from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan
 from augkit.recipe import Recipe, Reference
@@ -373,36 +374,36 @@ def one_value(value):
 BREACHES = {
     "splits: none": (
         dataset_with(lambda: None),
-        "dataset fake: contract: load() returned a NoneType; return augkit.Splits",
+        "dataset fake: contract: the data set returned a NoneType; return augkit.Splits. Provided by",
     ),
-    "splits: a tuple": (dataset_with(lambda: (1, 2)), "load() returned a tuple; return augkit.Splits"),
+    "splits: a tuple": (dataset_with(lambda: (1, 2)), "the data set returned a tuple; return augkit.Splits"),
     "splits: no training images": (
         dataset_with(lambda: replace(good_splits(), train=ImageSet.empty((8, 8)))),
-        "the data set has 0 training and 4 test samples; at least one of each",
+        "the data set has 0 training and 4 test samples; return at least one of each",
     ),
     "splits: no test images": (
         dataset_with(lambda: replace(good_splits(), test=ImageSet.empty((8, 8)))),
-        "the data set has 6 training and 0 test samples; at least one of each",
+        "the data set has 6 training and 0 test samples; return at least one of each",
     ),
     "splits: two sizes": (
         dataset_with(lambda: replace(good_splits(), validation=ImageSet.empty((16, 16)))),
-        "the splits have different image sizes; one size for all",
+        "has different image sizes: 8 x 8 in train, 16 x 16 in validation, 8 x 8 in test; return one size for",
     ),
     "splits: a shared group": (
         dataset_with(lambda: changed("test", groups=("a", "b", "patient-train-1", "c"))),
-        "group 'patient-train-1' is in train and test; each group in one split only",
+        "has group 'patient-train-1' in train and test; put each group in one split only",
     ),
     "splits: a group shared with validation": (
         dataset_with(lambda: changed("validation", groups=("patient-train-0", "b"))),
-        "group 'patient-train-0' is in train and validation; each group in one split only",
+        "has group 'patient-train-0' in train and validation; put each group in one split only",
     ),
     "splits: a shared id": (
         dataset_with(lambda: changed("test", ids=("a", "b", "train-3", "c"))),
-        "id 'train-3' is in train and test; each id in one split only",
+        "has id 'train-3' in train and test; put each id in one split only",
     ),
     "splits: ids that are numbers": (
         dataset_with(lambda: changed("test", ids=(1, 2, 3, 4))),
-        "id 1 in test is a int; return text",
+        "has id 1 in test, which is a int; return text",
     ),
     "splits: float images": (
         dataset_with(lambda: changed("train", images=np.zeros((6, 8, 8, 3), np.float32))),
@@ -419,85 +420,91 @@ BREACHES = {
     "splits: twice the same id": (dataset_with(lambda: changed("train", ids=("a",) * 6)), "ids are not unique"),
     "masks: none": (
         masks_with(lambda drawn: None),
-        "masks fake: contract: draw() returned a NoneType; return augkit.DrawnMasks",
+        "masks fake: contract: the mask source returned a NoneType; return augkit.DrawnMasks",
     ),
     "masks: an array": (
         masks_with(lambda drawn: drawn.masks),
-        "draw() returned bool (6, 8, 8); return augkit.DrawnMasks",
+        "the mask source returned bool (6, 8, 8); return augkit.DrawnMasks",
     ),
     "masks: a list": (
         masks_with(lambda drawn: replace(drawn, masks=drawn.masks.tolist())),
-        "draw() returned masks a list; return bool (6, 8, 8)",
+        "the mask source returned masks a list; return bool (6, 8, 8)",
     ),
     "masks: numbers": (
         masks_with(lambda drawn: replace(drawn, masks=drawn.masks.astype(np.uint8))),
-        "draw() returned masks uint8 (6, 8, 8); return bool (6, 8, 8)",
+        "the mask source returned masks uint8 0..1 (6, 8, 8); return bool (6, 8, 8)",
     ),
     "masks: too few": (
         masks_with(lambda drawn: replace(drawn, masks=drawn.masks[:5])),
-        "draw() returned masks bool (5, 8, 8); return bool (6, 8, 8)",
+        "the mask source returned masks bool (5, 8, 8); return bool (6, 8, 8)",
     ),
     "masks: another size": (
         masks_with(lambda drawn: replace(drawn, masks=drawn.masks[:, :4])),
-        "draw() returned masks bool (6, 4, 8); return bool (6, 8, 8)",
+        "the mask source returned masks bool (6, 4, 8); return bool (6, 8, 8)",
     ),
     "masks: an empty one": (
         masks_with(first_empty),
-        "draw() returned 1 empty masks of 6; return masks with foreground",
+        "the mask source returned 1 empty masks of 6, the first for sample 1; return masks with foreground",
     ),
     "masks: too few records": (
         masks_with(lambda drawn: replace(drawn, records=drawn.records[:2])),
-        "draw() returned 2 records; return one per mask, 6",
+        "the mask source returned 2 records; return one per mask, 6",
     ),
     "masks: a record that is no JSON": (
         masks_with(with_record(area=np.int64(3))),
-        "record 0 cannot be written (Object of type int64 is not JSON serializable); return text and finite plain",
+        "returned record 0, which cannot be written (Object of type int64 is not JSON serializable); return text",
     ),
     "masks: a record that is not a number": (
         masks_with(with_record(area=float("nan"))),
-        "record 0 cannot be written (Out of range",
+        "returned record 0, which cannot be written (Out of range",
     ),
     "masks: a parent that is not there": (
         masks_with(with_record(parent=6)),
-        "record 0 has parent 6; an int in 0 .. 5, or no parent",
+        "returned record 0 with parent 6; write an int in 0 .. 5, or no parent",
     ),
-    "masks: a negative parent": (masks_with(with_record(parent=-1)), "record 0 has parent -1; an int in 0 .. 5"),
+    "masks: a negative parent": (
+        masks_with(with_record(parent=-1)),
+        "returned record 0 with parent -1; write an int in 0 .. 5",
+    ),
     "masks: a parent that is no index": (
         masks_with(with_record(parent=2.0)),
-        "record 0 has parent 2.0; an int in 0 .. 5",
+        "returned record 0 with parent 2.0; write an int in 0 .. 5",
     ),
     "masks: a parent that is true": (
         masks_with(with_record(parent=True)),
-        "record 0 has parent True; an int in 0 .. 5",
+        "returned record 0 with parent True; write an int in 0 .. 5",
     ),
     "images: floats": (
         generator_with(lambda masks, draws: np.zeros((6, 8, 8, 3))),
-        "synthesis fake-fake: contract: the synthesizer returned float64 (6, 8, 8, 3); return uint8 0..255 (6, 8,",
+        "synthesis fake-fake: contract: the generator returned float64 0..0 (6, 8, 8, 3); return uint8 0..255 (6, 8,",
     ),
     "images: channels first": (
         generator_with(lambda masks, draws: np.zeros((6, 3, 8, 8), np.uint8)),
-        "the synthesizer returned uint8 (6, 3, 8, 8); return uint8 0..255 (6, 8, 8, 3)",
+        "the generator returned uint8 0..0 (6, 3, 8, 8); return uint8 0..255 (6, 8, 8, 3)",
     ),
     "images: too few": (
         generator_with(lambda masks, draws: np.zeros((1, 8, 8, 3), np.uint8)),
-        "the synthesizer returned uint8 (1, 8, 8, 3); return uint8 0..255 (6, 8, 8, 3)",
+        "the generator returned uint8 0..0 (1, 8, 8, 3); return uint8 0..255 (6, 8, 8, 3)",
     ),
-    "images: a list": (generator_with(lambda masks, draws: []), "the synthesizer returned a list; return uint8"),
+    "images: a list": (generator_with(lambda masks, draws: []), "the generator returned a list; return uint8"),
     "scores: doubles": (
         segmenter_with(lambda images: good_scores(images).astype(np.float64)),
-        "evaluation fake: contract: the predictor returned float64 (4, 1, 8, 8); return float32 0..1 (4, 1, 8, 8)",
+        "evaluation fake: contract: the segmenter returned float64 0.003922..0.9961 (4, 1, 8, 8); return float32 0..1",
     ),
     "scores: no channel": (
         segmenter_with(lambda images: good_scores(images)[:, 0]),
-        "the predictor returned float32 (4, 8, 8); return float32 0..1 (4, 1, 8, 8)",
+        "the segmenter returned float32 0.003922..0.9961 (4, 8, 8); return float32 0..1 (4, 1, 8, 8)",
     ),
     "scores: not a number": (
         segmenter_with(one_value(np.nan)),
-        "the predictor returned scores in nan .. nan; return 0..1, finite",
+        "the segmenter returned values that are not finite for sample test-1; return 0..1, finite",
     ),
-    "scores: infinite": (segmenter_with(one_value(np.inf)), ".. inf; return 0..1, finite"),
-    "scores: logits": (segmenter_with(one_value(-3.5)), "the predictor returned scores in -3.5 .. "),
-    "scores: above one": (segmenter_with(one_value(1.5)), ".. 1.5; return 0..1, finite"),
+    "scores: infinite": (
+        segmenter_with(one_value(np.inf)),
+        "values that are not finite for sample test-1; return 0..1, finite",
+    ),
+    "scores: logits": (segmenter_with(one_value(-3.5)), "the segmenter returned values in -3.5 .. "),
+    "scores: above one": (segmenter_with(one_value(1.5)), ".. 1.5 for sample test-1; return 0..1, finite"),
 }
 
 
@@ -516,8 +523,126 @@ def test_a_breach_of_contract_says_where_what_was_found_and_what_to_return(tmp_p
     }
     assert text.startswith(stage[breach.partition(":")[0]])
     assert "\n" not in text
+    assert ("Provided by augkit-fake 1.2 (fake)" in text) == (": contract: " in text)
     assert caught.value.exit_code == 1
     assert capfd.readouterr() == ("", "")
+
+
+@dataclass(frozen=True)
+class FakeAugmentation:
+    answer: Callable[..., object] = field(compare=False)
+
+    def __call__(self, images, masks, draws):
+        return self.answer(images, masks, draws)
+
+
+KINDS[FakeAugmentation] = "augmentation"
+
+
+def augmented_with(answer):
+    """A recipe whose segmenter augments one batch of grey images, with the augmentation ``wobble`` after a good one."""
+
+    def fitting(train, space):
+        draws = Draws.on_device(0, "batch", torch.arange(6))
+        SEEN["segmenter"][2](torch.full((6, 3, 8, 8), 0.5), torch.ones(6, 1, 8, 8), draws)
+
+    steps = (
+        (FakeAugmentation(lambda images, masks, draws: (images, masks)), "good"),
+        (FakeAugmentation(answer), "wobble"),
+    )
+    return {
+        "augment": [component(instance, name) for instance, name in steps],
+        "segmenter": FakeSegmenter(fitting=fitting),
+    }
+
+
+def counting(answer, change):
+    """The answer, changed by the number of calls before it."""
+    calls = []
+
+    def count(*arguments):
+        calls.append(1)
+        return change(answer(*arguments), len(calls) - 1)
+
+    return count
+
+
+def drawing_globally(answer):
+    def draw(*arguments):
+        np.random.random()  # noqa: NPY002
+        return answer(*arguments)
+
+    return draw
+
+
+def writing_on(images, masks, draws):
+    images[2] = 0
+    return images.clone(), masks
+
+
+GLOBALLY = "used the global random generator of numpy.random; take every random number from the draws or the seed"
+
+BREACHES_OF_CONDUCT = {
+    "a data set that draws globally": (dataset_with(drawing_globally(good_splits)), f"the data set {GLOBALLY}"),
+    "masks that are drawn globally": (
+        {"sources": [(FakeGenerator(), FakeMasks(drawing_globally(good_masks)), 1.0, None)]},
+        f"the mask source {GLOBALLY}",
+    ),
+    "a generator that draws globally": (generator_with(drawing_globally(good_images)), f"the generator {GLOBALLY}"),
+    "a generator that keeps a state": (
+        generator_with(counting(good_images, lambda images, calls: images // 2 + 9 * calls)),
+        "the generator changed 6 of 6 answers in another batch, the first for sample fake-fake-0-000000; make a",
+    ),
+    "a generator that paints in 0..1": (
+        {"sources": [(FakeGenerator(lambda *given: good_images(*given) // 255), FakeMasks(), None, 9)]},
+        "the generator returned uint8 0..0 (9, 8, 8, 3); scale the images to 0..255",
+    ),
+    "a segmenter that draws globally": (segmenter_with(drawing_globally(good_scores)), f"the segmenter {GLOBALLY}"),
+    "a segmenter that keeps a state": (
+        segmenter_with(counting(good_scores, lambda scores, calls: scores / (1 + calls))),
+        "the segmenter changed 4 of 4 answers in another batch, the first for sample test-0; make a sample's answer",
+    ),
+    "an augmentation that draws globally": (
+        augmented_with(drawing_globally(lambda images, masks, draws: (images, masks))),
+        f"augmentation 'wobble' {GLOBALLY}",
+    ),
+    "an augmentation that keeps a state": (
+        augmented_with(
+            counting(lambda images, masks, draws: images, lambda images, n: (images / (1 + n), images[:, :1] * 2))
+        ),
+        "augmentation 'wobble' changed 6 of 6 answers between two equal calls, the first for sample 0; make a sample's",
+    ),
+    "an augmentation that writes on its input": (
+        augmented_with(writing_on),
+        "augmentation 'wobble' changed the images that it was given for sample 2; work on a copy",
+    ),
+    "an augmentation of another shape": (
+        augmented_with(lambda images, masks, draws: (images[:, :, :4], masks)),
+        "augmentation 'wobble' returned images float32 0.5..0.5 (6, 3, 4, 8); return float32 (6, 3, 8, 8)",
+    ),
+    "an augmentation that leaves 0..1": (
+        augmented_with(lambda images, masks, draws: (images * 4, masks)),
+        "augmentation 'wobble' returned image values in 2 .. 2 for sample 0; return 0..1, finite",
+    ),
+    "an augmentation that makes no numbers": (
+        augmented_with(lambda images, masks, draws: (images, masks * float("nan"))),
+        "augmentation 'wobble' returned masks values that are not finite for sample 0; return 0..1, finite",
+    ),
+    "an augmentation whose masks leave 0..1": (
+        augmented_with(lambda images, masks, draws: (images, masks * 4)),
+        "augmentation 'wobble' returned mask values in 4 .. 4 for sample 0; return 0..1, finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES_OF_CONDUCT)
+def test_the_first_samples_of_a_run_tell_what_a_plugin_does_besides(tmp_path, breach):
+    parts, expected = BREACHES_OF_CONDUCT[breach]
+    with pytest.raises(ContractError) as caught:
+        run(tmp_path, **parts)
+    assert f": contract: {expected}" in str(caught.value)
+    provider = "wobble" if "augmentation" in breach else "fake"
+    assert str(caught.value).endswith(f"Provided by augkit-fake 1.2 ({provider})")
 
 
 def raising(error):

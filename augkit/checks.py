@@ -1,0 +1,305 @@
+"""What plugins return, held to their contract: each rule once, for real runs and for the conformance kit.
+
+A rule raises `BreachError`, which says what was found and what to return instead. A run holds every answer to the rules
+of shape and dtype, and the first few samples to all of them; `augkit.conformance` holds a component to all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import DrawnMasks, Images, Record, Scores, Splits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SAMPLES = 8
+"""Samples that a run asks for twice."""
+
+
+class BreachError(Exception):
+    """A component broke its contract: what it did, what it should do, and at which sample (an index) if at one."""
+
+    def __init__(self, found: str, wanted: str, sample: int | None = None) -> None:
+        super().__init__(f"{found}; {wanted}")
+        self.found, self.wanted, self.sample = found, wanted, sample
+
+    def told(self, subject: str, names: Sequence[str] = ()) -> str:
+        """Return the breach in one line about `subject`, as in ``your generator``; `names` are those of samples."""
+        where = "" if self.sample is None else f" for sample {(names or range(self.sample + 1))[self.sample]}"
+        return f"{subject} {self.found}{where}; {self.wanted}"
+
+
+# Data sets
+
+
+def check_splits(splits: Splits) -> None:
+    """Refuse splits that share a group or an id, differ in size, or have nothing to train on or to compare with."""
+    if not isinstance(splits, Splits):
+        raise BreachError(f"returned {describe(splits)}", "return augkit.Splits")
+    check_split_sizes(splits)
+    check_split_names(splits)
+
+
+def check_split_sizes(splits: Splits) -> None:
+    """Refuse splits of several image sizes, and those without training or test samples."""
+    if len(splits.train) == 0 or len(splits.test) == 0:
+        found = f"has {len(splits.train)} training and {len(splits.test)} test samples"
+        raise BreachError(found, "return at least one of each")
+    sizes = {"train": splits.train.size, "validation": splits.validation.size, "test": splits.test.size}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{size[0]} x {size[1]} in {name}" for name, size in sizes.items())
+        raise BreachError(f"has different image sizes: {found}", "return one size for all splits")
+
+
+def check_split_names(splits: Splits) -> None:
+    """Refuse groups and ids that are in two splits, or are no text."""
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    for what in ("group", "id"):
+        owners: dict[str, str] = {}
+        for part, samples in parts.items():
+            for name in getattr(samples, f"{what}s"):
+                if not isinstance(name, str):
+                    raise BreachError(f"has {what} {name!r} in {part}, which is {describe(name)}", "return text")
+                if owners.setdefault(name, part) != part:
+                    found = f"has {what} '{name}' in {owners[name]} and {part}"
+                    raise BreachError(found, f"put each {what} in one split only")
+
+
+# Mask sources
+
+
+def check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...]) -> None:
+    """Refuse what a mask source must not return; `real` is the shape of the training masks."""
+    check_is_drawn(drawn)
+    check_array(drawn.masks, "masks ", "bool", (count, *real[1:]))
+    check_filled(drawn)
+    check_records(drawn, count, real[0])
+
+
+def check_is_drawn(drawn: DrawnMasks) -> None:
+    """Refuse anything but `DrawnMasks`."""
+    if not isinstance(drawn, DrawnMasks):
+        raise BreachError(f"returned {describe(drawn)}", "return augkit.DrawnMasks")
+
+
+def check_filled(drawn: DrawnMasks) -> None:
+    """Refuse masks without foreground."""
+    empty = np.flatnonzero(~drawn.masks.any(axis=(1, 2)))
+    if len(empty):
+        found = f"returned {len(empty)} empty masks of {len(drawn.masks)}, the first"
+        raise BreachError(found, "return masks with foreground", int(empty[0]))
+
+
+def check_records(drawn: DrawnMasks, count: int, parents: int) -> None:
+    """Refuse records that cannot be written, or that name a training mask that is not there."""
+    if len(drawn.records) != count:
+        raise BreachError(f"returned {len(drawn.records)} records", f"return one per mask, {count}")
+    for i, record in enumerate(drawn.records):
+        _check_record(record, i, parents)
+
+
+def _check_record(record: Record, index: int, parents: int) -> None:
+    try:
+        json.dumps(record, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        found = f"returned record {index}, which cannot be written ({error})"
+        raise BreachError(found, "return text and finite plain numbers") from None
+    parent = record.get("parent", 0)
+    if type(parent) is not int or not 0 <= parent < parents:
+        found = f"returned record {index} with parent {parent!r}"
+        raise BreachError(found, f"write an int in 0 .. {parents - 1}, or no parent")
+
+
+# Generators and segmenters
+
+
+def check_images(images: Images, shape: tuple[int, ...]) -> Images:
+    """Return `images`; refuse anything but uint8 of the masks' `shape` and three channels, and 0..1 for 0..255."""
+    check_array(images, "", "uint8 0..255", (*shape, 3))
+    if len(images) >= SAMPLES:
+        check_brightness(images)
+    return images
+
+
+def check_brightness(images: Images) -> None:
+    """Refuse several images that are all black in 0..255: they were meant as 0..1."""
+    if images.size and images.max() <= 1:
+        raise BreachError(f"returned {describe(images)}", "scale the images to 0..255")
+
+
+def check_scores(values: Scores, shape: tuple[int, ...]) -> Scores:
+    """Return `values`; refuse anything but float32 (N, 1, H, W) in 0..1 for images of `shape` (N, H, W, 3)."""
+    check_array(values, "", "float32 0..1", (shape[0], 1, *shape[1:3]))
+    check_finite(values)
+    check_unit(values)
+    return values
+
+
+def check_finite(values: Any, what: str = "") -> None:
+    """Refuse NaN and infinity in an array or tensor whose first axis counts samples."""
+    flat = as_array(values).reshape(len(values), -1)
+    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    if len(bad):
+        raise BreachError(f"returned {what}values that are not finite", "return 0..1, finite", int(bad[0]))
+
+
+def check_unit(values: Any, what: str = "", slack: float = 0.0) -> None:
+    """Refuse finite values outside 0..1 by more than `slack`, which is for rounding."""
+    flat = as_array(values).reshape(len(values), -1)
+    bad = np.flatnonzero((flat.min(axis=1) < -slack) | (flat.max(axis=1) > 1 + slack))
+    if len(bad):
+        one = flat[bad[0]]
+        found = f"returned {what}values in {one.min():.4g} .. {one.max():.4g}"
+        raise BreachError(found, "return 0..1, finite", int(bad[0]))
+
+
+# Augmentations
+
+
+def check_augmented(answer: tuple[Tensor, Tensor], images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `answer`; refuse anything but images and masks like those given, both in 0..1.
+
+    Soft masks are let through: blending samples makes them. The kit asks for binary ones unless that is excepted.
+    """
+    check_pair(answer)
+    for what, given, got in zip(("images ", "masks "), (images, masks), answer, strict=True):
+        check_array(got, what, str(given.dtype).removeprefix("torch."), tuple(given.shape))
+        check_finite(got, what)
+    check_unit(answer[0], "image ", slack=1e-4)
+    check_unit(answer[1], "mask ", slack=1e-4)
+    return answer
+
+
+def check_pair(answer: tuple[Tensor, Tensor]) -> None:
+    """Refuse anything but two things."""
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        raise BreachError(f"returned {describe(answer)}", "return a tuple (images, masks)")
+
+
+def check_binary(masks: Tensor) -> None:
+    """Refuse masks with values between 0 and 1."""
+    flat = masks.reshape(len(masks), -1)
+    bad = ((flat != 0) & (flat != 1)).any(dim=1).nonzero()
+    if len(bad):
+        found = f"returned mask values in {float(flat.min()):.4g} .. {float(flat.max()):.4g}, not all 0 or 1"
+        raise BreachError(found, "cut the masks at 0.5", int(bad[0]))
+
+
+# All kinds
+
+
+def check_array(value: Any, what: str, dtype: str, shape: tuple[int, ...]) -> None:
+    """Refuse anything but an array or tensor of this dtype (with its range, for people) and shape."""
+    check_dtype(value, what, dtype, shape)
+    check_shape(value, what, dtype, shape)
+
+
+def check_dtype(value: Any, what: str, dtype: str, shape: tuple[int, ...]) -> None:
+    """Refuse anything but an array or tensor of this dtype."""
+    found = str(getattr(value, "dtype", "")).removeprefix("torch.")
+    if found != dtype.split(" ")[0]:
+        raise BreachError(f"returned {what}{describe(value)}", f"return {dtype} {shape}")
+
+
+def check_shape(value: Any, what: str, dtype: str, shape: tuple[int, ...]) -> None:
+    """Refuse an array or tensor of another shape."""
+    if tuple(value.shape) != shape:
+        raise BreachError(f"returned {what}{describe(value)}", f"return {dtype} {shape}")
+
+
+def check_same(first: Any, second: Any, when: str, why: str, tolerance: float = 0.0) -> None:
+    """Refuse two answers of which a sample differs by more than `tolerance` on average.
+
+    when: as in ``between two calls``; why: what the author may have done.
+    """
+    one, two = as_array(first), as_array(second)
+    if one.shape != two.shape:
+        raise BreachError(f"returned {describe(two)} {when} and {describe(one)} before", why)
+    if one.size == 0:
+        return
+    distance = np.abs(one.astype(np.float64) - two).reshape(len(one), -1).mean(axis=1)
+    changed = np.flatnonzero(distance > tolerance)
+    if len(changed):
+        found = f"changed {len(changed)} of {len(one)} answers {when}, the first"
+        raise BreachError(found, why, int(changed[0]))
+
+
+@contextmanager
+def harmless(**inputs: Any) -> Iterator[None]:
+    """Refuse a call that changes its inputs (arrays or tensors), a global random generator or torch's threads."""
+    before = {name: as_array(value).copy() for name, value in inputs.items()}
+    state, threads = random_states(), torch_threads()
+    yield
+    check_untouched(before, inputs)
+    check_random_states(state)
+    check_threads(threads)
+
+
+def check_untouched(before: Mapping[str, NDArray[Any]], inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs that differ from the copies in `before`."""
+    for name, old in before.items():
+        new = as_array(inputs[name])
+        changed = [i for i in range(len(old)) if not np.array_equal(old[i], new[i])]
+        if changed:
+            raise BreachError(f"changed the {name} that it was given", "work on a copy", changed[0])
+
+
+def random_states() -> dict[str, object]:
+    """Return the states of the global random generators of the standard library, NumPy and torch."""
+    states: dict[str, object] = {}
+    if stdlib := sys.modules.get("random"):
+        states["random"] = stdlib.getstate()
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - it only reads
+    states["numpy.random"] = (kind, np.asarray(keys).tobytes(), *rest)
+    if torch := sys.modules.get("torch"):
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
+    return states
+
+
+def check_random_states(before: Mapping[str, object]) -> None:
+    """Refuse a global random generator that has moved since `random_states` gave `before`."""
+    now = random_states()
+    moved = [name for name, state in before.items() if now[name] != state]
+    if moved:
+        found = f"used the global random generator of {' and '.join(moved)}"
+        raise BreachError(found, "take every random number from the draws or the seed that you are given")
+
+
+def torch_threads() -> tuple[int, int]:
+    """Return how many threads torch computes with, and how many run in this process."""
+    torch = sys.modules.get("torch")
+    return (torch.get_num_threads() if torch else 0), threading.active_count()
+
+
+def check_threads(before: tuple[int, int]) -> None:
+    """Refuse another number of torch threads, which changes the bits of everybody's sums."""
+    now = torch_threads()[0]
+    if before[0] and now != before[0]:
+        found = f"changed the number of torch threads from {before[0]} to {now}"
+        raise BreachError(found, "leave torch.set_num_threads to the user")
+
+
+def describe(value: object) -> str:
+    """Return what a value is, for people: ``float64 0..1 (6, 8, 8, 3)`` or ``a list``."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is None or shape is None:
+        return f"a {type(value).__name__}"
+    text = str(dtype).removeprefix("torch.")
+    values = as_array(value)
+    if values.size and values.dtype != np.bool_ and np.issubdtype(values.dtype, np.number):
+        text += f" {values.min():.4g}..{values.max():.4g}"
+    return f"{text} {tuple(values.shape)}"
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """Return an array or tensor as an array, without copying where it is in memory."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

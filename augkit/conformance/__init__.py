@@ -1,0 +1,69 @@
+"""What a component has to do, as checks that anybody can run: the pytest classes, ``augkit plugin check``, a notebook.
+
+A check is a function of a bench, which calls the component on toy data as a run would. It raises `BreachError`, whose
+text speaks to the author, or `UnansweredError` where an earlier check says why there is nothing to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from augkit.checks import BreachError
+from augkit.conformance import augmentation, dataset, generator, mask_source, segmenter
+from augkit.conformance.bench import Bench, Check, UnansweredError
+
+BENCH_OF_KIND: Mapping[str, type[Bench]] = {
+    "generator": generator.GeneratorBench,
+    "mask source": mask_source.MaskSourceBench,
+    "augmentation": augmentation.AugmentationBench,
+    "segmenter": segmenter.SegmenterBench,
+    "dataset": dataset.DatasetBench,
+}
+"""Component kind -> the bench that tries it."""
+
+CHECKS_OF_KIND: Mapping[str, Sequence[Check]] = {
+    "generator": generator.CHECKS,
+    "mask source": mask_source.CHECKS,
+    "augmentation": augmentation.CHECKS,
+    "segmenter": segmenter.CHECKS,
+    "dataset": dataset.CHECKS,
+}
+"""Component kind -> its checks, in the order in which they explain each other."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: ``ok``, ``failed`` with what to do about it, or ``skipped`` with the reason."""
+
+    check: str
+    state: Literal["ok", "failed", "skipped"]
+    text: str = ""
+
+
+def try_check(check: Check, bench: Bench) -> Finding:
+    """Return what one check finds."""
+    try:
+        check(bench)
+    except BreachError as breach:
+        return Finding(check.__name__, "failed", breach.told(f"your {bench.noun}"))
+    except UnansweredError as reason:
+        return Finding(check.__name__, "skipped", str(reason))
+    return Finding(check.__name__, "ok")
+
+
+def try_component(kind: str, component: Any, folder: Path, seconds: float = 240.0) -> Iterator[Finding]:
+    """Yield what every check of its kind finds about a component, which may write in `folder`.
+
+    seconds: after which a single call counts as hanging.
+    """
+    bench = BENCH_OF_KIND[kind](component, folder, seconds)
+    for check in CHECKS_OF_KIND[kind]:
+        yield try_check(check, bench)
+
+
+def describe_check(check: Check) -> str:
+    """Return what a check demands: the first line of its docstring."""
+    return (check.__doc__ or "").strip().split("\n")[0]

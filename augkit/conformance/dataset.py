@@ -1,0 +1,129 @@
+"""What a data set has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from augkit.checks import (
+    BreachError,
+    check_brightness,
+    check_same,
+    check_split_names,
+    check_split_sizes,
+    check_splits,
+    describe,
+)
+from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.contracts import Splits
+
+PARTS = ("train", "validation", "test")
+USABLE = "returns_splits, splits_have_samples_of_one_size and splits_share_nothing"
+
+
+class DatasetBench(Bench):
+    """A data set, loaded twice."""
+
+    noun: ClassVar[str] = "data set"
+
+    def listed(self) -> Any:
+        """Return whatever sources() returns."""
+        return self.once("sources()", self.component.sources, None)
+
+    def loaded(self, name: str = "load()") -> Any:
+        """Return whatever load() returns."""
+        before = self._contents()
+        answer = self.once(name, self.component.load, None)
+        changed = [str(path) for path, data in before.items() if not path.is_file() or path.read_bytes() != data]
+        if changed:
+            breach = BreachError(f"changed the file {changed[0]} in {name}", "only read the user's files")
+            self.blame("leaves_inputs_alone", breach)
+        return answer
+
+    def splits(self) -> Splits:
+        """Return the splits, where they are splits."""
+        splits: Splits = self.loaded()
+        answers_to(lambda: check_splits(splits), USABLE)
+        return splits
+
+    def exercise(self) -> None:
+        """List, load."""
+        self.loaded()
+
+    def _contents(self) -> dict[Path, bytes]:
+        listed = self.listed()
+        paths = [path for path in listed if isinstance(path, Path)] if isinstance(listed, Sequence) else []
+        return {path: path.read_bytes() for path in paths if path.is_file()}
+
+
+def lists_its_files(bench: DatasetBench) -> None:
+    """sources() lists existing files, none twice; an empty list says that the options alone decide."""
+    listed = bench.listed()
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
+        raise BreachError(f"listed {describe(listed)} in sources()", "return a list of paths")
+    wrong = [path for path in listed if not (isinstance(path, Path) and path.is_file())]
+    if wrong:
+        raise BreachError(f"listed {wrong[0]!r} in sources(), which is no file", "list pathlib.Path of existing files")
+    if len(set(listed)) < len(listed):
+        raise BreachError("listed a file twice in sources()", "list every file once")
+
+
+def returns_splits(bench: DatasetBench) -> None:
+    """The answer is augkit.Splits."""
+    if not isinstance(bench.loaded(), Splits):
+        raise BreachError(f"returned {describe(bench.loaded())}", "return augkit.Splits")
+
+
+def splits_have_samples_of_one_size(bench: DatasetBench) -> None:
+    """There are training and test samples, and all images have one size."""
+    _need_splits(bench)
+    check_split_sizes(bench.loaded())
+
+
+def splits_share_nothing(bench: DatasetBench) -> None:
+    """No group (patient, lesion) and no id is in two splits."""
+    _need_splits(bench)
+    check_split_names(bench.loaded())
+
+
+def uses_the_whole_range(bench: DatasetBench) -> None:
+    """Images are in 0..255 and not in 0..1."""
+    check_brightness(bench.splits().train.images)
+
+
+def has_foreground(bench: DatasetBench) -> None:
+    """The training and the test masks have foreground."""
+    for part in ("train", "test"):
+        if not getattr(bench.splits(), part).masks.any():
+            raise BreachError(f"has no foreground in the {part} masks", "make masks true inside the structure")
+
+
+def keeps_no_state(bench: DatasetBench) -> None:
+    """Loading again gives the same samples."""
+    first, second = bench.splits(), bench.loaded("load() again")
+    wanted = "let the options, and the files of sources(), alone decide"
+    for part in PARTS:
+        one, other = getattr(first, part), getattr(second, part)
+        if (one.ids, one.groups) != (other.ids, other.groups):
+            raise BreachError(f"gave other {part} samples when loaded again", wanted)
+        check_same(one.images, other.images, "when loaded again", wanted)
+        check_same(one.masks, other.masks, "when loaded again", wanted)
+
+
+def _need_splits(bench: DatasetBench) -> None:
+    if not isinstance(bench.loaded(), Splits):
+        raise UnansweredError("the answer is not usable; see returns_splits")
+
+
+CHECKS: Sequence[Callable[[DatasetBench], None]] = (
+    *CONDUCT,
+    lists_its_files,
+    returns_splits,
+    splits_have_samples_of_one_size,
+    splits_share_nothing,
+    uses_the_whole_range,
+    has_foreground,
+    keeps_no_state,
+)
+"""The checks of a data set."""

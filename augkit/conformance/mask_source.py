@@ -1,0 +1,137 @@
+"""What a mask source has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from augkit.checks import (
+    BreachError,
+    check_dtype,
+    check_filled,
+    check_is_drawn,
+    check_masks,
+    check_records,
+    check_same,
+    check_shape,
+)
+from augkit.conformance.bench import CONDUCT, Bench, answers_to
+from augkit.conformance.toy import draw_masks, draws_of
+from augkit.contracts import DrawnMasks, Masks
+
+COUNT = 9
+"""Masks that are drawn."""
+
+KEYED = "make mask i depend only on the training masks and sample i of the draws"
+USABLE = "returns_drawn_masks, returns_bool, returns_count_masks and masks_are_filled"
+
+
+class MaskSourceBench(Bench):
+    """A mask source with 12 training masks."""
+
+    noun: ClassVar[str] = "mask source"
+
+    @cached_property
+    def real(self) -> Masks:
+        """The training masks, bool (12, H, W)."""
+        return draw_masks(12, "train")
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """The shape of the masks that are asked for."""
+        return (COUNT, *self.real.shape[1:])
+
+    def drawn(self, name: str = "draw()", index: Sequence[int] = tuple(range(COUNT)), folder: str = "masks") -> Any:
+        """Return whatever draw() returns for some of the samples."""
+        space, real, draws = self.space(folder), self.real, draws_of(COUNT, "masks")[list(index)]
+        draw = self.component.draw
+        return self.once(name, lambda: draw(real, len(index), draws, space), space.folder, masks=real)
+
+    def masks(self) -> DrawnMasks:
+        """Return the masks, where they are masks."""
+        drawn: DrawnMasks = self.drawn()
+        answers_to(lambda: check_masks(drawn, COUNT, self.real.shape), USABLE)
+        return drawn
+
+    def exercise(self) -> None:
+        """Draw."""
+        self.drawn()
+
+
+def returns_drawn_masks(bench: MaskSourceBench) -> None:
+    """The answer is augkit.DrawnMasks: masks and records."""
+    check_is_drawn(bench.drawn())
+
+
+def returns_bool(bench: MaskSourceBench) -> None:
+    """Masks are bool."""
+    answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
+    check_dtype(bench.drawn().masks, "masks ", "bool", bench.wanted)
+
+
+def returns_count_masks(bench: MaskSourceBench) -> None:
+    """There are as many masks as were asked for, of the training masks' size."""
+    answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
+    check_shape(np.asarray(bench.drawn().masks), "masks ", "bool", bench.wanted)
+
+
+def masks_are_filled(bench: MaskSourceBench) -> None:
+    """Every mask has foreground."""
+    answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
+    answers_to(lambda: check_dtype(bench.drawn().masks, "masks ", "bool", bench.wanted), "returns_bool")
+    check_filled(bench.drawn())
+
+
+def records_are_json(bench: MaskSourceBench) -> None:
+    """There is one record per mask, of text and finite numbers; a parent is the index of a training mask."""
+    answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
+    check_records(bench.drawn(), len(bench.drawn().masks), len(bench.real))
+
+
+def same_key_same_bytes(bench: MaskSourceBench) -> None:
+    """The same masks and keys give the same bytes in another folder."""
+    first = bench.masks()
+    second = bench.drawn("draw() in another folder", folder="masks elsewhere")
+    check_same(first.masks, second.masks, "in another folder", KEYED)
+    _compare_records(first, second)
+
+
+def keeps_no_state(bench: MaskSourceBench) -> None:
+    """A second call in the same folder gives the same bytes as the first."""
+    first = bench.masks()
+    second = bench.drawn("draw() again")
+    check_same(first.masks, second.masks, "between two equal calls", KEYED)
+    _compare_records(first, second)
+
+
+def keyed(bench: MaskSourceBench) -> None:
+    """Mask i depends only on the training masks and sample i: not on how many are drawn, nor on their order."""
+    masks = bench.masks().masks
+    for when, index in {"alone": (4,), "in a shuffled batch": (5, 2, 8, 0, 7, 3, 1, 6, 4)}.items():
+        part: DrawnMasks = bench.drawn(f"draw() {when}", index, f"masks {when}")
+        wanted = (len(index), *bench.wanted[1:])
+        answers_to(lambda part=part, wanted=wanted: check_shape(part.masks, "", "", wanted), USABLE)  # type: ignore[misc]
+        check_same(masks[list(index)], part.masks, when, KEYED)
+
+
+def _compare_records(first: DrawnMasks, second: DrawnMasks) -> None:
+    changed = [i for i, (one, other) in enumerate(zip(first.records, second.records, strict=True)) if one != other]
+    if changed:
+        raise BreachError("returned other records for the same masks", KEYED, changed[0])
+
+
+CHECKS: Sequence[Callable[[MaskSourceBench], None]] = (
+    *CONDUCT,
+    returns_drawn_masks,
+    returns_bool,
+    returns_count_masks,
+    masks_are_filled,
+    records_are_json,
+    same_key_same_bytes,
+    keeps_no_state,
+    keyed,
+)
+"""The checks of a mask source."""

@@ -1,0 +1,216 @@
+"""One small component of each kind that keeps its contract, or breaks it in one way: what the kit is tested with.
+
+``fault`` names the misbehaviour; empty is none. Each is planted in the call that answers (paint, draw, augment,
+predict, load).
+"""
+
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from augkit import DrawnMasks, ImageSet, Splits
+from augkit.conformance.toy import draw_set
+from augkit.store import read_json, write_json
+
+STATE = {"calls": 0}
+"""Where a component that keeps a state keeps it."""
+
+CONDUCT = {
+    "raises": lambda: 1 / 0,
+    "hangs": lambda: time.sleep(30),
+    "exits": lambda: sys.exit(0),
+    "prints": lambda: print("painting now"),  # noqa: T201
+    "uses the global generator": lambda: np.random.random(),  # noqa: NPY002
+    "uses torch's global generator": lambda: torch.rand(1),
+    "uses the standard library's generator": lambda: random.random(),
+    "changes threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+}
+"""Faults that are the same in every kind."""
+
+
+def misbehave(fault):
+    """Do what a fault does besides the answer."""
+    if fault in CONDUCT:
+        CONDUCT[fault]()
+
+
+def stray(fault, values):
+    """Return the values, changed a little more at each call where the fault says so."""
+    if fault != "keeps state":
+        return values
+    STATE["calls"] += 1
+    return np.roll(values, STATE["calls"], axis=2) if values.dtype == bool else values + STATE["calls"]
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Skin and lesion in two colours."""
+
+    fault: str = ""
+
+    def fit(self, train, space):
+        write_json(space.folder / "colours.json", [[200, 160, 140], [90, 60, 50]])
+
+    def open(self, folder, device):
+        colours = np.array(read_json(folder / "colours.json"))
+
+        def paint(masks, draws):
+            misbehave(self.fault)
+            images = colours[masks.astype(int)] + draws.integers("noise", 0, 9, (*masks.shape[1:], 3))
+            if self.fault == "mutates its input":
+                masks[:, 0, 0] = True
+            if self.fault == "ignores the mask":
+                images = colours[np.zeros_like(masks, int)] + draws.integers("noise", 0, 9, (*masks.shape[1:], 3))
+            if self.fault == "depends on the batch":
+                images = images + len(masks)
+            images = stray(self.fault, images)
+            return BAD_IMAGES.get(self.fault, lambda images: images)(images.astype(np.uint8))
+
+        return paint
+
+
+BAD_IMAGES = {
+    "wrong shape": lambda images: images.transpose(0, 3, 1, 2),
+    "wrong dtype": lambda images: images / 255,
+    "wrong range": lambda images: (images / 255).astype(np.uint8),
+    "NaN": lambda images: np.full(images.shape, np.nan),
+}
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Squares of a drawn side."""
+
+    fault: str = ""
+
+    def draw(self, masks, count, draws, space):
+        misbehave(self.fault)
+        side = draws.integers("side", 4, 20)
+        drawn = np.zeros((count, *masks.shape[1:]), bool)
+        for mask, one in zip(drawn, side, strict=True):
+            mask[4 : 4 + one, 4 : 4 + one] = True
+        if self.fault == "mutates its input":
+            masks[0, 0, 0] = True
+        if self.fault == "depends on the batch":
+            drawn[:, :, -count:] = True
+        if self.fault == "writes elsewhere":
+            (space.folder.parent / "elsewhere.txt").write_text("x")
+        drawn = stray(self.fault, drawn)
+        drawn = BAD_MASKS.get(self.fault, lambda drawn: drawn)(drawn)
+        record = {"side": float("nan")} if self.fault == "NaN" else {}
+        return DrawnMasks(drawn, tuple({**record, "number": int(one)} for one in side))
+
+
+BAD_MASKS = {
+    "wrong shape": lambda drawn: drawn[:, :16],
+    "wrong dtype": lambda drawn: drawn.astype(np.uint8),
+    "wrong range": lambda drawn: drawn & False,
+}
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirror half of the samples and brighten them a little."""
+
+    fault: str = ""
+
+    def __call__(self, images, masks, draws):
+        misbehave(self.fault)
+        mirrored = draws.boolean("flip")[:, None, None, None]
+        light = draws.uniform("light", 0.5, 1.0)[:, None, None, None]
+        changed = torch.where(mirrored, images.flip(3), images) * light
+        moved = torch.where(mirrored, masks.flip(3), masks)
+        if self.fault == "mutates its input":
+            images.zero_()
+        if self.fault == "moves the image only":
+            moved = masks
+        if self.fault == "depends on the batch":
+            changed = changed - 0.01 * len(images) * changed
+        if self.fault == "keeps state":
+            STATE["calls"] += 1
+            changed = changed * (1 - 0.01 * STATE["calls"])
+        return BAD_PAIRS.get(self.fault, lambda images, masks: (images, masks))(changed, moved)
+
+
+BAD_PAIRS = {
+    "wrong shape": lambda images, masks: (images[:, :, ::2], masks),
+    "wrong dtype": lambda images, masks: (images.double(), masks),
+    "wrong range": lambda images, masks: (images * 255, masks),
+    "NaN": lambda images, masks: (images * float("nan"), masks),
+    "soft masks": lambda images, masks: (images, masks * 0.7),
+}
+
+
+@dataclass(frozen=True)
+class Dark:
+    """Dark is foreground; the level is learnt."""
+
+    fault: str = ""
+
+    def fit(self, train, validation, augment, space):
+        images = torch.from_numpy(train.images).permute(0, 3, 1, 2).float() / 255
+        if self.fault != "never augments":
+            augment(images, torch.from_numpy(train.masks[:, None]).float(), None)
+        level = (train.images[train.masks].mean() + train.images[~train.masks].mean()) / 2
+        write_json(space.folder / "level.json", float(level))
+
+    def open(self, folder, device):
+        level = read_json(folder / "level.json")
+
+        def predict(images):
+            misbehave(self.fault)
+            scores = (images.mean(axis=3)[:, None] < level) * np.float32(0.8)
+            if self.fault == "learns nothing":
+                scores = np.zeros_like(scores)
+            if self.fault == "mutates its input":
+                images[0] = 0
+            if self.fault == "depends on the batch":
+                scores = scores * (1 - 0.01 * len(images))
+            if self.fault == "keeps state":
+                STATE["calls"] += 1
+                scores = scores * (1 - 0.01 * STATE["calls"])
+            return BAD_SCORES.get(self.fault, lambda scores: scores)(scores.astype(np.float32))
+
+        return predict
+
+
+BAD_SCORES = {
+    "wrong shape": lambda scores: scores[:, 0],
+    "wrong dtype": lambda scores: scores.astype(np.float64),
+    "wrong range": lambda scores: scores * 10 - 5,
+    "NaN": lambda scores: np.full_like(scores, np.nan),
+}
+
+
+@dataclass(frozen=True)
+class Toys:
+    """The kit's own toy data, with a file beside it."""
+
+    root: Path
+    fault: str = ""
+
+    def sources(self):
+        return [self.root]
+
+    def load(self):
+        misbehave(self.fault)
+        if self.fault == "mutates its input":
+            self.root.write_text("changed")
+        train, test = draw_set(8, "train"), draw_set(4, "test")
+        images, groups = train.images, train.groups
+        if self.fault == "wrong shape":
+            test = draw_set(4, "test", 64)
+        if self.fault == "wrong dtype":
+            images = images / 255
+        if self.fault == "wrong range":
+            images = (images / 255).astype(np.uint8)
+        if self.fault == "shares groups":
+            groups = test.groups * 2
+        images = stray(self.fault, images).astype(images.dtype)
+        train = ImageSet(train.ids, images, train.masks, groups, train.origins)
+        return Splits(train, ImageSet.empty(train.size), test)

@@ -1,0 +1,279 @@
+"""The conformance kit finds planted faults, each by its own check, and nothing in components that have none."""
+
+import importlib.util
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augkit.conformance import CHECKS_OF_KIND, try_component
+
+spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
+assert spec is not None
+assert spec.loader is not None
+faults = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = faults
+spec.loader.exec_module(faults)
+
+MEANINGLESS = "no meaning"
+
+FAULTS = {
+    "generator": {
+        "raises": ("raises_nothing", "your generator raised in painting: ZeroDivisionError: division by zero; return"),
+        "hangs": ("answers_in_time", "your generator hung: painting took over 0.3 s; return sooner"),
+        "wrong shape": (
+            "returns_one_image_per_mask",
+            "(9, 3, 32, 32); return uint8 0..255 (9, 32, 32, 3)",
+        ),
+        "wrong dtype": (
+            "returns_uint8",
+            "your generator returned float64 0.1961..0.8157 (9, 32, 32, 3); return uint8 0",
+        ),
+        "wrong range": (
+            "uses_the_whole_range",
+            "your generator returned uint8 0..0 (9, 32, 32, 3); scale the images to",
+        ),
+        "NaN": ("returns_uint8", "your generator returned float64 nan..nan (9, 32, 32, 3); return uint8 0..255"),
+        "mutates its input": (
+            "leaves_inputs_alone",
+            "your generator changed the masks that it was given in painting for sample 0; work on a copy",
+        ),
+        "keeps state": (
+            "keeps_no_state",
+            "your generator changed 9 of 9 answers between two equal calls, the first for",
+        ),
+    },
+    "mask source": {
+        "raises": ("raises_nothing", "your mask source raised in draw(): ZeroDivisionError: division by zero; return"),
+        "hangs": ("answers_in_time", "your mask source hung: draw() took over 0.3 s; return sooner"),
+        "wrong shape": (
+            "returns_count_masks",
+            "your mask source returned masks bool (9, 16, 32); return bool (9, 32, 32)",
+        ),
+        "wrong dtype": (
+            "returns_bool",
+            "your mask source returned masks uint8 0..1 (9, 32, 32); return bool (9, 32, 32)",
+        ),
+        "wrong range": ("masks_are_filled", "returned 9 empty masks of 9, the first for sample 0; return masks with"),
+        "NaN": ("records_are_json", "your mask source returned record 0, which cannot be written (Out of range"),
+        "mutates its input": ("leaves_inputs_alone", "changed the masks that it was given in draw() for sample 0"),
+        "keeps state": ("keeps_no_state", "your mask source changed 9 of 9 answers between two equal calls"),
+    },
+    "augmentation": {
+        "raises": ("raises_nothing", "your augmentation raised in a call: ZeroDivisionError: division by zero; return"),
+        "hangs": ("answers_in_time", "your augmentation hung: a call took over 0.3 s; return sooner"),
+        "wrong shape": ("keeps_shapes", "(9, 3, 16, 32); return float32 (9, 3, 32, 32)"),
+        "wrong dtype": ("keeps_dtypes", "your augmentation returned images float64 "),
+        "wrong range": ("images_in_range", "your augmentation returned image values in "),
+        "NaN": ("is_finite", "your augmentation returned images values that are not finite for sample 0; return 0..1"),
+        "mutates its input": ("leaves_inputs_alone", "changed the images that it was given in a call for sample 0"),
+        "keeps state": ("keeps_no_state", "your augmentation changed 9 of 9 answers between two equal calls"),
+    },
+    "segmenter": {
+        "raises": (
+            "raises_nothing",
+            "your segmenter raised in predicting: ZeroDivisionError: division by zero; return",
+        ),
+        "hangs": ("answers_in_time", "your segmenter hung: predicting took over 0.3 s; return sooner"),
+        "wrong shape": (
+            "returns_one_score_per_pixel",
+            "returned float32 0..0.8 (9, 32, 32); return float32 0..1 (9, 1, 32,",
+        ),
+        "wrong dtype": (
+            "returns_float32",
+            "your segmenter returned float64 0..0.8 (9, 1, 32, 32); return float32 0..1",
+        ),
+        "wrong range": (
+            "scores_in_range",
+            "your segmenter returned values in -5 .. 3 for sample 0; return 0..1, finite",
+        ),
+        "NaN": ("scores_are_finite", "your segmenter returned values that are not finite for sample 0; return 0..1"),
+        "mutates its input": ("leaves_inputs_alone", "changed the images that it was given in predicting for sample 0"),
+        "keeps state": (
+            "keeps_no_state",
+            "your segmenter changed 9 of 9 answers between two equal calls, the first for",
+        ),
+    },
+    "dataset": {
+        "raises": ("raises_nothing", "your data set raised in load(): ZeroDivisionError: division by zero; return"),
+        "hangs": ("answers_in_time", "your data set hung: load() took over 0.3 s; return sooner"),
+        "wrong shape": (
+            "splits_have_samples_of_one_size",
+            "your data set has different image sizes: 32 x 32 in train, 32 x 32 in validation, 64 x 64 in test; return",
+        ),
+        "wrong dtype": (
+            "raises_nothing",
+            "raised in load(): ValueError: images are float64 (8, 32, 32, 3); allowed: uint8",
+        ),
+        "wrong range": (
+            "uses_the_whole_range",
+            "your data set returned uint8 0..0 (8, 32, 32, 3); scale the images to",
+        ),
+        "NaN": MEANINGLESS,  # ImageSet takes uint8 and bool only, which have no NaN; a float is a wrong dtype
+        "mutates its input": ("leaves_inputs_alone", "toys.txt in load(); only read the user's files"),
+        "keeps state": (
+            "keeps_no_state",
+            "your data set changed 8 of 8 answers when loaded again, the first for sample 0",
+        ),
+    },
+}
+"""Kind -> misbehaviour -> the check that finds it, and a part of what that says to the author."""
+
+CALLS = {
+    "generator": "painting",
+    "mask source": "draw()",
+    "augmentation": "a call",
+    "segmenter": "predicting",
+    "dataset": "load()",
+}
+NOUNS = {kind: "data set" if kind == "dataset" else kind for kind in FAULTS}
+for kind, found in FAULTS.items():
+    subject, call = f"your {NOUNS[kind]}", CALLS[kind]
+    found["exits"] = ("never_exits", f"{subject} called sys.exit in {call}; raise an exception that says what is wrong")
+    found["prints"] = ("prints_nothing", f"{subject} printed 'painting now' in {call}; say it with space.log.note")
+    found["changes threads"] = ("leaves_threads_alone", f"{subject} changed the number of torch threads from ")
+    for fault, module in (
+        ("uses the global generator", "numpy.random"),
+        ("uses torch's global generator", "torch"),
+        ("uses the standard library's generator", "random"),
+    ):
+        text = f"{subject} used the global random generator of {module} in {call}; take every random number"
+        found[fault] = ("leaves_global_randomness_alone", text)
+
+MORE = {
+    "generator": {
+        "ignores the mask": ("follows_the_mask", "paints without regard to the mask: changes of 0 levels where masks"),
+        "depends on the batch": (
+            "batch_independent",
+            "changed 1 of 1 answers alone, the first for sample 0; make image i",
+        ),
+    },
+    "mask source": {
+        "depends on the batch": ("keyed", "your mask source changed 1 of 1 answers alone"),
+        "writes elsewhere": (
+            "writes_only_in_its_folder",
+            "elsewhere.txt in draw(); write in the folder of the workspace",
+        ),
+    },
+    "augmentation": {
+        "moves the image only": ("image_and_mask_move_together", "your augmentation moved image and mask apart: "),
+        "soft masks": (
+            "masks_stay_binary",
+            "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5",
+        ),
+        "depends on the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+    },
+    "segmenter": {
+        "learns nothing": (
+            "learns",
+            "your segmenter reached Dice 0.00 on dark ellipses, and a guess without looking 0.",
+        ),
+        "never augments": ("augments_its_batches", "your segmenter never called augment in fit(); apply it to every"),
+        "depends on the batch": ("batch_independent", "your segmenter changed 1 of 1 answers alone"),
+    },
+    "dataset": {
+        "shares groups": (
+            "splits_share_nothing",
+            "has group 'toy-test-0' in train and test; put each group in one split",
+        ),
+    },
+}
+"""Misbehaviours that only one kind knows."""
+
+PLANTED = [
+    (kind, fault, *expected)
+    for table in (FAULTS, MORE)
+    for kind, found in table.items()
+    for fault, expected in found.items()
+    if expected is not MEANINGLESS
+]
+
+
+@pytest.fixture(autouse=True)
+def in_one_process(monkeypatch):
+    """Starting an interpreter for every fault would cost minutes; the components that have none are opened in one."""
+    for module in ("generator", "segmenter"):
+        monkeypatch.setattr(f"augkit.conformance.{module}.ask_fresh_process", answer_here)
+
+
+def answer_here(bench, fitted, arrays):
+    """Open the component again in this process."""
+    from augkit import Draws
+
+    values = list(arrays.values())
+    if "keys" in arrays:
+        values[-1] = Draws(values[-1])
+    opened = bench.opened()
+    return bench.once("opening in a fresh process", lambda: opened(*values))
+
+
+def component(kind, fault, folder):
+    if kind == "dataset":
+        (folder / "toys.txt").write_text("as it was")
+        return faults.Toys(folder / "toys.txt", fault)
+    return {"generator": faults.Painter, "mask source": faults.Squares, "augmentation": faults.Flip}.get(
+        kind, faults.Dark
+    )(fault)
+
+
+def findings(kind, fault, folder):
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    threads = torch.get_num_threads()
+    faults.STATE["calls"] = 0
+    try:
+        return list(try_component(kind, component(kind, fault, folder), folder, 0.3 if fault == "hangs" else 60))
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        torch.set_num_threads(threads)
+
+
+def test_twelve_misbehaviours_of_five_kinds_are_planted_but_for_one_without_meaning():
+    twelve = {
+        "raises", "hangs", "wrong shape", "wrong dtype", "wrong range", "NaN", "mutates its input",
+        "uses the global generator", "keeps state", "prints", "exits", "changes threads",
+    }  # fmt: skip
+    assert set(FAULTS) == set(CHECKS_OF_KIND)
+    for found in FAULTS.values():
+        assert twelve <= set(found)
+    assert [(kind, fault) for kind, found in FAULTS.items() for fault in found if found[fault] is MEANINGLESS] == [
+        ("dataset", "NaN")
+    ]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
+    found = findings(kind, "", tmp_path)
+    assert [one.check for one in found] == [check.__name__ for check in CHECKS_OF_KIND[kind]]
+    assert [one for one in found if one.state == "failed"] == []
+    optional = {"parameters_are_keyed", "health_is_readable", "resumes"}
+    assert {one.check for one in found if one.state == "skipped"} <= optional
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "check", "text"), PLANTED, ids=lambda value: str(value).replace(" ", "-")[:30]
+)
+def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_path, capsys, kind, fault, check, text):
+    found = {one.check: one for one in findings(kind, fault, tmp_path)}
+    assert found[check].state == "failed", found
+    assert text in found[check].text
+    also = {one.check for one in found.values() if one.state == "failed"} - {check}
+    assert also <= CONSEQUENCES.get(fault, set()), found
+    assert capsys.readouterr() == ("", "")
+
+
+CONSEQUENCES = {
+    "mutates its input": {
+        "keeps_no_state",
+        "opens_in_a_fresh_process",
+        "writes_only_in_its_folder",
+        "same_key_same_bytes",
+        "batch_independent",
+    },
+    "keeps state": {"same_key_same_bytes", "batch_independent", "keyed", "opens_in_a_fresh_process"},
+}
+"""Faults that other checks cannot help noticing."""
