@@ -147,6 +147,14 @@ def resize_mask(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     return np.asarray(small).astype(np.bool_)
 
 
+def shrink_images(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return uint8 (N, size, size, 3) from uint8 (N, H, W, 3), each resized as `resize_image` does with ``area``."""
+    small = np.empty((len(images), size, size, 3), np.uint8)
+    for i, image in enumerate(images):
+        small[i] = resize_image(image, size, "area")
+    return small
+
+
 def encode_png(array: NDArray[np.uint8] | NDArray[np.bool_]) -> bytes:
     """Return a PNG file of uint8 (H, W, 3) RGB, uint8 (H, W) grey, or bool (H, W) written as 0 and 255."""
     if array.dtype == np.bool_:

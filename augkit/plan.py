@@ -56,9 +56,10 @@ class Component:
 
 @dataclass(frozen=True)
 class LoadDataset:
-    """Read and check a data set."""
+    """Read and check a data set; on request without images that have a copy in a later split."""
 
     dataset: Dataset
+    exclude_copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,9 +277,9 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     seed = recipe.seed if chosen is None else chosen
     shared = f" · seed {seed}" if several_seeds else ""
     own = (f" · {recipe.name}" if several_arms else "") + shared
-    dataset = _stage(
-        "dataset", "", [], LoadDataset(checked.dataset.instance), _identity([checked.dataset], digests)
-    )  # fmt: skip
+    loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
+    excluding = {"exclude_copies": _modules_hash(("copies",), (".py",))} if recipe.exclude_copies else {}
+    dataset = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
     generators: list[Stage] = []
     syntheses: list[Stage] = []
     for i, source in enumerate(checked.sources):

@@ -65,6 +65,7 @@ class Recipe:
     augment: tuple[Reference, ...]
     segmenter: Reference
     document: Mapping[str, Value]
+    exclude_copies: bool = False
 
 
 Part = tuple[str, Reference]
@@ -114,7 +115,7 @@ def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Readin
     return Reading(whole, tuple(parts), tuple(dict.fromkeys(problems)))
 
 
-_KEYS = ("name", "seed", "dataset", "synthesize", "augment", "segmenter")
+_KEYS = ("name", "seed", "dataset", "exclude_copies", "synthesize", "augment", "segmenter")
 _SOURCE_KEYS = ("generator", "masks", "per_real", "count")
 _COMPONENT = "one component as 'name: {options}'"
 
@@ -138,6 +139,7 @@ class _Draft:
         self.name = self._name(root)
         seed = self._seed(root)
         dataset = self._required("dataset", "dataset", root, ())
+        exclude_copies = self._switch("exclude_copies", root)
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
@@ -149,7 +151,7 @@ class _Draft:
         steps = tuple(reference for reference in augment if reference is not None)
         if len(sources) < len(synthesize) or len(steps) < len(augment):
             return None
-        return Recipe(self.document.file, self.name, seed, dataset, sources, steps, segmenter, root)
+        return Recipe(self.document.file, self.name, seed, dataset, sources, steps, segmenter, root, exclude_copies)
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
         self.problems.append(Problem(self.document.place(*path), what, hint))
@@ -184,6 +186,13 @@ class _Draft:
             return seed
         self._refuse(("seed",), seed, "a whole number, 0 or more", _number_hint(seed))
         return 0
+
+    def _switch(self, key: str, root: dict[str, Value]) -> bool:
+        value = root.get(key, False)
+        if not isinstance(value, bool):
+            self._refuse((key,), value, "true or false")
+            return False
+        return value
 
     def _required(self, kind: str, key: str, value: dict[str, Value], path: Steps) -> Reference | None:
         if key in value:

@@ -27,6 +27,7 @@ from augkit.contracts import (
     TensorDraws,
     Workspace,
 )
+from augkit.copies import without_copies
 from augkit.draws import Draws
 from augkit.errors import Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
@@ -83,9 +84,18 @@ def run_stage(task: Task, job: Job) -> None:
 
 @run_stage.register
 def load_dataset(task: LoadDataset, job: Job) -> None:
-    """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples."""
+    """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples.
+
+    Where copies are excluded, ``excluded.json`` lists the ids of the images that were left out.
+    """
     splits = task.dataset.load()
     _check_splits(splits)
+    if task.exclude_copies:
+        splits, copies = without_copies(splits)
+        excluded = list(dict.fromkeys(copy.first for copy in copies))
+        job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
+        write_json(job.folder / "excluded.json", excluded)
+        _check_splits(splits)  # everything may have been a copy
     for name in ("train", "validation", "test"):
         write_image_set(job.folder / name, getattr(splits, name))
 
@@ -166,7 +176,7 @@ def report(task: WriteReport, job: Job) -> None:
     evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    provenance = {key: str(value) for key, value in environment.items()}
+    provenance = {key: str(value) for key, value in environment.items()} | _excluded(dataset)
     write_report(Evidence(task.title, evidence, shown, test, provenance), job.folder)
 
 
@@ -231,6 +241,15 @@ def _warnings(stage: Stage, folder: Path) -> list[str]:
     file = folder / "health.json"
     sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
     return [f"{stage.title}: {sentence}" for sentence in sentences]
+
+
+def _excluded(dataset: Path) -> Mapping[str, str]:
+    """Return what a report says of excluded copies, where the recipe asked for it."""
+    file = dataset / "excluded.json"
+    if not file.is_file():
+        return {}
+    names: Sequence[str] = read_json(file)
+    return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
 
 
 def _history(folder: Path) -> Sequence[Mapping[str, float]]:
