@@ -1,4 +1,4 @@
-"""The command line: run, plan, validate, plugin list.
+"""The command line: run, plan, validate, quality, data check, plugin list and others.
 
 Imports that cost time stay inside the commands, so that ``--help`` answers at once.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,6 +20,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from augkit.engine import Engine
     from augkit.errors import Problem
     from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
@@ -37,11 +38,14 @@ plugins = typer.Typer(
     help="What the installed plugins provide.", no_args_is_help=True, epilog="Example: augkit plugin list"
 )
 app.add_typer(plugins, name="plugin")
+data = typer.Typer(help="Look a data set over.", no_args_is_help=True, epilog="Example: augkit data check RECIPE")
+app.add_typer(data, name="data")
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
 
 Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, as in recipes/*.yaml.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -118,6 +122,37 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
             folder = out / "figures" / arm.name
             write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, engine), folder)
             print(folder / "index.html")
+
+
+@app.command(epilog="Example: augkit quality recipes/allaug.yaml --seeds 0..2")
+def quality(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the tables only.")] = False,
+) -> None:
+    """Judge synthetic images: do they follow their masks, look real, vary, and not repeat the training images?
+
+    Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with.
+    """
+    with _explained():
+        checked, registry = _checked(recipes, changes)
+        chosen = _parse_seeds(seeds)
+        signal.signal(signal.SIGTERM, _end_on_sigterm)
+        _quality(checked, registry, chosen, out, device, quiet)
+
+
+@data.command("check", epilog="Example: augkit data check recipes/isic2017/noaug.yaml")
+def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs")) -> None:
+    """List copies of one photograph, across and within the splits of a recipe's data set, and draw them for review.
+
+    Finds exact copies, and near ones that were recoloured, cropped, turned or mirrored.
+    """
+    with _explained():
+        checked, registry = _checked([recipe], changes)
+        _check_data(checked[0], registry, out)
 
 
 @app.command(epilog="Example: augkit validate recipes/*.yaml")
@@ -199,21 +234,80 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from augkit.engine import Engine
     from augkit.plan import make_plan
-    from augkit.progress import ProgressDisplay
-    from augkit.store import Digests, Store
+    from augkit.store import Digests
 
     digests = Digests(out)
     planned = make_plan(checked, seeds, digests)
+    folder = _engine(registry, out, device, quiet).run(planned)
+    digests.save()
+    _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+
+
+def _engine(registry: Registry, out: Path, device: str, quiet: bool) -> Engine:
+    """Return an engine that shows its progress on the terminal."""
+    from rich.console import Console
+
+    from augkit.engine import Engine
+    from augkit.progress import ProgressDisplay
+    from augkit.store import Store
+
     console = Console(stderr=True, quiet=quiet)
     for fault in registry.faults:
         console.print(f"skipped plugin: {fault}", highlight=False, markup=False, soft_wrap=True)
-    display = ProgressDisplay(console)
-    observers = [("progress", display.augkit_event), *registry.observers]
-    folder = Engine(Store(out), device, observers).run(planned)
+    return Engine(Store(out), device, [("progress", ProgressDisplay(console).augkit_event), *registry.observers])
+
+
+def _quality(
+    checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
+) -> None:
+    from augkit.plan import make_quality
+    from augkit.quality_table import HEADER, quality_rows
+    from augkit.store import Digests, read_json
+
+    digests = Digests(out)
+    stages = make_quality(checked, seeds, digests)
+    folders = _engine(registry, out, device, quiet).build(stages)
     digests.save()
-    _print_result(folder, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    for stage, folder in zip(stages, folders, strict=True):
+        record = read_json(folder / "quality.json")
+        _print_table(stage.title, HEADER, quality_rows(record))
+        print(f"Pictures and numbers of each image: {folder}\n")
+
+
+def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
+    from dataclasses import replace
+
+    from augkit.check import check_copies
+    from augkit.plan import make_plan
+    from augkit.stages import read_splits
+    from augkit.store import Digests
+
+    digests = Digests(out)
+    everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False))
+    (arm,) = make_plan([everything], None, digests).arms
+    (dataset,) = _engine(registry, out, "cpu", quiet=False).build([arm.dataset])
+    digests.save()
+    folder = out / "check" / arm.name
+    copies = check_copies(read_splits(dataset), folder)
+    rows = [
+        (
+            copy.first,
+            copy.first_split,
+            copy.second,
+            copy.second_split,
+            "equal" if copy.equal_pixels else f"{copy.likeness:.3f}",
+        )
+        for copy in copies
+    ]
+    crossing = sum(copy.crosses for copy in copies)
+    if rows:
+        _print_table("Copies of one photograph", ("image", "in", "copy", "in", "likeness"), rows)
+    print(f"{crossing} pairs across splits, {len(rows) - crossing} within a split.")
+    if crossing and not checked.recipe.exclude_copies:
+        print("Add 'exclude_copies: true' to the recipe to leave out the training image of each pair across splits.")
+    if rows:
+        print(folder / "copies.png")
 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
@@ -231,6 +325,19 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
         write_page(f"Preview of {arm.name}", draw_panels(arm, engine), folder)
         print(folder / "index.html")
     digests.save()
+
+
+def _print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
+    for name in header:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _print_result(folder: Path, console: Console) -> None:

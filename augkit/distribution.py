@@ -50,7 +50,7 @@ def kernel_distance(real: Features, fake: Features) -> Estimate:
 
 
 def _mmd(a: Features, b: Features) -> float:
-    """Return the unbiased squared discrepancy: the mean within both samples, equal pairs left out, less twice across."""
+    """Return the unbiased squared discrepancy: means within both samples (no equal pairs), less twice across."""
 
     def kernel(x: Features, y: Features) -> Features:
         values: Features = (x @ y.T / x.shape[1] + 1) ** 3

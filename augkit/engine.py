@@ -17,7 +17,7 @@ from typing import Any
 from augkit import events
 from augkit.contracts import Log
 from augkit.errors import AugkitError, DamagedArtifactError, Problem, StageError
-from augkit.plan import LoadDataset, Plan, Stage, WriteReport
+from augkit.plan import LoadDataset, Plan, Stage, WriteReport, in_order
 from augkit.registry import Observer
 from augkit.stages import RESUMABLE, Job, run_stage
 from augkit.store import Store, write_text
@@ -36,22 +36,29 @@ class Engine:
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
+        return self.build((plan.report,))[0]
+
+    def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
+        """Build these stages and everything they need, tell the observers, and return the stages' folders."""
         began = time.monotonic()
-        missing = self.missing(plan)
+        missing = self._missing(stages)
         if any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing):
             _ = self.device  # a device that is not there must be refused before anything is written
-        reused = len(plan.stages()) - len(missing)
+        reused = len(in_order(stages)) - len(missing)
         self._audience.tell(events.RunStarted(tuple(stage.title for stage in missing), reused))
         completed = False
         try:
-            folder = self.artifact(plan.report)
+            folders = tuple(self.artifact(stage) for stage in stages)
             completed = True
-            return folder
+            return folders
         finally:
             self._audience.tell(events.RunFinished(time.monotonic() - began, completed))
 
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""
+        return self._missing((plan.report,))
+
+    def _missing(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         needed: dict[Stage, None] = {}
 
         def visit(stage: Stage) -> None:
@@ -60,7 +67,8 @@ class Engine:
                     visit(upstream)
                 needed[stage] = None
 
-        visit(plan.report)
+        for stage in stages:
+            visit(stage)
         return tuple(needed)
 
     def has(self, stage: Stage) -> bool:

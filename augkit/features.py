@@ -16,6 +16,7 @@ distance named ``kid_handcrafted`` may be compared only with others of that name
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ def _spectrum(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     power = np.square(fft.dctn(channels, axes=(2, 3), norm="ortho"))
     radius = np.hypot(*np.meshgrid(np.arange(_SIDE), np.arange(_SIDE), indexing="ij")) / _SIDE
     edges = np.concatenate([[1 / _SIDE], np.geomspace(3 / _SIDE, 1.0, _RINGS)])
-    rings = [(radius >= low) & (radius < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    rings = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     return _rows(np.stack([np.log(power[:, :, ring].mean(axis=2) + 1e-6) for ring in rings]))
 
 

@@ -27,6 +27,10 @@ COMPUTING_MODULES = ("draws", "contracts", "images", "training", "metrics", "sta
 """Core modules whose code decides the bytes of an artifact."""
 
 
+JUDGING_MODULES = ("copies", "features", "distribution", "memorisation", "quality", "quality_pictures", "figures")
+"""Core modules whose code decides, besides those, what is said of a synthetic set's quality."""
+
+
 @dataclass(frozen=True)
 class Component:
     """A validated component, where it comes from, and the files that decide what it does."""
@@ -118,7 +122,16 @@ class WriteReport:
     arms: tuple[Arm, ...]
 
 
-Task = LoadDataset | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport
+@dataclass(frozen=True)
+class JudgeQuality:
+    """Judge a synthetic set with its generator and a segmenter that learned from real images only."""
+
+    generator: Generator
+    segmenter: Segmenter
+    seed: int
+
+
+Task = LoadDataset | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport | JudgeQuality
 
 
 @dataclass(frozen=True)
@@ -161,16 +174,22 @@ class Plan:
 
     def stages(self) -> tuple[Stage, ...]:
         """Return every stage once, inputs before the stages that use them."""
-        ordered: dict[Stage, None] = {}
+        return in_order((self.report,))
 
-        def visit(stage: Stage) -> None:
-            if stage not in ordered:
-                for upstream in stage.inputs:
-                    visit(upstream)
-                ordered[stage] = None
 
-        visit(self.report)
-        return tuple(ordered)
+def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return these stages and all that they need, each once, inputs before the stages that use them."""
+    ordered: dict[Stage, None] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage not in ordered:
+            for upstream in stage.inputs:
+                visit(upstream)
+            ordered[stage] = None
+
+    for stage in stages:
+        visit(stage)
+    return tuple(ordered)
 
 
 @dataclass(frozen=True)
@@ -222,6 +241,39 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
     arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
     _refuse_different_data(arms)
     return Plan(arms, _report(arms))
+
+
+def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
+    """Return one stage per synthetic source and seed that judges its images; sources in several arms once.
+
+    The images are judged with the recipe's segmenter trained without augmentation on real images: the very artifact of
+    the plain arm.
+    """
+    plain_only = [recipe for recipe in recipes if not recipe.sources]
+    if plain_only:
+        what = "has no synthetic images; allowed: at least one source under 'synthesize'"
+        raise InputError(*(Problem(checked.recipe.file, what) for checked in plain_only))
+    chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
+    stages: dict[Stage, None] = {}
+    for seed in chosen:
+        for recipe in recipes:
+            arm = _arm(recipe, seed, False, len(chosen) > 1, digests)
+            plain = _arm(replace(recipe, sources=(), augment=()), seed, False, len(chosen) > 1, digests)
+            for source, synthesis in zip(recipe.sources, arm.syntheses, strict=True):
+                stages[_quality(recipe, source, arm, plain, synthesis, digests)] = None
+    return tuple(stages)
+
+
+def _quality(
+    recipe: CheckedRecipe, source: CheckedSource, arm: Arm, plain: Arm, synthesis: Stage, digests: Digests
+) -> Stage:
+    seed = derive_seed(arm.seed, "quality")
+    judging = JudgeQuality(source.generator.instance, recipe.segmenter.instance, seed)
+    parts = [source.generator, recipe.segmenter]
+    identity = _identity(parts, digests, seed) | {"judging": _modules_hash(JUDGING_MODULES, (".py",))}
+    inputs = [arm.dataset, synthesis.inputs[1], synthesis, plain.segmenter]
+    note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
+    return _stage("quality", note, inputs, judging, identity, synthesis.address.label)
 
 
 def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:

@@ -21,13 +21,14 @@ from augkit.contracts import (
     Images,
     ImageSet,
     Log,
+    Masks,
+    Predictor,
     Record,
     Scores,
     Splits,
     TensorDraws,
     Workspace,
 )
-from augkit.copies import without_copies
 from augkit.draws import Draws
 from augkit.errors import Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
@@ -36,6 +37,7 @@ from augkit.plan import (
     Arm,
     DrawMasks,
     Evaluate,
+    JudgeQuality,
     LoadDataset,
     Stage,
     Synthesise,
@@ -45,7 +47,7 @@ from augkit.plan import (
     WriteReport,
 )
 from augkit.statistics import ArmScores
-from augkit.store import read_array, read_json, write_array, write_json
+from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +93,8 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
     splits = task.dataset.load()
     _check_splits(splits)
     if task.exclude_copies:
+        from augkit.copies import without_copies
+
         splits, copies = without_copies(splits)
         excluded = list(dict.fromkeys(copy.first for copy in copies))
         job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
@@ -157,12 +161,32 @@ def evaluate(task: Evaluate, job: Job) -> None:
     """Write ``predictions.npy`` bool (N, H, W) and ``counts.npy`` int64 (N, 4) for the test split."""
     test = read_image_set(job.of_kind("dataset")[0] / "test")
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
-    predictions = np.empty(test.masks.shape, np.bool_)
-    for begin in range(0, len(test), CHUNK):
-        images = test.images[begin : begin + CHUNK]
-        predictions[begin : begin + CHUNK] = _checked_scores(predict(images), images.shape)[:, 0] > 0.5
+    predictions = _segmented(predict, test.images)
     write_array(job.folder / "predictions.npy", predictions)
     write_array(job.folder / "counts.npy", confusion(predictions, np.asarray(test.masks)))
+
+
+@run_stage.register
+def judge_quality(task: JudgeQuality, job: Job) -> None:
+    """Write ``quality.json``, ``images.json`` (a list per column) and a PNG per picture."""
+    from augkit.quality import Material, judge
+
+    dataset = job.of_kind("dataset")[0]
+    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    paint = task.generator.open(job.of_kind("generator")[0], job.device)
+    material = Material(
+        train=read_image_set(dataset / "train"),
+        held_out=ImageSet.concatenate([read_image_set(dataset / name) for name in ("validation", "test")]),
+        synthetic=read_image_set(job.of_kind("synthesis")[0]),
+        segment=lambda images: _segmented(predict, images),
+        paint=lambda masks, draws: _checked_images(paint(masks, draws), masks.shape),
+        seed=task.seed,
+    )
+    quality = judge(material)
+    write_json(job.folder / "quality.json", {"origin": material.synthetic.origins[0], **quality.record})
+    write_json(job.folder / "images.json", quality.per_image)
+    for name, png in quality.pictures.items():
+        write_bytes(job.folder / f"{name}.png", png)
 
 
 @run_stage.register
@@ -178,6 +202,15 @@ def report(task: WriteReport, job: Job) -> None:
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
     provenance = {key: str(value) for key, value in environment.items()} | _excluded(dataset)
     write_report(Evidence(task.title, evidence, shown, test, provenance), job.folder)
+
+
+def _segmented(predict: Predictor, images: Images) -> Masks:
+    """Return bool (N, H, W): what a predictor finds in uint8 images (N, H, W, 3)."""
+    found = np.empty(images.shape[:3], np.bool_)
+    for begin in range(0, len(images), CHUNK):
+        part = images[begin : begin + CHUNK]
+        found[begin : begin + CHUNK] = _checked_scores(predict(part), part.shape)[:, 0] > 0.5
+    return found
 
 
 def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
@@ -204,6 +237,11 @@ def read_image_set(folder: Path) -> ImageSet:
     names = read_json(folder / "samples.json")
     images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
     return ImageSet(tuple(names["ids"]), images, masks, tuple(names["groups"]), tuple(names["origins"]))
+
+
+def read_splits(folder: Path) -> Splits:
+    """Return the splits of a dataset artifact."""
+    return Splits(*(read_image_set(folder / name) for name in ("train", "validation", "test")))
 
 
 def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
