@@ -144,6 +144,30 @@ def quality(
         _quality(checked, registry, chosen, out, device, quiet)
 
 
+@app.command(epilog="Example: augkit export recipes/allaug.yaml --format nnunet --to exported")
+def export(
+    recipe: Recipe,
+    to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    layout: Annotated[str, typer.Option("--format", metavar="NAME", help="folder, nnunet or coco.")] = "folder",
+    image_format: Annotated[str, typer.Option(metavar="NAME", help="png, or webp (lossless).")] = "png",
+    changes: Changes = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's seed.")] = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder only.")] = False,
+) -> None:
+    """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
+
+    What is missing is built first. The folder gets everything or, when interrupted, nothing.
+    """
+    with _explained():
+        _check_choice("--format", layout, ("folder", "nnunet", "coco"))
+        _check_choice("--image-format", image_format, ("png", "webp"))
+        checked, registry = _checked([recipe], changes)
+        signal.signal(signal.SIGTERM, _end_on_sigterm)
+        _export(checked[0], registry, seed, to, (layout, image_format), out, device, quiet)
+
+
 @data.command("check", epilog="Example: augkit data check recipes/isic2017/noaug.yaml")
 def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs")) -> None:
     """List copies of one photograph, across and within the splits of a recipe's data set, and draw them for review.
@@ -273,6 +297,38 @@ def _quality(
         record = read_json(folder / "quality.json")
         _print_table(stage.title, HEADER, quality_rows(record))
         print(f"Pictures and numbers of each image: {folder}\n")
+
+
+def _check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    from augkit.errors import InputError, Problem, did_you_mean
+
+    if value not in allowed:
+        what = f"found '{value}'; allowed: {', '.join(allowed)}"
+        raise InputError(Problem(option, what, did_you_mean(value, allowed)))
+
+
+def _export(
+    checked: CheckedRecipe,
+    registry: Registry,
+    seed: int | None,
+    to: Path,
+    forms: tuple[str, str],
+    out: Path,
+    device: str,
+    quiet: bool,
+) -> None:
+    from augkit.export import check_target, gather_export, write_export
+    from augkit.plan import make_quality
+    from augkit.store import Digests
+
+    check_target(to, *forms)
+    digests = Digests(out)
+    qualities = make_quality((checked,), None if seed is None else [seed], digests)
+    engine = _engine(registry, out, device, quiet)
+    exported = gather_export(checked, checked.recipe.seed if seed is None else seed, qualities, engine)
+    digests.save()
+    written = write_export(exported, to, *forms)
+    print(to if written else f"{to} holds this export already")
 
 
 def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:

@@ -26,8 +26,9 @@ from augkit.images import shrink_images
 NEAR = 0.7
 """The least likeness of a near copy.
 
-Measured on ISIC 2017 (2000 + 150 images, 2.3 million pairs): all 18 pairs at or above it are one photograph, the least
-alike of them at 0.76; the highest pair of different photographs is at 0.63.
+Measured on ISIC 2017 at 128 pixels (2000 + 150 images, 2.3 million pairs): all 18 pairs at or above it show one
+photograph, the least alike at 0.745; the most alike pair of different photographs is at 0.635. So no false pair in
+2.3 million, and with 95 % confidence fewer than 1.3 in a million.
 """
 
 SPLITS = ("train", "validation", "test")
