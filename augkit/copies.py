@@ -1,7 +1,7 @@
 """Copies of one photograph in a data set: equal pixels, and near copies whatever their colours, crop or orientation.
 
 A near copy is found in three steps. A perceptual hash of every image, the sign of its brightness detail at 180 places
-of a 16 x 16 grid, is compared with all others by counting bits, in all eight turns and mirrors. Pairs within 17 % of
+of a 16 x 16 grid, is compared with all others by counting bits, in all eight turns and mirrors. Pairs within 20 % of
 the bits are aligned at 64 x 64 pixels: the middle of one image, at seven sizes, is slid over the other. The highest
 normalised correlation of their fine detail is the `likeness` of the pair. Detail is divided by its local strength, so
 that a recoloured, brighter or softer copy is as alike as an exact one, and slow shading such as a vignette counts
@@ -34,11 +34,11 @@ photograph, the least alike at 0.745; the most alike pair of different photograp
 SPLITS = ("train", "validation", "test")
 
 _GRID = 16
-_HASH_LIMIT = 0.17
+_HASH_LIMIT = 0.2
 _SIDE = 64
 _MIDDLE = 38
 _SIZES = (0.85, 0.9, 0.95, 1.05, 1.1, 1.17)
-_WORTH_ALIGNING = 0.4
+_WORTH_ALIGNING = 0.3
 _BLOCK = 64
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

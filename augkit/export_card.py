@@ -56,8 +56,8 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
     height, width = export.real.train.size
     parts = [
         f"# {export.name}: {total} synthetic images with masks",
-        f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. Images with a synthetic id are no "
-        "photographs: each was painted by a trained generator for a given mask.",
+        f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. Images with a synthetic id "
+        "are no photographs: each was painted by a trained generator for a given mask.",
         "## What is here",
         _contents(export, layout, image_format),
         f"Images are RGB, {width} x {height} pixels, 8 bits, lossless. `manifest.csv` has a row per synthetic image; "
