@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from augkit.engine import Engine
     from augkit.errors import Problem
+    from augkit.export_files import Format, ImageFormat
     from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
@@ -327,7 +328,7 @@ def _export(
     engine = _engine(registry, out, device, quiet)
     exported = gather_export(checked, checked.recipe.seed if seed is None else seed, qualities, engine)
     digests.save()
-    written = write_export(exported, to, *forms)
+    written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
     print(to if written else f"{to} holds this export already")
 
 

@@ -28,7 +28,8 @@ NEAR = 0.7
 
 Measured on ISIC 2017 at 128 pixels (2000 + 150 images, 2.3 million pairs): all 18 pairs at or above it show one
 photograph, the least alike at 0.745; the most alike pair of different photographs is at 0.635. So no false pair in
-2.3 million, and with 95 % confidence fewer than 1.3 in a million.
+2.3 million, and with 95 % confidence fewer than 1.3 in a million. Of 100 of its images that were recoloured, turned
+upside down and cropped by 5 % of their width, 99 are found; of those cropped by 10 %, 62.
 """
 
 SPLITS = ("train", "validation", "test")
@@ -131,12 +132,12 @@ def _equal_pairs(a: Images, b: Images, same: bool) -> Iterator[tuple[int, int]]:
     """Yield the pairs of equal pixels; an image that is equal to many is paired with the first of them only."""
     places: dict[bytes, int] = {}
     for j, image in enumerate(b):
-        digest = blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+        digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         if same and digest in places:
             yield places[digest], j
         places.setdefault(digest, j)
     for i, image in enumerate(() if same else a):
-        j = places.get(blake2b(np.ascontiguousarray(image), digest_size=16).digest(), -1)
+        j = places.get(blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), -1)
         if j >= 0:
             yield i, j
 

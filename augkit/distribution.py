@@ -116,8 +116,8 @@ def _patches(level: NDArray[np.float32], draws: ArrayDraws) -> NDArray[np.float3
 
 def _pyramid(images: Images, top: int) -> list[NDArray[np.float32]]:
     """Return the Laplacian pyramid, finest level first: float32 (N, side, side, 3) for each side from `top` to 16."""
-    level = shrink_images(images, top).astype(np.float32) / 255
-    levels = []
+    level: NDArray[np.float32] = shrink_images(images, top).astype(np.float32) / np.float32(255)
+    levels: list[NDArray[np.float32]] = []
     while level.shape[1] > 16:
         smaller = _smooth(level)[:, ::2, ::2]
         grown = np.zeros_like(level)

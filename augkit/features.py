@@ -75,8 +75,8 @@ class Scale:
 
 
 def _describe(images: Images) -> Features:
-    channels = (images.astype(np.float32) / 255) @ _COLOURS
-    by_channel = np.ascontiguousarray(channels.transpose(3, 0, 1, 2))
+    channels = (images.astype(np.float32) / np.float32(255)) @ _COLOURS
+    by_channel: NDArray[np.float32] = np.ascontiguousarray(channels.transpose(3, 0, 1, 2))
     columns = [_colours(by_channel), _layout(by_channel), _texture(by_channel), _spectrum(by_channel)]
     return np.concatenate(columns, axis=1).astype(np.float64)
 

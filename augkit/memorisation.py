@@ -7,7 +7,6 @@ A synthetic image that is nearer to a training image than real images of other p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,8 @@ Values = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
-class Nearest(NamedTuple):
+@dataclass(frozen=True)
+class Nearest:
     """The nearest training image of each of N images: its index int64 (N,) and the distance float64 (N,)."""
 
     index: Index
@@ -111,9 +111,8 @@ def _nearest(squares: NDArray[np.floating], numbers: int) -> Nearest:
 
 
 def _joined(parts: list[Nearest]) -> Nearest:
-    none = Nearest(np.zeros(0, np.int64), np.zeros(0))
-    index, distance = zip(none, *parts, strict=True)
-    return Nearest(np.concatenate(index), np.concatenate(distance))
+    whole = [Nearest(np.zeros(0, np.int64), np.zeros(0)), *parts]
+    return Nearest(np.concatenate([one.index for one in whole]), np.concatenate([one.distance for one in whole]))
 
 
 def _flat(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ def _memorisation(found: Mapping[str, float], features: str) -> list[Row]:
     near, far = f"{found['median_pixels']:.2f}", f"{found['held_out_median_pixels']:.2f}"
     suspicious = f"{found['suspicious_share']:.1%}", f"{found['held_out_share']:.1%}"
     rows = [
-        ("nearest training image, grey levels", near, far, "smaller than real: copying"),
+        ("nearest training image, grey levels", near, far, "smaller: copying, or the masks of training images"),
         ("suspiciously near", *suspicious, "more than real: copying"),
         (f"copying z, pixels / {features}", z, "0", "below -3: copying"),
     ]

@@ -200,7 +200,7 @@ def report(task: WriteReport, job: Job) -> None:
     evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    provenance = {key: str(value) for key, value in environment.items()} | _excluded(dataset)
+    provenance = {key: str(value) for key, value in environment.items()} | dict(_excluded(dataset))
     write_report(Evidence(task.title, evidence, shown, test, provenance), job.folder)
 
 

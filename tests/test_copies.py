@@ -111,7 +111,8 @@ def test_the_check_writes_a_list_and_a_picture_for_a_person(tmp_path):
     copies = check_copies(splits_with(test_extra=[disguised(phantoms().train.images[5])]), tmp_path)
     (row,) = read_json(tmp_path / "copies.json")
     assert (row["first"], row["second"], row["likeness"]) == ("train-5", "test-4", copies[0].likeness)
-    assert Image.open(tmp_path / "copies.png").width > 192
+    with Image.open(tmp_path / "copies.png") as picture:
+        assert picture.width > 192
 
 
 def test_no_picture_is_written_where_there_is_no_copy(tmp_path):
