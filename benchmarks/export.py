@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -49,17 +51,27 @@ def example(count: int) -> Export:
     images = np.clip(real.train.images[rows] + grain, 0, 255).astype(np.uint8)
     ids = tuple(f"gan-training-0-{i:06d}" for i in range(count))
     samples = ImageSet(ids, images, real.train.masks[rows], ids, ("gan/training",) * count)
-    columns = {"adherence": [0.5] * count, "nearest_real": ["a"] * count, "suspicious": [False] * count}
+    columns: dict[str, list[float] | list[str] | list[bool]] = {
+        "adherence": [0.5] * count,
+        "nearest_real": ["a"] * count,
+        "suspicious": [False] * count,
+    }
     columns |= {"nearest_real_pixels": [1.0] * count, "nearest_real_handcrafted": [1.0] * count}
     hashes = {"generator": "0" * 64, "synthesis": "0" * 64}
     source = Source(samples, [{}] * count, np.arange(count), QUALITY, columns, hashes)
     return Export("bench", "name: bench\n", 0, (source,), Splits(real.train, ImageSet.empty((128, 128)), real.test))
 
 
-def with_pillow(export: Export, target: Path, image_format: str) -> None:
+def with_augkit(export: Export, image_format: ImageFormat, target: Path) -> None:
+    """Write an export."""
+    write_export(export, target, "folder", image_format)
+
+
+def with_pillow(export: Export, image_format: ImageFormat, target: Path) -> None:
     """Write the same images and masks with Pillow and two threads."""
     samples = export.sources[0].samples
-    options = {"compress_level": 1} if image_format == "png" else {"lossless": True, "method": 0, "quality": 0}
+    png = image_format == "png"
+    options: dict[str, Any] = {"compress_level": 1} if png else {"lossless": True, "method": 0, "quality": 0}
     for name in ("images", "masks"):
         (target / name).mkdir(parents=True)
 
@@ -96,8 +108,8 @@ def main() -> None:
         for form in formats:
             ours, theirs = [], []
             for _ in range(rounds):
-                ours.append(per_second(lambda to, f=form: write_export(export, to, "folder", f), count, folder))
-                theirs.append(per_second(lambda to, f=form: with_pillow(export, to, f), count, folder))
+                ours.append(per_second(partial(with_augkit, export, form), count, folder))
+                theirs.append(per_second(partial(with_pillow, export, form), count, folder))
             values[f"{form}_augkit_per_s"] = statistics.median(ours)
             values[f"{form}_pillow_per_s"] = statistics.median(theirs)
             ratios[form] = round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 2)

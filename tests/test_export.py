@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import os
 
 import numpy as np
 import pytest
@@ -193,7 +192,7 @@ def test_the_same_export_again_does_nothing_and_another_one_is_refused(tmp_path)
 def test_a_folder_with_other_files_or_a_changed_export_is_refused(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("precious")
-    with pytest.raises(InputError, match="holds other files; allowed: a new or empty folder. Choose another folder"):
+    with pytest.raises(InputError, match=r"holds other files; allowed: a new or empty folder\. Choose another folder"):
         write_export(example(), tmp_path / "out", "folder", "png")
     assert contents(tmp_path / "out") == {"mine.txt": b"precious"}
     write_export(example(), tmp_path / "two", "folder", "png")
@@ -246,7 +245,7 @@ def test_a_whole_folder_never_replaces_another(tmp_path):
         publish_whole(tmp_path / "work", tmp_path / "there")
     assert (tmp_path / "there" / "a").read_bytes() == b"old"
     publish_whole(tmp_path / "work", tmp_path / "new")
-    assert os.listdir(tmp_path / "new") == ["a"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a"]
 
 
 def write_unflushed_again(path):

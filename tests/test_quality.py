@@ -20,7 +20,7 @@ KEY = np.random.Philox(3)
 
 @lru_cache(maxsize=1)
 def real():
-    return Phantom(train=90, test=40, size=64).load()
+    return Phantom(train=60, test=40, size=64).load()
 
 
 @lru_cache(maxsize=1)
@@ -175,6 +175,13 @@ def test_the_statistic_is_mann_whitney_s():
 # The whole.
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Drawing takes longer than judging."""
+    for name in ("adherence", "closest", "diversity"):
+        monkeypatch.setattr(f"augkit.quality.{name}_picture", lambda *given: b"")
+
+
 def material(synthetic, paint, held_out=None):
     truth = {
         image.tobytes(): mask for s in (synthetic, real().test) for image, mask in zip(s.images, s.masks, strict=True)
@@ -233,6 +240,7 @@ def test_no_number_is_called_fid():
     assert all("handcrafted" in key or "fid" not in key for key in fresh_quality().record)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_generator_that_repeats_its_training_images_is_caught():
     train = real().train
     copies = synthetic_set(np.asarray(train.images[:30]), np.asarray(train.masks[:30]), train.groups[:30])
@@ -245,6 +253,7 @@ def test_a_generator_that_repeats_its_training_images_is_caught():
     assert quality.per_image["nearest_real"] == list(train.ids[:30])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_generator_that_ignores_its_draws_has_no_diversity():
     train = real().train
     copies = synthetic_set(np.asarray(train.images[:12]), np.asarray(train.masks[:12]), train.groups[:12])
@@ -255,6 +264,7 @@ def test_a_generator_that_ignores_its_draws_has_no_diversity():
     assert lively["share_of_real"] > 0
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_held_out_images_with_a_training_copy_do_not_calibrate():
     leaked = real().test
     images = np.concatenate([leaked.images, real().train.images[:4]])
