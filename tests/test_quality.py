@@ -94,8 +94,8 @@ def test_the_kernel_distance_of_equal_distributions_is_zero_on_average_and_its_e
     found = [kernel_distance(gaussian(120, 2 * k), gaussian(60, 2 * k + 1)) for k in range(200)]
     values, errors = np.array(found).T
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(200)
-    # Blocks are smaller than the sets, so their error errs on the large side.
-    assert 0.8 < errors.mean() / values.std() < 3
+    # Where the distance is zero the jackknife is known to be on the cautious side, by the root of two.
+    assert 0.9 < errors.mean() / values.std() < 1.7
 
 
 def test_the_kernel_distance_grows_with_a_shift():
@@ -201,6 +201,10 @@ def synthetic_set(images, masks, groups):
     return ImageSet(ids, images, masks, tuple(groups), ("fake/training",) * len(images))
 
 
+def fresh_set(samples):
+    return synthetic_set(samples.images, samples.masks, [f"fresh {i}" for i in range(len(samples))])
+
+
 def flat(masks, draws):
     return np.repeat(np.where(masks, 90, 180).astype(np.uint8)[..., None], 3, axis=3)
 
@@ -214,7 +218,7 @@ def speckled(masks, draws):
 @lru_cache(maxsize=1)
 def fresh_quality():
     fresh = Phantom(train=30, test=2, size=64, seed=9).load().train
-    return judge(material(synthetic_set(fresh.images, fresh.masks, fresh.ids), speckled))
+    return judge(material(fresh_set(fresh), speckled))
 
 
 def test_images_that_follow_their_masks_have_full_adherence_and_shuffled_masks_do_not():
@@ -278,7 +282,7 @@ def test_held_out_images_with_a_training_copy_do_not_calibrate():
 
 def test_quality_is_the_same_every_time_and_has_three_pictures():
     fresh = Phantom(train=30, test=2, size=64, seed=9).load().train
-    again = judge(material(synthetic_set(fresh.images, fresh.masks, fresh.ids), speckled))
+    again = judge(material(fresh_set(fresh), speckled))
     assert again == fresh_quality()
     assert all(png.startswith(b"\x89PNG") for png in again.pictures.values())
     assert set(again.pictures) == {"adherence", "closest", "diversity"}
