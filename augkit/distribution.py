@@ -40,15 +40,13 @@ def kernel_distance(real: Features, fake: Features) -> Estimate:
     """Return the kernel inception distance's estimator on other features (Bińkowski et al. 2018, arXiv:1801.01401).
 
     It is the unbiased squared maximum mean discrepancy under the kernel (a·b/d + 1)^3, so that it is zero on average
-    for two samples of one distribution, whatever their sizes, and may be negative. The standard error is the jackknife's
-    over ten blocks of both samples; the mean of ten small estimates would be three times too uncertain where the
-    distance is small. real: float64 (n, d), fake: float64 (m, d); n, m >= 2.
+    for two samples of one distribution, whatever their sizes, and may be negative. The standard error is that of the
+    jackknife over ten blocks of both samples; the mean of ten small estimates would be three times too uncertain where
+    the distance is small. real: float64 (n, d), fake: float64 (m, d); n, m >= 4.
     """
     kernels = _kernel(real, real), _kernel(fake, fake), _kernel(real, fake)
     value = _discrepancy(*kernels)
     blocks = min(BLOCKS, len(real) // 2, len(fake) // 2)
-    if blocks < 2:
-        return Estimate(value, float("nan"))
     rows, columns = np.arange(len(real)) % blocks, np.arange(len(fake)) % blocks
     without = np.empty(blocks)
     for k in range(blocks):

@@ -145,8 +145,8 @@ def _distribution_record(material: Material, held_out: ImageSet, views: _Views) 
     n = min(len(material.train), len(material.synthetic), len(held_out), MOST)
     chosen = _evenly(len(material.train), n)
     record: dict[str, Any] = {"compared": n}
-    if n < 2:
-        return record  # one image has no distribution
+    if n < 4:
+        return record  # too few for a standard error
     kid = kernel_distance(views.train, views.synthetic[_evenly(len(views.synthetic), MOST)])
     floor = kernel_distance(views.train, views.held_out)
     record[f"kid_{NAME}"] = {

@@ -30,7 +30,7 @@ def _adherence(found: Mapping[str, float]) -> list[Row]:
 
 
 def _distribution(record: Mapping[str, Any]) -> list[Row]:
-    if record["compared"] < 2:
+    if "swd_patches" not in record:  # too few images
         return []
     features = record["features"]
     kid = record[f"kid_{features}"]

@@ -84,10 +84,16 @@ def gaussian(count, key, dimensions=6, shift=0.0):
     return np.random.Generator(np.random.Philox(key)).normal(shift, 1, (count, dimensions))
 
 
-def test_the_kernel_distance_is_the_unbiased_discrepancy_of_a_hand_computed_case():
-    a, b = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 1.0], [2.0, 0.0]])
-    # Kernels (a.b/2 + 1)^3: within a 1, within b 2^3 = 8, across 1.5^3, 2^3, 1.5^3, 1.
-    assert kernel_distance(a, b).value == pytest.approx(1 + 8 - 2 * (1.5**3 + 8 + 1.5**3 + 1) / 4)
+def test_the_kernel_distance_is_the_unbiased_discrepancy_written_out():
+    a, b = gaussian(5, 1, dimensions=2), gaussian(4, 2, dimensions=2)
+
+    def kernel(x, y):
+        return (float(x @ y) / 2 + 1) ** 3
+
+    within_a = np.mean([kernel(a[i], a[j]) for i in range(5) for j in range(5) if i != j])
+    within_b = np.mean([kernel(b[i], b[j]) for i in range(4) for j in range(4) if i != j])
+    across = np.mean([kernel(x, y) for x in a for y in b])
+    assert kernel_distance(a, b).value == pytest.approx(within_a + within_b - 2 * across)
 
 
 def test_the_kernel_distance_of_equal_distributions_is_zero_on_average_and_its_error_is_right():
@@ -286,6 +292,15 @@ def test_quality_is_the_same_every_time_and_has_three_pictures():
     assert again == fresh_quality()
     assert all(png.startswith(b"\x89PNG") for png in again.pictures.values())
     assert set(again.pictures) == {"adherence", "closest", "diversity"}
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_two_images_are_judged_without_distances_between_sets():
+    few = Phantom(train=2, test=2, size=64, seed=9).load().train
+    record = judge(material(fresh_set(few), speckled)).record
+    assert (record["compared"], record["adherence"]["dice"]) == (2, 1)
+    assert not any(name.startswith("kid") for name in record)
+    assert len(quality_rows(record)) == 9
 
 
 def test_the_table_has_a_reference_for_every_measure_that_has_one():
