@@ -300,7 +300,7 @@ def test_two_images_are_judged_without_distances_between_sets():
     record = judge(material(fresh_set(few), speckled)).record
     assert (record["compared"], record["adherence"]["dice"]) == (2, 1)
     assert not any(name.startswith("kid") for name in record)
-    assert len(quality_rows(record)) == 9
+    assert len(quality_rows(record)) == 8
 
 
 def test_the_table_has_a_reference_for_every_measure_that_has_one():
