@@ -178,7 +178,8 @@ def test_a_mistake_in_the_structure_is_told_once_with_its_line(reading, old, new
 )
 def test_a_recipe_that_is_not_a_mapping_is_refused(reading, text, what):
     line = ":1" if text and not text.startswith("#") else ""
-    expected = f"r.yaml{line}: found {what}; allowed: a mapping with name, seed, dataset, exclude_copies, synthesize, augment, segmenter"
+    keys = "name, seed, dataset, exclude_copies, synthesize, augment, segmenter"
+    expected = f"r.yaml{line}: found {what}; allowed: a mapping with {keys}"
     assert told(reading(text)) == [expected]
 
 
