@@ -9,13 +9,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from augkit.engine import Engine
     from augkit.errors import Problem
+    from augkit.export_files import Format, ImageFormat
     from augkit.plan import CheckedRecipe, Plan
     from augkit.registry import Entry, Registry
     from augkit.store import Store
@@ -51,13 +52,18 @@ cache = typer.Typer(
     help="What is stored, and removing what no run needs.", no_args_is_help=True, epilog="Example: augkit cache ls"
 )
 app.add_typer(cache, name="cache")
+data = typer.Typer(help="Look a data set over.", no_args_is_help=True, epilog="Example: augkit data check RECIPE")
+app.add_typer(data, name="data")
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
+
+TABLE_TITLE = "Mean ± standard error over the test images"
 _AGE = re.compile("([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, as in recipes/*.yaml.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -232,6 +238,59 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
             folder = out / "figures" / arm.name
             write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, engine), folder)
             print(folder / "index.html")
+
+
+@app.command(epilog="Example: augkit quality recipes/allaug.yaml --seeds 0..2")
+def quality(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the tables only.")] = False,
+) -> None:
+    """Judge synthetic images: do they follow their masks, look real, vary, and not repeat the training images?
+
+    Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with.
+    """
+    with _explained():
+        checked, registry = _checked(recipes, changes)
+        chosen = _parse_seeds(seeds)
+        _quality(checked, registry, chosen, out, device, quiet)
+
+
+@app.command(epilog="Example: augkit export recipes/allaug.yaml --format nnunet --to exported")
+def export(
+    recipe: Recipe,
+    to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    layout: Annotated[str, typer.Option("--format", metavar="NAME", help="folder, nnunet or coco.")] = "folder",
+    image_format: Annotated[str, typer.Option(metavar="NAME", help="png, or webp (lossless).")] = "png",
+    changes: Changes = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's seed.")] = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder only.")] = False,
+) -> None:
+    """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
+
+    What is missing is built first. The folder gets everything or, when interrupted, nothing.
+    """
+    with _explained():
+        _check_choice("--format", layout, ("folder", "nnunet", "coco"))
+        _check_choice("--image-format", image_format, ("png", "webp"))
+        checked, registry = _checked([recipe], changes)
+        _export(checked[0], registry, seed, to, (layout, image_format), out, device, quiet)
+
+
+@data.command("check", epilog="Example: augkit data check recipes/isic2017/noaug.yaml")
+def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs")) -> None:
+    """List copies of one photograph, across and within the splits of a recipe's data set, and draw them for review.
+
+    Finds exact copies, and near ones that were recoloured, cropped, turned or mirrored.
+    """
+    with _explained():
+        checked, registry = _checked([recipe], changes)
+        _check_data(checked[0], registry, out)
 
 
 @app.command(epilog="Example: augkit validate recipes/*.yaml")
@@ -570,7 +629,8 @@ def _compare(
     arms = merge(reports, seeds)
     folder = write_comparison(reports, arms, margin, how.out)
     console = _console()
-    _print_table(table_rows(arms), console)
+    header, *rows = table_rows(arms)
+    _print_table(TABLE_TITLE, header, rows, console)
     _print_verdict(read_json(folder / "comparison.json"), console)
     for warning in dict.fromkeys(line for report in reports for line in report.warnings):
         console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
@@ -599,6 +659,104 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
     print(f"in all: {duration(sum(times))}{least}; memory {bytes_text(memory)}; disk {bytes_text(disk)}")
 
 
+@contextmanager
+def _watched_engine(registry: Registry, out: Path, device: str, quiet: bool) -> Iterator[Engine]:
+    """Give an engine that builds one stage after another and shows its progress on the terminal."""
+    from augkit.audience import Audience
+    from augkit.engine import Engine
+    from augkit.store import Store
+
+    _end_on_signals()
+    with Audience(registry.choose_observers([] if quiet else ["progress"], "--observer")) as audience:
+        yield Engine(Store(out), device, audience.tell)
+
+
+def _quality(
+    checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, out: Path, device: str, quiet: bool
+) -> None:
+    from augkit.plan import make_quality
+    from augkit.quality_table import HEADER, quality_rows
+    from augkit.store import Digests, read_json
+
+    digests = Digests(out)
+    stages = make_quality(checked, seeds, digests)
+    with _watched_engine(registry, out, device, quiet) as engine:
+        folders = engine.build(stages)
+    digests.save()
+    for stage, folder in zip(stages, folders, strict=True):
+        record = read_json(folder / "quality.json")
+        _print_table(stage.title, HEADER, quality_rows(record), _console(140))
+        print(f"Pictures and numbers of each image: {folder}\n")
+
+
+def _check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    from augkit.errors import InputError, Problem, did_you_mean
+
+    if value not in allowed:
+        what = f"found '{value}'; allowed: {', '.join(allowed)}"
+        raise InputError(Problem(option, what, did_you_mean(value, allowed)))
+
+
+def _export(
+    checked: CheckedRecipe,
+    registry: Registry,
+    seed: int | None,
+    to: Path,
+    forms: tuple[str, str],
+    out: Path,
+    device: str,
+    quiet: bool,
+) -> None:
+    from augkit.export import check_target, gather_export, write_export
+    from augkit.plan import make_quality
+    from augkit.store import Digests
+
+    check_target(to, *forms)
+    digests = Digests(out)
+    qualities = make_quality((checked,), None if seed is None else [seed], digests)
+    with _watched_engine(registry, out, device, quiet) as engine:
+        exported = gather_export(checked, checked.recipe.seed if seed is None else seed, qualities, engine)
+    digests.save()
+    written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
+    print(to if written else f"{to} holds this export already")
+
+
+def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
+    from dataclasses import replace
+
+    from augkit.check import check_copies
+    from augkit.plan import make_plan
+    from augkit.stages import read_splits
+    from augkit.store import Digests
+
+    digests = Digests(out)
+    everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False))
+    (arm,) = make_plan([everything], None, digests).arms
+    with _watched_engine(registry, out, "cpu", quiet=False) as engine:
+        (dataset,) = engine.build([arm.dataset])
+    digests.save()
+    folder = out / "check" / arm.name
+    copies = check_copies(read_splits(dataset), folder)
+    rows = [
+        (
+            copy.first,
+            copy.first_split,
+            copy.second,
+            copy.second_split,
+            "equal" if copy.equal_pixels else f"{copy.likeness:.3f}",
+        )
+        for copy in copies
+    ]
+    crossing = sum(copy.crosses for copy in copies)
+    if rows:
+        _print_table("Copies of one photograph", ("image", "in", "copy", "in", "likeness"), rows, _console(140))
+    print(f"{crossing} pairs across splits, {len(rows) - crossing} within a split.")
+    if crossing and not checked.recipe.exclude_copies:
+        print("Add 'exclude_copies: true' to the recipe to leave out the training image of each pair across splits.")
+    if rows:
+        print(folder / "copies.png")
+
+
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
     from augkit.engine import Engine
     from augkit.plan import make_plan
@@ -621,29 +779,28 @@ def _print_result(folder: Path) -> None:
     from augkit.tables import recorded_rows, recorded_warnings
 
     record, console = read_json(folder / "report.json"), _console()
-    _print_table(recorded_rows(record), console)
+    header, *rows = recorded_rows(record)
+    _print_table(TABLE_TITLE, header, rows, console)
     _print_verdict(record["comparison"], console)
     for warning in recorded_warnings(record):
         console.print(f"⚠ {warning}", soft_wrap=True)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def _console() -> Console:
+def _console(width: int = 120) -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
 
 
-def _print_table(rows: list[list[str]], console: Console) -> None:
+def _print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    header, *cells = rows
-    title = "Mean ± standard error over the test images"
     table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
     for name in header:
         table.add_column(name, no_wrap=True)
-    for row in cells:
+    for row in rows:
         table.add_row(*row)
     console.print(table)
 

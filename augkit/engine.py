@@ -6,7 +6,7 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ from augkit.contracts import Log
 from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
-from augkit.plan import LoadDataset, Plan, Stage, WriteReport
+from augkit.plan import LoadDataset, Plan, Stage, WriteReport, in_order
 from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import RESUMABLE, Job, run_stage
 from augkit.store import Store, write_text
@@ -51,29 +51,41 @@ class Engine:
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
-        began = time.monotonic()
-        missing = self.missing(plan)
-        needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
-        if needs_device:
-            _ = self.device  # a device that is not there must be refused before anything is written
-        if missing:
-            record_run(self._store, plan)
-        reused = len(plan.stages()) - len(missing)
-        self._tell(events.RunStarted(tuple(stage.title for stage in missing), reused, self._store.root))
-        completed = False
-        try:
-            if needs_device and self._executor is not None:
-                build_side_by_side(missing, plan, self._executor(self.device), self._tell)
-            folder = self.artifact(plan.report)
-            completed = True
-        finally:
-            self._tell(events.RunFinished(time.monotonic() - began, completed))
-        if missing:
+        begun = bool(self.missing(plan))
+        (folder,) = self._build_all((plan.report,), plan)
+        if begun:
             forget_run(self._store, plan)
         return folder
 
+    def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
+        """Build these stages and everything they need, one after another, and return the stages' folders."""
+        return self._build_all(stages, None)
+
+    def _build_all(self, stages: Sequence[Stage], plan: Plan | None) -> tuple[Path, ...]:
+        began = time.monotonic()
+        missing = self._missing(stages)
+        needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
+        if needs_device:
+            _ = self.device  # a device that is not there must be refused before anything is written
+        if missing and plan is not None:
+            record_run(self._store, plan)
+        reused = len(in_order(stages)) - len(missing)
+        self._tell(events.RunStarted(tuple(stage.title for stage in missing), reused, self._store.root))
+        completed = False
+        try:
+            if plan is not None and needs_device and self._executor is not None:
+                build_side_by_side(missing, plan, self._executor(self.device), self._tell)
+            folders = tuple(self.artifact(stage) for stage in stages)
+            completed = True
+            return folders
+        finally:
+            self._tell(events.RunFinished(time.monotonic() - began, completed))
+
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""
+        return self._missing((plan.report,))
+
+    def _missing(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
         needed: dict[Stage, None] = {}
 
         def visit(stage: Stage) -> None:
@@ -82,7 +94,8 @@ class Engine:
                     visit(upstream)
                 needed[stage] = None
 
-        visit(plan.report)
+        for stage in stages:
+            visit(stage)
         return tuple(needed)
 
     def has(self, stage: Stage) -> bool:

@@ -37,6 +37,10 @@ REPORTING_MODULES = (
 """Core modules and templates whose code decides the bytes of a report only."""
 
 
+JUDGING_MODULES = ("copies", "features", "distribution", "memorisation", "quality", "quality_pictures", "figures")
+"""Core modules whose code decides, besides those, what is said of a synthetic set's quality."""
+
+
 @dataclass(frozen=True)
 class Component:
     """A validated component, where it comes from, and the files that decide what it does."""
@@ -66,9 +70,10 @@ class Component:
 
 @dataclass(frozen=True)
 class LoadDataset:
-    """Read and check a data set."""
+    """Read and check a data set; on request without images that have a copy in a later split."""
 
     dataset: Dataset
+    exclude_copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,26 @@ class WriteReport:
     arms: tuple[Arm, ...]
 
 
-Task = LoadDataset | TakeShare | TrainGenerator | DrawMasks | Synthesise | TrainSegmenter | Evaluate | WriteReport
+@dataclass(frozen=True)
+class JudgeQuality:
+    """Judge a synthetic set with its generator and a segmenter that learned from real images only."""
+
+    generator: Generator
+    segmenter: Segmenter
+    seed: int
+
+
+Task = (
+    LoadDataset
+    | TakeShare
+    | TrainGenerator
+    | DrawMasks
+    | Synthesise
+    | TrainSegmenter
+    | Evaluate
+    | WriteReport
+    | JudgeQuality
+)
 
 
 @dataclass(frozen=True)
@@ -188,16 +212,22 @@ class Plan:
 
     def stages(self) -> tuple[Stage, ...]:
         """Return every stage once, inputs before the stages that use them."""
-        ordered: dict[Stage, None] = {}
+        return in_order((self.report,))
 
-        def visit(stage: Stage) -> None:
-            if stage not in ordered:
-                for upstream in stage.inputs:
-                    visit(upstream)
-                ordered[stage] = None
 
-        visit(self.report)
-        return tuple(ordered)
+def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return these stages and all that they need, each once, inputs before the stages that use them."""
+    ordered: dict[Stage, None] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage not in ordered:
+            for upstream in stage.inputs:
+                visit(upstream)
+            ordered[stage] = None
+
+    for stage in stages:
+        visit(stage)
+    return tuple(ordered)
 
 
 @dataclass(frozen=True)
@@ -250,6 +280,48 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
     arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
     _refuse_different_data(arms)
     return Plan(arms, _report(arms))
+
+
+def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
+    """Return one stage per synthetic source and seed that judges its images; sources in several arms once.
+
+    The images are judged with the recipe's segmenter trained without augmentation on real images: the very artifact of
+    the plain arm.
+    """
+    plain_only = [recipe for recipe in recipes if not used_sources(recipe)]
+    if plain_only:
+        what = "has no synthetic images; allowed: at least one source under 'synthesize'"
+        raise InputError(*(Problem(checked.recipe.file, what) for checked in plain_only))
+    chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
+    stages: dict[Stage, None] = {}
+    for seed in chosen:
+        for recipe in recipes:
+            arm = _arm(recipe, seed, False, len(chosen) > 1, digests)
+            plain = _arm(_plain(recipe), seed, False, len(chosen) > 1, digests)
+            for source, synthesis in zip(used_sources(recipe), arm.syntheses, strict=True):
+                stages[_quality(recipe, source, arm, plain, synthesis, digests)] = None
+    return tuple(stages)
+
+
+def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
+    """Return the sources that make images: ``per_real: 0`` leaves one out."""
+    return [source for source in checked.sources if source.per_real != 0]
+
+
+def _plain(checked: CheckedRecipe) -> CheckedRecipe:
+    return replace(checked, recipe=replace(checked.recipe, real_images=True), sources=(), augment=())
+
+
+def _quality(
+    recipe: CheckedRecipe, source: CheckedSource, arm: Arm, plain: Arm, synthesis: Stage, digests: Digests
+) -> Stage:
+    seed = derive_seed(arm.seed, "quality")
+    judging = JudgeQuality(source.generator.instance, recipe.segmenter.instance, seed)
+    parts = [source.generator, recipe.segmenter]
+    identity = _identity(parts, digests, seed) | {"judging": _modules_hash(JUDGING_MODULES, (".py",))}
+    inputs = [arm.training, synthesis.inputs[1], synthesis, plain.segmenter]
+    note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
+    return _stage("quality", note, inputs, judging, identity, synthesis.address.label)
 
 
 def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:
@@ -307,13 +379,13 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     seed = recipe.seed if chosen is None else chosen
     shared = f" · seed {seed}" if several_seeds else ""
     own = (f" · {recipe.name}" if several_arms else "") + shared
-    dataset = _stage(
-        "dataset", "", [], LoadDataset(checked.dataset.instance), _identity([checked.dataset], digests)
-    )  # fmt: skip
+    loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
+    excluding = {"exclude_copies": _modules_hash(("copies",), (".py",))} if recipe.exclude_copies else {}
+    dataset = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
     if recipe.training_share != 1:
         shared = f" · {recipe.training_share:g} of training groups{shared}"
     training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
-    sources = [source for source in checked.sources if source.per_real != 0]
+    sources = used_sources(checked)
     generators: list[Stage] = []
     syntheses: list[Stage] = []
     for i, source in enumerate(sources):

@@ -78,6 +78,7 @@ class Recipe:
     training_share: float = 1.0
     real_images: bool = True
     sweep: SweepPoint | None = None
+    exclude_copies: bool = False
 
 
 Part = tuple[str, Reference]
@@ -138,8 +139,17 @@ def recipe_of(root: Value, file: str) -> Recipe:
 
 
 RECIPE_KEYS = (
-    "name", "seed", "dataset", "training_share", "real_images", "synthesize", "augment", "segmenter", "sweep"
-)  # fmt: skip
+    "name",
+    "seed",
+    "dataset",
+    "exclude_copies",
+    "training_share",
+    "real_images",
+    "synthesize",
+    "augment",
+    "segmenter",
+    "sweep",
+)
 SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair")
 _COMPONENT = "one component as 'name: {options}'"
 
@@ -164,7 +174,8 @@ class _Draft:
         self.name = self._name(root)
         seed = self._seed(root)
         dataset = self._required("dataset", "dataset", root, ())
-        share, real_images = self._share(root), self._flag("real_images", root)
+        exclude_copies = self._flag("exclude_copies", root, False)
+        share, real_images = self._share(root), self._flag("real_images", root, True)
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
@@ -191,6 +202,7 @@ class _Draft:
             share,
             real_images,
             self.sweep,
+            exclude_copies,
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -234,11 +246,12 @@ class _Draft:
         self._refuse(("training_share",), share, "0 < number <= 1", _number_hint(share))
         return 1.0
 
-    def _flag(self, key: str, root: dict[str, Value]) -> bool:
-        value = root.get(key, True)
+    def _flag(self, key: str, root: dict[str, Value], default: bool) -> bool:
+        value = root.get(key, default)
         if not isinstance(value, bool):
             self._refuse((key,), value, "true or false")
-        return value is not False
+            return default
+        return value
 
     def _required(self, kind: str, key: str, value: dict[str, Value], path: Steps) -> Reference | None:
         if key in value:

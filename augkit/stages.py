@@ -33,11 +33,14 @@ from augkit.checks import (
 from augkit.contracts import (
     ArrayDraws,
     Augment,
+    Images,
     ImageSet,
     Log,
     Masks,
+    Predictor,
     Record,
     RecordsParameters,
+    Splits,
     TensorDraws,
     Workspace,
 )
@@ -50,6 +53,7 @@ from augkit.plan import (
     Arm,
     DrawMasks,
     Evaluate,
+    JudgeQuality,
     LoadDataset,
     Stage,
     Synthesise,
@@ -60,7 +64,7 @@ from augkit.plan import (
     WriteReport,
 )
 from augkit.statistics import ArmScores, Design
-from augkit.store import read_array, read_json, write_array, write_json
+from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,10 +105,22 @@ def run_stage(task: Task, job: Job) -> None:
 
 @run_stage.register
 def load_dataset(task: LoadDataset, job: Job) -> None:
-    """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples."""
+    """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples.
+
+    Where copies are excluded, ``excluded.json`` lists the ids of the images that were left out.
+    """
     with _contract("the data set"), harmless():
         splits = task.dataset.load()
         check_splits(splits)
+    if task.exclude_copies:
+        from augkit.copies import without_copies
+
+        splits, copies = without_copies(splits)
+        excluded = list(dict.fromkeys(copy.first for copy in copies))
+        job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
+        write_json(job.folder / "excluded.json", excluded)
+        with _contract("the data set"):
+            check_splits(splits)  # everything may have been a copy
     for name in ("train", "validation", "test"):
         write_image_set(job.folder / name, getattr(splits, name))
 
@@ -197,20 +213,34 @@ def evaluate(task: Evaluate, job: Job) -> None:
     """
     test = read_image_set(job.of_kind("dataset")[0] / "test")
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
-    predictions = np.empty(test.masks.shape, np.bool_)
-    for begin in range(0, len(test), CHUNK):
-        images = test.images[begin : begin + CHUNK]
-        with _contract("the segmenter", test.ids[begin : begin + CHUNK]):
-            values = check_scores(predict(images), images.shape)
-            if begin == 0:
-                few = slice(min(SAMPLES, CHUNK))
-                with harmless():
-                    check_same(values[few], predict(images[few]), "in another batch", STATELESS, 0.01)
-        predictions[begin : begin + CHUNK] = values[:, 0] > 0.5
+    predictions = _segmented(predict, test.images, test.ids)
     write_array(job.folder / "predictions.npy", predictions)
     truth = np.asarray(test.masks)
     write_array(job.folder / "counts.npy", confusion(predictions, truth))
     write_array(job.folder / "nsd.npy", surface_distance(predictions, truth))
+
+
+@run_stage.register
+def judge_quality(task: JudgeQuality, job: Job) -> None:
+    """Write ``quality.json``, ``images.json`` (a list per column) and a PNG per picture."""
+    from augkit.quality import Material, judge
+
+    dataset = job.of_kind("dataset")[0]
+    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    paint = task.generator.open(job.of_kind("generator")[0], job.device)
+    material = Material(
+        train=read_image_set(dataset / "train"),
+        held_out=ImageSet.concatenate([read_image_set(dataset / name) for name in ("validation", "test")]),
+        synthetic=read_image_set(job.of_kind("synthesis")[0]),
+        segment=lambda images: _segmented(predict, images),
+        paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape),
+        seed=task.seed,
+    )
+    quality = judge(material)
+    write_json(job.folder / "quality.json", {"origin": material.synthetic.origins[0], **quality.record})
+    write_json(job.folder / "images.json", quality.per_image)
+    for name, png in quality.pictures.items():
+        write_bytes(job.folder / f"{name}.png", png)
 
 
 @run_stage.register
@@ -225,7 +255,7 @@ def report(task: WriteReport, job: Job) -> None:
     evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    provenance = {key: str(value) for key, value in environment.items()}
+    provenance = {key: str(value) for key, value in environment.items()} | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
@@ -254,6 +284,21 @@ def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
     partners = np.empty(len(masks), np.int64)
     partners[order] = np.roll(order, -step)
     return partners
+
+
+def _segmented(predict: Predictor, images: Images, ids: Sequence[str] = ()) -> Masks:
+    """Return bool (N, H, W): what a predictor finds in uint8 images (N, H, W, 3); `ids` are for messages."""
+    found = np.empty(images.shape[:3], np.bool_)
+    for begin in range(0, len(images), CHUNK):
+        part = images[begin : begin + CHUNK]
+        with _contract("the segmenter", ids[begin : begin + CHUNK]):
+            values = check_scores(predict(part), part.shape)
+            if begin == 0:
+                few = slice(min(SAMPLES, CHUNK))
+                with harmless():
+                    check_same(values[few], predict(part[few]), "in another batch", STATELESS, 0.01)
+        found[begin : begin + CHUNK] = values[:, 0] > 0.5
+    return found
 
 
 def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
@@ -295,6 +340,11 @@ def read_image_set(folder: Path) -> ImageSet:
     names = read_json(folder / "samples.json")
     images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
     return ImageSet(tuple(names["ids"]), images, masks, tuple(names["groups"]), tuple(names["origins"]))
+
+
+def read_splits(folder: Path) -> Splits:
+    """Return the splits of a dataset artifact."""
+    return Splits(*(read_image_set(folder / name) for name in ("train", "validation", "test")))
 
 
 def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
@@ -375,6 +425,15 @@ def _warnings(stage: Stage, folder: Path) -> list[str]:
     file = folder / "health.json"
     sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
     return [f"{stage.title}: {sentence}" for sentence in sentences]
+
+
+def _excluded(dataset: Path) -> Mapping[str, str]:
+    """Return what a report says of excluded copies, where the recipe asked for it."""
+    file = dataset / "excluded.json"
+    if not file.is_file():
+        return {}
+    names: Sequence[str] = read_json(file)
+    return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
 
 
 def _history(folder: Path) -> Sequence[Mapping[str, float]]:

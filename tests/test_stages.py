@@ -13,7 +13,7 @@ from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.metrics import METRICS, surface_distance
-from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan
+from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
 from augkit.stages import compose, design_of, read_image_set, read_scores, write_image_set
@@ -758,3 +758,70 @@ def test_an_error_file_that_cannot_be_written_does_not_hide_the_error(tmp_path):
     with pytest.raises(StageError, match=r"RuntimeError in augkit-fake 1\.2"):
         run(tmp_path, dataset=FakeDataset(raising(RuntimeError("x"))))
     assert not (tmp_path / "dataset").exists()
+
+
+# Copies across splits
+
+
+def test_on_request_no_component_sees_the_training_copy_of_an_evaluation_image(tmp_path):
+    def leaking():
+        splits = good_splits()
+        images = splits.train.images.copy()
+        images[2] = splits.test.images[1]
+        return replace(splits, train=replace(splits.train, images=images))
+
+    dataset = FakeDataset(leaking)
+    run(tmp_path / "all", dataset=dataset)
+    assert "train-2" in SEEN["generator"].ids
+    recipe = checked(dataset=dataset)
+    excluding = replace(recipe, recipe=replace(recipe.recipe, exclude_copies=True))
+    arm = make_plan([excluding], None, Digests(tmp_path)).arms[0]
+    Engine(Store(tmp_path), "cpu", ()).run(Plan((arm,), arm.evaluation))
+    assert SEEN["generator"].ids == ("train-0", "train-1", "train-3", "train-4", "train-5")
+    assert "train-2" not in SEEN["segmenter"][0].ids
+    stored = folder_of(tmp_path, arm.dataset)
+    assert read_json(stored / "excluded.json") == ["train-2"]
+    assert len(read_image_set(stored / "test")) == 4
+
+
+def test_a_recipe_that_excludes_nothing_keeps_the_address_of_its_data_set(tmp_path):
+    recipe = checked()
+    plain = make_plan([recipe], None, Digests(tmp_path)).arms[0].dataset
+    excluding = replace(recipe, recipe=replace(recipe.recipe, exclude_copies=True))
+    assert "exclude_copies" not in plain.identity
+    assert make_plan([excluding], None, Digests(tmp_path)).arms[0].dataset.address != plain.address
+
+
+# The quality of synthetic images
+
+
+def test_quality_is_judged_with_the_segmenter_of_the_plain_arm_and_a_generator_that_saw_training_images_only(tmp_path):
+    recipe = checked()
+    (stage,) = make_quality([recipe], None, Digests(tmp_path))
+    plain = make_plan([replace(recipe, sources=(), augment=())], None, Digests(tmp_path)).arms[0]
+    assert stage.inputs[3] == plain.segmenter
+    SEEN.clear()
+    (folder,) = Engine(Store(tmp_path), "cpu", ()).build([stage])
+    splits = good_splits()
+    assert SEEN["generator"].ids == splits.train.ids
+    assert SEEN["segmenter"][0].ids == splits.train.ids
+    shown = SEEN["generator"].images
+    for hidden in (splits.test, splits.validation):
+        assert not any((image == other).all() for image in hidden.images for other in shown)
+    record = read_json(folder / "quality.json")
+    assert record["origin"] == "fake/fake"
+    assert record["images"] == {"training": 6, "held_out": 6, "held_out_copies_left_out": 0, "synthetic": 6}
+    assert len(read_json(folder / "images.json")["ids"]) == 6
+    assert {path.name for path in folder.glob("*.png")} == {"adherence.png", "closest.png", "diversity.png"}
+
+
+def test_a_source_that_several_arms_share_is_judged_once(tmp_path):
+    stages = make_quality([checked(name="a"), checked(name="b")], [0, 1], Digests(tmp_path))
+    assert len(stages) == 2
+    assert [stage.title for stage in stages] == ["quality fake-fake · seed 0", "quality fake-fake · seed 1"]
+
+
+def test_a_recipe_without_synthetic_images_cannot_be_judged(tmp_path):
+    what = "has no synthetic images; allowed: at least one source under 'synthesize'"
+    with pytest.raises(InputError, match=what):
+        make_quality([checked(sources=[])], None, Digests(tmp_path))

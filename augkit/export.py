@@ -1,0 +1,112 @@
+"""Write a synthetic set for other programs: as images and masks, as nnU-Net's raw data, or as COCO.
+
+Everything is written into a hidden folder beside the target and gets its name by one rename, so the target holds the
+whole export or nothing. Equal artifacts and options give equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from augkit.draws import Draws
+from augkit.engine import Engine
+from augkit.errors import InputError, Problem
+from augkit.export_card import data_card, manifest_csv
+from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
+from augkit.export_layouts import LAYOUTS
+from augkit.plan import CheckedRecipe, Stage, Synthesise
+from augkit.stages import read_image_set, read_splits
+from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
+
+_ELSEWHERE = "Choose another folder, or move this one away"
+
+
+def gather_export(recipe: CheckedRecipe, seed: int, qualities: Sequence[Stage], engine: Engine) -> Export:
+    """Return what a recipe makes, from the artifacts of its `JudgeQuality` stages, which are built if need be."""
+    dataset = qualities[0].inputs[0]
+    engine.build(qualities)
+    document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
+    sources = tuple(_source(stage, engine) for stage in qualities)
+    return Export(recipe.recipe.name, document, seed, sources, read_splits(engine.artifact(dataset)))
+
+
+def _source(quality: Stage, engine: Engine) -> Source:
+    _, generator, synthesis, _ = quality.inputs
+    task = synthesis.task
+    assert isinstance(task, Synthesise)
+    samples = read_image_set(engine.artifact(synthesis))
+    folder = engine.artifact(quality)
+    return Source(
+        samples=samples,
+        records=read_json(engine.artifact(synthesis.inputs[2]) / "records.json"),
+        keys=np.asarray(Draws.of(task.seed, "synthesis", np.arange(len(samples), dtype=np.int64)).keys),
+        quality=read_json(folder / "quality.json"),
+        per_image=read_json(folder / "images.json"),
+        hashes={"generator": generator.address.fingerprint, "synthesis": synthesis.address.fingerprint},
+    )
+
+
+def write_export(
+    export: Export, target: Path, layout: Format, image_format: ImageFormat, progress: Progress = lambda done, of: None
+) -> bool:
+    """Write the export to `target`; returns False where the same export is there already.
+
+    Raises `InputError` where `target` holds anything else, or where the layout does not allow the image format.
+    """
+    check_target(target, layout, image_format)
+    identity = _identity(export, layout, image_format)
+    if _is_there(target, identity):
+        return False
+    work = target.parent / f".{target.name}.export-{os.getpid()}"
+    remove_folder(work)
+    try:
+        sink = Sink(work, progress)
+        files, digests = LAYOUTS[layout](export, sink, image_format)
+        sink.text("manifest.csv", manifest_csv(export, files, digests))
+        sink.text("README.md", data_card(export, layout, image_format))
+        seal(work, identity)
+        publish_whole(work, target)
+    finally:
+        remove_folder(work)
+    return True
+
+
+def check_target(target: Path, layout: str, image_format: str) -> None:
+    """Refuse early what `write_export` would refuse after an hour of training."""
+    if layout == "nnunet" and image_format != "png":
+        what = f"found {image_format}; allowed with --format nnunet: png, because nnU-Net reads no lossless WebP"
+        raise InputError(Problem("--image-format", what))
+    if target.is_file():
+        raise InputError(Problem(f"--to {target}", "is a file; allowed: a new or empty folder"))
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise InputError(Problem(f"--to {target}", "holds other files; allowed: a new or empty folder", _ELSEWHERE))
+
+
+def _identity(export: Export, layout: Format, image_format: ImageFormat) -> dict[str, Any]:
+    hashes = [dict(source.hashes) for source in export.sources]
+    options = {"layout": layout, "image_format": image_format, "name": export.name, "seed": export.seed}
+    return {"export": {**options, "recipe": export.recipe, "sources": hashes}}
+
+
+def _is_there(target: Path, identity: Mapping[str, Any]) -> bool:
+    """Tell whether the very export is there; raise where the target cannot take it."""
+    if not (target / MANIFEST).is_file():
+        return False
+    try:
+        sealed = read_json(target / MANIFEST).get("export")
+    except (OSError, ValueError, AttributeError):
+        sealed = None
+    if sealed != identity["export"]:
+        kind = "another export" if sealed else "other files"
+        raise InputError(Problem(f"--to {target}", f"holds {kind}; allowed: a new or empty folder", _ELSEWHERE))
+    damage = find_damage(target)
+    if damage:
+        what = f"holds this export, but it was changed: {', '.join(damage[:3])}"
+        raise InputError(Problem(f"--to {target}", what, _ELSEWHERE))
+    return True

@@ -1,0 +1,128 @@
+"""What an export says of itself: a row for every image, and a data card."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from importlib.metadata import version
+from io import StringIO
+
+from augkit.export_files import Export, Format, ImageFormat, Source
+from augkit.features import NAME
+from augkit.quality_table import HEADER, quality_rows
+
+COLUMNS = (
+    "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
+    "adherence", "nearest_real", "nearest_real_pixels", f"nearest_real_{NAME}", "suspicious", "sha256",
+)  # fmt: skip
+
+
+def manifest_csv(export: Export, places: Sequence[tuple[str, str]], digests: Sequence[str]) -> str:
+    """Return one row per synthetic image under `COLUMNS`, in the order of the sources."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    files = iter(zip(places, digests, strict=True))
+    for source in export.sources:
+        for i in range(len(source.samples)):
+            (image, mask), digest = next(files)
+            writer.writerow([source.samples.ids[i], image, mask, *_facts(export, source, i), digest])
+    return text.getvalue()
+
+
+def _facts(export: Export, source: Source, i: int) -> list[str]:
+    generator, _, mask_source = source.samples.origins[i].partition("/")
+    parent = source.records[i].get("parent")
+    known = source.per_image
+    return [
+        generator,
+        mask_source,
+        source.hashes["generator"],
+        source.hashes["synthesis"],
+        str(export.seed),
+        f"{int(source.keys[i]) % 2**64:016x}",
+        export.real.train.ids[parent] if isinstance(parent, int) else "",
+        f"{known['adherence'][i]:.4f}",
+        known["nearest_real"][i],
+        f"{known['nearest_real_pixels'][i]:.2f}",
+        f"{known[f'nearest_real_{NAME}'][i]:.4f}",
+        "yes" if known["suspicious"][i] else "no",
+    ]
+
+
+def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
+    """Return the README.md of an export."""
+    total = sum(len(source.samples) for source in export.sources)
+    height, width = export.real.train.size
+    parts = [
+        f"# {export.name}: {total} synthetic images with masks",
+        f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. Images with a synthetic id "
+        "are no photographs: each was painted by a trained generator for a given mask.",
+        "## What is here",
+        _contents(export, layout, image_format),
+        f"Images are RGB, {width} x {height} pixels, 8 bits, lossless. `manifest.csv` has a row per synthetic image; "
+        "`artifact.json` has the SHA-256 of every file.",
+        _table(("source", "images", "generator hash"), [_source_row(source) for source in export.sources]),
+        "## How it was made",
+        f"The generator was trained on {len(export.real.train)} real training images and saw nothing else; "
+        f"{len(export.real.validation)} validation and {len(export.real.test)} test images were held out. Image i is "
+        "decided by the generator's weights, its mask and the column `key`.",
+        f"```yaml\n{export.recipe.strip()}\n```",
+        "## Quality",
+        "`adherence` is the Dice of the mask with what a segmenter trained on real images alone finds in the image. "
+        "`nearest_real` is the nearest training image, in any turn or mirror; its distance is the root mean square "
+        "difference in grey levels at 16 x 16 pixels. `suspicious` marks images nearer to a training image than 99 % "
+        "of held-out images are: look at them before publishing.",
+        *(_quality(source) for source in export.sources),
+        "## Limits",
+        _limits(layout),
+        "## Licence",
+        "> To be filled in by whoever publishes this folder: the licence and citation of the real data that the "
+        "generator was trained on, and whether it allows derived images to be shared.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
+    if layout == "folder":
+        return f"`images/<id>.{image_format}` and `masks/<id>.png` (0 background, 255 foreground)."
+    if layout == "coco":
+        return (
+            f"`images/<id>.{image_format}`, `masks/<id>.png`, and `annotations/instances_train.json` in COCO's format: "
+            "one annotation per connected piece of a mask, as uncompressed run lengths."
+        )
+    real = export.real
+    own = "the data set's validation split" if len(real.validation) else "folds of the real training images"
+    return (
+        "`Dataset900_…` is nnU-Net v2 raw data; copy it into `nnUNet_raw` (rename it for another number) and its "
+        "`splits_final.json` into `nnUNet_preprocessed/Dataset900_…` after planning. Training cases are "
+        f"{len(real.train) + len(real.validation)} real (`real_…`) and the synthetic ones; `imagesTs` holds the "
+        f"{len(real.test)} real test images. Validation cases are {own} and always real. Labels are 0 and 1."
+    )
+
+
+def _limits(layout: Format) -> str:
+    limits = [
+        "* Whether these images help a segmenter is not told by any number above; compare arms with and without them.",
+        "* They show what the generator learned from its training images, with their biases and their gaps.",
+        "* Train with them; never evaluate on them.",
+    ]
+    if layout == "nnunet":
+        limits.append(
+            "* The generator has seen every real training image, so scores on folds of these are optimistic. Only "
+            "`imagesTs` and a validation split of the data set were never seen by it."
+        )
+    return "\n".join(limits)
+
+
+def _source_row(source: Source) -> tuple[str, ...]:
+    return source.samples.origins[0], str(len(source.samples)), f"`{source.hashes['generator'][:12]}`"
+
+
+def _quality(source: Source) -> str:
+    return f"### {source.samples.origins[0]}\n\n" + _table(HEADER, quality_rows(source.quality))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.strip().replace("|", "\\|") for cell in line) + " |" for line in lines)

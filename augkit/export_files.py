@@ -1,0 +1,111 @@
+"""What an export is made of, and the folder that is filled with it by several threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import ImageSet, Record, Splits
+from augkit.images import encode_png, encode_webp
+from augkit.store import write_json, write_text, write_unflushed
+
+Format = Literal["folder", "nnunet", "coco"]
+ImageFormat = Literal["png", "webp"]
+
+_RUN = 64
+"""Samples that one thread writes at a time."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One synthetic set and what is known of it.
+
+    records:    what the mask source says of each mask.
+    keys:       int64 (N,), of the draws that each image was painted with.
+    quality:    the content of ``quality.json``.
+    per_image:  the content of ``images.json``.
+    hashes:     fingerprints of the generator and of the synthetic set.
+    """
+
+    samples: ImageSet
+    records: Sequence[Record]
+    keys: NDArray[np.int64]
+    quality: Mapping[str, Any]
+    per_image: Mapping[str, Sequence[Any]]
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported: synthetic sets, the real data they come from, and the recipe as text."""
+
+    name: str
+    recipe: str
+    seed: int
+    sources: tuple[Source, ...]
+    real: Splits
+
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How files are encoded: images as PNG or lossless WebP, masks always as PNG with this foreground level."""
+
+    image_format: ImageFormat
+    foreground: int = 255
+
+    def image(self, image: NDArray[np.uint8]) -> bytes:
+        """Return the file of one image, uint8 (H, W, 3)."""
+        return encode_png(image) if self.image_format == "png" else encode_webp(image)
+
+    def mask(self, mask: NDArray[np.bool_]) -> bytes:
+        """Return the file of one mask, bool (H, W)."""
+        return encode_png(mask.astype(np.uint8) * np.uint8(self.foreground))
+
+
+class Sink:
+    """A folder that is being filled; many threads write into it, and its files are counted and hashed."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self._progress = progress
+
+    def write_samples(self, samples: ImageSet, place: Callable[[int], tuple[str, str]], encode: Encoder) -> list[str]:
+        """Write image and mask of every sample to the two relative paths that `place` gives; returns image SHA-256s."""
+
+        def write(begin: int) -> list[str]:
+            return [self._write(samples, i, place(i), encode) for i in range(begin, min(begin + _RUN, len(samples)))]
+
+        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        digests: list[str] = []
+        try:
+            for part in pool.map(write, range(0, len(samples), _RUN)):
+                digests += part
+                self._progress(len(digests), len(samples))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return digests
+
+    def text(self, name: str, content: str) -> None:
+        """Write a text file."""
+        write_text(self.folder / name, content)
+
+    def json(self, name: str, content: object) -> None:
+        """Write a JSON file."""
+        write_json(self.folder / name, content)
+
+    def _write(self, samples: ImageSet, i: int, places: tuple[str, str], encode: Encoder) -> str:
+        image, mask = encode.image(samples.images[i]), encode.mask(samples.masks[i])
+        write_unflushed(self.folder / places[0], image)
+        write_unflushed(self.folder / places[1], mask)
+        return sha256(image).hexdigest()

@@ -1,0 +1,169 @@
+"""Where files go in each export format. Every layout returns the image and mask path and the image hash of each sample.
+
+File names are ids that augkit made itself (``mask2lesion-training-0-000000``) or numbers, never names from a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
+
+from augkit.contracts import ImageSet, Masks
+from augkit.draws import sample_keys
+from augkit.export_files import Encoder, Export, Format, ImageFormat, Sink
+
+FOLDS = 5
+"""Cross-validation folds of nnU-Net."""
+
+NNUNET_NUMBER = 900
+"""The number in ``Dataset900_name``; nnU-Net leaves high numbers to its users."""
+
+Places = list[tuple[str, str]]
+
+
+class Layout(Protocol):
+    """Fills a folder."""
+
+    def __call__(self, export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
+        """Write everything but manifest and card."""
+
+
+def write_folder(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
+    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255."""
+    return _write_pairs(export, sink, image_format, "images", "masks")
+
+
+def write_coco(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
+    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, one annotation per connected piece."""
+    places, digests = _write_pairs(export, sink, image_format, "images", "masks")
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for source in export.sources:
+        height, width = source.samples.size
+        for mask in source.samples.masks:
+            number = len(images) + 1
+            name = places[number - 1][0].removeprefix("images/")
+            images.append({"id": number, "file_name": name, "height": height, "width": width})
+            annotations += coco_annotations(np.asarray(mask), number, len(annotations) + 1)
+    document = {
+        "info": {"description": f"Synthetic images of the recipe {export.name}, made by augkit", "version": "1"},
+        "licenses": [{"id": 1, "name": "see README.md", "url": ""}],
+        "categories": [{"id": 1, "name": "foreground", "supercategory": ""}],
+        "images": [{**image, "license": 1} for image in images],
+        "annotations": annotations,
+    }
+    sink.json("annotations/instances_train.json", document)
+    return places, digests
+
+
+def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
+    """Write nnU-Net v2's raw format: real and synthetic training cases, real test cases, and the splits.
+
+    ``splits_final.json`` keeps synthetic cases in training, and out of a fold whose validation cases gave their mask.
+    """
+    folder = f"Dataset{NNUNET_NUMBER}_{export.name.replace('.', '-')}"
+    encode = Encoder(image_format, foreground=1)
+
+    def write(samples: ImageSet, names: Sequence[str], part: str) -> tuple[Places, list[str]]:
+        places = [(f"{folder}/images{part}/{name}_0000.png", f"{folder}/labels{part}/{name}.png") for name in names]
+        return places, sink.write_samples(samples, places.__getitem__, encode)
+
+    real = {name: _case_names(f"real_{name}", len(getattr(export.real, name))) for name in ("train", "validation")}
+    for name, cases in real.items():
+        write(getattr(export.real, name), cases, "Tr")
+    write(export.real.test, _case_names("real_test", len(export.real.test)), "Ts")
+    places: Places = []
+    digests: list[str] = []
+    for source in export.sources:
+        some, hashes = write(source.samples, source.samples.ids, "Tr")
+        places, digests = places + some, digests + hashes
+    description = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "foreground": 1},
+        "numTraining": sum(map(len, real.values())) + len(places),
+        "file_ending": ".png",
+        "overwrite_image_reader_writer": "NaturalImage2DIO",
+    }
+    sink.json(f"{folder}/dataset.json", description)
+    sink.json(f"{folder}/splits_final.json", _nnunet_splits(export, real))
+    return places, digests
+
+
+LAYOUTS: Mapping[Format, Layout] = {"folder": write_folder, "nnunet": write_nnunet, "coco": write_coco}
+
+
+def _write_pairs(
+    export: Export, sink: Sink, image_format: ImageFormat, images: str, masks: str
+) -> tuple[Places, list[str]]:
+    places: Places = []
+    digests: list[str] = []
+    for source in export.sources:
+        some = [(f"{images}/{name}.{image_format}", f"{masks}/{name}.png") for name in source.samples.ids]
+        digests += sink.write_samples(source.samples, some.__getitem__, Encoder(image_format))
+        places += some
+    return places, digests
+
+
+def _case_names(stem: str, count: int) -> list[str]:
+    return [f"{stem}_{i:06d}" for i in range(count)]
+
+
+def _nnunet_splits(export: Export, real: Mapping[str, Sequence[str]]) -> list[dict[str, list[str]]]:
+    """Return the folds: the data set's own validation split, or five folds of the training groups."""
+    synthetic = [(name, group) for one in export.sources for name, group in _ids_and_groups(one.samples)]
+    if real["validation"]:
+        train = sorted([*real["train"], *(name for name, _ in synthetic)])
+        return [{"train": train, "val": sorted(real["validation"])}]
+    groups = sorted(set(export.real.train.groups), key=lambda group: (int(sample_keys([group])[0]), group))
+    fold_of = {group: i % FOLDS for i, group in enumerate(groups)}
+    cases = [*zip(real["train"], export.real.train.groups, strict=True), *synthetic]
+    return [
+        {
+            "train": sorted(name for name, group in cases if fold_of.get(group) != fold),
+            "val": sorted(
+                name for name, group in zip(real["train"], export.real.train.groups, strict=True)
+                if fold_of[group] == fold
+            ),
+        }
+        for fold in range(min(FOLDS, len(groups)))
+    ]  # fmt: skip
+
+
+def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:
+    return list(zip(samples.ids, samples.groups, strict=True))
+
+
+def coco_annotations(mask: Masks, image: int, first: int) -> list[dict[str, Any]]:
+    """Return one annotation per 8-connected piece of a mask, bool (H, W), numbered from `first`.
+
+    The segmentation is COCO's uncompressed run-length code: run lengths down the columns, background first.
+    """
+    pieces, count = label(mask, structure=np.ones((3, 3), np.int64))
+    annotations = []
+    for number, box in zip(range(1, count + 1), find_objects(pieces), strict=True):
+        piece = pieces == number
+        rows, columns = box
+        annotations.append(
+            {
+                "id": first + number - 1,
+                "image_id": image,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": int(piece.sum()),
+                "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+                "segmentation": {"size": list(mask.shape), "counts": run_lengths(piece)},
+            }
+        )
+    return annotations
+
+
+def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
+    """Return the lengths of runs down the columns, beginning with background, which may be 0 long."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs: list[int] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return [0, *runs] if flat[0] else runs

@@ -1,0 +1,253 @@
+"""How good synthetic images are: do they follow their masks, look real, vary, and not repeat the training set?
+
+Every number stands beside what real images that were held out get, because it means nothing alone. None of them tells
+whether the images help a segmenter: that is what comparing arms is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.contracts import Images, ImageSet, Masks, Synthesizer
+from augkit.copies import near_copies
+from augkit.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
+from augkit.draws import Draws
+from augkit.features import NAME, Features, Scale, describe
+from augkit.memorisation import RARE, Memorisation, nearest_in_features, nearest_in_pixels
+from augkit.metrics import confusion, scores
+from augkit.quality_pictures import SHOWN, adherence_picture, closest_picture, diversity_picture
+
+MOST = 2000
+"""Synthetic images, evenly chosen, that are compared with the real ones; adherence and nearest images use all."""
+
+KEYS = 4
+"""Draws painted for one mask to see how much they differ."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What quality is judged from.
+
+    train:     what the generator learned from.
+    held_out:  real samples that neither the generator nor `segment` has seen.
+    synthetic: what the generator painted.
+    segment:   uint8 (N, H, W, 3) -> bool (N, H, W), by a segmenter that learned from real images only.
+    paint:     the generator.
+    """
+
+    train: ImageSet
+    held_out: ImageSet
+    synthetic: ImageSet
+    segment: Callable[[Images], Masks]
+    paint: Synthesizer
+    seed: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The numbers of a synthetic set as plain JSON, those of each image, and pictures (file stem -> PNG)."""
+
+    record: Mapping[str, Any]
+    per_image: Mapping[str, Sequence[str | float | bool]]
+    pictures: Mapping[str, bytes]
+
+
+def judge(material: Material) -> Quality:
+    """Return the quality of a synthetic set."""
+    leaked = near_copies(material.held_out.images, material.train.images)
+    fair = material.held_out.take(np.flatnonzero(~leaked)) if not leaked.all() else material.held_out
+    segmented, adherence = _adherence(material.synthetic, material.segment)
+    _, ceiling = _adherence(fair, material.segment)
+    views = _Views.of(material, fair)
+    memory = _memorisation(material, fair, views)
+    drawn = _drawn_again(material)
+    record = {
+        "features": NAME,
+        "images": {
+            "training": len(material.train),
+            "held_out": len(fair),
+            "held_out_copies_left_out": len(material.held_out) - len(fair),
+            "synthetic": len(material.synthetic),
+        },
+        "adherence": _adherence_record(material, segmented, adherence, ceiling),
+        **_distribution_record(material, fair, views),
+        "diversity": _diversity_record(drawn, views),
+        "memorisation": _memorisation_record(material, memory),
+    }
+    synthetic, real = (material.synthetic, memory.pixels), (fair, memory.held_out_pixels)
+    pictures = {
+        "adherence": adherence_picture(material.synthetic, segmented, adherence),
+        "closest": closest_picture(material.train, {"synthetic": synthetic, "held-out": real}),
+        "diversity": diversity_picture(*drawn),
+    }
+    return Quality(record, _per_image(material, adherence, memory), pictures)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """The scaled features of all training, synthetic and held-out images."""
+
+    scale: Scale
+    train: Features
+    synthetic: Features
+    held_out: Features
+
+    @staticmethod
+    def of(material: Material, held_out: ImageSet) -> _Views:
+        train = describe(material.train.images)
+        scale = Scale.of(train)
+        synthetic, real = (scale.apply(describe(part.images)) for part in (material.synthetic, held_out))
+        return _Views(scale, scale.apply(train), synthetic, real)
+
+
+# Adherence: the reference segmenter finds the mask that the image was painted for.
+
+
+def _adherence(samples: ImageSet, segment: Callable[[Images], Masks]) -> tuple[Masks, Values]:
+    """Return what is segmented and its Dice with the sample's mask, float64 (N,)."""
+    segmented = segment(samples.images)
+    return segmented, scores(confusion(segmented, np.asarray(samples.masks)))["dice"]
+
+
+def _adherence_record(material: Material, segmented: Masks, adherence: Values, ceiling: Values) -> dict[str, float]:
+    order = np.argsort(Draws.of(material.seed, "shuffle", np.arange(len(segmented))).bits("order"))
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
+    shuffled = scores(confusion(segmented, np.asarray(material.synthetic.masks)[other]))["dice"]
+    return {
+        **_summary(adherence),
+        "shuffled_masks": float(shuffled.mean()),
+        "held_out": float(ceiling.mean()),
+        "held_out_error": _error(ceiling),
+    }
+
+
+def _summary(values: Values) -> dict[str, float]:
+    low, middle = np.quantile(values, (0.05, 0.5))
+    return {"dice": float(values.mean()), "error": _error(values), "percentile_5": float(low), "median": float(middle)}
+
+
+def _error(values: Values) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+# Distribution: synthetic images against training images, and held-out ones against the same.
+
+
+def _distribution_record(material: Material, held_out: ImageSet, views: _Views) -> dict[str, Any]:
+    n = min(len(material.train), len(material.synthetic), len(held_out), MOST)
+    chosen = _evenly(len(material.train), n)
+    record: dict[str, Any] = {"compared": n}
+    if n < 4:
+        return record  # too few for a standard error
+    kid = kernel_distance(views.train, views.synthetic[_evenly(len(views.synthetic), MOST)])
+    floor = kernel_distance(views.train, views.held_out)
+    record[f"kid_{NAME}"] = {
+        "value": kid.value, "error": kid.error, "held_out": floor.value, "held_out_error": floor.error
+    }  # fmt: skip
+    fake, real = views.synthetic[_evenly(len(views.synthetic), n)], views.held_out[_evenly(len(held_out), n)]
+    pairs = [density_and_coverage(views.train[chosen], one) for one in (fake, real)]
+    for name, value, reference in zip(("density", "coverage"), *pairs, strict=True):
+        record[f"{name}_{NAME}"] = {"value": value, "held_out": reference}
+    training = material.train.images[chosen]
+    fakes, reals = (part.images[_evenly(len(part), n)] for part in (material.synthetic, held_out))
+    distances, floors = (sliced_wasserstein(training, images, material.seed) for images in (fakes, reals))
+    record["swd_patches"] = {
+        str(side): {"value": value, "held_out": floors[side]} for side, value in distances.items()
+    }  # fmt: skip
+    return record
+
+
+def _evenly(total: int, most: int) -> NDArray[np.int64]:
+    """Return up to `most` indices of 0 .. total - 1, spread evenly."""
+    return np.arange(min(total, most), dtype=np.int64) * total // max(1, min(total, most))
+
+
+# Diversity: the same mask, painted several times.
+
+
+def _drawn_again(material: Material) -> tuple[Masks, Images]:
+    """Return some masks, bool (n, H, W), and `KEYS` new images of each, uint8 (n, KEYS, H, W, 3)."""
+    masks = np.asarray(material.synthetic.masks[_evenly(len(material.synthetic), 2 * SHOWN)])
+    draws = Draws.of(material.seed, "diversity", np.arange(len(masks) * KEYS, dtype=np.int64))
+    painted = material.paint(np.repeat(masks, KEYS, axis=0), draws)
+    return masks, painted.reshape(len(masks), KEYS, *painted.shape[1:])
+
+
+def _diversity_record(drawn: tuple[Masks, Images], views: _Views) -> dict[str, float]:
+    """Return how far images of one mask are apart, and real training images, in grey levels and features."""
+    images = drawn[1]
+    flat = images.reshape(len(images) * KEYS, *images.shape[2:])
+    features = views.scale.apply(describe(flat)).reshape(len(images), KEYS, -1)
+    real = views.train[_evenly(len(views.train), len(flat))]
+    within, between = _apart(features), _apart(real[None])
+    return {
+        "masks": len(images),
+        "keys": KEYS,
+        "pixels": _apart(images.reshape(len(images), KEYS, -1).astype(np.float64)),
+        NAME: within,
+        f"real_{NAME}": between,
+        "share_of_real": within / between if between > 0 else 0.0,
+    }
+
+
+def _apart(groups: Features) -> float:
+    """Return the mean root mean square difference of all pairs within groups, float64 (groups, members, d)."""
+    i, j = np.triu_indices(groups.shape[1], 1)
+    if not len(i):
+        return 0.0
+    return float(np.mean([np.sqrt(np.square(one[i] - one[j]).mean(axis=1)).mean() for one in groups]))
+
+
+# Memorisation.
+
+
+def _memorisation(material: Material, held_out: ImageSet, views: _Views) -> Memorisation:
+    images = material.train.images
+    return Memorisation(
+        pixels=nearest_in_pixels(material.synthetic.images, images),
+        features=nearest_in_features(views.synthetic, views.train),
+        held_out_pixels=nearest_in_pixels(held_out.images, images),
+        held_out_features=nearest_in_features(views.held_out, views.train),
+    )
+
+
+def _memorisation_record(material: Material, memory: Memorisation) -> dict[str, float]:
+    z_pixels, z_features = memory.copying_z()
+    owners = np.array(material.train.groups)[memory.pixels.index] == np.array(material.synthetic.groups)
+    related = np.isin(np.array(material.synthetic.groups), np.array(material.train.groups))
+    return {
+        "suspicious": int(memory.suspicious.sum()),
+        "suspicious_share": float(memory.suspicious.mean()),
+        "held_out_share": memory.expected,
+        "rare": RARE,
+        "threshold_pixels": memory.thresholds[0],
+        f"threshold_{NAME}": memory.thresholds[1],
+        "median_pixels": float(np.median(memory.pixels.distance)),
+        "held_out_median_pixels": float(np.median(memory.held_out_pixels.distance)),
+        f"median_{NAME}": float(np.median(memory.features.distance)),
+        f"held_out_median_{NAME}": float(np.median(memory.held_out_features.distance)),
+        "copying_z_pixels": z_pixels,
+        f"copying_z_{NAME}": z_features,
+        "drawn_from_training_masks": int(related.sum()),
+        "nearest_is_own_image_share": float(owners[related].mean()) if related.any() else 0.0,
+        "nearest_is_own_image_chance": 1 / len(material.train),
+    }
+
+
+def _per_image(material: Material, adherence: Values, memory: Memorisation) -> dict[str, Sequence[str | float | bool]]:
+    return {
+        "ids": material.synthetic.ids,
+        "adherence": [round(float(value), 6) for value in adherence],
+        "nearest_real": [material.train.ids[i] for i in memory.pixels.index],
+        "nearest_real_pixels": [round(float(value), 4) for value in memory.pixels.distance],
+        f"nearest_real_{NAME}": [round(float(value), 4) for value in memory.features.distance],
+        "suspicious": [bool(value) for value in memory.suspicious],
+    }

@@ -1,0 +1,265 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augkit import ImageSet, Splits
+from augkit.errors import InputError, StageError
+from augkit.export import check_target, write_export
+from augkit.export_files import Export, Source
+from augkit.export_layouts import coco_annotations, run_lengths
+from augkit.images import encode_png, encode_webp, read_image, read_mask
+from augkit.store import find_damage, publish_whole, write_unflushed
+from augkit_folder import Folder
+
+QUALITY = {
+    "features": "handcrafted", "compared": 1,
+    "adherence": {"dice": 0.9, "error": 0.01, "percentile_5": 0.7, "median": 0.9, "shuffled_masks": 0.3,
+                  "held_out": 0.8, "held_out_error": 0.02},
+    "diversity": {"handcrafted": 0.2, "real_handcrafted": 1.3, "pixels": 4.0},
+    "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "median_pixels": 20.0,
+                     "held_out_median_pixels": 21.0, "suspicious_share": 0.0, "held_out_share": 0.01,
+                     "nearest_is_own_image_share": 0.1, "nearest_is_own_image_chance": 0.1,
+                     "drawn_from_training_masks": 6},
+}  # fmt: skip
+
+
+def image_set(stem, count, origin="real", groups=None):
+    numbers = np.random.Generator(np.random.Philox(len(stem)))
+    images = numbers.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    masks = numbers.uniform(size=(count, 32, 32)) < 0.2
+    ids = tuple(f"{stem}-{i:06d}" for i in range(count))
+    return ImageSet(ids, images, masks, tuple(groups or ids), (origin,) * count)
+
+
+def example(validation=0, count=6):
+    train = image_set("../real train", 10, groups=[f"patient {i // 2}" for i in range(10)])
+    groups = [train.groups[i] for i in range(count)] if count <= 10 else None
+    samples = image_set("gan-training-0", count, "gan/training", groups)
+    source = Source(
+        samples=samples,
+        records=[{"parent": i % 10} if i != 4 else {} for i in range(count)],
+        keys=np.arange(count, dtype=np.int64) - 1,
+        quality=QUALITY,
+        per_image={
+            "ids": samples.ids,
+            "adherence": [0.9] * count,
+            "nearest_real": [train.ids[1]] * count,
+            "nearest_real_pixels": [20.0] * count,
+            "nearest_real_handcrafted": [0.8] * count,
+            "suspicious": [i == 2 for i in range(count)],
+        },
+        hashes={"generator": "ab" * 32, "synthesis": "cd" * 32},
+    )
+    empty = ImageSet.empty((32, 32))
+    held_out = image_set("validation", validation) if validation else empty
+    return Export("allaug", "name: allaug\nseed: 3\n", 3, (source,), Splits(train, held_out, image_set("test", 4)))
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_of(folder):
+    return list(csv.DictReader(io.StringIO((folder / "manifest.csv").read_text())))
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_images_and_masks_are_written_without_loss_and_the_folder_plugin_reads_them_back(tmp_path, image_format):
+    export = example()
+    assert write_export(export, tmp_path / "out", "folder", image_format)
+    samples = export.sources[0].samples
+    for i, row in enumerate(rows_of(tmp_path / "out")):
+        assert np.array_equal(read_image(tmp_path / "out" / row["image"]), samples.images[i])
+        assert np.array_equal(read_mask(tmp_path / "out" / row["mask"]), samples.masks[i])
+        assert row["image"] == f"images/{samples.ids[i]}.{image_format}"
+    splits = Folder(root=tmp_path / "out", size=32).load()
+    assert len(splits.train) + len(splits.test) == 6
+
+
+@pytest.mark.parametrize("layout", ["folder", "nnunet", "coco"])
+def test_an_export_has_the_same_bytes_every_time(tmp_path, layout):
+    for name in ("first", "second"):
+        write_export(example(count=70), tmp_path / name, layout, "png")
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert find_damage(tmp_path / "first") == []
+
+
+def test_the_manifest_tells_where_every_image_comes_from(tmp_path):
+    write_export(example(), tmp_path / "out", "folder", "png")
+    rows = rows_of(tmp_path / "out")
+    first = rows[0]
+    assert (first["generator"], first["mask_source"], first["seed"]) == ("gan", "training", "3")
+    assert (first["generator_hash"], first["key"]) == ("ab" * 32, "f" * 16)
+    assert (first["mask_from"], rows[4]["mask_from"]) == ("../real train-000000", "")
+    assert (first["adherence"], first["nearest_real"], first["nearest_real_pixels"]) == (
+        "0.9000", "../real train-000001", "20.00"
+    )  # fmt: skip
+    assert [row["suspicious"] for row in rows] == ["no", "no", "yes", "no", "no", "no"]
+
+
+def test_the_data_card_tells_what_it_is_how_it_was_made_and_its_limits(tmp_path):
+    write_export(example(), tmp_path / "out", "folder", "png")
+    card = (tmp_path / "out" / "README.md").read_text()
+    for part in ("# allaug: 6 synthetic images", "gan/training", "trained on 10 real training images", "## Quality",
+                 "0.900 ± 0.010", "## Limits", "never evaluate on them", "## Licence", "name: allaug"):  # fmt: skip
+        assert part in card
+
+
+def test_nnunet_gets_real_and_synthetic_cases_with_labels_0_and_1(tmp_path):
+    write_export(example(), tmp_path / "out", "nnunet", "png")
+    folder = tmp_path / "out" / "Dataset900_allaug"
+    described = json.loads((folder / "dataset.json").read_text())
+    images, labels = sorted((folder / "imagesTr").iterdir()), sorted((folder / "labelsTr").iterdir())
+    assert described["numTraining"] == len(images) == len(labels) == 16
+    assert [path.name.removesuffix("_0000.png") for path in images] == [path.stem for path in labels]
+    assert len(list((folder / "imagesTs").iterdir())) == 4
+    levels = {level for path in labels for level in np.unique(Image.fromarray(read_levels(path)))}
+    assert levels == set(described["labels"].values()) == {0, 1}
+    assert not any(".." in str(path.relative_to(tmp_path)) for path in images)
+
+
+def read_levels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_no_synthetic_case_validates_nnunet_and_none_trains_beside_the_case_that_gave_its_mask(tmp_path):
+    export = example()
+    write_export(export, tmp_path / "out", "nnunet", "png")
+    folds = json.loads((tmp_path / "out" / "Dataset900_allaug" / "splits_final.json").read_text())
+    real, synthetic = export.real.train, export.sources[0].samples
+    group_of = {f"real_train_{i:06d}": group for i, group in enumerate(real.groups)}
+    group_of |= dict(zip(synthetic.ids, synthetic.groups, strict=True))
+    assert len(folds) == 5
+    assert sorted(name for fold in folds for name in fold["val"]) == [f"real_train_{i:06d}" for i in range(10)]
+    for fold in folds:
+        assert not set(fold["train"]) & set(fold["val"])
+        assert not {group_of[name] for name in fold["train"]} & {group_of[name] for name in fold["val"]}
+    assert {name for fold in folds for name in fold["train"] if name.startswith("gan")} == set(synthetic.ids)
+
+
+def test_nnunet_validates_on_the_data_sets_own_validation_split_where_there_is_one(tmp_path):
+    write_export(example(validation=3), tmp_path / "out", "nnunet", "png")
+    (fold,) = json.loads((tmp_path / "out" / "Dataset900_allaug" / "splits_final.json").read_text())
+    assert fold["val"] == [f"real_validation_{i:06d}" for i in range(3)]
+    assert len(fold["train"]) == 16
+
+
+def decoded(segmentation):
+    height, width = segmentation["size"]
+    values = np.repeat(np.arange(len(segmentation["counts"])) % 2, segmentation["counts"]).astype(bool)
+    return values.reshape(width, height).T
+
+
+def test_coco_annotations_decode_to_the_masks(tmp_path):
+    export = example()
+    write_export(export, tmp_path / "out", "coco", "png")
+    document = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
+    samples = export.sources[0].samples
+    assert [image["file_name"] for image in document["images"]] == [f"{name}.png" for name in samples.ids]
+    ids = [one["id"] for one in document["annotations"]]
+    assert ids == list(range(1, len(ids) + 1))
+    for number, mask in enumerate(samples.masks, 1):
+        own = [one for one in document["annotations"] if one["image_id"] == number]
+        pieces = np.stack([decoded(one["segmentation"]) for one in own])
+        assert (pieces.sum(axis=0) == mask).all()
+        for one, piece in zip(own, pieces, strict=True):
+            rows, columns = np.nonzero(piece)
+            box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert (one["area"], one["bbox"], one["category_id"]) == (piece.sum(), box, 1)
+
+
+def test_run_lengths_begin_with_background_and_run_down_the_columns():
+    assert run_lengths(np.array([[1, 0], [1, 0]], bool)) == [0, 2, 2]
+    assert run_lengths(np.array([[0, 1], [0, 0]], bool)) == [2, 1, 1]
+    assert coco_annotations(np.zeros((4, 4), bool), 1, 1) == []
+
+
+def test_the_same_export_again_does_nothing_and_another_one_is_refused(tmp_path):
+    target = tmp_path / "out"
+    assert write_export(example(), target, "folder", "png")
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
+    assert not write_export(example(), target, "folder", "png")
+    assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == before
+    with pytest.raises(InputError, match="holds another export; allowed: a new or empty folder"):
+        write_export(example(), target, "coco", "png")
+
+
+def test_a_folder_with_other_files_or_a_changed_export_is_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"holds other files; allowed: a new or empty folder\. Choose another folder"):
+        write_export(example(), tmp_path / "out", "folder", "png")
+    assert contents(tmp_path / "out") == {"mine.txt": b"precious"}
+    write_export(example(), tmp_path / "two", "folder", "png")
+    (tmp_path / "two" / "manifest.csv").write_text("")
+    with pytest.raises(InputError, match=r"but it was changed: manifest.csv does not have the bytes"):
+        write_export(example(), tmp_path / "two", "folder", "png")
+    with pytest.raises(InputError, match="is a file; allowed: a new or empty folder"):
+        check_target(tmp_path / "two" / "README.md", "folder", "png")
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    assert write_export(example(), tmp_path / "out", "folder", "png")
+
+
+def test_nnunet_takes_png_only(tmp_path):
+    with pytest.raises(InputError, match="found webp; allowed with --format nnunet: png"):
+        write_export(example(), tmp_path / "out", "nnunet", "webp")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_export_leaves_nothing_and_the_same_call_completes_it(tmp_path, stop):
+    def interrupt(done, of):
+        raise stop
+
+    with pytest.raises(stop):
+        write_export(example(count=200), tmp_path / "out", "folder", "png", interrupt)
+    assert list(tmp_path.iterdir()) == []
+    assert write_export(example(count=200), tmp_path / "out", "folder", "png")
+
+
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    def full(path, data):
+        if path.name.endswith("000003.png"):
+            raise StageError(*InputError().problems)
+        write_unflushed(path, data)
+
+    monkeypatch.setattr("augkit.export_files.write_unflushed", full)
+    with pytest.raises(StageError):
+        write_export(example(), tmp_path / "out", "folder", "png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_folder_never_replaces_another(tmp_path):
+    write_unflushed(tmp_path / "work" / "a", b"new")
+    write_unflushed(tmp_path / "there" / "a", b"old")
+    with pytest.raises(FileExistsError):
+        write_unflushed_again(tmp_path / "work" / "a")
+    with pytest.raises(StageError, match="cannot be written"):
+        publish_whole(tmp_path / "work", tmp_path / "there")
+    assert (tmp_path / "there" / "a").read_bytes() == b"old"
+    publish_whole(tmp_path / "work", tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a"]
+
+
+def write_unflushed_again(path):
+    try:
+        write_unflushed(path, b"again")
+    except StageError as error:
+        raise error.__cause__ from error
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5, 3), (128, 96, 3), (33, 64)])
+def test_fast_pngs_and_webps_decode_to_the_same_pixels(shape):
+    array = np.random.Generator(np.random.Philox(1)).integers(0, 256, shape, dtype=np.uint8)
+    with Image.open(io.BytesIO(encode_png(array))) as image:
+        assert np.array_equal(np.asarray(image), array)
+    if len(shape) == 3:
+        with Image.open(io.BytesIO(encode_webp(array))) as image:
+            assert np.array_equal(np.asarray(image), array)
