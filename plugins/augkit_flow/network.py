@@ -1,10 +1,4 @@
-"""The velocity network: a U-Net on 2x2 patches with time, mask and one layer of attention.
-
-The path is x_t = (1 - t) noise + t image. Images are normalised to mean 0 and variance 1 per colour, so x_t has
-variance t^2 + (1 - t)^2, and the best linear guess of the velocity image - noise from x_t alone is
-(2t - 1) / (t^2 + (1 - t)^2) x_t. The network adds to that guess; input and correction are scaled to unit variance, as
-Karras et al. 2022 (arXiv:2206.00364, section 5) do for diffusion.
-"""
+"""The velocity network: a U-Net on 2x2 patches with time, mask and one layer of attention."""
 
 from __future__ import annotations
 
@@ -14,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, pixel_unshuffle, silu
+
+from augkit_flow.spectrum import Spectrum
 
 PATCH = 2
 HALVINGS = 3
@@ -25,22 +21,18 @@ _FREQUENCIES = 32
 
 
 class FlowNetwork(nn.Module):
-    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N,) -> (N, 3, H, W).
+    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> (N, 3, H, W).
 
-    `mean` and `std`, float32 (3, 1, 1), normalise images in 0..1 and are part of the weights.
+    It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, size: tuple[int, int]) -> None:
         super().__init__()
+        self.spectrum = Spectrum(*size)
         widths = [width, 2 * width, 4 * width, 4 * width]
         code = 4 * width
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
-        self.register_buffer("std", torch.ones(3, 1, 1))
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.stem = nn.Conv2d(4 * PATCH**2, width, 3, padding=1)
+        self.stem = nn.Conv2d(7 * PATCH**2, width, 3, padding=1)
         inputs = [width, *widths[:-1]]
         self.down = nn.ModuleList(Block(i, o, code) for i, o in zip(inputs, widths, strict=True))
         self.middle = nn.ModuleList([Block(code, code, code), Attention(code), Block(code, code, code)])
@@ -50,9 +42,17 @@ class FlowNetwork(nn.Module):
         self.head = nn.Conv2d(width, 3 * PATCH**2, 3, padding=1)
         _start_at_zero(self.head)
 
-    def forward(self, x: Tensor, masks: Tensor, code: Tensor) -> Tensor:
-        """Return the scaled correction for scaled x_t; `code` is that of the times, (N, 4 width)."""
-        x = self.stem(pixel_unshuffle(torch.cat([x, masks], dim=1), PATCH))
+    def forward(self, x: Tensor, masks: Tensor, times: Tensor) -> Tensor:
+        """Return the velocity, float32; `times` (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all."""
+        with torch.autocast(x.device.type, enabled=False):
+            image, velocity, deviation = self.spectrum.guess(x, times)
+        seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), image, masks], dim=1)
+        # One time for all is encoded once: the rows of a matrix product need not agree in their last bits.
+        code = self._encode(times.view(-1)).expand(len(x), -1)
+        return velocity + deviation * self._correct(seen, code).float()
+
+    def _correct(self, seen: Tensor, code: Tensor) -> Tensor:
+        x = self.stem(pixel_unshuffle(seen, PATCH).contiguous(memory_format=torch.channels_last))
         skips = []
         for level, block in enumerate(self.down):
             x = block(avg_pool2d(x, 2) if level else x, code)
@@ -63,17 +63,11 @@ class FlowNetwork(nn.Module):
             x = block(torch.cat([interpolate(x, scale_factor=2) if level else x, skips.pop()], dim=1), code)
         return pixel_shuffle(self.head(silu(self.norm(x))), PATCH)
 
-    def encode(self, times: Tensor) -> Tensor:
-        """Return the code (N, 4 width) of times (N,) in 0..1."""
+    def _encode(self, times: Tensor) -> Tensor:
+        """Return the code (N, 4 width) of times (N,)."""
         frequencies = torch.exp(torch.arange(_FREQUENCIES, device=times.device) * (math.log(1000) / _FREQUENCIES))
         angles = times[:, None] * frequencies
         return cast(Tensor, self.time(torch.cat([angles.cos(), angles.sin()], dim=1)))
-
-    def velocity(self, x: Tensor, masks: Tensor, times: Tensor, code: Tensor) -> Tensor:
-        """Return the velocity, float32 (N, 3, H, W), at x_t; `times` (N, 1, 1, 1) in 0..1."""
-        scale = (times**2 + (1 - times) ** 2).rsqrt()
-        correction = self(x * scale, masks, code).float()
-        return (2 * times - 1) * scale**2 * x + scale * correction
 
 
 class Block(nn.Module):

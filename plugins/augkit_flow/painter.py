@@ -49,9 +49,8 @@ class Painter:
         keys = np.zeros(BATCH, np.int64)
         keys[:n] = draws.keys
         noise = Draws(torch.from_numpy(keys).to(self._device)).normal("noise", shape=(3, height, width))
-        x = noise.contiguous(memory_format=torch.channels_last)
-        painted = self._solve(x, torch.from_numpy(filled).to(self._device))[:n]
-        pixels = (painted * self._network.std + self._network.mean) * 255
+        painted = self._solve(noise, torch.from_numpy(filled).to(self._device))[:n]
+        pixels = self._network.spectrum.restore(painted) * 255
         images: Images = pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return images
 
@@ -70,25 +69,24 @@ class Painter:
         """Return the velocity, guided away from that without a mask."""
         times = torch.full((1, 1, 1, 1), time, device=x.device)
         with autocast(self._device):
-            # One row for all: the rows of a matrix product need not agree in their last bits.
-            code = self._network.encode(times.view(1)).expand(len(x), -1)
-            velocity = self._network.velocity(x, masks, times, code)
+            velocity: Tensor = self._network(x, masks, times)
             if self._options.guidance > 1:
-                without = self._network.velocity(x, torch.zeros_like(masks), times, code)
+                without: Tensor = self._network(x, torch.zeros_like(masks), times)
                 velocity = torch.lerp(without, velocity, self._options.guidance)
         return velocity
 
 
-def save_network(network: FlowNetwork, width: int, folder: Path) -> None:
-    """Write weights and width."""
+def save_network(network: FlowNetwork, width: int, size: tuple[int, int], folder: Path) -> None:
+    """Write weights, the option `width`, and the images' size."""
     state = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(state))
-    write_json(folder / FACTS, {"width": width})
+    write_json(folder / FACTS, {"width": width, "size": size})
 
 
 def open_painter(options: Flow, folder: Path, device: str) -> Painter:
     """Return the painter of the network that `save_network` left in `folder`."""
+    facts = read_json(folder / FACTS)
     with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
-        network = FlowNetwork(int(read_json(folder / FACTS)["width"]))
+        network = FlowNetwork(facts["width"], tuple(facts["size"]))
     network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
     return Painter(settle(network, device).eval(), options, device)

@@ -7,12 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from augkit import ImageSet, InputError, Problem, Workspace
-from augkit.contracts import Images, TensorDraws
+from augkit.contracts import TensorDraws
 from augkit.training import Batches, autocast, seeded, settle, train
 from augkit_flow.network import MULTIPLE, FlowNetwork
 from augkit_flow.painter import save_network
@@ -31,7 +30,7 @@ def fit(options: Flow, samples: ImageSet, space: Workspace) -> None:
         raise InputError(Problem("flow", what, "Choose another size in the data set's options"))
     learner = FlowLearner(options, samples, space)
     train(learner, space, options.steps)
-    save_network(learner.average, options.width, space.folder)
+    save_network(learner.average, options.width, samples.size, space.folder)
 
 
 class FlowLearner:
@@ -42,10 +41,8 @@ class FlowLearner:
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         with seeded(space.seed):
-            network = FlowNetwork(options.width)
-        mean, std = _colour_statistics(samples.images)
-        network.mean.copy_(mean)
-        network.std.copy_(std)
+            network = FlowNetwork(options.width, samples.size)
+        network.spectrum.measure(samples.images)
         self.network = settle(network, space.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.networks: Mapping[str, nn.Module] = {"flow": self.network, "average": self.average}
@@ -59,15 +56,14 @@ class FlowLearner:
         batch = self._batches.at(number)
         images, masks = self._prepare(batch.images, batch.masks, batch.draws)
         # Times near the middle are the hard ones: the logit-normal law of Esser et al. 2024, arXiv:2403.03206.
-        times = torch.sigmoid(batch.draws.normal("time"))
+        times = torch.sigmoid(batch.draws.normal("time", shape=(1, 1, 1)))
         noise = batch.draws.normal("noise", shape=tuple(images.shape[1:]))
-        t = times[:, None, None, None]
-        x = (torch.lerp(noise, images, t)).contiguous(memory_format=torch.channels_last)
+        x = torch.lerp(noise, images, times)
 
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * _rate(number, self._options.steps)
         with autocast(self._device):
-            velocity = self.network.velocity(x, masks, t, self.network.encode(times))
+            velocity = self.network(x, masks, times)
         loss = (velocity - (images - noise)).square().mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -83,8 +79,7 @@ class FlowLearner:
                 images = torch.where(mirrored, images.flip(axis), images)
                 masks = torch.where(mirrored, masks.flip(axis), masks)
         hidden = draws.boolean("hide", self._options.mask_dropout)[:, None, None, None]
-        images = (images - self.network.mean) / self.network.std
-        return images, torch.where(hidden, 0.0, masks * 2 - 1)
+        return self.network.spectrum.normalise(images), torch.where(hidden, 0.0, masks * 2 - 1)
 
     @torch.no_grad()
     def _follow(self, number: int) -> None:
@@ -98,17 +93,3 @@ def _rate(number: int, steps: int) -> float:
     """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
     rise = min(_WARM_UP, max(steps // 10, 1))
     return min(1.0, (number + 1) / rise) * 0.5 * (1 + math.cos(math.pi * number / steps))
-
-
-def _colour_statistics(images: Images) -> tuple[Tensor, Tensor]:
-    """Return per-channel mean and standard deviation, float32 (3, 1, 1), of uint8 images scaled to 0..1."""
-    counts = np.stack([np.bincount(np.ravel(images[..., c]), minlength=256) for c in range(3)]).astype(np.float64)
-    levels = np.arange(256) / 255
-    mean = counts @ levels / counts.sum(1)
-    variance = (counts * (levels - mean[:, None]) ** 2).sum(1) / counts.sum(1)
-    std = np.sqrt(np.maximum(variance, 255.0**-2))  # images of one colour
-    return _column(mean), _column(std)
-
-
-def _column(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))[:, None, None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import Draws
+from augkit import Draws, InputError, Problem
 from augkit.contracts import Images, Masks
 from augkit_texture.filling import Bools, Floats
 from augkit_texture.library import OFFSET, Library, decode_density, halo_of, load_library
@@ -32,7 +32,12 @@ class Painter:
         self._relief = lru_cache(maxsize=len(self._matcher.donors))(self._relief_of)
 
     def __call__(self, masks: Masks, draws: Draws[NDArray[Any]]) -> Images:
-        """Return uint8 (N, H, W, 3)."""
+        """Return uint8 (N, H, W, 3); raises InputError for masks of another size than the donors."""
+        size = self._library.labels.shape[1:]
+        if masks.shape[1:] != size:
+            raise InputError(
+                Problem("texture", f"masks are {masks.shape[1:]} pixels; the library's images are {size}; allowed: equal")
+            )
         images = np.empty((*masks.shape, 3), np.uint8)
         for i in range(len(masks)):
             images[i] = self._paint(np.asarray(masks[i]), draws[i : i + 1])
