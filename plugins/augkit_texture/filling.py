@@ -78,6 +78,7 @@ def _halve(values: Floats, known: Bools) -> tuple[Floats, Bools]:
 
 
 def _around(hole: Bools) -> tuple[tuple[slice, slice], Bools]:
+    """Return the box of the hole and the pixels next to it, and the hole in that box."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    box = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
     return box, hole[box]
