@@ -190,7 +190,9 @@ def main() -> None:
     best = max(rows["mask2lesion"]["images/s"], 1e-9)
     record = {
         "benchmark": "generators",
-        "ratios": {f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2) for name in ("texture", "flow")},
+        "ratios": {
+            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2) for name in ("texture", "flow")
+        },
         "values": {f"{name} {column}": round(v, 4) for name, row in rows.items() for column, v in row.items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
         "versions": {name: version(name) for name in ("augkit", "torch", "numpy", "scipy")},

@@ -21,7 +21,7 @@ _FREQUENCIES = 32
 
 
 class FlowNetwork(nn.Module):
-    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> (N, 3, H, W).
+    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
 
     It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
     """

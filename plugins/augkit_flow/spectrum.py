@@ -1,14 +1,14 @@
 """What colours and frequencies alone tell: the best linear guess of the velocity, and how far it can be off.
 
 The path is x_t = (1 - t) noise + t image. Images are rotated to the principal axes of their colours and scaled to
-variance 1 on average; then the cosine transform (DCT-II, orthonormal) makes their coefficients nearly uncorrelated, with
-a power P that falls steeply with frequency, while noise has power 1 everywhere. For Gaussian coefficients the
+variance 1 on average; then the cosine transform (DCT-II, orthonormal) makes their coefficients nearly uncorrelated,
+with a power P that falls steeply with frequency, while noise has power 1 everywhere. For Gaussian coefficients the
 expectation of image and velocity image - noise given x_t, and the velocity's variance, are
 
     t P / S x_t,    (t P - (1 - t)) / S x_t,    P / S,    S = t^2 P + (1 - t)^2.
 
-A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn that
-fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which knows
+A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn
+that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which knows
 one variance for the whole image, per frequency.
 """
 

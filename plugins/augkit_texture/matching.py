@@ -70,7 +70,12 @@ class Matcher:
         """
         apart = ((self._features - describe(shape, self._size)) ** 2).sum(1)
         unlike = ((self._colours - np.log(skin + OFFSET)) ** 2).sum(1) / _COLOUR**2
-        cost = apart + unlike + np.where(apart < _SAME, 1e6, 0) + np.where(self._negative[self._frames] == negative, 0, 1e9)
+        cost = (
+            apart
+            + unlike
+            + np.where(apart < _SAME, 1e6, 0)
+            + np.where(self._negative[self._frames] == negative, 0, 1e9)
+        )
         nearest = np.argsort(cost, kind="stable")[: self._choices]
         nearest = nearest[cost[nearest] < 1e6] if cost[nearest[0]] < 1e6 else nearest[:1]
         return int(nearest[draws.integers("donor", 0, len(nearest))[0]])

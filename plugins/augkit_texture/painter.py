@@ -14,7 +14,7 @@ from augkit.contracts import Images, Masks
 from augkit_texture.filling import Bools, Floats
 from augkit_texture.library import OFFSET, Library, decode_density, halo_of, load_library
 from augkit_texture.matching import Matcher
-from augkit_texture.shapes import Shape, depth, objects, shape_of
+from augkit_texture.shapes import depth, objects, shape_of
 from augkit_texture.warping import Relief, correspond, fading, reach, relief_of, sample
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Painter:
         size = self._library.labels.shape[1:]
         if masks.shape[1:] != size:
             raise InputError(
-                Problem("texture", f"masks are {masks.shape[1:]} pixels; the library's images are {size}; allowed: equal")
+                Problem(
+                    "texture", f"masks are {masks.shape[1:]} pixels; the library's images are {size}; allowed: equal"
+                )
             )
         images = np.empty((*masks.shape, 3), np.uint8)
         for i in range(len(masks)):

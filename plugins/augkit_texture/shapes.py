@@ -35,7 +35,6 @@ def objects(mask: Bools) -> list[Bools]:
 
 def shape_of(mask: Bools) -> Shape:
     """Return the shape of one object."""
-    height, width = mask.shape
     rows, columns = np.nonzero(mask)
     at = np.stack([rows, columns]).astype(np.float64)
     centre = at.mean(1)

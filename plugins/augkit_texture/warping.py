@@ -36,7 +36,9 @@ def relief_of(mask: Bools) -> Relief:
     return Relief(np.stack([below, *np.gradient(below)], axis=2).astype(np.float32), float(below.max()))
 
 
-def correspond(target: Points, below: Floats, shape: Shape, donor: Shape, relief: Relief, mirror: NDArray[np.float64]) -> Points:
+def correspond(
+    target: Points, below: Floats, shape: Shape, donor: Shape, relief: Relief, mirror: NDArray[np.float64]
+) -> Points:
     """Return the place in the donor's image for every target pixel.
 
     Ellipses are matched first; `mirror` (2,), each 1 or -1, turns the donor over along its axes. Then every place moves

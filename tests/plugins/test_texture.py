@@ -163,7 +163,10 @@ def test_bright_objects_such_as_nuclei_stay_bright_and_are_painted_one_by_one(tm
     grain = np.random.Generator(np.random.Philox(1)).normal(0, 2, (6, 64, 64, 1))
     y, x = np.mgrid[:64, :64]
     masks = np.array(
-        [sum((y - cy) ** 2 + (x - cx) ** 2 < 30 + 5 * i for cy, cx in ((16, 16), (20, 46), (48, 30))) for i in range(6)],
+        [
+            sum((y - cy) ** 2 + (x - cx) ** 2 < 30 + 5 * i for cy, cx in ((16, 16), (20, 46), (48, 30)))
+            for i in range(6)
+        ],
     ).astype(bool)
     train = image_set(np.where(masks[..., None], 150, 20) * np.ones(3) + grain, masks)
     Texture().fit(train, workspace(tmp_path))
