@@ -8,8 +8,8 @@ expectation of image and velocity image - noise given x_t, and the velocity's va
     t P / S x_t,    (t P - (1 - t)) / S x_t,    P / S,    S = t^2 P + (1 - t)^2.
 
 A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn
-that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which knows
-one variance for the whole image, per frequency.
+that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which
+knows one variance for the whole image, per frequency.
 """
 
 from __future__ import annotations
