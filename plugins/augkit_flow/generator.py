@@ -32,7 +32,7 @@ class Flow:
     guidance:      1 paints with the mask as learnt; above 1 exaggerates what the mask changes (classifier-free
                    guidance, Ho & Salimans 2022, arXiv:2207.12598) at twice the time.
     solver:        ``euler`` evaluates the network once per step, ``heun`` twice, with a smaller error.
-    solver_steps:  equal steps from noise to image.
+    solver_steps:  from noise to image, shorter at both ends.
     """
 
     width: Annotated[int, Within(8, 256)] = 64

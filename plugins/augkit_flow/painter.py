@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +59,13 @@ class Painter:
     def _solve(self, x: Tensor, masks: Tensor) -> Tensor:
         """Return x_1 of the flow that begins at x_0."""
         steps = self._options.solver_steps
-        for step in range(steps):
-            slope = self._velocity(x, masks, step / steps)
-            there = x + slope / steps
+        # Short steps at both ends: paths of coarse structure bend near noise, those of fine grain near the image.
+        times = [(1 - math.cos(math.pi * step / steps)) / 2 for step in range(steps + 1)]
+        for now, then in pairwise(times):
+            slope = self._velocity(x, masks, now)
+            there = x + slope * (then - now)
             if self._options.solver == "heun":
-                there = x + (slope + self._velocity(there, masks, (step + 1) / steps)) / (2 * steps)
+                there = x + (slope + self._velocity(there, masks, then)) * ((then - now) / 2)
             x = there
         return x
 
