@@ -44,7 +44,7 @@ class Flow:
     mask_dropout: Annotated[float, Within(0, 0.9)] = 0.1
     guidance: Annotated[float, Within(1, 20)] = 1.0
     solver: Solver = "heun"
-    solver_steps: Annotated[int, Within(1, 200)] = 8
+    solver_steps: Annotated[int, Within(1, 200)] = 16
 
     def __post_init__(self) -> None:
         if self.width % 8:
