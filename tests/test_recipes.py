@@ -40,6 +40,28 @@ def test_the_classical_arms_name_the_paper_s_preset_and_may_name_the_strong_one(
     assert {"classical-paper", "classical-strong"} <= set(registry.names("augmentation"))
 
 
+def test_more_generators_make_more_arms_of_the_paper_s_setting_that_differ_from_mask2lesionaug_in_the_generator_only():
+    folder = RECIPES / "isic2017"
+    documents = {file.stem: load_recipes([file])[0].document for file in folder.glob("*.yaml")}
+    assert set(documents) == {*ARMS, "textureaug", "flowaug"}
+    for name in ("textureaug", "flowaug"):
+        arm, model = documents[name], documents["mask2lesionaug"]
+        assert {k: v for k, v in arm.items() if k not in ("name", "synthesize")} == {
+            k: v for k, v in model.items() if k not in ("name", "synthesize")
+        }
+        [source], [original] = arm["synthesize"], model["synthesize"]
+        assert list(source["generator"]) == [name.removesuffix("aug")]
+        assert {**source, "generator": None} == {**original, "generator": None}
+
+
+def test_the_mixed_recipe_has_two_generators_and_three_mask_sources_and_is_otherwise_allaug():
+    mixed, model = (load_recipes([RECIPES / f"{name}.yaml"])[0].document for name in ("mixed", "allaug"))
+    assert {**mixed, "name": "", "synthesize": []} == {**model, "name": "", "synthesize": []}
+    sources = mixed["synthesize"]
+    assert len({name for source in sources for name in source["generator"]}) == 2
+    assert len({name for source in sources for name in source["masks"]}) == 3
+
+
 def test_every_recipe_is_named_after_its_file():
     for file in RECIPES.rglob("*.yaml"):
         first = load_recipes([file])[0]
@@ -47,7 +69,7 @@ def test_every_recipe_is_named_after_its_file():
 
 
 def test_the_phantom_recipes_name_components_that_exist():
-    check_recipes(list(four_arms(RECIPES).values()), load_registry())
+    check_recipes(load_recipes(sorted(RECIPES.glob("*.yaml"))), load_registry())
 
 
 def test_the_isic_recipes_hold_the_paper_s_setting():

@@ -1,0 +1,204 @@
+"""Generators side by side: what training costs, how fast they paint, and whether they follow the mask and vary.
+
+    python benchmarks/generators.py [--quick] [--size 64] [--width 16] [--images 600] [--gallery FOLDER]
+
+ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
+paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. The row ``real``
+holds the test images themselves: the ceiling of adherence, and how far real images are apart.
+
+    adherence  Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
+    diversity  mean absolute difference, in grey levels, of images of one mask under different keys
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
+from augkit.contracts import Images, Masks
+from augkit.images import encode_png
+from augkit.metrics import confusion, scores
+from augkit.store import write_bytes
+from augkit_flow import Flow
+from augkit_isic import Isic
+from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_phantom import Phantom
+from augkit_texture import Texture
+from augkit_unet.segmenter import Unet
+
+KEYS = 4
+"""Images of the same mask whose differences are measured."""
+
+SHOWN = 10
+SEED = 0
+
+Segment = Callable[[Images], Masks]
+
+
+class Silent:
+    """A log that says nothing."""
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may cost. images: painted by each; steps: of training; size: side in pixels; width: of networks."""
+
+    size: int
+    width: int
+    images: int
+    gan_steps: int
+    flow_steps: int
+    segmenter_steps: int
+
+
+def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
+    """Return the generators to compare, trained within the budget."""
+    batch = 4
+    epochs = max(2, round(budget.gan_steps * batch / training_images))
+    gan = Mask2Lesion(
+        width=budget.width,
+        norm="instance",
+        adversarial="lsgan",
+        epochs=epochs - epochs // 2,
+        decay_epochs=epochs // 2,
+        batch_size=batch,
+        sample_every=0,
+    )
+    flow = Flow(width=budget.width, steps=budget.flow_steps, batch_size=8, ema=0.995)
+    return {"mask2lesion": gan, "texture": Texture(), "flow": flow}
+
+
+def measures(images: Images, masks: Masks, segment: Segment, paint: Synthesizer) -> dict[str, float]:
+    """Return the quality of painted images, uint8 (N, H, W, 3), of masks, bool (N, H, W)."""
+    return {**adherence(images, masks, segment), "diversity": diversity(masks, paint)}
+
+
+def adherence(images: Images, masks: Masks, segment: Segment) -> dict[str, float]:
+    """Return the mean Dice of masks and segmented images, and that with the masks moved on by half the set."""
+    found = segment(images)
+    others = np.roll(masks, len(masks) // 2, axis=0)
+    pairs = (("adherence", masks), ("shuffled", others))
+    return {name: float(scores(confusion(found, there))["dice"].mean()) for name, there in pairs}
+
+
+def diversity(masks: Masks, paint: Synthesizer) -> float:
+    """Return the mean absolute difference of images of one mask, in grey levels, over pairs of `KEYS` keys."""
+    few = masks[: min(len(masks), 50)]
+    painted = [paint(few, Draws.of(SEED, f"diversity {key}", np.arange(len(few)))) for key in range(KEYS)]
+    return apart(np.stack(painted, axis=1))
+
+
+def apart(groups: Images) -> float:
+    """Return the mean absolute difference of all pairs within groups, uint8 (groups, members, H, W, 3)."""
+    i, j = np.triu_indices(groups.shape[1], 1)
+    return float(np.mean([np.abs(one[i].astype(np.int16) - one[j]).mean() for one in groups]))
+
+
+def real_segmenter(splits: Splits, budget: Budget, folder: Path) -> Segment:
+    """Return a U-Net trained on real images only."""
+    unet = Unet(width=16, steps=budget.segmenter_steps, batch_size=16, optimizer="adamw", learning_rate=1e-3)
+    empty = ImageSet.empty(splits.train.size)
+    unet.fit(splits.train, empty, lambda images, masks, draws: (images, masks), space(folder))
+    predict = unet.open(folder, "cpu")
+    return lambda images: predict(images)[:, 0] > 0.5
+
+
+def space(folder: Path) -> Workspace:
+    """Return a workspace in a new folder."""
+    folder.mkdir(parents=True)
+    return Workspace(folder, SEED, "cpu", Silent())
+
+
+def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
+    """Return row -> column -> value."""
+    masks = np.resize(splits.test.masks, (budget.images, *splits.test.size))
+    segment = real_segmenter(splits, budget, folder / "unet")
+    real = np.asarray(splits.test.images)
+    groups = real[: len(real) // KEYS * KEYS].reshape(-1, KEYS, *real.shape[1:])
+    rows = {"real": {**adherence(real, np.asarray(splits.test.masks), segment), "diversity": apart(groups)}}
+    for name, generator in generators(budget, len(splits.train)).items():
+        began = time.perf_counter()
+        generator.fit(splits.train, space(folder / name))
+        trained = time.perf_counter()
+        paint = generator.open(folder / name, "cpu")
+        ready = time.perf_counter()
+        images = paint(masks, Draws.of(SEED, "synthesis", np.arange(len(masks))))
+        painted = time.perf_counter()
+        cost = {"training s": trained - began, "images/s": len(masks) / (painted - ready)}
+        rows[name] = {**cost, **measures(images, masks, segment, paint)}
+        if gallery is not None:
+            write_bytes(gallery / f"generators-{name}.png", encode_png(picture(splits.test, paint)))
+    return rows
+
+
+def picture(test: ImageSet, paint: Synthesizer) -> Images:
+    """Return a gallery: masks, real images, and a row of painted images for each of three keys."""
+    shown = test.take(np.linspace(0, len(test) - 1, SHOWN).astype(np.int64))
+    masks = np.asarray(shown.masks)
+    above = [np.repeat(masks[..., None].astype(np.uint8) * np.uint8(255), 3, axis=3), np.asarray(shown.images)]
+    painted = [paint(masks, Draws.of(SEED, f"gallery {key}", np.arange(SHOWN))) for key in range(3)]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in [*above, *painted]])
+
+
+def show(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the table."""
+    columns = ("training s", "images/s", "adherence", "shuffled", "diversity")
+    print(f"{'':<14}" + "".join(f"{column:>12}" for column in columns))
+    for name, row in rows.items():
+        cells = (f"{row[column]:>12.3g}" if column in row else f"{'':>12}" for column in columns)
+        print(f"{name:<14}" + "".join(cells))
+
+
+def main() -> None:
+    """Measure, print a table, then one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="phantoms and few steps: about the harness only")
+    parser.add_argument("--phantom", action="store_true", help="drawn data instead of ISIC 2017")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--gan-steps", type=int, default=10_000)
+    parser.add_argument("--flow-steps", type=int, default=10_000)
+    parser.add_argument("--segmenter-steps", type=int, default=3000)
+    parser.add_argument("--gallery", type=Path, help="folder for a PNG of each generator")
+    chosen = parser.parse_args()
+    budget = Budget(
+        chosen.size, chosen.width, chosen.images, chosen.gan_steps, chosen.flow_steps, chosen.segmenter_steps
+    )
+    splits = Phantom(train=200, test=60, size=chosen.size).load() if chosen.phantom or chosen.quick else None
+    if chosen.quick:
+        budget = Budget(chosen.size, 8, 60, 100, 100, 100)
+    splits = splits or Isic(size=chosen.size, resize="area").load()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = compare(splits, budget, Path(folder), chosen.gallery)
+    show(rows)
+    best = max(rows["mask2lesion"]["images/s"], 1e-9)
+    record = {
+        "benchmark": "generators",
+        "ratios": {
+            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2) for name in ("texture", "flow")
+        },
+        "values": {f"{name} {column}": round(v, 4) for name, row in rows.items() for column, v in row.items()},
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
+        "versions": {name: version(name) for name in ("augkit", "torch", "numpy", "scipy")},
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Flow: a mask-conditioned rectified flow that turns noise into an image of a given mask."""
+
+from collections.abc import Mapping
+
+from augkit import Generator, hookimpl
+from augkit_flow.generator import Flow
+
+
+@hookimpl
+def augkit_generators() -> Mapping[str, type[Generator]]:
+    """Register the generator ``flow``."""
+    return {"flow": Flow}

@@ -1,0 +1,106 @@
+"""What colours and frequencies alone tell: the best linear guess of the velocity, and how far it can be off.
+
+The path is x_t = (1 - t) noise + t image. Images are rotated to the principal axes of their colours and scaled to
+variance 1 on average; then the cosine transform (DCT-II, orthonormal) makes their coefficients nearly uncorrelated,
+with a power P that falls steeply with frequency, while noise has power 1 everywhere. For Gaussian coefficients the
+expectation of image and velocity image - noise given x_t, and the velocity's variance, are
+
+    t P / S x_t,    (t P - (1 - t)) / S x_t,    P / S,    S = t^2 P + (1 - t)^2.
+
+A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn
+that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which
+knows one variance for the whole image, per frequency.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from augkit.contracts import Images
+
+_FLOOR = 1e-6
+_CHUNK = 256
+
+
+class Spectrum(nn.Module):
+    """Statistics of training images of one size; buffers only, which are part of the weights.
+
+    mean:  float32 (3, 1, 1), the mean colour in 0..1. axes: (3, 3), rows are colour axes over the common deviation.
+    power: float32 (3, H, W), the mean square of each coefficient.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    power: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("axes", torch.eye(3))
+        self.register_buffer("power", torch.ones(3, height, width))
+        self.register_buffer("rows", cosines(height))
+        self.register_buffer("columns", cosines(width))
+
+    def measure(self, images: Images) -> None:
+        """Set the statistics to those of uint8 (N, H, W, 3)."""
+        mean, covariance = _colour_moments(images)
+        variances, axes = np.linalg.eigh(covariance)
+        deviation = max(math.sqrt(float(variances.mean())), 1 / 255)  # images of one colour
+        self.mean.copy_(torch.from_numpy(mean)[:, None, None])
+        self.axes.copy_(torch.from_numpy(axes.T / deviation))
+        power = torch.zeros_like(self.power, dtype=torch.float64)
+        for begin in range(0, len(images), _CHUNK):
+            part = torch.from_numpy(np.array(images[begin : begin + _CHUNK])).permute(0, 3, 1, 2).float() / 255
+            power += self._transform(self.normalise(part)).double().square().sum(0)
+        self.power.copy_((power / len(images)).clamp_min(_FLOOR))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return images 0..1, (N, 3, H, W), as coordinates along the colour axes."""
+        return torch.einsum("ac,nchw->nahw", self.axes, images - self.mean)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Return the images 0..1 whose coordinates are x."""
+        return torch.einsum("ca,nahw->nchw", torch.linalg.inv(self.axes), x) + self.mean
+
+    def guess(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the best linear guesses of image and velocity, and the deviation of the latter, (N, 1, 1, 1).
+
+        x: float32 (N, 3, H, W) at times t, (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all.
+        """
+        total = t**2 * self.power + (1 - t) ** 2
+        coefficients = self._transform(x) / total
+        image = self._invert(coefficients * (t * self.power))
+        velocity = self._invert(coefficients * (t * self.power - (1 - t)))
+        return image, velocity, (self.power / total).mean((1, 2, 3), keepdim=True).sqrt()
+
+    def _transform(self, x: Tensor) -> Tensor:
+        return self.rows @ x @ self.columns.T
+
+    def _invert(self, coefficients: Tensor) -> Tensor:
+        return self.rows.T @ coefficients @ self.columns
+
+
+def cosines(size: int) -> Tensor:
+    """Return the orthonormal DCT-II, float32 (size, size): row k holds frequency k."""
+    k, n = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    matrix = torch.cos(math.pi / size * (n + 0.5) * k) * math.sqrt(2 / size)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
+
+
+def _colour_moments(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (3,) and covariance (3, 3) of the colours, float64, in 0..1."""
+    total, products = np.zeros(3), np.zeros((3, 3))
+    for begin in range(0, len(images), _CHUNK):
+        part = np.asarray(images[begin : begin + _CHUNK]).reshape(-1, 3) / 255.0
+        total += part.sum(0)
+        products += part.T @ part
+    count = images.size // 3
+    mean = total / count
+    return mean, products / count - np.outer(mean, mean)

@@ -1,0 +1,95 @@
+"""Training of the velocity network: straight lines from noise to images, at random times."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from augkit import ImageSet, InputError, Problem, Workspace
+from augkit.contracts import TensorDraws
+from augkit.training import Batches, autocast, seeded, settle, train
+from augkit_flow.network import MULTIPLE, FlowNetwork
+from augkit_flow.painter import save_network
+
+if TYPE_CHECKING:
+    from augkit_flow.generator import Flow
+
+_WARM_UP = 200
+"""Steps, at most a tenth of all, over which the learning rate rises."""
+
+
+def fit(options: Flow, samples: ImageSet, space: Workspace) -> None:
+    """Train and write the average of the weights."""
+    if any(side % MULTIPLE for side in samples.size):
+        what = f"images are {samples.size} pixels; flow needs sides that are multiples of {MULTIPLE}"
+        raise InputError(Problem("flow", what, "Choose another size in the data set's options"))
+    learner = FlowLearner(options, samples, space)
+    train(learner, space, options.steps)
+    save_network(learner.average, options.width, samples.size, space.folder)
+
+
+class FlowLearner:
+    """One training step: a point on the line from noise to each image, and the velocity there."""
+
+    def __init__(self, options: Flow, samples: ImageSet, space: Workspace) -> None:
+        self._options = options
+        self._device = space.device
+        self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        with seeded(space.seed):
+            network = FlowNetwork(options.width, samples.size)
+        network.spectrum.measure(samples.images)
+        self.network = settle(network, space.device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.networks: Mapping[str, nn.Module] = {"flow": self.network, "average": self.average}
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        )
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"flow": self._optimizer}
+
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        """Descend once on batch `number`; returns the mean squared error of the velocity."""
+        batch = self._batches.at(number)
+        images, masks = self._prepare(batch.images, batch.masks, batch.draws)
+        # Times near the middle are the hard ones: the logit-normal law of Esser et al. 2024, arXiv:2403.03206.
+        times = torch.sigmoid(batch.draws.normal("time", shape=(1, 1, 1)))
+        noise = batch.draws.normal("noise", shape=tuple(images.shape[1:]))
+        x = torch.lerp(noise, images, times)
+
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._options.learning_rate * _rate(number, self._options.steps)
+        with autocast(self._device):
+            velocity = self.network(x, masks, times)
+        loss = (velocity - (images - noise)).square().mean()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._follow(number)
+        return {"velocity error": loss}
+
+    def _prepare(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
+        """Return normalised images and masks in {-1, 1}, mirrored together; hidden masks are 0."""
+        if self._options.flip:
+            for axis in (2, 3):
+                mirrored = draws.boolean(f"flip {axis}")[:, None, None, None]
+                images = torch.where(mirrored, images.flip(axis), images)
+                masks = torch.where(mirrored, masks.flip(axis), masks)
+        hidden = draws.boolean("hide", self._options.mask_dropout)[:, None, None, None]
+        return self.network.spectrum.normalise(images), torch.where(hidden, 0.0, masks * 2 - 1)
+
+    @torch.no_grad()
+    def _follow(self, number: int) -> None:
+        """Move the average towards the weights; it forgets the first steps sooner than its option says."""
+        share = min(self._options.ema, (1 + number) / (10 + number))
+        average, weights = list(self.average.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(average, weights, 1 - share)
+
+
+def _rate(number: int, steps: int) -> float:
+    """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
+    rise = min(_WARM_UP, max(steps // 10, 1))
+    return min(1.0, (number + 1) / rise) * 0.5 * (1 + math.cos(math.pi * number / steps))
