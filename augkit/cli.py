@@ -410,9 +410,9 @@ def import_generator(
 def list_cache(out: Out = Path("runs")) -> None:
     """Show everything that is stored: kind, name, size, age, and which runs need it."""
     with _explained():
+        from augkit.amounts import bytes_text, duration
         from augkit.cache import contents
         from augkit.store import Store
-        from augkit.tables import bytes_text, duration
 
         items = contents(Store(out))
         for item in items:
@@ -438,9 +438,9 @@ def collect_garbage(
 ) -> None:
     """Remove what no run on disk needs: a run with a report, or one that can be continued."""
     with _explained():
+        from augkit.amounts import bytes_text
         from augkit.cache import collect
         from augkit.store import Store
-        from augkit.tables import bytes_text
 
         items = collect(Store(out), _parse_age(older_than), unfinished, dry_run)
         for item in items:
@@ -639,8 +639,8 @@ def _compare(
 
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
+    from augkit.amounts import bytes_text, duration
     from augkit.estimate import estimate_plan
-    from augkit.tables import bytes_text, duration
 
     found = estimate_plan(planned, store, engine)
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")

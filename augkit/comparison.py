@@ -27,7 +27,7 @@ POSITIVE, NEGATIVE = "positive interaction", "negative interaction"
 MARGIN = 0.01
 """The Dice difference below which two arms count as equal, unless the user says otherwise."""
 
-LEAST_SEEDS = 3
+LEAST_SEEDS = 4
 """Fewer common seeds give no verdict. In simulations (benchmarks/verdict.py) a contrast is wrong at most 5 % of the
 time with four or six seeds, 6 % with three and 9 % with two."""
 

@@ -204,10 +204,10 @@ def environment(device: str) -> dict[str, Any]:
     if "torch" in sys.modules:
         import torch
 
-        from augkit.training import has_fast_bfloat16
+        from augkit.training import computes_in_bfloat16
 
         facts["threads"] = torch.get_num_threads()
-        facts["precision"] = "bfloat16" if has_fast_bfloat16(device) else "float32"
+        facts["precision"] = "bfloat16" if computes_in_bfloat16(device) else "float32"
         if device.startswith("cuda"):
             facts["gpu"] = torch.cuda.get_device_name(device)
     return facts

@@ -47,7 +47,11 @@ def join() -> None:
     """Meet the other processes that torchrun started, if it started any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backends, timeout=timedelta(minutes=STEP_MINUTES))
+        store, number, size = next(iter(dist.rendezvous("env://")))
+        # torchrun's store outlives the processes that it starts again, and still holds the addresses of dead ones.
+        attempt = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        wait = timedelta(minutes=STEP_MINUTES)
+        dist.init_process_group(backends, store=attempt, rank=number, world_size=size, timeout=wait)
         group = dist.new_group(backend="gloo", timeout=timedelta(days=WAITING_DAYS))
         assert isinstance(group, dist.ProcessGroup)
         _waiting[:] = [group]

@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
 from augkit import figures
+from augkit.amounts import duration
 from augkit.comparison import Comparison, compare, comparison_record, signed
 from augkit.contracts import ImageSet
 from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
@@ -34,7 +35,6 @@ from augkit.tables import (
     Values,
     contrast_rows,
     difference_rows,
-    duration,
     exploratory_rows,
     metric_rows,
     metric_title,

@@ -75,6 +75,9 @@ def _recipe() -> dict[str, Any]:
             "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
             "seed": {"type": "integer", "minimum": 0, "default": 0},
             "dataset": reference["dataset"],
+            "exclude_copies": _text(
+                {"type": "boolean", "default": False}, "Whether images with a copy in a later split are left out."
+            ),
             "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
             "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),

@@ -51,14 +51,12 @@ __all__ = [
     "autocast",
     "choose_device",
     "compile_if_repaid",
-    "has_fast_bfloat16",
+    "computes_in_bfloat16",
     "remove_checkpoints",
     "seeded",
     "settle",
     "train",
 ]
-
-has_fast_bfloat16 = computes_in_bfloat16
 
 LOG_EVERY = 25
 """Steps between two looks at the watched values; between them the host never waits for the device."""

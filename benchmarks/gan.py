@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import Draws, ImageSet, Workspace
-from augkit.training import has_fast_bfloat16
+from augkit.training import computes_in_bfloat16
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.painter import Painter
 from augkit_mask2lesion.training import PixToPix
@@ -203,7 +203,7 @@ def contestants(case: Case, samples: ImageSet, device: str, folder: Path) -> tup
         paint(masks, Draws.of(0, "benchmark", np.arange(len(masks))))
 
     def twin_paints() -> None:
-        for part in tensors.split(case.batch):
+        for part in torch.split(tensors, case.batch):
             ((twin.paint(part) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
     return lambda: void(paint(masks, Draws.of(0, "b", np.arange(len(masks))))), twin_paints, counter.get_total_flops()
@@ -240,7 +240,7 @@ def peak_flops(device: str) -> float:
 
 def precision(device: str) -> torch.dtype:
     """Return what augkit's forward passes compute in on this machine."""
-    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
 
 
 def main() -> None:

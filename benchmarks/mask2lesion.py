@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from augkit import Draws, ImageSet
+from augkit.audience import Audience
 from augkit.contracts import Images, Masks, Synthesizer
 from augkit.draws import sample_keys
 from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.metrics import confusion, scores
 from augkit.plan import Arm, Synthesise, TrainSegmenter, check_recipes, make_plan
-from augkit.progress import ProgressDisplay
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.stages import read_image_set
@@ -74,7 +74,8 @@ def _pixel_means(images: Values, where: Masks) -> Values:
     counts = where.sum(axis=0)[..., None]
     sums = (images * where[..., None]).sum(axis=0)
     overall = sums.sum(axis=(0, 1)) / counts.sum()
-    return np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+    means: Values = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
+    return means
 
 
 def distances(painted: Images, real: Images) -> dict[str, float]:
@@ -148,11 +149,13 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     """Train what is missing, measure, print a table, then one JSON line."""
-    from rich.console import Console
-
     given = options()
-    display = ProgressDisplay(Console(stderr=True))
-    engine = Engine(Store(given.out), given.device, [("progress", display.augkit_event)])
+    with Audience(load_registry().choose_observers(["progress"], "benchmark")) as audience:
+        report(given, Engine(Store(given.out), given.device, audience.tell))
+
+
+def report(given: argparse.Namespace, engine: Engine) -> None:
+    """Build what is missing, measure, print."""
     arm, plain = plan_arm("mask2lesionaug", given), plan_arm("noaug", given)
     dataset, folder = engine.artifact(arm.dataset), engine.artifact(arm.generators[0])
     train, held_out = read_image_set(dataset / "train"), read_image_set(dataset / "test")

@@ -41,7 +41,7 @@ def plan(tmp_path, store):
 
 @pytest.fixture
 def build(store):
-    engine = Engine(store, "cpu", ())
+    engine = Engine(store, "cpu")
     return lambda stage: read_image_set(engine.artifact(stage))
 
 
@@ -54,7 +54,7 @@ def seen(monkeypatch):
 
 
 def train_on(arm, store):
-    Engine(store, "cpu", ()).artifact(arm.segmenter)
+    Engine(store, "cpu").artifact(arm.segmenter)
 
 
 def test_a_segmenter_without_real_images_sees_synthetic_ones_only(plan, store, seen, tmp_path):
@@ -91,9 +91,9 @@ def test_shares_are_nested_whole_groups_and_keep_the_test_images(plan, build, st
     trains = []
     for share in (0.25, 0.5, 0.75):
         (arm,) = plan(f"{RECIPE}training_share: {share}\n").arms
-        folder = Engine(store, "cpu", ()).artifact(arm.training)
+        folder = Engine(store, "cpu").artifact(arm.training)
         trains.append(set(read_image_set(folder / "train").groups))
-        whole = Engine(store, "cpu", ()).artifact(arm.dataset)
+        whole = Engine(store, "cpu").artifact(arm.dataset)
         assert read_image_set(folder / "test").ids == read_image_set(whole / "test").ids
         assert read_image_set(folder / "validation").ids == read_image_set(whole / "validation").ids
     assert [len(train) for train in trains] == [4, 8, 12]
@@ -102,7 +102,7 @@ def test_shares_are_nested_whole_groups_and_keep_the_test_images(plan, build, st
 
 def test_another_seed_is_another_share(plan, store):
     arms = plan(f"{RECIPE}training_share: 0.5\n", [0, 1]).arms
-    sets = [read_image_set(Engine(store, "cpu", ()).artifact(arm.training) / "train").ids for arm in arms]
+    sets = [read_image_set(Engine(store, "cpu").artifact(arm.training) / "train").ids for arm in arms]
     assert sets[0] != sets[1]
 
 
@@ -112,7 +112,7 @@ def test_with_a_share_no_component_sees_the_other_training_images(plan, store, s
     monkeypatch.setattr("augkit_controls.noise.Noise.open", lambda *a: lambda m, d: np.zeros((*m.shape, 3), np.uint8))
     (arm,) = plan(f"{RECIPE.replace('noise: {}', 'noise: {spread: 0.7}')}training_share: 0.25\n").arms
     train_on(arm, store)
-    share = read_image_set(Engine(store, "cpu", ()).artifact(arm.training) / "train")
+    share = read_image_set(Engine(store, "cpu").artifact(arm.training) / "train")
     assert fitted[0].ids == share.ids
     assert set(seen[0].groups) == set(share.groups)
     assert len(seen[0]) == 4 + 4

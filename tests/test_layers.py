@@ -11,6 +11,7 @@ CORE = Path(augkit.__file__).parent
 
 ORDER = (
     "errors",
+    "amounts",
     "draws",
     "contracts",
     "checks",

@@ -776,7 +776,7 @@ def test_on_request_no_component_sees_the_training_copy_of_an_evaluation_image(t
     recipe = checked(dataset=dataset)
     excluding = replace(recipe, recipe=replace(recipe.recipe, exclude_copies=True))
     arm = make_plan([excluding], None, Digests(tmp_path)).arms[0]
-    Engine(Store(tmp_path), "cpu", ()).run(Plan((arm,), arm.evaluation))
+    Engine(Store(tmp_path), "cpu").run(Plan((arm,), arm.evaluation))
     assert SEEN["generator"].ids == ("train-0", "train-1", "train-3", "train-4", "train-5")
     assert "train-2" not in SEEN["segmenter"][0].ids
     stored = folder_of(tmp_path, arm.dataset)
@@ -801,7 +801,7 @@ def test_quality_is_judged_with_the_segmenter_of_the_plain_arm_and_a_generator_t
     plain = make_plan([replace(recipe, sources=(), augment=())], None, Digests(tmp_path)).arms[0]
     assert stage.inputs[3] == plain.segmenter
     SEEN.clear()
-    (folder,) = Engine(Store(tmp_path), "cpu", ()).build([stage])
+    (folder,) = Engine(Store(tmp_path), "cpu").build([stage])
     splits = good_splits()
     assert SEEN["generator"].ids == splits.train.ids
     assert SEEN["segmenter"][0].ids == splits.train.ids

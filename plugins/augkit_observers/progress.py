@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from augkit import events, hookimpl
-from augkit.tables import duration
+from augkit.amounts import duration
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines of one stage."""
