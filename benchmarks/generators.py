@@ -3,14 +3,14 @@
     python benchmarks/generators.py [--quick] [--size 64] [--width 16] [--images 600] [--gallery FOLDER]
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
-paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. Quality is that of
-`augkit.quality`. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
+paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. Quality is what
+`augkit.quality` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
 
     adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
     kid         kernel distance to the training images in the features it is named after, and its standard error
     diversity   how far images of one mask are apart in these features, as a share of how far training images are
     greys       the same in grey levels, root mean square
-    suspicious  share of images nearer to a training image, in pixels or features, than one in 200 test images is
+    suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images
 """
 
 import argparse
