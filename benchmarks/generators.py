@@ -106,7 +106,6 @@ def measures_of_real(record: Mapping[str, Any]) -> dict[str, float]:
         "adherence": follows["held_out"],
         f"kid_{NAME}": kid["held_out"],
         "error": kid["held_out_error"],
-        "diversity": 1.0,
         "suspicious": record["memorisation"]["held_out_share"],
     }
 
@@ -185,7 +184,7 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="phantoms and few steps: about the harness only")
+    parser.add_argument("--quick", action="store_true", help="small phantoms and few steps: about the harness only")
     parser.add_argument("--phantom", action="store_true", help="drawn data instead of ISIC 2017")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--width", type=int, default=16)
@@ -198,10 +197,11 @@ def main() -> None:
     budget = Budget(
         chosen.size, chosen.width, chosen.images, chosen.gan_steps, chosen.flow_steps, chosen.segmenter_steps
     )
-    splits = Phantom(train=200, test=60, size=chosen.size).load() if chosen.phantom or chosen.quick else None
     if chosen.quick:
-        budget = Budget(chosen.size, 8, 60, 100, 100, 100)
-    splits = splits or Isic(size=chosen.size, resize="area").load()
+        budget = Budget(size=32, width=8, images=60, gan_steps=100, flow_steps=100, segmenter_steps=100)
+    phantom = chosen.phantom or chosen.quick
+    data = Phantom(train=200, test=60, size=budget.size) if phantom else Isic(size=budget.size, resize="area")
+    splits = data.load()
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(splits, budget, Path(folder), chosen.gallery)
     show(rows)
