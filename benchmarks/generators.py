@@ -3,11 +3,14 @@
     python benchmarks/generators.py [--quick] [--size 64] [--width 16] [--images 600] [--gallery FOLDER]
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
-paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. The row ``real``
-holds the test images themselves: the ceiling of adherence, and how far real images are apart.
+paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. Quality is what
+`augkit.quality` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
 
-    adherence  Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
-    diversity  mean absolute difference, in grey levels, of images of one mask under different keys
+    adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
+    kid         kernel distance to the training images in the features it is named after, and its standard error
+    diversity   how far images of one mask are apart in these features, as a share of how far training images are
+    greys       the same in grey levels, root mean square
+    suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images
 """
 
 import argparse
@@ -20,23 +23,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
 from augkit.contracts import Images, Masks
+from augkit.features import NAME
 from augkit.images import encode_png
-from augkit.metrics import confusion, scores
+from augkit.quality import Material, judge
 from augkit.store import write_bytes
-from augkit_flow import Flow
+from augkit_flow.generator import Flow
 from augkit_isic import Isic
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_phantom import Phantom
-from augkit_texture import Texture
+from augkit_texture.generator import Texture
 from augkit_unet.segmenter import Unet
-
-KEYS = 4
-"""Images of the same mask whose differences are measured."""
 
 SHOWN = 10
 SEED = 0
@@ -83,30 +85,29 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
     return {"mask2lesion": gan, "texture": Texture(), "flow": flow}
 
 
-def measures(images: Images, masks: Masks, segment: Segment, paint: Synthesizer) -> dict[str, float]:
-    """Return the quality of painted images, uint8 (N, H, W, 3), of masks, bool (N, H, W)."""
-    return {**adherence(images, masks, segment), "diversity": diversity(masks, paint)}
+def measures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the columns of a record of `augkit.quality.judge`."""
+    follows, kid, varies = record["adherence"], record[f"kid_{NAME}"], record["diversity"]
+    return {
+        "adherence": follows["dice"],
+        "shuffled": follows["shuffled_masks"],
+        f"kid_{NAME}": kid["value"],
+        "error": kid["error"],
+        "diversity": varies["share_of_real"],
+        "greys": varies["pixels"],
+        "suspicious": record["memorisation"]["suspicious_share"],
+    }
 
 
-def adherence(images: Images, masks: Masks, segment: Segment) -> dict[str, float]:
-    """Return the mean Dice of masks and segmented images, and that with the masks moved on by half the set."""
-    found = segment(images)
-    others = np.roll(masks, len(masks) // 2, axis=0)
-    pairs = (("adherence", masks), ("shuffled", others))
-    return {name: float(scores(confusion(found, there))["dice"].mean()) for name, there in pairs}
-
-
-def diversity(masks: Masks, paint: Synthesizer) -> float:
-    """Return the mean absolute difference of images of one mask, in grey levels, over pairs of `KEYS` keys."""
-    few = masks[: min(len(masks), 50)]
-    painted = [paint(few, Draws.of(SEED, f"diversity {key}", np.arange(len(few)))) for key in range(KEYS)]
-    return apart(np.stack(painted, axis=1))
-
-
-def apart(groups: Images) -> float:
-    """Return the mean absolute difference of all pairs within groups, uint8 (groups, members, H, W, 3)."""
-    i, j = np.triu_indices(groups.shape[1], 1)
-    return float(np.mean([np.abs(one[i].astype(np.int16) - one[j]).mean() for one in groups]))
+def measures_of_real(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the held-out images get, which stands in every record."""
+    follows, kid = record["adherence"], record[f"kid_{NAME}"]
+    return {
+        "adherence": follows["held_out"],
+        f"kid_{NAME}": kid["held_out"],
+        "error": kid["held_out_error"],
+        "suspicious": record["memorisation"]["held_out_share"],
+    }
 
 
 def real_segmenter(splits: Splits, budget: Budget, folder: Path) -> Segment:
@@ -126,11 +127,10 @@ def space(folder: Path) -> Workspace:
 
 def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
     """Return row -> column -> value."""
-    masks = np.resize(splits.test.masks, (budget.images, *splits.test.size))
+    asked = splits.test.take(np.arange(budget.images) % len(splits.test))
+    masks = np.asarray(asked.masks)
     segment = real_segmenter(splits, budget, folder / "unet")
-    real = np.asarray(splits.test.images)
-    groups = real[: len(real) // KEYS * KEYS].reshape(-1, KEYS, *real.shape[1:])
-    rows = {"real": {**adherence(real, np.asarray(splits.test.masks), segment), "diversity": apart(groups)}}
+    rows: dict[str, dict[str, float]] = {"real": {}}
     for name, generator in generators(budget, len(splits.train)).items():
         began = time.perf_counter()
         generator.fit(splits.train, space(folder / name))
@@ -140,7 +140,11 @@ def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) 
         images = paint(masks, Draws.of(SEED, "synthesis", np.arange(len(masks))))
         painted = time.perf_counter()
         cost = {"training s": trained - began, "images/s": len(masks) / (painted - ready)}
-        rows[name] = {**cost, **measures(images, masks, segment, paint)}
+        ids, origins = tuple(f"{name}-{i}" for i in range(len(masks))), (name,) * len(masks)
+        synthetic = ImageSet(ids, images, masks, asked.groups, origins)
+        record = judge(Material(splits.train, splits.test, synthetic, segment, paint, SEED)).record
+        rows["real"] = measures_of_real(record)
+        rows[name] = {**cost, **measures(record)}
         if gallery is not None:
             write_bytes(gallery / f"generators-{name}.png", encode_png(picture(splits.test, paint)))
     return rows
@@ -157,17 +161,30 @@ def picture(test: ImageSet, paint: Synthesizer) -> Images:
 
 def show(rows: Mapping[str, Mapping[str, float]]) -> None:
     """Print the table."""
-    columns = ("training s", "images/s", "adherence", "shuffled", "diversity")
-    print(f"{'':<14}" + "".join(f"{column:>12}" for column in columns))
+    names = (
+        "training s",
+        "images/s",
+        "adherence",
+        "shuffled",
+        f"kid_{NAME}",
+        "error",
+        "diversity",
+        "greys",
+        "suspicious",
+    )
+    columns = {name: max(12, len(name) + 2) for name in names}
+    print(f"{'':<14}" + "".join(f"{name:>{width}}" for name, width in columns.items()))
     for name, row in rows.items():
-        cells = (f"{row[column]:>12.3g}" if column in row else f"{'':>12}" for column in columns)
+        cells = (
+            f"{row[column]:>{width}.3g}" if column in row else f"{'':>{width}}" for column, width in columns.items()
+        )
         print(f"{name:<14}" + "".join(cells))
 
 
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="phantoms and few steps: about the harness only")
+    parser.add_argument("--quick", action="store_true", help="small phantoms and few steps: about the harness only")
     parser.add_argument("--phantom", action="store_true", help="drawn data instead of ISIC 2017")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--width", type=int, default=16)
@@ -180,10 +197,11 @@ def main() -> None:
     budget = Budget(
         chosen.size, chosen.width, chosen.images, chosen.gan_steps, chosen.flow_steps, chosen.segmenter_steps
     )
-    splits = Phantom(train=200, test=60, size=chosen.size).load() if chosen.phantom or chosen.quick else None
     if chosen.quick:
-        budget = Budget(chosen.size, 8, 60, 100, 100, 100)
-    splits = splits or Isic(size=chosen.size, resize="area").load()
+        budget = Budget(size=32, width=8, images=60, gan_steps=100, flow_steps=100, segmenter_steps=100)
+    phantom = chosen.phantom or chosen.quick
+    data = Phantom(train=200, test=60, size=budget.size) if phantom else Isic(size=budget.size, resize="area")
+    splits = data.load()
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(splits, budget, Path(folder), chosen.gallery)
     show(rows)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from augkit import Draws
 from augkit.contracts import Images, Masks
@@ -80,7 +80,7 @@ class Painter:
         return velocity
 
 
-def save_network(network: FlowNetwork, width: int, size: tuple[int, int], folder: Path) -> None:
+def save_network(network: nn.Module, width: int, size: tuple[int, int], folder: Path) -> None:
     """Write weights, the option `width`, and the images' size."""
     state = {key: value.contiguous().cpu() for key, value in network.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(state))

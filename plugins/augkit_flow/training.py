@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import TensorDraws
-from augkit.training import Batches, autocast, seeded, settle, train
+from augkit.training import Batches, Ema, autocast, seeded, settle, train
 from augkit_flow.network import MULTIPLE, FlowNetwork
 from augkit_flow.painter import save_network
 
@@ -30,7 +29,7 @@ def fit(options: Flow, samples: ImageSet, space: Workspace) -> None:
         raise InputError(Problem("flow", what, "Choose another size in the data set's options"))
     learner = FlowLearner(options, samples, space)
     train(learner, space, options.steps)
-    save_network(learner.average, options.width, samples.size, space.folder)
+    save_network(learner.average.network, options.width, samples.size, space.folder)
 
 
 class FlowLearner:
@@ -44,7 +43,7 @@ class FlowLearner:
             network = FlowNetwork(options.width, samples.size)
         network.spectrum.measure(samples.images)
         self.network = settle(network, space.device)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.average = Ema(self.network)
         self.networks: Mapping[str, nn.Module] = {"flow": self.network, "average": self.average}
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -66,9 +65,10 @@ class FlowLearner:
             velocity = self.network(x, masks, times)
         loss = (velocity - (images - noise)).square().mean()
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
-        self._follow(number)
+        # The average forgets the first steps sooner than its option says.
+        self.average.update(self.network, min(self._options.ema, (1 + number) / (10 + number)))
         return {"velocity error": loss}
 
     def _prepare(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
@@ -80,13 +80,6 @@ class FlowLearner:
                 masks = torch.where(mirrored, masks.flip(axis), masks)
         hidden = draws.boolean("hide", self._options.mask_dropout)[:, None, None, None]
         return self.network.spectrum.normalise(images), torch.where(hidden, 0.0, masks * 2 - 1)
-
-    @torch.no_grad()
-    def _follow(self, number: int) -> None:
-        """Move the average towards the weights; it forgets the first steps sooner than its option says."""
-        share = min(self._options.ema, (1 + number) / (10 + number))
-        average, weights = list(self.average.parameters()), list(self.network.parameters())
-        torch._foreach_lerp_(average, weights, 1 - share)
 
 
 def _rate(number: int, steps: int) -> float:

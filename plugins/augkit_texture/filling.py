@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _SWEEPS = 16
 _GRAIN = 0.02
@@ -60,7 +63,7 @@ def add_grain(filled: Floats, known: Bools) -> Floats:
     return filled
 
 
-def _moves(array: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+def _moves(array: NDArray[Scalar]) -> list[NDArray[Scalar]]:
     half = len(array) // 2, array.shape[1] // 2
     mirrored = [array[::-1], array[:, ::-1], array[::-1, ::-1]]
     return [*mirrored, *(np.roll(one, half, (0, 1)) for one in [array, *mirrored])]

@@ -40,7 +40,7 @@ def find_hair(image: Floats, mask: Bools) -> Bools:
     thin = pixels <= np.maximum(_FILLED * boxes.prod(1), 2.5 * length)
     keep = (length >= _LENGTH * side) & thin & (inside <= pixels * _INSIDE)
     found: Bools = np.isin(labels, numbers[keep])
-    return ndimage.binary_dilation(found, np.ones((3, 3))) if keep.any() else found
+    return ndimage.binary_dilation(found, np.ones((3, 3), np.bool_)) if keep.any() else found
 
 
 def remove_hair(image: Floats, mask: Bools) -> tuple[Floats, NDArray[np.uint8]]:

@@ -86,4 +86,5 @@ def _coarse(masks: Bools) -> Floats:
     count, height, width = masks.shape
     edges = [np.linspace(0, side, _GRID + 1).astype(np.int64)[:-1] for side in (height, width)]
     sums = np.add.reduceat(np.add.reduceat(masks.astype(np.float32), edges[0], axis=1), edges[1], axis=2)
-    return (sums / (height * width / _GRID**2)).reshape(count, -1).astype(np.float32)
+    shares: Floats = (sums / (height * width / _GRID**2)).reshape(count, -1).astype(np.float32)
+    return shares

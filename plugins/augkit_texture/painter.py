@@ -56,7 +56,8 @@ class Painter:
         if self._options.hair:
             painted *= (self._library.hair[frame][flips] / np.float32(255))[..., None]
         painted = 255 - painted if negative else painted
-        return painted.round().clip(0, 255).astype(np.uint8)
+        image: NDArray[np.uint8] = painted.round().clip(0, 255).astype(np.uint8)
+        return image
 
     def _add(self, added: Floats, piece: Bools, skin: Floats, negative: bool, draws: Draws[NDArray[Any]]) -> None:
         """Add to the densities, (H, W, 3), those of a donor in the shape of `piece`."""

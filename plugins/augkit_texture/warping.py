@@ -69,7 +69,8 @@ def _allowed(below: Floats, deepest: float) -> tuple[Floats, Floats]:
 
 def fading(below: Floats, halo: float) -> Floats:
     """Return 1 for pixels inside and up to `halo` outside, falling to 0 beyond."""
-    return np.clip((below + (1 + _FADE) * halo) / (_FADE * halo), 0, 1).astype(np.float32)
+    faded: Floats = np.clip((below + (1 + _FADE) * halo) / (_FADE * halo), 0, 1).astype(np.float32)
+    return faded
 
 
 def reach(halo: float) -> float:

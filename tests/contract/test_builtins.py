@@ -63,6 +63,8 @@ CASES = {
     ],
     ("generator", "mask2lesion-fast128"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-released256"): [Case({**TINY_GAN, "size": None})],
+    ("generator", "flow"): [Case({"width": 8, "steps": 60, "batch_size": 4, "solver_steps": 4, "learning_rate": 3e-3})],
+    ("generator", "texture"): [Case()],
     ("mask source", "combine"): [Case({"mix": [{"shapes": {}}, {"elastic": {"degree": [4]}}], "area": [0.01, 0.6]})],
     ("mask source", "elastic"): [Case({"modes": 4}), Case({"field": "random"}), Case({"field": "variation"})],
     ("mask source", "folder"): [Case({"root": str(FILES / "drawings")}, {"keyed": IN_TURN})],

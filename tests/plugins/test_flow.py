@@ -213,11 +213,11 @@ def test_hidden_masks_are_zero_and_as_frequent_as_the_option_says(tmp_path):
 
 def test_the_average_follows_the_weights_and_is_what_is_kept(tmp_path):
     learner = FlowLearner(Flow(**TINY), samples(), workspace(tmp_path))
-    start = learner.average.head.weight.clone()
+    start = learner.average.network.head.weight.clone()
     learner.step(0)
     share = min(0.999, 1 / 10)
     expected = share * start + (1 - share) * learner.network.head.weight
-    assert torch.allclose(learner.average.head.weight, expected, atol=1e-6)
+    assert torch.allclose(learner.average.network.head.weight, expected, atol=1e-6)
 
 
 def test_flow_is_registered_as_a_generator():
