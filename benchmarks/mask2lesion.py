@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from augkit.progress import ProgressDisplay
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
@@ -35,7 +36,6 @@ from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.metrics import confusion, scores
 from augkit.plan import Arm, Synthesise, TrainSegmenter, check_recipes, make_plan
-from augkit.progress import ProgressDisplay
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.stages import read_image_set

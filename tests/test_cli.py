@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from augkit import cli
+from augkit.commands.arguments import parse_seeds
 
 RECIPE = """\
 name: demo
@@ -173,7 +174,7 @@ def test_arms_on_different_data_end_with_two(augkit):
     ("text", "seeds"), [("0,1,2", [0, 1, 2]), ("0..5", [0, 1, 2, 3, 4, 5]), (" 3 , 7..8 ", [3, 7, 8]), ("4..4", [4])]
 )
 def test_seeds_are_a_list_of_numbers_and_ranges(text, seeds):
-    assert cli._parse_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize(
@@ -395,7 +396,7 @@ def test_a_wish_for_observers_jobs_or_threads_that_cannot_be_ends_with_two_and_n
 def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_path, before, code):
     script = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before})\n"
-        "from augkit.cli import _end_on_signals; _end_on_signals()\n"
+        "from augkit.commands.terminal import end_on_signals; end_on_signals()\n"
         "signal.raise_signal(signal.SIGHUP)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
