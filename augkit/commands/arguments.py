@@ -116,11 +116,10 @@ def parse_age(text: str) -> float:
 
 def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
     """Raise an `InputError` that says what is allowed, unless the value of an option is."""
-    from augkit.errors import InputError, Problem, did_you_mean
+    from augkit.errors import InputError, Problem
 
     if value not in allowed:
-        what = f"found '{value}'; allowed: {', '.join(allowed)}"
-        raise InputError(Problem(option, what, did_you_mean(value, allowed)))
+        raise InputError(Problem(option, f"found '{value}'; allowed: {', '.join(allowed)}"))
 
 
 def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
