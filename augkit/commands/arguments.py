@@ -116,10 +116,14 @@ def parse_age(text: str) -> float:
 
 def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
     """Raise an `InputError` that says what is allowed, unless the value of an option is."""
+    from difflib import get_close_matches
+
     from augkit.errors import InputError, Problem
 
     if value not in allowed:
-        raise InputError(Problem(option, f"found '{value}'; allowed: {', '.join(allowed)}"))
+        close = get_close_matches(value, allowed, n=1)
+        what = f"found '{value}'; allowed: {', '.join(allowed)}"
+        raise InputError(Problem(option, what, f"Did you mean '{close[0]}'?" if close else ""))
 
 
 def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
