@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from augkit.progress import ProgressDisplay
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from augkit import cli
+from augkit.commands.arguments import parse_seeds
 
 RECIPE = """\
 name: demo
@@ -34,7 +36,7 @@ def augkit(tmp_path, monkeypatch, capsys):
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["augkit", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.app(list(arguments))
+            cli.app(list(arguments), prog_name="augkit")
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         return int(ended.value.code or 0), out, err
@@ -67,6 +69,14 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
         (["compare"], "augkit compare recipes/*.yaml --seeds 0..5"),
         (["plan"], "augkit plan recipes/*.yaml --seeds 0..2"),
         (["validate"], "augkit validate recipes/*.yaml"),
+        (["preview"], "augkit preview recipes/allaug.yaml"),
+        (["figures"], "augkit figures recipes/allaug.yaml"),
+        (["quality"], "augkit quality recipes/allaug.yaml --seeds 0..2"),
+        (["export"], "augkit export recipes/allaug.yaml --format nnunet --to exported"),
+        (["data"], "augkit data check RECIPE"),
+        (["data", "check"], "augkit data check recipes/isic2017/noaug.yaml"),
+        (["generator"], "augkit generator import latest_net_G.pth"),
+        (["generator", "import"], "augkit generator import latest_net_G.pth --to generators/pix2pix"),
         (["schema"], "augkit schema > recipe.schema.json"),
         (["ls"], "augkit ls"),
         (["cp"], "augkit cp allaug my_recipes"),
@@ -85,6 +95,21 @@ def test_every_command_explains_itself_with_an_example(augkit, command, example,
     code, out, _ = augkit(*command, flag)
     assert code == 0
     assert example in " ".join(out.split())
+
+
+def test_no_command_is_without_an_example(augkit):
+    for name, _, _ in cli.COMMANDS:
+        code, out, _ = augkit(*name.split(), "--help")
+        assert code == 0
+        assert f"Example: augkit {name}" in " ".join(out.split())
+
+
+def test_help_lists_the_commands_in_the_order_of_work(augkit):
+    _, out, _ = augkit("--help")
+    shown = [line.split()[1] for line in out.splitlines() if re.match("│ [a-z]", line)]
+    assert " ".join(shown) == (
+        "run compare plan validate preview figures quality export data generator plugin ls cp schema cache doctor"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["rnu"], ["plugin", "lst"], ["validate"], ["run", "--sedes", "1", "r.yaml"]])
@@ -173,7 +198,7 @@ def test_arms_on_different_data_end_with_two(augkit):
     ("text", "seeds"), [("0,1,2", [0, 1, 2]), ("0..5", [0, 1, 2, 3, 4, 5]), (" 3 , 7..8 ", [3, 7, 8]), ("4..4", [4])]
 )
 def test_seeds_are_a_list_of_numbers_and_ranges(text, seeds):
-    assert cli._parse_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize(
@@ -390,12 +415,71 @@ def test_a_wish_for_observers_jobs_or_threads_that_cannot_be_ends_with_two_and_n
     assert names(Path()) == ["r.yaml"]
 
 
+TRAINING = [["run", "r.yaml"], ["compare", "r.yaml"], ["quality", "r.yaml"], ["export", "r.yaml", "--to", "exported"]]
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_a_precision_that_is_none_ends_with_two_and_says_what_is_allowed(augkit, command):
+    write()
+    code, out, err = augkit(*command, "--precision", "half")
+    assert (code, out) == (2, "")
+    assert err == "--precision: found 'half'; allowed: auto, float32, bfloat16\n"
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_a_precision_from_the_environment_is_checked_alike(augkit, monkeypatch):
+    write()
+    monkeypatch.setenv("AUGKIT_PRECISION", "float16")
+    code, _, err = augkit("run", "r.yaml")
+    assert code == 2
+    assert "--precision: found 'float16'; allowed: auto, float32, bfloat16" in err
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_commands_that_train_say_the_same_of_device_precision_and_quiet(augkit, command):
+    _, out, _ = augkit(command[0], "--help")
+    words = " ".join(out.replace("│", " ").split())
+    assert "auto, cpu, cuda, cuda:1 or mps." in words
+    assert "auto, float32 or bfloat16; auto takes bfloat16 where it is native." in words
+    assert "--quiet -q <bool> Print the result only." in words
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+@pytest.mark.parametrize("wish", [["--jobs", "2"], ["--threads", "1"]])
+def test_jobs_and_threads_are_refused_in_a_process_of_torchrun(augkit, monkeypatch, command, wish):
+    write()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, out, err = augkit(command, "r.yaml", *wish)
+    assert (code, out) == (2, "")
+    assert err == (
+        "--jobs: is for one process; allowed under torchrun: neither --jobs nor --threads. "
+        "Set OMP_NUM_THREADS for the threads of each process\n"
+    )
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_a_run_without_a_terminal_prints_plain_progress_lines_and_a_quiet_one_none(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\n" + "segmenter: {unet: {width: 4, steps: 2}}\n"
+    )
+    loud, quiet = (
+        subprocess_run(tmp_path, "run", "r.yaml", f"--out={out}", *more, OMP_NUM_THREADS="1")
+        for out, more in (("loud", []), ("quiet", ["--quiet"]))
+    )
+    assert (loud.returncode, quiet.returncode, quiet.stderr) == (0, 0, "")
+    lines = loud.stderr.splitlines()
+    assert lines[0].endswith("stages to build, 0 already there")
+    assert any(line.startswith("  done  segmenter unet") for line in lines)
+    assert "\x1b" not in loud.stderr
+    assert loud.stdout.replace("loud", "quiet") == quiet.stdout
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 @pytest.mark.parametrize(("before", "code"), [("SIG_DFL", 143), ("SIG_IGN", 0)])
 def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_path, before, code):
     script = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before})\n"
-        "from augkit.cli import _end_on_signals; _end_on_signals()\n"
+        "from augkit.commands.terminal import end_on_signals; end_on_signals()\n"
         "signal.raise_signal(signal.SIGHUP)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

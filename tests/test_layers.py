@@ -75,6 +75,7 @@ ORDER = (
     "export_layouts",
     "export_card",
     "export",
+    "commands",
     "cli",
 )
 """Each core module may import only from those before it; the modules of a package may import each other."""

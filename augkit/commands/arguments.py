@@ -1,0 +1,157 @@
+"""What a command line may say: the options that commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from augkit.errors import Problem
+    from augkit.plan import CheckedRecipe
+    from augkit.registry import Registry
+
+_SEED = re.compile("[0-9]{1,15}")
+_MOST_SEEDS = 1000
+_AGE = re.compile("([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="One recipe per arm, as in recipes/*.yaml.")]
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, as in recipes/*.yaml.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a recipe value, as in segmenter.unet.steps=100. Repeatable."
+    ),
+]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Run every arm with each of these seeds, as in 0,1,2 or 0..5.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for artifacts and reports; shared by all runs.")]
+Name = Annotated[str, typer.Argument(help="A component's name in recipes, as in augkit plugin list.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="generator, mask-source, augmentation, segmenter or dataset; default: all."),
+]
+Options = Annotated[
+    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Set an option, as in width=4. Repeatable.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[
+    str,
+    typer.Option(envvar="AUGKIT_PRECISION", help="auto, float32 or bfloat16; auto takes bfloat16 where it is native."),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, in processes.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
+]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """How stages are to be built, as asked for on the command line; raises `InputError` if it cannot be so."""
+
+    out: Path
+    device: str
+    precision: str
+    quiet: bool
+    jobs: int = 1
+    threads: int | None = None
+    observers: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        from augkit.errors import InputError, Problem
+
+        check_choice("--precision", self.precision, ("auto", "float32", "bfloat16"))
+        if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
+            what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
+            raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether torchrun started several of us."""
+        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def parse_seeds(text: str | None) -> list[int] | None:
+    """Return the seeds of a list such as ``0,1,2`` or ``0..5``, or None where the recipes' own are meant."""
+    if text is None:
+        return None
+    from augkit.errors import InputError, Problem
+
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dots, last = part.strip().partition("..")
+        last = last if dots else first
+        if not (_SEED.fullmatch(first) and _SEED.fullmatch(last)) or int(last) < int(first):
+            what = f"found '{part.strip()}'; allowed: whole numbers such as 0,1,2 or a range such as 0..5"
+            raise InputError(Problem(f"--seeds {text}", what))
+        seeds += range(int(first), min(int(last), int(first) + _MOST_SEEDS) + 1)
+    if len(seeds) > _MOST_SEEDS:
+        raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
+    return seeds
+
+
+def parse_age(text: str) -> float:
+    """Return the seconds of an age such as ``90m``, ``12h`` or ``30d``."""
+    from augkit.errors import InputError, Problem
+
+    found = _AGE.fullmatch(text)
+    if found is None:
+        what = f"found '{text}'; allowed: a whole number and s, m, h or d, as in 30d"
+        raise InputError(Problem(f"--older-than {text}", what))
+    return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise an `InputError` that says what is allowed, unless the value of an option is."""
+    from difflib import get_close_matches
+
+    from augkit.errors import InputError, Problem
+
+    if value not in allowed:
+        close = get_close_matches(value, allowed, n=1)
+        what = f"found '{value}'; allowed: {', '.join(allowed)}"
+        raise InputError(Problem(option, what, f"Did you mean '{close[0]}'?" if close else ""))
+
+
+def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
+    """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
+    from augkit.errors import InputError
+    from augkit.plan import check_parts, check_recipes
+    from augkit.recipe import read_recipes
+    from augkit.registry import load_registry
+
+    reading = read_recipes(files, changes or [])
+    registry = load_registry()
+    problems = [*reading.problems, *check_parts(reading.parts, registry)]
+    try:
+        checked = check_recipes(reading.recipes, registry)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(*_in_reading_order(dict.fromkeys(problems)))
+    return checked, registry
+
+
+def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems file by file and from top to bottom, whichever check found them."""
+    files: dict[str, int] = {}
+
+    def place(problem: Problem) -> tuple[int, int]:
+        found = re.match(r"(.+?):([0-9]+)(?=:|$)", problem.where)
+        file, line = found.groups() if found else (problem.where, "0")
+        return files.setdefault(file, len(files)), int(line)
+
+    return sorted(problems, key=place)

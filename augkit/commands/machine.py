@@ -1,0 +1,73 @@
+"""Commands about this machine and what is stored on it: cache ls, cache gc, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from augkit.commands.arguments import Device, Out, parse_age
+from augkit.commands.terminal import explained
+
+
+def list_cache(out: Out = Path("runs")) -> None:
+    """Show everything that is stored: kind, name, size, age, and which runs need it."""
+    with explained():
+        from augkit.cache import contents
+        from augkit.store import Store
+        from augkit.amounts import bytes_text, duration
+
+        items = contents(Store(out))
+        for item in items:
+            users = ", ".join(item.used_by[:2]) + (f" and {len(item.used_by) - 2} more" if item.used_by[2:] else "")
+            size = bytes_text(item.size)
+            age = f"{item.age / 86400:.0f} days" if item.age >= 2 * 86400 else duration(item.age)
+            print(f"{item.kind:<11} {item.path.name:<44} {size:>9} {age:>12}   {users or 'no run'}")
+        free = sum(item.size for item in items if not item.used_by)
+        total = bytes_text(sum(item.size for item in items))
+        print(f"{total} in {out}; no run on disk needs {bytes_text(free)} of it")
+
+
+def collect_garbage(
+    out: Out = Path("runs"),
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Leave what was written to since, as in 90m, 12h or 30d.")
+    ] = "0s",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also give up runs that never wrote a report.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+) -> None:
+    """Remove what no run on disk needs: a run with a report, or one that can be continued."""
+    with explained():
+        from augkit.cache import collect
+        from augkit.store import Store
+        from augkit.amounts import bytes_text
+
+        items = collect(Store(out), parse_age(older_than), unfinished, dry_run)
+        for item in items:
+            print(f"{item.kind:<11} {item.path.name:<44} {bytes_text(item.size):>9}")
+        size, does = bytes_text(sum(item.size for item in items)), "would free" if dry_run else "freed"
+        print(f"{does} {size}: {len(items)} {'thing' if len(items) == 1 else 'things'} that no run on disk needs")
+
+
+def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
+    """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
+    with explained():
+        from augkit import doctor as examine
+        from augkit.registry import load_registry
+        from augkit.training import choose_device
+
+        chosen = choose_device(device)
+        sections = {
+            "versions": examine.versions(),
+            "device": examine.hardware(chosen),
+            "speed of a matrix product": examine.precision_speeds(chosen),
+            "disk": examine.disk(out),
+            "plugins": examine.plugins(load_registry()),
+        }
+        for title, facts in sections.items():
+            print(title)
+            for name, fact in facts.items():
+                print(f"  {name:<28} {fact}")

@@ -1,0 +1,115 @@
+"""Commands that hand things to and from others: export, ls, cp, schema, generator import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quiet, Recipe, check_choice, checked_recipes
+from augkit.commands.terminal import explained, prepare
+
+if TYPE_CHECKING:
+    from augkit.export_files import Format, ImageFormat
+    from augkit.plan import CheckedRecipe
+    from augkit.registry import Registry
+
+
+def export(
+    recipe: Recipe,
+    to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    layout: Annotated[str, typer.Option("--format", metavar="NAME", help="folder, nnunet or coco.")] = "folder",
+    image_format: Annotated[str, typer.Option(metavar="NAME", help="png, or webp (lossless).")] = "png",
+    changes: Changes = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's seed.")] = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    precision: Precision = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
+
+    What is missing is built first. The folder gets everything or, when interrupted, nothing.
+    """
+    with explained():
+        check_choice("--format", layout, ("folder", "nnunet", "coco"))
+        check_choice("--image-format", image_format, ("png", "webp"))
+        checked, registry = checked_recipes([recipe], changes)
+        how = How(out, device, precision, quiet)
+        _export(checked[0], registry, seed, to, (layout, image_format), how)
+
+
+def _export(
+    checked: CheckedRecipe,
+    registry: Registry,
+    seed: int | None,
+    to: Path,
+    forms: tuple[str, str],
+    how: How,
+) -> None:
+    from augkit.engine import Engine
+    from augkit.export import check_target, gather_export, write_export
+    from augkit.plan import make_quality
+    from augkit.store import Digests, Store
+
+    check_target(to, *forms)
+    digests = Digests(how.out)
+    qualities = make_quality((checked,), None if seed is None else [seed], digests)
+    with prepare(registry, how) as audience:
+        engine = Engine(Store(how.out), how.device, audience.tell)
+        exported = gather_export(checked, checked.recipe.seed if seed is None else seed, qualities, engine)
+    digests.save()
+    written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
+    print(to if written else f"{to} holds this export already")
+
+
+def list_recipes() -> None:
+    """List the recipes that come with augkit."""
+    with explained():
+        from augkit.shipped import purpose, shipped_recipes
+
+        for name, file in shipped_recipes().items():
+            print(f"{name:<28} {purpose(file)}")
+
+
+def copy_recipe(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A recipe or folder of recipes, as `augkit ls` names it.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put the copies.")] = Path(),
+) -> None:
+    """Copy a recipe that comes with augkit, to change it."""
+    with explained():
+        from augkit.shipped import copy_recipes
+
+        for file in copy_recipes(name, target):
+            print(file)
+
+
+def schema() -> None:
+    """Print the JSON schema of a recipe with the options of all installed plugins, for editors."""
+    with explained():
+        import json
+
+        from augkit.registry import load_registry
+        from augkit.schema import recipe_schema
+
+        print(json.dumps(recipe_schema(load_registry()), indent=1))
+
+
+def import_generator(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights, such as pix2pix's latest_net_G.pth.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder to write; the file's name without its ending if not given.")
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Which generator reads the file, if several could.")] = None,
+) -> None:
+    """Turn weights trained elsewhere into a folder that recipes can use. Names and shapes are checked."""
+    with explained():
+        from augkit.registry import load_registry
+        from augkit.weights import import_weights
+
+        folder = to or Path(file.stem)
+        for sentence in import_weights(file, folder, generator, load_registry()):
+            print(sentence)

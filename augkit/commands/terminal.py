@@ -1,0 +1,98 @@
+"""What somebody at a terminal meets in every command: tables, sentences instead of tracebacks, exit codes, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from augkit.audience import Audience
+    from augkit.commands.arguments import How
+    from augkit.registry import Registry
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn failures into sentences and exit codes: 2 bad input, 130 interrupted, 1 or 4 a run that failed."""
+    from augkit.errors import AugkitError, InterruptedRunError
+
+    try:
+        yield
+    except InterruptedRunError as error:
+        complain(*(str(problem) for problem in error.problems), "The same command continues from here.")
+        sys.exit(error.exit_code)
+    except AugkitError as error:
+        complain(*(str(problem) for problem in error.problems))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        complain("Interrupted; finished stages are kept. The same command continues.")
+        sys.exit(130)
+
+
+def complain(*lines: str) -> None:
+    """Print lines on standard error."""
+    for line in lines:
+        # A recipe's text is quoted in messages, and must not steer the terminal.
+        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+
+
+def prepare(registry: Registry, how: How) -> Audience:
+    """Make this process ready to build stages as asked for, and return those who hear of the progress.
+
+    Sets the precision of this process and of those it starts.
+    """
+    from augkit.audience import Audience
+
+    watching = registry.choose_observers([*([] if how.quiet else ["progress"]), *how.observers], "--observer")
+    os.environ["AUGKIT_PRECISION"] = how.precision
+    end_on_signals()
+    for fault in registry.faults if not how.quiet else ():
+        complain(f"skipped plugin: {fault}")
+    return Audience(watching)
+
+
+def end_on_signals() -> None:
+    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup."""
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+
+
+def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def open_console(width: int = 120) -> Console:
+    """Return the console of standard output; the width is for where that is no terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], console: Console) -> None:
+    """Print a table with a title above."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
+    for name in header:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def print_verdict(record: Mapping[str, Any], console: Console) -> None:
+    """Print the sentences of a recorded comparison."""
+    for contrast in record["contrasts"]:
+        console.print(contrast["sentence"], soft_wrap=True, markup=False)
+    for remark in record["remarks"]:
+        console.print(remark, soft_wrap=True, markup=False)
