@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from augkit.draws import Draws
 
@@ -126,6 +125,8 @@ def _interval(mean: float, drawn: Values, freedom: float) -> tuple[float, float]
     The distances of the percentiles from the mean are widened by the t quantile with `freedom` degrees over the normal
     one: where trainings scatter by 0.02 Dice, the percentiles as they are cover 90 % with six seeds, 81 % with three.
     """
+    from scipy import special
+
     widened = special.stdtrit(freedom, 1 - LEAVE / 2) / special.ndtri(1 - LEAVE / 2)
     low, high = mean + widened * (np.quantile(drawn, [LEAVE / 2, 1 - LEAVE / 2]) - mean)
     return float(low), float(high)
@@ -152,6 +153,8 @@ def detectable(found: Estimate, tests: int) -> float:
 
     At the hardest step of Holm's, level 0.05 / tests, so that it promises no more than the design can hold.
     """
+    from scipy import special
+
     quantiles = special.stdtrit(found.freedom, [1 - LEAVE / (2 * tests), POWER])
     return float(quantiles.sum() * found.error)
 
@@ -171,6 +174,8 @@ def _times_drawn(resamples: int, name: str, count: int) -> NDArray[np.uint16]:
 def _two_sided(mean: float, error: float, freedom: float) -> float:
     if error == 0:
         return float(mean == 0)
+    from scipy import special
+
     return float(2 * special.stdtr(freedom, -abs(mean) / error))
 
 
@@ -178,4 +183,6 @@ def _one_sided(distance: float, error: float, freedom: float) -> float:
     """Return the p value of a positive distance from the margin."""
     if error == 0:
         return float(distance <= 0)
+    from scipy import special
+
     return float(special.stdtr(freedom, -distance / error))

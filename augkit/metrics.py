@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from augkit.contracts import Masks
 
@@ -64,6 +63,8 @@ def surface_distance(predicted: Masks, truth: Masks) -> NDArray[np.float64]:
 
 
 def _border(mask: Masks) -> Masks:
+    from scipy import ndimage
+
     inner: Masks = ndimage.binary_erosion(mask)
     return mask & ~inner
 
@@ -77,6 +78,8 @@ def _surface_dice(a: Masks, b: Masks, reach: float) -> float:
 
 def _distances(border: Masks) -> NDArray[np.float64]:
     """Return every pixel's distance to the nearest border pixel."""
+    from scipy import ndimage
+
     found: NDArray[np.float64] = ndimage.distance_transform_edt(~border)
     return found
 

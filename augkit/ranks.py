@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from augkit.errors import InputError, Problem
 
@@ -47,9 +48,10 @@ def join() -> None:
     """Meet the other processes that torchrun started, if it started any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        store, number, size = next(iter(dist.rendezvous("env://")))
+        store, number, size = next(iter(rendezvous("env://")))
         # torchrun's store outlives the processes that it starts again, and still holds the addresses of dead ones.
-        attempt = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        attempt = dist.PrefixStore(f"attempt {count}", store)  # type: ignore[attr-defined]
         wait = timedelta(minutes=STEP_MINUTES)
         dist.init_process_group(backends, store=attempt, rank=number, world_size=size, timeout=wait)
         group = dist.new_group(backend="gloo", timeout=timedelta(days=WAITING_DAYS))

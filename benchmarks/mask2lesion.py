@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from augkit.progress import ProgressDisplay
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 

@@ -124,20 +124,20 @@ def test_reports_on_other_images_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_comparison_is_a_page_numbers_scores_and_pictures_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    reports = [read_report(write(tmp_path / str(i), both(seeds))) for i, seeds in enumerate([(0, 1), (2,)])]
+    reports = [read_report(write(tmp_path / str(i), both(seeds))) for i, seeds in enumerate([(0, 1), (2, 3)])]
     arms = merge(reports, None)
     folder = write_comparison(reports, arms, 0.02, tmp_path)
     assert folder.parent == tmp_path / "comparison"
     assert folder.name.startswith("ctrl+treated-")
     record = json.loads((folder / "comparison.json").read_text())
     (contrast,) = record["contrasts"]
-    assert (contrast["verdict"], contrast["seeds"], record["margin"]) == ("helps", [0, 1, 2], 0.02)
+    assert (contrast["verdict"], contrast["seeds"], record["margin"]) == ("helps", [0, 1, 2, 3], 0.02)
     page = (folder / "comparison.html").read_text()
     assert contrast["sentence"] in page.replace("&lt;", "<")
     assert "gan: weak" in page
     assert "<script" not in page
     with (folder / "per_image.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 2 * 3 * 12
+        assert len(list(csv.DictReader(stream))) == 2 * 4 * 12
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "effects.png", "effects.svg", "densities.png", "densities.svg"
     }  # fmt: skip

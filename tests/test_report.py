@@ -206,7 +206,7 @@ def test_one_seed_is_said_to_be_too_few_for_a_verdict(
 
 
 def test_the_verdict_comes_first_in_full_sentences_and_in_the_record(tmp_path: Path) -> None:
-    found = evidence(("mine", "other"), images=30, seeds=range(3))
+    found = evidence(("mine", "other"), images=30, seeds=range(4))
     shared = Design("d", "s", "geometry")
     designs = {"mine": shared, "other": replace(shared, synthesis="gan/training × 1 #12")}
     moved = {metric: values * 0.5 for metric, values in found.arms[0].scores.values.items()}

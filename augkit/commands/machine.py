@@ -14,9 +14,9 @@ from augkit.commands.terminal import explained
 def list_cache(out: Out = Path("runs")) -> None:
     """Show everything that is stored: kind, name, size, age, and which runs need it."""
     with explained():
+        from augkit.amounts import bytes_text, duration
         from augkit.cache import contents
         from augkit.store import Store
-        from augkit.amounts import bytes_text, duration
 
         items = contents(Store(out))
         for item in items:
@@ -41,9 +41,9 @@ def collect_garbage(
 ) -> None:
     """Remove what no run on disk needs: a run with a report, or one that can be continued."""
     with explained():
+        from augkit.amounts import bytes_text
         from augkit.cache import collect
         from augkit.store import Store
-        from augkit.amounts import bytes_text
 
         items = collect(Store(out), parse_age(older_than), unfinished, dry_run)
         for item in items:

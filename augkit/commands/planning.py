@@ -47,8 +47,8 @@ def plan(
 
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
-    from augkit.estimate import estimate_plan
     from augkit.amounts import bytes_text, duration
+    from augkit.estimate import estimate_plan
 
     found = estimate_plan(planned, store, engine)
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
