@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit import events
+from augkit.allocator import keep_freed_memory
 from augkit.cache import forget_run, record_run
 from augkit.contracts import Log
 from augkit.costs import Estimates, peak_memory
@@ -141,6 +142,7 @@ class Engine:
         device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
         manifests = {upstream: self._store.manifest(upstream.address) for upstream in inputs}
         try:
+            keep_freed_memory()
             run_stage(stage.task, Job(work, device, log, inputs, manifests))
         except AugkitError as error:
             self._place(error, stage)

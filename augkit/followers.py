@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from augkit import ranks
+from augkit.allocator import keep_freed_memory
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.plan import Plan, Stage
 from augkit.precision import choose_device
@@ -52,6 +53,7 @@ def dismiss() -> None:
 def _join_in(stage: Stage, store: Store, device: str) -> None:
     inputs = {upstream: store.path(upstream.address) for upstream in stage.inputs}
     manifests = {upstream: store.manifest(upstream.address) for upstream in stage.inputs}
+    keep_freed_memory()
     with TemporaryDirectory(prefix="augkit-") as folder:
         run_stage(stage.task, Job(Path(folder), device, _Silence(), inputs, manifests))
 

@@ -31,8 +31,8 @@ COMPUTING_MODULES = (
 """Core modules whose code decides the bytes of an artifact."""
 
 REPORTING_MODULES = (
-    "report", "parts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison", "curves",
-    "costs",
+    "report", "parts", "amounts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison",
+    "curves", "costs",
 )  # fmt: skip
 """Core modules and templates whose code decides the bytes of a report only."""
 

@@ -89,9 +89,19 @@ def autocast(device: str) -> torch.autocast:
     return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=computes_in_bfloat16(device))
 
 
-def settle(network: M, device: str) -> M:
-    """Return the network on the device in channels-last layout, the faster one for convolutions there."""
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def memory_layout(device: str) -> torch.memory_format:
+    """Return the layout in which convolutions of batches (N, C, H, W) gain on the device.
+
+    Channels-last, but for float32 on a CPU: there the step of a U-Net of width 64 took 1.2 times as long in it.
+    """
+    slow = device == "cpu" and not computes_in_bfloat16(device)
+    return torch.contiguous_format if slow else torch.channels_last
+
+
+def settle(network: M, device: str, layout: torch.memory_format | None = None) -> M:
+    """Return the network on the device in a memory layout, `memory_layout` unless another is known to be faster."""
+    layout = layout or memory_layout(device)
+    return network.to(device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def compile_if_repaid(network: nn.Module, shape: tuple[int, ...], planned: float, space: Workspace) -> None:
@@ -109,7 +119,9 @@ def compile_if_repaid(network: nn.Module, shape: tuple[int, ...], planned: float
     twin.compile()
     try:
         with autocast(space.device):
-            outputs = twin(torch.zeros(shape, device=space.device).contiguous(memory_format=torch.channels_last))
+            outputs = twin(
+                torch.zeros(shape, device=space.device).contiguous(memory_format=memory_layout(space.device))
+            )
         outputs.float().sum().backward()
     except Exception as error:  # compilers fail in many ways, and none of them is a reason not to train
         space.log.note(f"cannot compile the network here ({type(error).__name__}); trains a tenth slower")

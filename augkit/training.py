@@ -34,6 +34,7 @@ from augkit.precision import (
     choose_device,
     compile_if_repaid,
     computes_in_bfloat16,
+    memory_layout,
     reproducible,
     settle,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "choose_device",
     "compile_if_repaid",
     "computes_in_bfloat16",
+    "memory_layout",
     "remove_checkpoints",
     "seeded",
     "settle",

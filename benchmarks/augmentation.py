@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augkit import ImageSet
+from augkit.allocator import keep_freed_memory
 from augkit.contracts import Augment
 from augkit.stages import compose
 from augkit.training import Batches
@@ -321,6 +322,7 @@ def main() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what peers say about their own dependencies
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    keep_freed_memory()  # as in every run; it serves the peers of this process, too
     samples = Phantom(train=256, test=1, size=128).load().train
     ratios, values = measure(samples, *((3, 0.25) if quick else (7, 1.0)))
     installed = [name for name in PEERS if importlib.util.find_spec(name)]

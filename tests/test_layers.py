@@ -12,6 +12,7 @@ CORE = Path(augkit.__file__).parent
 ORDER = (
     "errors",
     "amounts",
+    "allocator",
     "draws",
     "contracts",
     "checks",

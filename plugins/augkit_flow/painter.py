@@ -93,4 +93,4 @@ def open_painter(options: Flow, folder: Path, device: str) -> Painter:
     with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
         network = FlowNetwork(facts["width"], tuple(facts["size"]))
     network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
-    return Painter(settle(network, device).eval(), options, device)
+    return Painter(settle(network, device, torch.channels_last).eval(), options, device)

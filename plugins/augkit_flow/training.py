@@ -42,7 +42,7 @@ class FlowLearner:
         with seeded(space.seed):
             network = FlowNetwork(options.width, samples.size)
         network.spectrum.measure(samples.images)
-        self.network = settle(network, space.device)
+        self.network = settle(network, space.device, torch.channels_last)
         self.average = Ema(self.network)
         self.networks: Mapping[str, nn.Module] = {"flow": self.network, "average": self.average}
         self._optimizer = torch.optim.AdamW(

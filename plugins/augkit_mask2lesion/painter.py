@@ -86,4 +86,4 @@ def open_painter(options: Mask2Lesion, folder: Path, device: str, batch: int = B
     with torch.device("meta"):  # no memory and no random numbers for weights that are about to be loaded
         network = architecture.build()
     network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
-    return Painter(settle(network, device).eval(), architecture, options, device, batch)
+    return Painter(settle(network, device, torch.channels_last).eval(), architecture, options, device, batch)

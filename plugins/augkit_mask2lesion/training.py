@@ -173,7 +173,7 @@ class PixToPix:
 
 def _settle(network: M, device: str) -> M:
     """Return the network on the device in the layouts that train fastest there."""
-    network = settle(network, device)
+    network = settle(network, device, torch.channels_last)
     if device == "cpu":  # its gradients of transposed convolutions are not channels-last, and Adam would copy them
         for module in network.modules():
             if isinstance(module, nn.ConvTranspose2d):

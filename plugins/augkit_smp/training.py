@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes
-from augkit.training import Batches, autocast, seeded, settle, train
+from augkit.training import Batches, autocast, memory_layout, seeded, settle, train
 
 if TYPE_CHECKING:
     from augkit_smp.segmenter import Smp
@@ -82,7 +82,7 @@ class SmpLearner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(self._device):
-            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+            logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
         loss = _loss(logits.float(), masks, self._options.loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -107,7 +107,9 @@ class SmpPredictor:
         for begin in range(0, len(images), PREDICTION_BATCH):
             pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
             batch = torch.from_numpy(pixels).to(self._device).float().div_(255)
-            parts.append(torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last))).cpu())
+            parts.append(
+                torch.sigmoid(self._network(batch.contiguous(memory_format=memory_layout(self._device)))).cpu()
+            )
         scores: Scores = torch.cat(parts).numpy()
         return scores
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from augkit import Draws, ImageSet, InputError, Problem
 from augkit.draws import sample_keys
 from augkit.metrics import confusion, scores
-from augkit.training import Learner
+from augkit.training import Learner, memory_layout
 
 LOOKS = 20
 """How often in a training the development images are scored, evenly spaced; the last time after the last step."""
@@ -96,7 +96,7 @@ class SelectingLearner:
         for begin in range(0, len(self._development), BATCH):
             pixels = self._development.images[begin : begin + BATCH].transpose(0, 3, 1, 2)
             batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device).float().div_(255)
-            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
+            logits = self._network(batch.contiguous(memory_format=memory_layout(self._device)))
             parts.append((logits[:, 0] > 0).cpu().numpy())  # a logit of 0 is a score of 0.5
         self._network.train(was_training)
         predicted = np.concatenate(parts)

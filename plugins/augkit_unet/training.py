@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes, write_json
-from augkit.training import Batch, Batches, Gradients, autocast, compile_if_repaid, seeded, settle, train
+from augkit.training import Batch, Batches, Gradients, autocast, compile_if_repaid, memory_layout, seeded, settle, train
 from augkit_unet.network import DEPTH, UnetNetwork
 from augkit_unet.selection import SelectingLearner, cut_development
 
@@ -106,7 +106,7 @@ class UnetLearner:
     def _loss(self, batch: Batch) -> Tensor:
         images, masks = self._augment(batch.images, batch.masks, batch.draws)
         with autocast(self._device):
-            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+            logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
         return _loss(logits.float(), masks, self._options.loss)
 
     def _learning_rate(self, number: int) -> float:
@@ -132,7 +132,9 @@ class UnetPredictor:
         for begin in range(0, len(images), PREDICTION_BATCH):
             pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
             batch = torch.from_numpy(pixels).to(self._device).float().div_(255)
-            parts.append(torch.sigmoid(self._network(batch.contiguous(memory_format=torch.channels_last))).cpu())
+            parts.append(
+                torch.sigmoid(self._network(batch.contiguous(memory_format=memory_layout(self._device)))).cpu()
+            )
         scores: Scores = torch.cat(parts).numpy()
         return scores
 
