@@ -264,7 +264,8 @@ def interleaved(found: Mapping[str, Maker], rounds: int, seconds: float, cores: 
             for waiting in range(2 * cores * loads):  # what the workers made while others were measured
                 make(waiting)
             times[name].append(rate(make, number, seconds))
-            time.sleep(0.3 * loads)  # the workers fill their queue again
+            if loads:  # the workers fill their queue again, which must not slow the next one
+                time.sleep(2 * cores * BATCH / times[name][-1] + 0.2)
     return {name: statistics.median(rates) for name, rates in times.items()}
 
 
