@@ -8,12 +8,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from augkit.contracts import Images, ImageSet, Masks, TensorDraws
+from augkit.contracts import Images, ImageSet, Masks, Scores, TensorDraws
 from augkit.draws import Draws, sample_keys
+from augkit.precision import memory_layout
 
 WHOLE = slice(None)
+
+PREDICTION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,18 @@ def free_memory(device: str) -> int:
         return torch.cuda.mem_get_info(device)[0]
     name = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+
+
+@torch.inference_mode()
+def score_images(network: nn.Module, images: Images, device: str) -> Scores:
+    """Return float32 (N, K, H, W) in 0..1: the sigmoid of a network's logits for uint8 images (N, H, W, 3).
+
+    The network lies on the device, in evaluation mode, and takes float32 (B, 3, H, W) in 0..1; computed in float32.
+    """
+    parts = []
+    for begin in range(0, len(images), PREDICTION_BATCH):
+        pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
+        batch = torch.from_numpy(pixels).to(device).float().div_(255)
+        parts.append(torch.sigmoid(network(batch.contiguous(memory_format=memory_layout(device)))).cpu())
+    scores: Scores = torch.cat(parts).numpy()
+    return scores

@@ -4,7 +4,7 @@ The rule, fixed before any score is read: mean Dice decides. A contrast *helps* 
 and seeds is significant at 5 % after Holm's adjustment for all planned contrasts and the 95 % interval excludes zero.
 It is *equivalent* where two one-sided tests, adjusted in the same way, show a difference smaller than the margin in
 either direction; this goes first, because a difference that is real and too small to matter must not read as help.
-Otherwise there is *no evidence*. Below three seeds or ten images there is *no verdict*.
+Otherwise there is *no evidence*. Below four seeds or ten images there is *no verdict*.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from augkit import ranks
-from augkit.batches import Batch, Batches
+from augkit.batches import Batch, Batches, score_images
 from augkit.checkpoints import (
     Learner,
     State,
@@ -55,6 +55,7 @@ __all__ = [
     "computes_in_bfloat16",
     "memory_layout",
     "remove_checkpoints",
+    "score_images",
     "seeded",
     "settle",
     "train",

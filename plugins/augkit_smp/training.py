@@ -17,13 +17,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes
-from augkit.training import Batches, autocast, memory_layout, seeded, settle, train
+from augkit.training import Batches, autocast, memory_layout, score_images, seeded, settle, train
 
 if TYPE_CHECKING:
     from augkit_smp.segmenter import Smp
 
 MULTIPLE = 32
-PREDICTION_BATCH = 32
 
 
 class NormalisedNetwork(nn.Module):
@@ -100,18 +99,9 @@ class SmpPredictor:
         self._network = settle(network, device).eval()
         self._device = device
 
-    @torch.inference_mode()
     def __call__(self, images: Images) -> Scores:
         """Return float32 (N, 1, H, W) in 0..1."""
-        parts = []
-        for begin in range(0, len(images), PREDICTION_BATCH):
-            pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
-            batch = torch.from_numpy(pixels).to(self._device).float().div_(255)
-            parts.append(
-                torch.sigmoid(self._network(batch.contiguous(memory_format=memory_layout(self._device)))).cpu()
-            )
-        scores: Scores = torch.cat(parts).numpy()
-        return scores
+        return score_images(self._network, images, self._device)
 
 
 def build(options: Smp, encoder_weights: str | None) -> NormalisedNetwork:

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from augkit import Draws, ImageSet, InputError, Problem
 from augkit.draws import sample_keys
 from augkit.metrics import confusion, scores
-from augkit.training import Learner, memory_layout
+from augkit.training import Learner, score_images
 
 LOOKS = 20
 """How often in a training the development images are scored, evenly spaced; the last time after the last step."""
-
-BATCH = 32
 
 
 def cut_development(samples: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -87,17 +85,10 @@ class SelectingLearner:
             self.best.offer(self._network, self._dice(), done)
         return {**values, "development_dice": self.best.score}
 
-    @torch.inference_mode()
     def _dice(self) -> float:
         """Return the mean Dice of the network as it is, in 0..1, predicting as it will after training."""
         was_training = self._network.training
         self._network.eval()
-        parts = []
-        for begin in range(0, len(self._development), BATCH):
-            pixels = self._development.images[begin : begin + BATCH].transpose(0, 3, 1, 2)
-            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device).float().div_(255)
-            logits = self._network(batch.contiguous(memory_format=memory_layout(self._device)))
-            parts.append((logits[:, 0] > 0).cpu().numpy())  # a logit of 0 is a score of 0.5
+        predicted = score_images(self._network, self._development.images, self._device)[:, 0] > 0.5
         self._network.train(was_training)
-        predicted = np.concatenate(parts)
         return float(scores(confusion(predicted, np.asarray(self._development.masks)))["dice"].mean())

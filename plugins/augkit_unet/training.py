@@ -17,14 +17,23 @@ from torch.utils.flop_counter import FlopCounterMode
 from augkit import ImageSet, InputError, Problem, Workspace
 from augkit.contracts import Augment, Images, Scores
 from augkit.store import write_bytes, write_json
-from augkit.training import Batch, Batches, Gradients, autocast, compile_if_repaid, memory_layout, seeded, settle, train
+from augkit.training import (
+    Batch,
+    Batches,
+    Gradients,
+    autocast,
+    compile_if_repaid,
+    memory_layout,
+    score_images,
+    seeded,
+    settle,
+    train,
+)
 from augkit_unet.network import DEPTH, UnetNetwork
 from augkit_unet.selection import SelectingLearner, cut_development
 
 if TYPE_CHECKING:
     from augkit_unet.segmenter import Unet
-
-PREDICTION_BATCH = 32
 
 
 def fit(options: Unet, samples: ImageSet, augment: Augment, space: Workspace, weights: Path) -> None:
@@ -125,18 +134,9 @@ class UnetPredictor:
         self._network = settle(network, device).eval()
         self._device = device
 
-    @torch.inference_mode()
     def __call__(self, images: Images) -> Scores:
         """Return float32 (N, 1, H, W) in 0..1."""
-        parts = []
-        for begin in range(0, len(images), PREDICTION_BATCH):
-            pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
-            batch = torch.from_numpy(pixels).to(self._device).float().div_(255)
-            parts.append(
-                torch.sigmoid(self._network(batch.contiguous(memory_format=memory_layout(self._device)))).cpu()
-            )
-        scores: Scores = torch.cat(parts).numpy()
-        return scores
+        return score_images(self._network, images, self._device)
 
 
 def operations(width: int, size: tuple[int, int]) -> float:
