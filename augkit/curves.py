@@ -16,7 +16,7 @@ from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
 from augkit.store import write_bytes, write_json, write_text
 from augkit.sweep import SweepPoint
-from augkit.tables import Table, metric_title
+from augkit.tables import metric_title
 
 SHOWN = "dice"
 """The metric of figure and table; the files have all of them."""
@@ -61,16 +61,6 @@ def curves_of(arms: Iterable[tuple[SweepPoint, ArmScores]]) -> tuple[Curve, ...]
         for (name, path), found in sweeps.items()
         for metric in METRICS
     )
-
-
-def curve_rows(curves: Sequence[Curve]) -> Table:
-    """Return one row per point in the metric that is shown, header row first."""
-    rows = [["recipe", "swept", "value", f"mean {metric_title(SHOWN)}", "95 % over seeds", "seeds"]]
-    for curve in shown(curves):
-        for point in curve.points:
-            band = "–" if point.low is None or point.high is None else f"{point.low:.4f} .. {point.high:.4f}"
-            rows.append([curve.name, curve.path, f"{point.value:g}", f"{point.mean:.4f}", band, str(len(point.seeds))])
-    return rows
 
 
 def curve_figure(curves: Sequence[Curve], look: Look = LIGHT, columns: int = 2, form: Form = "png") -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from augkit.curves import curve_figure, curve_rows, curves_of, shown, write_curves
+from augkit.curves import curve_figure, curves_of, shown, write_curves
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
 from augkit.sweep import SweepPoint
@@ -69,9 +69,3 @@ def test_the_picture_shows_the_band(arms):
     narrow = [arm("few-1", 1.0, (0.82, 0.82, 0.82)), arm("few-0.1", 0.1, (0.6, 0.6, 0.6))]
     assert curve_figure(curves_of(arms[:2])) != curve_figure(curves_of(narrow))
     assert curve_figure(curves_of(arms)) == curve_figure(curves_of(arms))
-
-
-def test_the_table_has_one_row_per_point(arms):
-    rows = curve_rows(curves_of(arms))
-    assert rows[1] == ["few", "training_share", "0.1", "0.6000", "0.3516 .. 0.8484", "3"]
-    assert len(rows) == 4
