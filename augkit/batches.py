@@ -18,13 +18,16 @@ WHOLE = slice(None)
 
 PREDICTION_BATCH = 32
 
+_CACHED = 8
+"""Images that a CPU converts at a time, so that the division finds them in its cache."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """One training batch, or a part of one, on the device.
 
-    images: float32 (B, 3, H, W) in 0..1; masks: float32 (B, 1, H, W) in {0, 1}; draws: those of the B samples in
-    their epochs.
+    images: float32 (B, 3, H, W) in 0..1, channels-last in memory; masks: float32 (B, 1, H, W) in {0, 1}; draws: those
+    of the B samples in their epochs.
     """
 
     images: Tensor
@@ -67,7 +70,7 @@ class Batches:
         where = torch.cat(index)[part]
         draws = Draws.on_device(self._seed, "batch", self._keys[where], torch.cat(epochs)[part])
         images, masks, keys = self._pixels.take(where, draws.keys)
-        return Batch(images.float().div_(255), masks.float(), Draws(keys))
+        return Batch(_unit_range(images), masks.view(torch.uint8).float(), Draws(keys))
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -78,7 +81,7 @@ class Batches:
 
 
 class _Pixels(Protocol):
-    """Where the pixels are. `take` returns uint8 (B, 3, H, W), bool (B, 1, H, W) and the keys, on the device."""
+    """Where the pixels are. `take` returns uint8 (B, H, W, 3), bool (B, 1, H, W) and the keys, on the device."""
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
@@ -87,11 +90,12 @@ class _Resident:
     """On the device; nothing moves."""
 
     def __init__(self, images: Images, masks: Masks, device: str) -> None:
-        self._images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+        self._images = torch.from_numpy(np.array(images)).to(device)
         self._masks = torch.from_numpy(np.array(masks)[:, None]).to(device)
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._images[where], self._masks[where], keys
+        # Not by indexing, which copies pixel by pixel on a CPU.
+        return self._images.index_select(0, where), self._masks.index_select(0, where), keys
 
 
 class _Mapped:
@@ -104,7 +108,7 @@ class _Mapped:
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         index = where.numpy()
-        images = torch.from_numpy(np.ascontiguousarray(self._images[index].transpose(0, 3, 1, 2)))
+        images = torch.from_numpy(np.array(self._images[index]))
         masks = torch.from_numpy(np.array(self._masks[index])[:, None])
         return self._send(images), self._send(masks), self._send(keys)
 
@@ -112,6 +116,15 @@ class _Mapped:
         if self._device.startswith("cuda"):
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
+
+
+def _unit_range(pixels: Tensor) -> Tensor:
+    """Return uint8 (B, H, W, 3) as float32 (B, 3, H, W) in 0..1, channels-last in memory."""
+    images = torch.empty(pixels.shape, device=pixels.device)
+    few = _CACHED if pixels.is_cpu else max(len(pixels), 1)
+    for begin in range(0, len(pixels), few):
+        images[begin : begin + few].copy_(pixels[begin : begin + few]).div_(255)
+    return images.permute(0, 3, 1, 2)
 
 
 def free_memory(device: str) -> int:

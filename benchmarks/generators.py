@@ -127,8 +127,9 @@ def space(folder: Path) -> Workspace:
 
 def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
     """Return row -> column -> value."""
-    asked = splits.test.take(np.arange(budget.images) % len(splits.test))
-    masks = np.asarray(asked.masks)
+    rows_of_test = np.arange(budget.images) % len(splits.test)
+    masks = np.asarray(splits.test.masks)[rows_of_test]
+    groups = tuple(splits.test.groups[i] for i in rows_of_test)
     segment = real_segmenter(splits, budget, folder / "unet")
     rows: dict[str, dict[str, float]] = {"real": {}}
     for name, generator in generators(budget, len(splits.train)).items():
@@ -141,7 +142,7 @@ def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) 
         painted = time.perf_counter()
         cost = {"training s": trained - began, "images/s": len(masks) / (painted - ready)}
         ids, origins = tuple(f"{name}-{i}" for i in range(len(masks))), (name,) * len(masks)
-        synthetic = ImageSet(ids, images, masks, asked.groups, origins)
+        synthetic = ImageSet(ids, images, masks, groups, origins)
         record = judge(Material(splits.train, splits.test, synthetic, segment, paint, SEED)).record
         rows["real"] = measures_of_real(record)
         rows[name] = {**cost, **measures(record)}

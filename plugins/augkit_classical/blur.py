@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from augkit import Draws, Within
-from augkit_classical.chance import change_some
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from augkit_classical.host import Pixels
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,11 @@ class Blur:
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return blurred images and the masks as they were."""
-        from torch.nn.functional import conv2d, pad
-
-        drawn = self.parameters(draws)
+        sigma = self.parameters(draws)["blur sigma"]
         side = min(images.shape[2:])
         reach = min(max(1, math.ceil(3 * self.sigma[1] * side)), side - 1)
-        kernels = _kernels(drawn["blur sigma"] * side, reach)
-
-        def blurred(some: Tensor, where: Tensor) -> Tensor:
-            n, channels, height, width = some.shape
-            kernel = kernels[where].repeat_interleave(channels, dim=0)[:, None, None, :]
-            flat = pad(some, (reach, reach, reach, reach), mode="reflect").flatten(0, 1)[None]
-            flat = conv2d(flat, kernel, groups=n * channels)
-            flat = conv2d(flat, kernel.transpose(2, 3), groups=n * channels)
-            return flat.reshape(n, channels, height, width).clamp(0, 1)
-
-        return change_some(images, drawn["blur sigma"] > 0, blurred), masks
+        blurred = _blurred_on_cpu if images.device.type == "cpu" else _blurred
+        return blurred(images, _kernels(sigma * side, reach), sigma > 0), masks
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return the standard deviation of each sample's Gaussian as a share of the shorter side; 0 is no blur."""
@@ -62,3 +52,36 @@ def _kernels(sigma: Tensor, reach: int) -> Tensor:
     away = torch.arange(-reach, reach + 1, device=sigma.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (away / sigma.clamp(min=1e-3)[:, None]) ** 2)
     return weights / weights.sum(1, keepdim=True)
+
+
+def _blurred(images: Tensor, kernels: Tensor, applied: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) of which those with `applied`, bool (N,), are blurred by kernels (N, K)."""
+    import torch
+    from torch.nn.functional import conv2d, pad
+
+    n, channels = images.shape[:2]
+    reach = kernels.shape[1] // 2
+    kernel = kernels.repeat_interleave(channels, dim=0)[:, None, None, :]
+    flat = pad(images, (reach, reach, reach, reach), mode="reflect").flatten(0, 1)[None]
+    flat = conv2d(flat, kernel, groups=n * channels)
+    flat = conv2d(flat, kernel.transpose(2, 3), groups=n * channels)
+    return torch.where(applied[:, None, None, None], flat.reshape(images.shape).clamp(0, 1), images)
+
+
+def _blurred_on_cpu(images: Tensor, kernels: Tensor, applied: Tensor) -> Tensor:
+    """As `_blurred`, a sample at a time."""
+    import cv2
+    import numpy as np
+
+    from augkit_classical.host import clip, each
+
+    weights, change_it = kernels.numpy(), applied.tolist()
+
+    def change(i: int, image: Pixels, out: Pixels) -> None:
+        if change_it[i]:
+            cv2.sepFilter2D(image, -1, weights[i], weights[i], dst=out, borderType=cv2.BORDER_REFLECT_101)
+            clip(out)
+        else:
+            np.copyto(out, image)
+
+    return each(images, change)

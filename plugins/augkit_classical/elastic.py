@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 from augkit import Draws, Within
-from augkit_classical.warp import Padding, centres, resample
+from augkit_classical.warp import Padding, warp_free_form
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,16 +38,8 @@ class Elastic:
         height, width = images.shape[2:]
         points = self.control_points(draws)
         moved = self.parameters(draws)["displacement"] > 0
-        down, across = (_splines(side, self.spacing, str(images.device)) for side in (height, width))
-        x, y = centres(width, images), centres(height, images)
-
-        def grid(some: Tensor | slice) -> Tensor:
-            where = down @ points[some] @ across.T
-            where[:, 0] += x
-            where[:, 1] += y[:, None]
-            return where
-
-        return resample(images, masks, grid, self.padding, moved)
+        splines = self.splines(height, width, str(images.device))
+        return warp_free_form(images, masks, points, splines, self.padding, moved)
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return the largest displacement that each sample's control points may have, as a share of the side."""
@@ -59,6 +51,10 @@ class Elastic:
         count = _count(self.spacing)
         most = self.parameters(draws)["displacement"][:, None, None, None]
         return draws.uniform("displacement", -2, 2, shape=(2, count, count)) * most
+
+    def splines(self, height: int, width: int, device: str) -> tuple[Tensor, Tensor]:
+        """Return float32 (height, P) and (width, P): how much each control point moves each row and column."""
+        return _splines(height, self.spacing, device), _splines(width, self.spacing, device)
 
 
 def _count(spacing: float) -> int:

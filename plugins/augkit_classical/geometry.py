@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from augkit import Draws, Within
-from augkit_classical.warp import Padding, affine_grid, mirror, resample
+from augkit_classical.warp import Padding, mirror, warp_affine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,11 +51,7 @@ class Geometry:
             return mirror(images, mirrors), mirror(masks, mirrors)
         height, width = images.shape[2:]
         matrices = self.compose(drawn, width / height)
-
-        def grid(some: Tensor | slice) -> Tensor:
-            return affine_grid(matrices[some], height, width)
-
-        return resample(images, masks, grid, self.padding, drawn["applied"], mirrors)
+        return warp_affine(images, masks, matrices, self.padding, drawn["applied"], mirrors)
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what is drawn, one value per sample.

@@ -31,10 +31,10 @@ class Noise:
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return noisy images in 0..1 and the masks as they were."""
         sigma = self.parameters(draws)["noise sigma"]
-        shape = (images.shape[1], images.shape[2], images.shape[3])
+        shape = (images.shape[2], images.shape[3], images.shape[1])  # the layout in which a CPU has the images
 
         def noisy(some: Tensor, where: Tensor) -> Tensor:
-            grain = draws[where].field("noise", shape)
+            grain = draws[where].field("noise", shape).permute(0, 3, 1, 2)
             return grain.mul_(sigma[where, None, None, None]).add_(some).clamp_(0, 1)
 
         return change_some(images, sigma > 0, noisy), masks

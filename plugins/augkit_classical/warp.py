@@ -1,18 +1,20 @@
-"""Resampling image and mask together on one grid, and exact mirror images.
+"""Resampling image and mask together, and exact mirror images.
 
+A CPU does it with OpenCV (`host`), other devices with `grid_sample`; both read the same positions, bilinearly.
 Coordinates are those of `torch.nn.functional.grid_sample` with ``align_corners=False``: x and y run from -1 to 1 over
 the outer edges of the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from augkit_classical.chance import chunks
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from augkit_classical.host import Pixels
 
 Padding = Literal["reflect", "border", "constant"]
 """What lies outside the image: its mirror image, its nearest edge, or black background."""
@@ -20,46 +22,79 @@ Padding = Literal["reflect", "border", "constant"]
 _MODE = {"reflect": "reflection", "border": "border", "constant": "zeros"}
 
 
-def resample(
-    images: Tensor,
-    masks: Tensor,
-    grid: Callable[[Tensor | slice], Tensor],
-    padding: Padding,
-    moved: Tensor,
-    mirrors: Tensor | None = None,
+def warp_affine(
+    images: Tensor, masks: Tensor, matrices: Tensor, padding: Padding, moved: Tensor, mirrors: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return images and masks read at the positions that `grid` gives; binary masks stay exactly 0 or 1.
+    """Return images and masks read where (N, 2, 3) matrices take output coordinates; masks stay exactly 0 or 1.
 
-    images: float32 (N, 3, H, W); masks: float32 (N, K, H, W). A mask pixel is 1 where the bilinear value of the mask
-            exceeds one half, so of several disjoint classes at most one wins.
-    grid:   samples of the batch -> float32 (n, 2, H, W), for each output pixel the x and y to read at.
-    moved:  bool (N,); false promises that the grid does no more to a sample than its mirrors say. A CPU then copies
-            it; a GPU resamples it all the same, because to find out which would make it wait.
-    mirrors: bool (N, 2), left to right and top to bottom; none where not given.
+    images:  float32 (N, 3, H, W); masks: float32 (N, K, H, W). A mask pixel is 1 where the bilinear value exceeds one
+             half, so of several disjoint classes at most one wins.
+    moved:   bool (N,); false promises that the matrix does no more to a sample than `mirrors`, bool (N, 2), left to
+             right and top to bottom. A CPU then copies it; a GPU resamples it all the same, because to find out which
+             would make it wait.
     """
-    import torch
-    from torch.nn.functional import grid_sample
-
-    def warped(some: Tensor | slice) -> Tensor:
-        both = torch.cat([images[some], masks[some]], dim=1)
-        where = grid(some).permute(0, 2, 3, 1)  # planes of x and of y: the layout that grid_sample reads fastest
-        both = grid_sample(both, where, mode="bilinear", padding_mode=_MODE[padding], align_corners=False)
-        labels = both[:, images.shape[1] :]
-        labels.copy_(labels > 0.5)
-        return both
-
-    channels = images.shape[1]
     if images.device.type != "cpu":
-        out = warped(slice(None))
-        return out[:, :channels], out[:, channels:]
-    out = images.new_empty(len(images), channels + masks.shape[1], *images.shape[2:])
-    _copy_mirrored(images, out[:, :channels], ~moved, mirrors)
-    _copy_mirrored(masks, out[:, channels:], ~moved, mirrors)
-    places = moved.nonzero()[:, 0]
-    for part in chunks(places):
-        some = part if len(places) == len(images) else places[part]
-        out[some] = warped(some)
-    return out[:, :channels], out[:, channels:]
+        return _sampled(images, masks, affine_grid(matrices, images.shape[2], images.shape[3]), padding)
+    import cv2
+
+    from augkit_classical.host import BORDER, resampled
+
+    height, width = images.shape[2:]
+    rows = in_pixels(matrices.double().numpy(), height, width)
+    how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": BORDER[padding]}
+
+    def read(i: int, both: Pixels, out: Pixels) -> None:
+        cv2.warpAffine(both, rows[i], (width, height), dst=out, **how)
+
+    return resampled(images, masks, read, moved, mirrors)
+
+
+def warp_free_form(
+    images: Tensor, masks: Tensor, points: Tensor, splines: tuple[Tensor, Tensor], padding: Padding, moved: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return images and masks displaced by a grid of control points; masks stay exactly 0 or 1.
+
+    points:  float32 (N, 2, P, Q): how far, in x and in y, each point moves the position that is read.
+    splines: float32 (H, P) and (W, Q): the share of each point in each row and column.
+    moved:   as for `warp_affine`; false promises that the points are 0.
+    """
+    height, width = images.shape[2:]
+    down, across = splines
+    if images.device.type != "cpu":
+        at = down @ points @ across.T
+        at[:, 0] += _centres(width, images)
+        at[:, 1] += _centres(height, images)[:, None]
+        return _sampled(images, masks, at, padding)
+    import cv2
+    import numpy as np
+
+    from augkit_classical.host import BORDER, resampled
+
+    rows, columns = down.numpy(), across.numpy().T
+    moves = points.numpy() * np.array([width / 2, height / 2], np.float32)[:, None, None]
+    still_x, still_y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+
+    def read(i: int, both: Pixels, out: Pixels) -> None:
+        at = rows @ moves[i] @ columns
+        at[0] += still_x
+        at[1] += still_y
+        cv2.remap(both, at[0], at[1], cv2.INTER_LINEAR, dst=out, borderMode=BORDER[padding])
+
+    return resampled(images, masks, read, moved)
+
+
+def mirror(images: Tensor, mirrors: Tensor) -> Tensor:
+    """Return a copy of (N, C, H, W) with samples mirrored exactly; mirrors: as for `warp_affine`."""
+    import torch
+
+    if images.device.type == "cpu":
+        from augkit_classical.host import each, mirrored
+
+        flips = [(bool(x), bool(y)) for x, y in mirrors.tolist()]
+        return each(images, lambda i, image, out: mirrored(image, flips[i], out))
+    across, down = mirrors[:, 0, None, None, None], mirrors[:, 1, None, None, None]
+    images = torch.where(across, images.flip(3), images)
+    return torch.where(down, images.flip(2), images)
 
 
 def affine_grid(matrices: Tensor, height: int, width: int) -> Tensor:
@@ -67,34 +102,38 @@ def affine_grid(matrices: Tensor, height: int, width: int) -> Tensor:
 
     The sum of a row and a column per axis: a fifth of the time of a matrix product per pixel.
     """
-    across, down = centres(width, matrices), centres(height, matrices)
+    across, down = _centres(width, matrices), _centres(height, matrices)
     columns = matrices[:, :, 0, None] * across
     rows = matrices[:, :, 1, None] * down + matrices[:, :, 2, None]
     return rows[:, :, :, None] + columns[:, :, None, :]
 
 
-def centres(count: int, like: Tensor) -> Tensor:
+def in_pixels(matrices: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """Return the same (N, 2, 3) matrices for coordinates in pixels, 0 at the centre of the first one."""
+    import numpy as np
+
+    first = np.array([1 / width - 1, 1 / height - 1])  # where the first pixel's centre is
+    sides = np.array([width, height])
+    turn = matrices[:, :, :2] * sides[:, None] / sides
+    shift = ((matrices[:, :, :2] @ first + matrices[:, :, 2] + 1) * sides - 1) / 2
+    return np.concatenate([turn, shift[:, :, None]], axis=2)
+
+
+def _centres(count: int, like: Tensor) -> Tensor:
     """Return float32 (count,): the positions of the pixel centres in -1..1."""
     import torch
 
     return (torch.arange(count, device=like.device, dtype=torch.float32) * 2 + 1) / count - 1
 
 
-def mirror(images: Tensor, mirrors: Tensor) -> Tensor:
-    """Return a copy of (N, C, H, W) with samples mirrored exactly; mirrors: as for `resample`."""
+def _sampled(images: Tensor, masks: Tensor, at: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
+    """Return images and masks read at float32 (N, 2, H, W) positions."""
     import torch
+    from torch.nn.functional import grid_sample
 
-    if images.device.type == "cpu":
-        out = torch.empty_like(images, memory_format=torch.contiguous_format)
-        _copy_mirrored(images, out, torch.ones(len(images), dtype=torch.bool), mirrors)
-        return out
-    across, down = mirrors[:, 0, None, None, None], mirrors[:, 1, None, None, None]
-    images = torch.where(across, images.flip(3), images)
-    return torch.where(down, images.flip(2), images)
-
-
-def _copy_mirrored(images: Tensor, out: Tensor, which: Tensor, mirrors: Tensor | None) -> None:
-    """Fill the samples of `out` that `which`, bool (N,), names; sample by sample is the fastest way on a CPU."""
-    axes = [[]] * len(images) if mirrors is None else [[2] * x + [1] * y for x, y in mirrors.tolist()]
-    for i in which.nonzero()[:, 0].tolist():
-        out[i] = images[i].flip(axes[i]) if axes[i] else images[i]
+    channels = images.shape[1]
+    both, grid = torch.cat([images, masks], dim=1), at.permute(0, 2, 3, 1)
+    both = grid_sample(both, grid, mode="bilinear", padding_mode=_MODE[padding], align_corners=False)
+    labels = both[:, channels:]
+    labels.copy_(labels > 0.5)
+    return both[:, :channels], labels

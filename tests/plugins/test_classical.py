@@ -4,6 +4,7 @@ import torch
 from scipy import ndimage, stats
 
 from augkit import Draws
+from augkit_classical import warp
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
 from augkit_classical.cutout import Cutout
@@ -13,7 +14,7 @@ from augkit_classical.hair import Hair
 from augkit_classical.mixing import Cutmix, Mixup, partners
 from augkit_classical.noise import Noise
 from augkit_classical.presets import ClassicalPaper, ClassicalStrong
-from augkit_classical.warp import affine_grid
+from augkit_classical.warp import affine_grid, warp_affine, warp_free_form
 
 
 def draws(n, epoch=0):
@@ -99,6 +100,60 @@ def test_the_warp_agrees_with_scipy_on_smooth_images():
     inside = ndimage.binary_erosion(inside, iterations=2)
     assert inside.sum() > 1000
     assert np.abs(warped[0, 0].numpy() - reference)[inside].max() < 1 / 255
+
+
+def sampled_as_on_a_gpu(images, masks, at, padding):
+    return warp._sampled(images, masks, at, padding)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("padding", ["reflect", "border", "constant"])
+def test_cpu_and_gpu_paths_read_the_same_positions(padding, classes):
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(56.0), indexing="ij")
+    images = torch.stack([0.5 + 0.4 * torch.sin(x / 9 + c) * torch.cos(y / 7) for c in range(3)])[None].repeat(
+        6, 1, 1, 1
+    )
+    masks = (images[:, :1] * torch.arange(1, classes + 1)[:, None, None] > 0.8).float()
+    still, moved = torch.zeros(6, 2, dtype=torch.bool), torch.ones(6, dtype=torch.bool)
+
+    geometry = Geometry(flip="none", rotate=180, scale=(0.5, 2), shear=20, translate=0.3)
+    matrices = geometry.compose(geometry.parameters(draws(6)), 56 / 40)
+    ours = warp_affine(images, masks, matrices, padding, moved, still)
+    theirs = sampled_as_on_a_gpu(images, masks, affine_grid(matrices, 40, 56), padding)
+    assert_close_but_for_edges(ours, theirs, padding)
+
+    elastic = Elastic(spacing=0.25, strength=1)
+    points, splines = elastic.control_points(draws(6)), elastic.splines(40, 56, "cpu")
+    ours = warp_free_form(images, masks, points, splines, padding, moved)
+    at = splines[0] @ points @ splines[1].T
+    at[:, 0] += (torch.arange(56) * 2 + 1) / 56 - 1
+    at[:, 1] += ((torch.arange(40) * 2 + 1) / 40 - 1)[:, None]
+    assert_close_but_for_edges(ours, sampled_as_on_a_gpu(images, masks, at, padding), padding)
+
+
+def assert_close_but_for_edges(ours, theirs, padding):
+    """Images within 1/255, and masks within what lies a rounding from one half.
+
+    OpenCV reads more than four channels at steps of 1/32 of a pixel, which shows where constant padding begins.
+    """
+    coarse = padding == "constant" and ours[1].shape[1] > 1
+    assert (ours[0] - theirs[0]).abs().max() < (1 / 32 if coarse else 1 / 255), padding
+    assert (ours[1] != theirs[1]).float().mean() < 1e-3, padding
+    assert set(ours[1].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_the_number_of_threads_changes_no_bit():
+    images, masks = blobs(9)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(ClassicalStrong()(images, masks, draws(9)))
+    finally:
+        torch.set_num_threads(before)
+    for changed, moved in found[1:]:
+        assert torch.equal(changed, found[0][0])
+        assert torch.equal(moved, found[0][1])
 
 
 def test_reflection_leaves_no_black_corners_and_constant_padding_does():

@@ -1,0 +1,146 @@
+"""The work of a CPU: one sample at a time with OpenCV, samples spread over threads.
+
+Pixels are channels-last here, NumPy float32 (H, W, C), as `Batches` hands them over. OpenCV resamples the channels of
+one picture together, so an image and its masks go through one call; its threads stay out of it, because whole samples
+are spread better than parts of small ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels = NDArray[np.float32]
+
+BORDER = {"reflect": cv2.BORDER_REFLECT, "border": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
+
+_FLIP = {(True, False): 1, (False, True): 0, (True, True): -1}
+"""OpenCV's code for (left to right, top to bottom)."""
+
+
+def channels_last(batch: Tensor) -> Pixels:
+    """Return a batch (N, C, H, W) as (N, H, W, C); a copy only where it lies otherwise in memory."""
+    pixels: Pixels = np.ascontiguousarray(batch.permute(0, 2, 3, 1).numpy())
+    return pixels
+
+
+def channels_first(pixels: Pixels) -> Tensor:
+    """Return (N, H, W, C) as a tensor (N, C, H, W) that shares its memory."""
+    import torch
+
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def spread(count: int, work: Callable[[range], None]) -> None:
+    """Do `work` on 0 .. count - 1, cut into as many ranges as torch may use threads; answers must not share memory."""
+    import torch
+
+    cv2.setNumThreads(1)
+    threads = max(1, min(torch.get_num_threads(), count))
+    first, *others = (range(count * i // threads, count * (i + 1) // threads) for i in range(threads))
+    waiting = [_pool(threads - 1).submit(work, part) for part in others]
+    work(first)
+    for one in waiting:
+        one.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="augkit-classical")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool without its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def mirrored(image: Pixels, mirrors: tuple[bool, bool], out: Pixels) -> None:
+    """Write the image, mirrored left to right or top to bottom as asked, into `out`; exact."""
+    if any(mirrors):
+        cv2.flip(image, _FLIP[mirrors], dst=out)
+    else:
+        np.copyto(out, image)
+
+
+def resampled(
+    images: Tensor,
+    masks: Tensor,
+    read: Callable[[int, Pixels, Pixels], object],
+    moved: Tensor,
+    mirrors: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return images and masks as `read` resamples them; masks are 1 where the resampled value exceeds one half.
+
+    read:    place in the batch, float32 (H, W, C) of image and masks together, and where its answer belongs.
+    moved:   bool (N,); the others are only mirrored as `mirrors`, bool (N, 2) or None, says.
+    """
+    pictures, labels = channels_last(images), channels_last(masks)
+    out_pictures, out_labels = np.empty_like(pictures), np.empty_like(labels)
+    channels = pictures.shape[3] + labels.shape[3]
+    moves: list[bool] = moved.tolist()
+    flips = [(False, False)] * len(moves) if mirrors is None else [(bool(x), bool(y)) for x, y in mirrors.tolist()]
+
+    def work(part: range) -> None:
+        both = np.empty((*pictures.shape[1:3], channels), np.float32)
+        done = np.empty_like(both)
+        for i in part:
+            if not moves[i]:
+                mirrored(pictures[i], flips[i], out_pictures[i])
+                mirrored(labels[i], flips[i], out_labels[i])
+                continue
+            _join(pictures[i], labels[i], both)
+            read(i, both, done)
+            _part(done, out_pictures[i], out_labels[i])
+            cv2.threshold(out_labels[i], 0.5, 1, cv2.THRESH_BINARY, dst=out_labels[i])
+
+    spread(len(moves), work)
+    return channels_first(out_pictures), channels_first(out_labels)
+
+
+def _join(picture: Pixels, labels: Pixels, both: Pixels) -> None:
+    """Write (H, W, 3) and (H, W, K) into (H, W, 3 + K)."""
+    if labels.shape[2] == 1:  # the common case, in half the time
+        cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, dst=both)
+        cv2.insertChannel(labels, both, 3)
+    else:
+        np.concatenate([picture, labels], axis=2, out=both)
+
+
+def _part(both: Pixels, picture: Pixels, labels: Pixels) -> None:
+    """Undo `_join`."""
+    if labels.shape[2] == 1:
+        cv2.cvtColor(both, cv2.COLOR_RGBA2RGB, dst=picture)
+        cv2.extractChannel(both, 3, labels)
+    else:
+        picture[:], labels[:] = both[..., : picture.shape[2]], both[..., picture.shape[2] :]
+
+
+def clip(image: Pixels) -> None:
+    """Limit every value to 0..1, in place."""
+    cv2.threshold(image, 1, 0, cv2.THRESH_TRUNC, dst=image)
+    cv2.threshold(image, 0, 0, cv2.THRESH_TOZERO, dst=image)
+
+
+def each(images: Tensor, change: Callable[[int, Pixels, Pixels], Any]) -> Tensor:
+    """Return the images as `change` writes them.
+
+    change: place in the batch, float32 (H, W, 3), and where its answer belongs.
+    """
+    pictures = channels_last(images)
+    out = np.empty_like(pictures)
+
+    def work(part: range) -> None:
+        for i in part:
+            change(i, pictures[i], out[i])
+
+    spread(len(pictures), work)
+    return channels_first(out)
