@@ -822,9 +822,10 @@ def test_batches_that_do_not_fit_the_device_are_sent_one_by_one_with_the_same_bi
     for number in range(7):
         for part in (slice(None), slice(1, 3)):
             first, second = resident.at(number, part), mapped.at(number, part)
-            for name in ("images", "masks"):
+            for name, layout in (("images", torch.channels_last), ("masks", torch.contiguous_format)):
                 assert torch.equal(getattr(first, name), getattr(second, name))
-                assert getattr(first, name).stride() == getattr(second, name).stride(), "the layout can decide bits"
+                for batch in (first, second):
+                    assert getattr(batch, name).is_contiguous(memory_format=layout), "the layout can decide bits"
             assert torch.equal(first.draws.keys, second.draws.keys)
 
 
