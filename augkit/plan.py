@@ -77,6 +77,17 @@ class LoadDataset:
 
 
 @dataclass(frozen=True)
+class HoldOutDevelopment:
+    """Put `share` of the training groups in place of the test split; the same ones whatever the seed or the arm.
+
+    Settings can then be looked for without the evaluation images. A smaller share is part of a larger one.
+    """
+
+    share: float
+    exclude_copies: bool = False
+
+
+@dataclass(frozen=True)
 class TakeShare:
     """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
 
@@ -153,6 +164,7 @@ class JudgeQuality:
 
 Task = (
     LoadDataset
+    | HoldOutDevelopment
     | TakeShare
     | TrainGenerator
     | DrawMasks
@@ -185,6 +197,7 @@ class Stage:
 class Arm:
     """One recipe with one seed, and the stages that make it.
 
+    dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
     training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
     real_images: whether the segmenter trains on real images.
     sweep:       where the arm stands on a curve, if it does.
@@ -381,7 +394,8 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     own = (f" · {recipe.name}" if several_arms else "") + shared
     loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
     excluding = {"exclude_copies": _modules_hash(("copies",), (".py",))} if recipe.exclude_copies else {}
-    dataset = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
+    loaded = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
+    dataset = _development(recipe.development_share, recipe.exclude_copies, excluding, loaded)
     if recipe.training_share != 1:
         shared = f" · {recipe.training_share:g} of training groups{shared}"
     training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
@@ -406,6 +420,15 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), segmenter,
         evaluation, recipe.real_images, recipe.sweep
     )  # fmt: skip
+
+
+def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
+    """Return the stage whose test split is cut from the training images; the data set itself for none."""
+    if share == 0:
+        return loaded
+    identity = {"components": loaded.identity["components"], "development_share": share, **excluding}
+    note = f" · {share:g} of training groups to score on"
+    return _stage("dataset", note, [loaded], HoldOutDevelopment(share, exclude_copies), identity)
 
 
 def _share(share: float, seed: int, note: str, dataset: Stage) -> Stage:
@@ -449,10 +472,12 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
+    if isinstance(arms[0].dataset.task, HoldOutDevelopment):
+        title, label = f"{title} (development split)", f"{label}-development"
     inputs = dict.fromkeys(
         stage
         for arm in arms
-        for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
+        for stage in (*in_order((arm.training,)), *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
     reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
@@ -493,6 +518,9 @@ def _refuse_different_data(arms: Sequence[Arm]) -> None:
     first = arms[0]
     others = dict.fromkeys(arm.name for arm in arms if arm.dataset != first.dataset)
     if others:
-        what = f"has another data set, or other options of it, than '{first.name}'; allowed: the same in every arm"
+        what = (
+            f"has another data set, other options of it, or another development_share than '{first.name}'; "
+            "allowed: the same in every arm"
+        )
         hint = "Run recipes on different data one at a time"
         raise InputError(*(Problem(f"recipe '{name}'", what, hint) for name in others))

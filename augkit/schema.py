@@ -70,6 +70,7 @@ def _recipe() -> dict[str, Any]:
     values = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 32, "uniqueItems": True}
     sweep = {"type": "object", "additionalProperties": values, "minProperties": 1, "maxProperties": 1}
     share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
+    development = {"type": "number", "minimum": 0, "maximum": 0.5, "default": 0}
     return _mapping(
         {
             "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
@@ -77,6 +78,10 @@ def _recipe() -> dict[str, Any]:
             "dataset": reference["dataset"],
             "exclude_copies": _text(
                 {"type": "boolean", "default": False}, "Whether images with a copy in a later split are left out."
+            ),
+            "development_share": _text(
+                development,
+                "Share of the training groups to score on in place of the test images, to look for settings.",
             ),
             "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),

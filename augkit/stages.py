@@ -53,6 +53,7 @@ from augkit.plan import (
     Arm,
     DrawMasks,
     Evaluate,
+    HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
     Stage,
@@ -62,8 +63,9 @@ from augkit.plan import (
     TrainGenerator,
     TrainSegmenter,
     WriteReport,
+    in_order,
 )
-from augkit.statistics import ArmScores, Design
+from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -113,30 +115,61 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
         splits = task.dataset.load()
         check_splits(splits)
     if task.exclude_copies:
-        from augkit.copies import without_copies
+        splits = _without_copies(splits, (), job)
+    write_splits(job.folder, splits)
 
-        splits, copies = without_copies(splits)
-        excluded = list(dict.fromkeys(copy.first for copy in copies))
-        job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
-        write_json(job.folder / "excluded.json", excluded)
-        with _contract("the data set"):
-            check_splits(splits)  # everything may have been a copy
-    for name in ("train", "validation", "test"):
-        write_image_set(job.folder / name, getattr(splits, name))
+
+@run_stage.register
+def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
+    """Write the splits with some training groups as the test split, and without the test images.
+
+    The groups are chosen by their names alone. ``excluded.json`` also lists what was left out before.
+    """
+    whole = job.of_kind("dataset")[0]
+    train = read_image_set(whole / "train")
+    groups = len(set(train.groups))
+    if groups < 2:
+        what = f"found {groups} training group; allowed: at least 2, one to train on and one to score on"
+        raise StageError(Problem("development_share", what))
+    held_out = _some_groups(train, 0, "development", min(max(1, round(task.share * groups)), groups - 1))
+    splits = Splits(
+        train.take([i for i, group in enumerate(train.groups) if group not in held_out]),
+        read_image_set(whole / "validation"),
+        train.take([i for i, group in enumerate(train.groups) if group in held_out]),
+    )
+    if task.exclude_copies:
+        splits = _without_copies(splits, read_json(whole / "excluded.json"), job)
+    write_splits(job.folder, splits)
 
 
 @run_stage.register
 def take_share(task: TakeShare, job: Job) -> None:
-    """Write the splits with fewer training groups: those with the smallest numbers, so that shares are nested."""
-    whole = job.of_kind("dataset")[0]
-    train = read_image_set(whole / "train")
-    groups = sorted(set(train.groups))
-    numbers = Draws.of(task.seed, "share", sample_keys(groups)).uniform("place")
-    count = max(1, round(task.share * len(groups)))
-    kept = {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
-    write_image_set(job.folder / "train", train.take([i for i, group in enumerate(train.groups) if group in kept]))
-    for name in ("validation", "test"):
-        write_image_set(job.folder / name, read_image_set(whole / name))
+    """Write the splits with fewer training groups."""
+    splits = read_splits(job.of_kind("dataset")[0])
+    train = splits.train
+    kept = _some_groups(train, task.seed, "share", max(1, round(task.share * len(set(train.groups)))))
+    fewer = train.take([i for i, group in enumerate(train.groups) if group in kept])
+    write_splits(job.folder, Splits(fewer, splits.validation, splits.test))
+
+
+def _some_groups(samples: ImageSet, seed: int, stream: str, count: int) -> set[str]:
+    """Return `count` groups: those with the smallest numbers, so that a smaller share is part of a larger one."""
+    groups = sorted(set(samples.groups))
+    numbers = Draws.of(seed, stream, sample_keys(groups)).uniform("place")
+    return {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
+
+
+def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
+    """Return the splits without copies of images in a later split, and write the names of all left out so far."""
+    from augkit.copies import without_copies
+
+    splits, copies = without_copies(splits)
+    excluded = list(dict.fromkeys(copy.first for copy in copies))
+    job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
+    write_json(job.folder / "excluded.json", [*earlier, *excluded])
+    with _contract("the data set"):
+        check_splits(splits)  # everything may have been a copy
+    return splits
 
 
 @run_stage.register
@@ -255,7 +288,8 @@ def report(task: WriteReport, job: Job) -> None:
     evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    provenance = {key: str(value) for key, value in environment.items()} | dict(_excluded(dataset))
+    scored = {"scored on": _scored_on(task.arms[0], len(test))}
+    provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
@@ -342,6 +376,12 @@ def read_image_set(folder: Path) -> ImageSet:
     return ImageSet(tuple(names["ids"]), images, masks, tuple(names["groups"]), tuple(names["origins"]))
 
 
+def write_splits(folder: Path, splits: Splits) -> None:
+    """Write a dataset artifact: ``train``, ``validation`` and ``test``."""
+    for name in ("train", "validation", "test"):
+        write_image_set(folder / name, getattr(splits, name))
+
+
 def read_splits(folder: Path) -> Splits:
     """Return the splits of a dataset artifact."""
     return Splits(*(read_image_set(folder / name) for name in ("train", "validation", "test")))
@@ -374,11 +414,15 @@ def design_of(arm: Arm) -> Design:
     share_of_data = (
         [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
     )
+    holding = arm.dataset.task
+    on_development = isinstance(holding, HoldOutDevelopment)
+    held_out = [(f"without {holding.share:g} of the training groups", holding.share)] if on_development else []
     return Design(
-        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *share_of_data]),
+        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
         segmenter=_part([(segmenter["name"], segmenter)]),
         augment=_part([(one["name"], one) for one in augment]),
         synthesis=_part(sources),
+        scored_on=DEVELOPMENT_IMAGES if on_development else TEST_IMAGES,
     )
 
 
@@ -401,7 +445,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
         composition[origin] = composition.get(origin, 0) + len(samples)
         synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
     stages = [
-        *dict.fromkeys((first.dataset, first.training)),
+        *in_order((first.training,)),
         *first.generators,
         *first.syntheses,
         first.segmenter,
@@ -425,6 +469,13 @@ def _warnings(stage: Stage, folder: Path) -> list[str]:
     file = folder / "health.json"
     sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
     return [f"{stage.title}: {sentence}" for sentence in sentences]
+
+
+def _scored_on(arm: Arm, images: int) -> str:
+    task = arm.dataset.task
+    if not isinstance(task, HoldOutDevelopment):
+        return f"{images} test images"
+    return f"{images} development images, {task.share:g} of the training groups; the test images were not scored"
 
 
 def _excluded(dataset: Path) -> Mapping[str, str]:

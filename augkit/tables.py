@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from augkit.comparison import Comparison, Finding, p_text, signed
 from augkit.inference import Estimate
 from augkit.metrics import METRICS, TABLE_1
-from augkit.statistics import ArmScores, Summary, summarise
+from augkit.statistics import TEST_IMAGES, ArmScores, Summary, summarise
 
 Table = list[list[str]]
 Values = NDArray[np.float64]
@@ -35,6 +35,17 @@ def recorded_rows(record: Mapping[str, Any]) -> Table:
     """Return the same table as `table_rows` from the content of a report.json."""
     arms = {arm: record["arms"][arm]["metrics"] for arm in record["order"]}
     return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
+
+
+def table_title(scored_on: str) -> str:
+    """Return what Table 1 shows, with what the arms were scored on; `scored_on` is that of a `Design`."""
+    what = "" if scored_on == TEST_IMAGES else " (not the test set)"
+    return f"Mean ± standard error over the {scored_on}{what}"
+
+
+def recorded_title(record: Mapping[str, Any]) -> str:
+    """Return the same title as `table_title` from the content of a report.json."""
+    return table_title(record["arms"][record["order"][0]]["design"]["scored_on"])
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

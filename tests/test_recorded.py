@@ -119,7 +119,7 @@ def test_reports_on_other_images_are_refused(tmp_path: Path) -> None:
     reports = [read_report(write(tmp_path / name, both((0,)), test=name)) for name in "ab"]
     with pytest.raises(InputError) as error:
         merge(reports, None)
-    what = f"was scored on other test images than {tmp_path / 'a'}; allowed: the same"
+    what = f"was scored on other images than {tmp_path / 'a'}; allowed: the same"
     assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
 
 
