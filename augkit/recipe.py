@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
 from augkit.document import (
     Document,
     Steps,
@@ -66,6 +67,7 @@ class Recipe:
     real_images:       whether the segmenter trains on real images; generators always do.
     sweep:             where the recipe stands on a curve, if it came from a sweep.
     development_share: of the training groups, to score on in place of the test images; 0 scores on these.
+    score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
     """
 
     file: str
@@ -81,6 +83,7 @@ class Recipe:
     sweep: SweepPoint | None = None
     exclude_copies: bool = False
     development_share: float = 0.0
+    score_at: str = TRAINING_SIZE
 
 
 Part = tuple[str, Reference]
@@ -147,6 +150,7 @@ RECIPE_KEYS = (
     "exclude_copies",
     "development_share",
     "training_share",
+    "score_at",
     "real_images",
     "synthesize",
     "augment",
@@ -179,7 +183,9 @@ class _Draft:
         dataset = self._required("dataset", "dataset", root, ())
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
-        development_share = self._development_share(root)
+        development_share, score_at = self._development_share(root), root.get("score_at", TRAINING_SIZE)
+        if score_at not in (TRAINING_SIZE, NATIVE_SIZE):
+            self._refuse(("score_at",), score_at, f"{TRAINING_SIZE} or {NATIVE_SIZE}")
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
@@ -208,6 +214,7 @@ class _Draft:
             self.sweep,
             exclude_copies,
             development_share,
+            str(score_at),
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:

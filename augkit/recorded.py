@@ -19,7 +19,7 @@ import numpy as np
 from augkit.comparison import Comparison, compare, comparison_record
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
-from augkit.report import Picture, Verdicts, density, per_image, scope, template, verdicts, write_pictures
+from augkit.report import Picture, Verdicts, density, per_image, resolution, scope, template, verdicts, write_pictures
 from augkit.statistics import ArmScores, Design
 from augkit.store import explained, find_damage, read_json, write_json, write_text
 from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows, table_title
@@ -67,6 +67,12 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
         for report in reports[1:]
         if report.test != reports[0].test
     ]
+    first = reports[0].arms[0].design
+    problems += [
+        Problem(str(report.folder), f"was scored at another size than {reports[0].folder}; allowed: one score_at")
+        for report in reports[1:]
+        if report.arms[0].design.score_at != first.score_at
+    ]
     merged: dict[str, ArmScores] = {}
     if not problems:
         for report in reports:
@@ -86,6 +92,7 @@ class Page:
     title: str
     scored_on: str
     scope: str
+    resolution: str
     verdicts: Verdicts
     warnings: tuple[str, ...]
     table_title: str
@@ -124,11 +131,12 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
     seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
     return Page(
         title,
-        (scored_on := arms[0].design.scored_on),
-        scope(scored_on),
+        arms[0].design.scored_on,
+        scope(arms[0].design),
+        resolution(arms[0].design),
         verdicts(comparison),
         warnings,
-        table_title(scored_on),
+        table_title(arms[0].design),
         table_rows(arms),
         metric_rows(arms),
         f"Seeds: {seeds}.",

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from augkit import figures
 from augkit.amounts import duration
 from augkit.comparison import Comparison, compare, comparison_record, signed
-from augkit.contracts import ImageSet
+from augkit.contracts import NATIVE_SIZE, ImageSet
 from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
 from augkit.metrics import METRICS
-from augkit.statistics import TEST_IMAGES, ArmScores, summarise
+from augkit.statistics import TEST_IMAGES, ArmScores, Design, summarise
 from augkit.store import explained, write_bytes, write_json, write_text
 from augkit.tables import (
     DENSITY_METRICS,
@@ -194,6 +194,7 @@ class Page:
     sentence: str
     scored_on: str
     scope: str
+    resolution: str
     verdicts: Verdicts
     seed_sentence: str
     warnings: tuple[str, ...]
@@ -232,12 +233,13 @@ def _page(evidence: Evidence, comparison: Comparison) -> Page:
     cases = tuple(_cases(evidence, pair))
     return Page(
         sentence=_sentence(evidence),
-        scored_on=(scored_on := arms[0].design.scored_on),
-        scope=scope(scored_on),
+        scored_on=arms[0].design.scored_on,
+        scope=scope(arms[0].design),
+        resolution=resolution(arms[0].design),
         verdicts=verdicts(comparison),
         seed_sentence=_seed_sentence(arms),
         warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
-        table_title=table_title(scored_on),
+        table_title=table_title(arms[0].design),
         table=table_rows(arms),
         other_metrics=metric_rows(arms),
         differences=difference_rows(arms),
@@ -318,9 +320,19 @@ def _sentence(evidence: Evidence) -> str:
     )
 
 
-def scope(scored_on: str) -> str:
+def resolution(design: Design) -> str:
+    """Return at which size masks were compared."""
+    if design.score_at == NATIVE_SIZE:
+        return (
+            "Scores are taken at native size: a segmenter's scores are interpolated linearly to the size of each mask "
+            "file and cut at 0.5 there. Pictures show training size."
+        )
+    return "Scores are taken at training size: images and masks were resized before training, and compared so."
+
+
+def scope(design: Design) -> str:
     """Return what a reader must know of scores that are not on the test images; '' for those that are."""
-    if scored_on == TEST_IMAGES:
+    if design.scored_on == TEST_IMAGES:
         return ""
     return (
         "All scores are on a development split: training images that no arm was trained on. The test images were not "

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
 from augkit.options import option_model
 from augkit.registry import Entry, Registry
 
@@ -84,6 +85,10 @@ def _recipe() -> dict[str, Any]:
                 "Share of the training groups to score on in place of the test images, to look for settings.",
             ),
             "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
+            "score_at": _text(
+                {"enum": [TRAINING_SIZE, NATIVE_SIZE], "default": TRAINING_SIZE},
+                "Whether masks are scored at training size, or at the size of each test image's mask file.",
+            ),
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
             "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),
             "augment": {"type": "array", "items": reference["augmentation"]},

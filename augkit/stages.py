@@ -25,6 +25,8 @@ from augkit.checks import (
     check_augmented,
     check_images,
     check_masks,
+    check_native_count,
+    check_native_mask,
     check_same,
     check_scores,
     check_splits,
@@ -33,6 +35,7 @@ from augkit.checks import (
 from augkit.contracts import (
     ArrayDraws,
     Augment,
+    HasNativeMasks,
     Images,
     ImageSet,
     Log,
@@ -48,6 +51,7 @@ from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
+from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
     Arm,
@@ -74,6 +78,9 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""
+
+FOREGROUND = 0.5
+"""A pixel is foreground where its score is above this."""
 
 SHOWN = 64
 """Samples of a set that the report may show."""
@@ -242,15 +249,32 @@ def evaluate(task: Evaluate, job: Job) -> None:
     """Score the test split.
 
     Writes ``predictions.npy`` bool (N, H, W), ``counts.npy`` int64 (N, 4) of `confusion`, and ``nsd.npy`` float64 (N,)
-    of `surface_distance`, which counts do not decide.
+    of `surface_distance`, which counts do not decide. Predictions have the images' size; at native size, scores are
+    interpolated to the size of each mask file before they are cut, and counts and distances are of that size.
     """
     test = read_image_set(job.of_kind("dataset")[0] / "test")
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
-    predictions = _segmented(predict, test.images, test.ids)
+    predictions = np.empty(test.masks.shape, np.bool_)
+    counts, distances = np.empty((len(test), 4), np.int64), np.empty(len(test), np.float64)
+    truth = (test.masks[i] for i in range(len(test))) if task.native is None else _native_masks(*task.native, test)
+    for i, (score, mask) in enumerate(zip(_scores(predict, test.images, test.ids), truth, strict=True)):
+        predictions[i] = score > FOREGROUND
+        found = predictions[i] if task.native is None else upsample_scores(score, *mask.shape) > FOREGROUND
+        counts[i], distances[i] = confusion(found[None], mask[None])[0], surface_distance(found[None], mask[None])[0]
     write_array(job.folder / "predictions.npy", predictions)
-    truth = np.asarray(test.masks)
-    write_array(job.folder / "counts.npy", confusion(predictions, truth))
-    write_array(job.folder / "nsd.npy", surface_distance(predictions, truth))
+    write_array(job.folder / "counts.npy", counts)
+    write_array(job.folder / "nsd.npy", distances)
+
+
+def _native_masks(name: str, dataset: HasNativeMasks, samples: ImageSet) -> Iterator[Masks]:
+    """Yield the native mask of each sample, held to its contract."""
+    given = 0
+    with _contract("the data set", samples.ids, name):
+        for native in dataset.native_masks(samples.ids):
+            if given < len(samples):
+                yield check_native_mask(native, samples.masks[given], given)
+            given += 1
+        check_native_count(given, len(samples))
 
 
 @run_stage.register
@@ -323,6 +347,13 @@ def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
 def _segmented(predict: Predictor, images: Images, ids: Sequence[str] = ()) -> Masks:
     """Return bool (N, H, W): what a predictor finds in uint8 images (N, H, W, 3); `ids` are for messages."""
     found = np.empty(images.shape[:3], np.bool_)
+    for i, score in enumerate(_scores(predict, images, ids)):
+        found[i] = score > FOREGROUND
+    return found
+
+
+def _scores(predict: Predictor, images: Images, ids: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+    """Yield the scores of each image, float32 (H, W) in 0..1."""
     for begin in range(0, len(images), CHUNK):
         part = images[begin : begin + CHUNK]
         with _contract("the segmenter", ids[begin : begin + CHUNK]):
@@ -331,8 +362,7 @@ def _segmented(predict: Predictor, images: Images, ids: Sequence[str] = ()) -> M
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
                     check_same(values[few], predict(part[few]), "in another batch", STATELESS, 0.01)
-        found[begin : begin + CHUNK] = values[:, 0] > 0.5
-    return found
+        yield from values[:, 0]
 
 
 def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
@@ -415,14 +445,18 @@ def design_of(arm: Arm) -> Design:
         [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
     )
     holding = arm.dataset.task
-    on_development = isinstance(holding, HoldOutDevelopment)
-    held_out = [(f"without {holding.share:g} of the training groups", holding.share)] if on_development else []
+    held_out = (
+        [(f"without {holding.share:g} of the training groups", holding.share)]
+        if isinstance(holding, HoldOutDevelopment)
+        else []
+    )
     return Design(
         data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
         segmenter=_part([(segmenter["name"], segmenter)]),
         augment=_part([(one["name"], one) for one in augment]),
         synthesis=_part(sources),
-        scored_on=DEVELOPMENT_IMAGES if on_development else TEST_IMAGES,
+        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
+        score_at=arm.score_at,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.contracts import TRAINING_SIZE
+
 TEST_IMAGES, DEVELOPMENT_IMAGES = "test images", "development images"
 """What arms are scored on: the test split, or a part of the training images that was held out in its place."""
 
@@ -23,6 +25,7 @@ class Design:
     augment:   the classical transforms; '' for none.
     synthesis: the synthetic sources and their amounts; '' for none.
     scored_on: `TEST_IMAGES` or `DEVELOPMENT_IMAGES`, as texts about scores say.
+    score_at:  `TRAINING_SIZE` or `NATIVE_SIZE`.
     """
 
     data: str = ""
@@ -30,6 +33,7 @@ class Design:
     augment: str = ""
     synthesis: str = ""
     scored_on: str = TEST_IMAGES
+    score_at: str = TRAINING_SIZE
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.comparison import Comparison, Finding, p_text, signed
+from augkit.contracts import NATIVE_SIZE
 from augkit.inference import Estimate
 from augkit.metrics import METRICS, TABLE_1
-from augkit.statistics import TEST_IMAGES, ArmScores, Summary, summarise
+from augkit.statistics import TEST_IMAGES, ArmScores, Design, Summary, summarise
 
 Table = list[list[str]]
 Values = NDArray[np.float64]
@@ -37,15 +38,16 @@ def recorded_rows(record: Mapping[str, Any]) -> Table:
     return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
 
 
-def table_title(scored_on: str) -> str:
-    """Return what Table 1 shows, with what the arms were scored on; `scored_on` is that of a `Design`."""
-    what = "" if scored_on == TEST_IMAGES else " (not the test set)"
-    return f"Mean ± standard error over the {scored_on}{what}"
+def table_title(design: Design) -> str:
+    """Return what Table 1 shows, with what the arms were scored on; `design` is that of any of them."""
+    what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
+    size = ", at native size" if design.score_at == NATIVE_SIZE else ""
+    return f"Mean ± standard error over the {design.scored_on}{what}{size}"
 
 
 def recorded_title(record: Mapping[str, Any]) -> str:
     """Return the same title as `table_title` from the content of a report.json."""
-    return table_title(record["arms"][record["order"][0]]["design"]["scored_on"])
+    return table_title(Design(**record["arms"][record["order"][0]]["design"]))
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -123,6 +123,15 @@ def test_reports_on_other_images_are_refused(tmp_path: Path) -> None:
     assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
 
 
+def test_reports_scored_at_different_sizes_are_refused(tmp_path: Path) -> None:
+    native = tuple(replace(one, design=replace(one.design, score_at="native")) for one in both((1,)))
+    reports = [read_report(write(tmp_path / "a", both((0,)))), read_report(write(tmp_path / "b", native))]
+    with pytest.raises(InputError) as error:
+        merge(reports, None)
+    what = f"was scored at another size than {tmp_path / 'a'}; allowed: one score_at"
+    assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
+
+
 def test_a_comparison_is_a_page_numbers_scores_and_pictures_in_a_folder_of_its_own(tmp_path: Path) -> None:
     reports = [read_report(write(tmp_path / str(i), both(seeds))) for i, seeds in enumerate([(0, 1), (2, 3)])]
     arms = merge(reports, None)

@@ -137,7 +137,7 @@ def _compare(
     folder = write_comparison(reports, arms, margin, how.out)
     console = open_console()
     header, *rows = table_rows(arms)
-    print_table(table_title(arms[0].design.scored_on), header, rows, console)
+    print_table(table_title(arms[0].design), header, rows, console)
     print_verdict(read_json(folder / "comparison.json"), console)
     for warning in dict.fromkeys(line for report in reports for line in report.warnings):
         console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
