@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import DrawnMasks, Images, Record, Scores, Splits
+from augkit.contracts import DrawnMasks, Images, Masks, Record, Scores, Splits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +72,29 @@ def check_split_names(splits: Splits) -> None:
                 if owners.setdefault(name, part) != part:
                     found = f"has {what} '{name}' in {owners[name]} and {part}"
                     raise BreachError(found, f"put each {what} in one split only")
+
+
+MOST_DIFFERENT = 0.1
+"""The largest share of pixels in which a mask and its native mask, sampled at the mask's size, may differ."""
+
+
+def check_native_mask(native: Masks, mask: Masks, sample: int) -> Masks:
+    """Return `native`; refuse anything but the bool (h, w) of which `mask`, bool (H, W), is the resized form."""
+    wanted = "return the mask of load() before it was resized, as bool (h, w)"
+    if getattr(native, "dtype", None) != np.bool_ or native.ndim != 2 or native.size == 0:
+        raise BreachError(f"returned {describe(native)} as a native mask", wanted, sample)
+    rows, columns = (((np.arange(m) + 0.5) * n / m).astype(int) for m, n in zip(mask.shape, native.shape, strict=True))
+    different = float((native[np.ix_(rows, columns)] != mask).mean())
+    if different > MOST_DIFFERENT:
+        found = f"returned a native mask that differs from its mask of load() in {different:.0%} of the pixels"
+        raise BreachError(found, wanted, sample)
+    return native
+
+
+def check_native_count(found: int, wanted: int) -> None:
+    """Refuse fewer or more native masks than ids."""
+    if found != wanted:
+        raise BreachError(f"returned {found} native masks for {wanted} ids", "return one per id, in order")
 
 
 # Mask sources

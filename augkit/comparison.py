@@ -18,7 +18,7 @@ import numpy as np
 from augkit.contrasts import Contrast, plan_contrasts
 from augkit.inference import LEAVE, Estimate, detectable, estimates, holm
 from augkit.metrics import METRICS
-from augkit.statistics import ArmScores
+from augkit.statistics import TEST_IMAGES, ArmScores
 
 HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
 POSITIVE, NEGATIVE = "positive interaction", "negative interaction"
@@ -154,20 +154,21 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
     what, who = _subject(contrast), contrast.name
     numbers = (
         f"95 % interval {signed(dice.low)} to {signed(dice.high)}, {_p_equals(finding.p)}{_adjusted(tests)}, "
-        f"{len(contrast.seeds)} trainings per arm, {len(contrast.plus[0].image_ids)} test images"
+        f"{len(contrast.seeds)} trainings per arm, {_images(contrast)}"
     )
     change = f"Mean Dice changed by {signed(dice.mean)}"
     if contrast.is_interaction:
         change = f"The gain in mean Dice differs by {signed(dice.mean)}"
-    scope = "This holds for this data set, segmenter and training budget."
+    scope = f"This holds for this data set, segmenter and training budget.{_on_development(contrast)}"
     if finding.verdict == EQUIVALENT:
         real = "" if not _excludes_zero(dice) else " A smaller difference is there, and too small to count."
         ruled_out = f"A difference of {margin:g} or more is ruled out."
         return f"{who}: equivalent within ±{margin:g}. {change} ({numbers}). {ruled_out}{real} {scope}"
     if finding.verdict == NO_EVIDENCE:
+        missed = f"a true difference below {finding.detectable:.4f} is missed more often than one time in five."
         return (
             f"{who}: no evidence that {what}. {change} ({numbers}). This is not evidence of no effect: "
-            f"a true difference below {finding.detectable:.4f} is missed more often than one time in five."
+            f"{missed}{_on_development(contrast)}"
         )
     if contrast.is_interaction:
         return (
@@ -175,6 +176,16 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         )
     change = f"With {_added(contrast)}, mean Dice changed by {signed(dice.mean)}"
     return f"{who}: {finding.verdict}. {change} ({numbers}). {scope}"
+
+
+def _images(contrast: Contrast) -> str:
+    return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored_on}"
+
+
+def _on_development(contrast: Contrast) -> str:
+    if contrast.plus[0].design.scored_on == TEST_IMAGES:
+        return ""
+    return " It is about a split of the training images, on which settings are chosen, and no result on test images."
 
 
 def _excludes_zero(dice: Estimate) -> bool:
@@ -211,7 +222,7 @@ def _obstacle(contrast: Contrast) -> str:
     if seeds < LEAST_SEEDS:
         return f"{seeds} trainings per arm are too few to separate an arm from the luck of its trainings. {wish}"
     if images < LEAST_IMAGES:
-        return f"{images} test images are too few to say anything about others; at least {LEAST_IMAGES} are needed."
+        return f"{_images(contrast)} are too few to say anything about others; at least {LEAST_IMAGES} are needed."
     return ""
 
 

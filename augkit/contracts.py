@@ -17,7 +17,7 @@ changed file is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -36,6 +36,9 @@ Masks = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 ArrayDraws = Draws[NDArray[Any]]
 TensorDraws = Draws["torch.Tensor"]
+TRAINING_SIZE, NATIVE_SIZE = "training", "native"
+"""At which size masks are scored: that of the images trained on, or that of each test image's mask file."""
+
 Augment = Callable[["torch.Tensor", "torch.Tensor", TensorDraws], "tuple[torch.Tensor, torch.Tensor]"]
 Record = Mapping[str, "str | int | float | bool | list[float]"]
 
@@ -180,6 +183,17 @@ class Dataset(Protocol):
 
     def load(self) -> Splits:
         """Return the splits. Raises `InputError` naming every bad file at once."""
+
+
+@runtime_checkable
+class HasNativeMasks(Protocol):
+    """What a data set may have besides: its masks as they were before `load` resized them. Never required."""
+
+    def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
+        """Yield the mask of each id of any split of `load`, in order: bool (h, w), each of its own size.
+
+        It shows the frame of the mask of `load`, upright. One is asked for at a time, so read it then.
+        """
 
 
 class MaskSource(Protocol):

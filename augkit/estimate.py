@@ -20,7 +20,17 @@ from augkit.contracts import ImageSet, Workspace
 from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.engine import Engine
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.plan import DrawMasks, LoadDataset, Plan, Stage, Synthesise, TakeShare, TrainGenerator, TrainSegmenter
+from augkit.plan import (
+    DrawMasks,
+    HoldOutDevelopment,
+    LoadDataset,
+    Plan,
+    Stage,
+    Synthesise,
+    TakeShare,
+    TrainGenerator,
+    TrainSegmenter,
+)
 from augkit.stages import compose, read_image_set
 from augkit.store import Store, read_array, read_json, remove_folder
 
@@ -30,7 +40,7 @@ SECONDS = 10.0
 MOST_SECONDS = 6
 """How many times as long a training is tried that does not."""
 
-_BUILT = (LoadDataset, TakeShare, DrawMasks)
+_BUILT = (LoadDataset, HoldOutDevelopment, TakeShare, DrawMasks)
 _STEPS = re.compile(r"step ([0-9]+) of ([0-9]+)")
 
 Fit = Callable[[Workspace], None]

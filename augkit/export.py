@@ -22,6 +22,7 @@ from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Sou
 from augkit.export_layouts import LAYOUTS
 from augkit.plan import CheckedRecipe, Stage, Synthesise
 from augkit.stages import read_image_set, read_splits
+from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 
 _ELSEWHERE = "Choose another folder, or move this one away"
@@ -33,7 +34,9 @@ def gather_export(recipe: CheckedRecipe, seed: int, qualities: Sequence[Stage], 
     engine.build(qualities)
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
     sources = tuple(_source(stage, engine) for stage in qualities)
-    return Export(recipe.recipe.name, document, seed, sources, read_splits(engine.artifact(dataset)))
+    real = read_splits(engine.artifact(dataset))
+    held_out = DEVELOPMENT_IMAGES if recipe.recipe.development_share else TEST_IMAGES
+    return Export(recipe.recipe.name, document, seed, sources, real, held_out)
 
 
 def _source(quality: Stage, engine: Engine) -> Source:

@@ -65,8 +65,8 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         _table(("source", "images", "generator hash"), [_source_row(source) for source in export.sources]),
         "## How it was made",
         f"The generator was trained on {len(export.real.train)} real training images and saw nothing else; "
-        f"{len(export.real.validation)} validation and {len(export.real.test)} test images were held out. Image i is "
-        "decided by the generator's weights, its mask and the column `key`.",
+        f"{len(export.real.validation)} validation and {len(export.real.test)} {export.held_out} were held out. Image "
+        "i is decided by the generator's weights, its mask and the column `key`.",
         f"```yaml\n{export.recipe.strip()}\n```",
         "## Quality",
         "`adherence` is the Dice of the mask with what a segmenter trained on real images alone finds in the image. "
@@ -97,7 +97,7 @@ def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "`Dataset900_…` is nnU-Net v2 raw data; copy it into `nnUNet_raw` (rename it for another number) and its "
         "`splits_final.json` into `nnUNet_preprocessed/Dataset900_…` after planning. Training cases are "
         f"{len(real.train) + len(real.validation)} real (`real_…`) and the synthetic ones; `imagesTs` holds the "
-        f"{len(real.test)} real test images. Validation cases are {own} and always real. Labels are 0 and 1."
+        f"{len(real.test)} real {export.held_out}. Validation cases are {own} and always real. Labels are 0 and 1."
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from augkit.contracts import ImageSet, Record, Splits
 from augkit.images import encode_png, encode_webp
+from augkit.statistics import TEST_IMAGES
 from augkit.store import write_json, write_text, write_unflushed
 
 Format = Literal["folder", "nnunet", "coco"]
@@ -45,13 +46,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported: synthetic sets, the real data they come from, and the recipe as text."""
+    """What is exported: synthetic sets, the real data they come from, and the recipe as text.
+
+    held_out: what the test split of the real data holds, as in `Design.scored_on`.
+    """
 
     name: str
     recipe: str
     seed: int
     sources: tuple[Source, ...]
     real: Splits
+    held_out: str = TEST_IMAGES
 
 
 Progress = Callable[[int, int], None]

@@ -133,6 +133,14 @@ def average_resize(values: NDArray[np.float32], height: int, width: int) -> NDAr
     return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))
 
 
+def upsample_scores(scores: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Return float32 (height, width) from float32 (H, W), interpolated linearly between pixel centres (PIL's BILINEAR).
+
+    Where a side gets shorter, the mean of what lies under an output pixel is taken, weighted by a triangle.
+    """
+    return np.asarray(Image.fromarray(scores).resize((width, height), Image.Resampling.BILINEAR))
+
+
 def resize_image(image: NDArray[np.uint8], size: int, how: Resize) -> NDArray[np.uint8]:
     """Return uint8 (size, size, 3) from uint8 (H, W, 3), squeezing the aspect ratio.
 

@@ -72,16 +72,19 @@ def _border(mask: Masks) -> Masks:
 def _surface_dice(a: Masks, b: Masks, reach: float) -> float:
     if not (a.any() and b.any()):
         return float(a.any() == b.any())
-    near = (_distances(b)[a] <= reach).sum() + (_distances(a)[b] <= reach).sum()
-    return float(near / (a.sum() + b.sum()))
+    one, other = np.argwhere(a), np.argwhere(b)
+    near = (_distances(one, other) <= reach).sum() + (_distances(other, one) <= reach).sum()
+    return float(near / (len(one) + len(other)))
 
 
-def _distances(border: Masks) -> NDArray[np.float64]:
-    """Return every pixel's distance to the nearest border pixel."""
-    from scipy import ndimage
+def _distances(pixels: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return float64 (N,): the distance of each pixel (y, x) to the nearest of the others.
 
-    found: NDArray[np.float64] = ndimage.distance_transform_edt(~border)
-    return found
+    A tree of border pixels: photographs of 20 million pixels have only thousands of these.
+    """
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(others).query(pixels)[0])
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts import Augmentation, Dataset, Generator, MaskSource, Segmenter
+from augkit.contracts import (
+    NATIVE_SIZE,
+    TRAINING_SIZE,
+    Augmentation,
+    Dataset,
+    Generator,
+    HasNativeMasks,
+    MaskSource,
+    Segmenter,
+)
 from augkit.document import Value
 from augkit.draws import derive_seed
 from augkit.errors import InputError, Problem
@@ -77,6 +86,17 @@ class LoadDataset:
 
 
 @dataclass(frozen=True)
+class HoldOutDevelopment:
+    """Put `share` of the training groups in place of the test split; the same ones whatever the seed or the arm.
+
+    Settings can then be looked for without the evaluation images. A smaller share is part of a larger one.
+    """
+
+    share: float
+    exclude_copies: bool = False
+
+
+@dataclass(frozen=True)
 class TakeShare:
     """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
 
@@ -129,9 +149,10 @@ class TrainSegmenter:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Predict the test split and count."""
+    """Predict the test split and score it against its masks, or against the native ones of a named data set."""
 
     segmenter: Segmenter
+    native: tuple[str, HasNativeMasks] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +174,7 @@ class JudgeQuality:
 
 Task = (
     LoadDataset
+    | HoldOutDevelopment
     | TakeShare
     | TrainGenerator
     | DrawMasks
@@ -185,9 +207,11 @@ class Stage:
 class Arm:
     """One recipe with one seed, and the stages that make it.
 
+    dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
     training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
     real_images: whether the segmenter trains on real images.
     sweep:       where the arm stands on a curve, if it does.
+    score_at:    at which size it is scored.
     """
 
     name: str
@@ -201,6 +225,7 @@ class Arm:
     evaluation: Stage
     real_images: bool = True
     sweep: SweepPoint | None = None
+    score_at: str = TRAINING_SIZE
 
 
 @dataclass(frozen=True)
@@ -347,11 +372,21 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     sources = [build_source(source) for source in recipe.synthesize]
     augment = [build("augmentation", reference) for reference in recipe.augment]
     segmenter = build("segmenter", recipe.segmenter)
+    if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
+        problems.append(_without_native_masks(recipe, registry))
     if dataset is None or segmenter is None or None in sources or None in augment:
         return None
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)
     return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
+
+
+def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:
+    names = [
+        name for name in registry.names("dataset") if hasattr(registry.entries["dataset", name].cls, "native_masks")
+    ]
+    what = f"data set '{recipe.dataset.name}' has no native masks; allowed with it: score_at: {TRAINING_SIZE}"
+    return Problem(recipe.dataset.where, what, f"Data sets that have some: {', '.join(names) or 'none'}")
 
 
 def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
@@ -381,7 +416,8 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     own = (f" · {recipe.name}" if several_arms else "") + shared
     loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
     excluding = {"exclude_copies": _modules_hash(("copies",), (".py",))} if recipe.exclude_copies else {}
-    dataset = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
+    loaded = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
+    dataset = _development(recipe.development_share, recipe.exclude_copies, excluding, loaded)
     if recipe.training_share != 1:
         shared = f" · {recipe.training_share:g} of training groups{shared}"
     training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
@@ -400,12 +436,24 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     parts = [checked.segmenter, *checked.augment]
     identity = _identity(parts, digests, segmenter_seed) | {"real": recipe.real_images}
     segmenter = _stage("segmenter", own, [training_set, *syntheses], training, identity)
-    scoring = Evaluate(checked.segmenter.instance)
-    evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity([checked.segmenter], digests))
+    scoring, parts = Evaluate(checked.segmenter.instance), [checked.segmenter]
+    if recipe.score_at == NATIVE_SIZE:
+        scoring = Evaluate(checked.segmenter.instance, (checked.dataset.name, checked.dataset.instance))
+        parts = [checked.segmenter, checked.dataset]
+    evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity(parts, digests))
     return Arm(
         recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), segmenter,
-        evaluation, recipe.real_images, recipe.sweep
+        evaluation, recipe.real_images, recipe.sweep, recipe.score_at
     )  # fmt: skip
+
+
+def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
+    """Return the stage whose test split is cut from the training images; the data set itself for none."""
+    if share == 0:
+        return loaded
+    identity = {"components": loaded.identity["components"], "development_share": share, **excluding}
+    note = f" · {share:g} of training groups to score on"
+    return _stage("dataset", note, [loaded], HoldOutDevelopment(share, exclude_copies), identity)
 
 
 def _share(share: float, seed: int, note: str, dataset: Stage) -> Stage:
@@ -449,10 +497,12 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
+    if isinstance(arms[0].dataset.task, HoldOutDevelopment):
+        title, label = f"{title} (development split)", f"{label}-development"
     inputs = dict.fromkeys(
         stage
         for arm in arms
-        for stage in (arm.dataset, arm.training, *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
+        for stage in (*in_order((arm.training,)), *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
     )
     reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
@@ -489,10 +539,17 @@ def _modules_hash(names: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
 
 
 def _refuse_different_data(arms: Sequence[Arm]) -> None:
-    """Arms are compared image by image, so they must read the same data."""
+    """Arms are compared image by image, so they must read the same data and be scored at one size."""
     first = arms[0]
+    resized = dict.fromkeys(arm.name for arm in arms if arm.score_at != first.score_at)
+    if resized:
+        what = f"has another score_at than '{first.name}'; allowed: the same in every arm"
+        raise InputError(*(Problem(f"recipe '{name}'", what) for name in resized))
     others = dict.fromkeys(arm.name for arm in arms if arm.dataset != first.dataset)
     if others:
-        what = f"has another data set, or other options of it, than '{first.name}'; allowed: the same in every arm"
+        what = (
+            f"has another data set, other options of it, or another development_share than '{first.name}'; "
+            "allowed: the same in every arm"
+        )
         hint = "Run recipes on different data one at a time"
         raise InputError(*(Problem(f"recipe '{name}'", what, hint) for name in others))

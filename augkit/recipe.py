@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
 from augkit.document import (
     Document,
     Steps,
@@ -62,9 +63,11 @@ class Source:
 class Recipe:
     """A recipe as written; components are names and options, not yet checked against plugins.
 
-    training_share: of the training groups; generators and segmenter alike see only these.
-    real_images:    whether the segmenter trains on real images; generators always do.
-    sweep:          where the recipe stands on a curve, if it came from a sweep.
+    training_share:    of the training groups; generators and segmenter alike see only these.
+    real_images:       whether the segmenter trains on real images; generators always do.
+    sweep:             where the recipe stands on a curve, if it came from a sweep.
+    development_share: of the training groups, to score on in place of the test images; 0 scores on these.
+    score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
     """
 
     file: str
@@ -79,6 +82,8 @@ class Recipe:
     real_images: bool = True
     sweep: SweepPoint | None = None
     exclude_copies: bool = False
+    development_share: float = 0.0
+    score_at: str = TRAINING_SIZE
 
 
 Part = tuple[str, Reference]
@@ -143,7 +148,9 @@ RECIPE_KEYS = (
     "seed",
     "dataset",
     "exclude_copies",
+    "development_share",
     "training_share",
+    "score_at",
     "real_images",
     "synthesize",
     "augment",
@@ -176,6 +183,9 @@ class _Draft:
         dataset = self._required("dataset", "dataset", root, ())
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
+        development_share, score_at = self._development_share(root), root.get("score_at", TRAINING_SIZE)
+        if score_at not in (TRAINING_SIZE, NATIVE_SIZE):
+            self._refuse(("score_at",), score_at, f"{TRAINING_SIZE} or {NATIVE_SIZE}")
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
@@ -203,6 +213,8 @@ class _Draft:
             real_images,
             self.sweep,
             exclude_copies,
+            development_share,
+            str(score_at),
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -245,6 +257,13 @@ class _Draft:
             return float(share)
         self._refuse(("training_share",), share, "0 < number <= 1", _number_hint(share))
         return 1.0
+
+    def _development_share(self, root: dict[str, Value]) -> float:
+        share = root.get("development_share", 0)
+        if _is_number(share) and 0 <= share <= 0.5:
+            return float(share)
+        self._refuse(("development_share",), share, "0 for none, or 0 < number <= 0.5", _number_hint(share))
+        return 0.0
 
     def _flag(self, key: str, root: dict[str, Value], default: bool) -> bool:
         value = root.get(key, default)

@@ -1,7 +1,7 @@
 """Reports that exist already: read back, put together, and compared on a page of their own.
 
 Trainings of one study may be spread over runs and machines; what each run's report recorded is enough to compare them.
-A report that was changed by hand is refused, and so are reports on other test images.
+A report that was changed by hand is refused, and so are reports on other images.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import numpy as np
 from augkit.comparison import Comparison, compare, comparison_record
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
-from augkit.report import Picture, Verdicts, density, per_image, template, verdicts, write_pictures
+from augkit.report import Picture, Verdicts, density, per_image, resolution, scope, template, verdicts, write_pictures
 from augkit.statistics import ArmScores, Design
 from augkit.store import explained, find_damage, read_json, write_json, write_text
-from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows
+from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows, table_title
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a report recorded: its folder, its arms, the digest of the test images, warnings, and the command."""
+    """What a report recorded: its folder, its arms, the digest of the scored images, warnings, and the command."""
 
     folder: Path
     arms: tuple[ArmScores, ...]
@@ -60,12 +60,18 @@ def read_report(path: Path) -> Recorded:
 def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[ArmScores, ...]:
     """Return the arms of all reports, the seeds of one arm together; `seeds` chooses among them.
 
-    Raises `InputError` for other test images, one name for two arms, two results for one seed, or a missing seed.
+    Raises `InputError` for other scored images, one name for two arms, two results for one seed, or a missing seed.
     """
     problems = [
-        Problem(str(report.folder), f"was scored on other test images than {reports[0].folder}; allowed: the same")
+        Problem(str(report.folder), f"was scored on other images than {reports[0].folder}; allowed: the same")
         for report in reports[1:]
         if report.test != reports[0].test
+    ]
+    first = reports[0].arms[0].design
+    problems += [
+        Problem(str(report.folder), f"was scored at another size than {reports[0].folder}; allowed: one score_at")
+        for report in reports[1:]
+        if report.arms[0].design.score_at != first.score_at
     ]
     merged: dict[str, ArmScores] = {}
     if not problems:
@@ -84,8 +90,12 @@ class Page:
     """Everything the template of a comparison prints."""
 
     title: str
+    scored_on: str
+    scope: str
+    resolution: str
     verdicts: Verdicts
     warnings: tuple[str, ...]
+    table_title: str
     table: Table
     other_metrics: Table
     seed_sentence: str
@@ -121,8 +131,12 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
     seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
     return Page(
         title,
+        arms[0].design.scored_on,
+        scope(arms[0].design),
+        resolution(arms[0].design),
         verdicts(comparison),
         warnings,
+        table_title(arms[0].design),
         table_rows(arms),
         metric_rows(arms),
         f"Seeds: {seeds}.",

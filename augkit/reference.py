@@ -23,7 +23,7 @@ from augkit.registry import Entry, Provider, Registry, load_registry
 from augkit.store import write_text
 
 PROTOCOLS_OF_KIND: Mapping[str, tuple[type[Any], ...]] = {
-    "dataset": (contracts.Dataset, contracts.Splits, contracts.ImageSet),
+    "dataset": (contracts.Dataset, contracts.HasNativeMasks, contracts.Splits, contracts.ImageSet),
     "mask source": (contracts.MaskSource, contracts.DrawnMasks, contracts.Workspace),
     "generator": (contracts.Generator, contracts.Synthesizer, contracts.Workspace),
     "augmentation": (contracts.Augmentation,),

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from augkit import figures
 from augkit.amounts import duration
 from augkit.comparison import Comparison, compare, comparison_record, signed
-from augkit.contracts import ImageSet
+from augkit.contracts import NATIVE_SIZE, ImageSet
 from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
 from augkit.metrics import METRICS
-from augkit.statistics import ArmScores, summarise
+from augkit.statistics import TEST_IMAGES, ArmScores, Design, summarise
 from augkit.store import explained, write_bytes, write_json, write_text
 from augkit.tables import (
     DENSITY_METRICS,
@@ -41,6 +41,7 @@ from augkit.tables import (
     per_arm_rows,
     quantile_rows,
     table_rows,
+    table_title,
     unadjusted_rows,
     warning_lines,
 )
@@ -191,9 +192,13 @@ class Page:
     """Everything the template prints, ready to print."""
 
     sentence: str
+    scored_on: str
+    scope: str
+    resolution: str
     verdicts: Verdicts
     seed_sentence: str
     warnings: tuple[str, ...]
+    table_title: str
     table: Table
     other_metrics: Table
     differences: Table
@@ -228,9 +233,13 @@ def _page(evidence: Evidence, comparison: Comparison) -> Page:
     cases = tuple(_cases(evidence, pair))
     return Page(
         sentence=_sentence(evidence),
+        scored_on=arms[0].design.scored_on,
+        scope=scope(arms[0].design),
+        resolution=resolution(arms[0].design),
         verdicts=verdicts(comparison),
         seed_sentence=_seed_sentence(arms),
         warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
+        table_title=table_title(arms[0].design),
         table=table_rows(arms),
         other_metrics=metric_rows(arms),
         differences=difference_rows(arms),
@@ -302,11 +311,33 @@ def _sentence(evidence: Evidence) -> str:
     names = [arm.scores.arm for arm in evidence.arms]
     totals = sorted({sum(arm.training_images.values()) for arm in evidence.arms})
     seeds = sorted({len(arm.scores.seeds) for arm in evidence.arms})
+    image = evidence.arms[0].scores.design.scored_on.removesuffix("s")
     was = "was" if len(names) == 1 else "were each"
     return (
         f"{_counted(len(names), 'arm')} ({_listed(names)}) {was} trained with {_range(seeds, 'seed')} on "
         f"{_range(totals, 'training sample')} and scored on "
-        f"{'the same ' if len(names) > 1 else ''}{_counted(len(evidence.test), 'test image')}."
+        f"{'the same ' if len(names) > 1 else ''}{_counted(len(evidence.test), image)}."
+    )
+
+
+def resolution(design: Design) -> str:
+    """Return at which size masks were compared."""
+    if design.score_at == NATIVE_SIZE:
+        return (
+            "Scores are taken at native size: a segmenter's scores are interpolated linearly to the size of each mask "
+            "file and cut at 0.5 there. Pictures show training size."
+        )
+    return "Scores are taken at training size: images and masks were resized before training, and compared so."
+
+
+def scope(design: Design) -> str:
+    """Return what a reader must know of scores that are not on the test images; '' for those that are."""
+    if design.scored_on == TEST_IMAGES:
+        return ""
+    return (
+        "All scores are on a development split: training images that no arm was trained on. The test images were not "
+        "scored. Settings that are chosen here look better here than they are; score the chosen ones once on the "
+        "test images, with development_share: 0."
     )
 
 
@@ -328,9 +359,10 @@ def _empties(evidence: Evidence) -> str:
 
 
 def _case_rule(pair: Sequence[ArmScores]) -> str:
+    images = pair[0].design.scored_on
     what = "Dice" if len(pair) == 1 else f"the Dice difference of {pair[-1].arm} to {pair[0].arm}"
     return (
-        f"Chosen by rule, not by eye: the first, the middle and the last of the test images, "
+        f"Chosen by rule, not by eye: the first, the middle and the last of the {images}, "
         f"put in the order of {what} with the first seed ({pair[0].seeds[0]})."
     )
 
@@ -470,7 +502,8 @@ def density(arms: Sequence[ArmScores]) -> Picture:
     def draw(look: Look, columns: int, form: Form) -> bytes:
         return figures.densities(panels, look, columns, form)
 
-    alt = "Densities of Dice, sensitivity and specificity over the test images, one line per arm"
+    images = arms[0].design.scored_on
+    alt = f"Densities of Dice, sensitivity and specificity over the {images}, one line per arm"
     return _lines_picture("densities", alt, len(panels), draw)
 
 
@@ -508,8 +541,9 @@ def _cases(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseGroup]
         notes[""] = [evidence.test.ids[i] if single else signed(values[i]) for i in index]
         predictions = {arm.scores.arm: arm.predictions[index] for arm in evidence.arms}
         drawn = figures.cases(evidence.test.images[index], evidence.test.masks[index], predictions, notes, EITHER)
-        heading = _case_heading(group, single, len(values))
-        picture = Picture(f"cases-{group}", f"{heading}: test images with the true and each arm's outline", drawn)
+        scored_on = pair[0].design.scored_on
+        heading = _case_heading(group, single, len(values), scored_on)
+        picture = Picture(f"cases-{group}", f"{heading}: {scored_on} with the true and each arm's outline", drawn)
         rows = [
             [heading, evidence.test.ids[i], *(f"{dice[arm.arm][i]:.4f}" for arm in pair)]
             + ([] if single else [signed(values[i])])
@@ -518,9 +552,9 @@ def _cases(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseGroup]
         yield CaseGroup(heading, picture, rows)
 
 
-def _case_heading(group: str, single: bool, images: int) -> str:
+def _case_heading(group: str, single: bool, images: int, scored_on: str) -> str:
     if images < 3:
-        return "All test images"
+        return f"All {scored_on}"
     if group == "median":
         return "Around the median"
     if single:

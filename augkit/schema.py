@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
 from augkit.options import option_model
 from augkit.registry import Entry, Registry
 
@@ -70,6 +71,7 @@ def _recipe() -> dict[str, Any]:
     values = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 32, "uniqueItems": True}
     sweep = {"type": "object", "additionalProperties": values, "minProperties": 1, "maxProperties": 1}
     share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
+    development = {"type": "number", "minimum": 0, "maximum": 0.5, "default": 0}
     return _mapping(
         {
             "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
@@ -78,7 +80,15 @@ def _recipe() -> dict[str, Any]:
             "exclude_copies": _text(
                 {"type": "boolean", "default": False}, "Whether images with a copy in a later split are left out."
             ),
+            "development_share": _text(
+                development,
+                "Share of the training groups to score on in place of the test images, to look for settings.",
+            ),
             "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
+            "score_at": _text(
+                {"enum": [TRAINING_SIZE, NATIVE_SIZE], "default": TRAINING_SIZE},
+                "Whether masks are scored at training size, or at the size of each test image's mask file.",
+            ),
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
             "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),
             "augment": {"type": "array", "items": reference["augmentation"]},

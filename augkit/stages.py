@@ -25,6 +25,8 @@ from augkit.checks import (
     check_augmented,
     check_images,
     check_masks,
+    check_native_count,
+    check_native_mask,
     check_same,
     check_scores,
     check_splits,
@@ -33,6 +35,7 @@ from augkit.checks import (
 from augkit.contracts import (
     ArrayDraws,
     Augment,
+    HasNativeMasks,
     Images,
     ImageSet,
     Log,
@@ -48,11 +51,13 @@ from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
+from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
     Arm,
     DrawMasks,
     Evaluate,
+    HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
     Stage,
@@ -62,8 +67,9 @@ from augkit.plan import (
     TrainGenerator,
     TrainSegmenter,
     WriteReport,
+    in_order,
 )
-from augkit.statistics import ArmScores, Design
+from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -72,6 +78,9 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""
+
+FOREGROUND = 0.5
+"""A pixel is foreground where its score is above this."""
 
 SHOWN = 64
 """Samples of a set that the report may show."""
@@ -113,30 +122,61 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
         splits = task.dataset.load()
         check_splits(splits)
     if task.exclude_copies:
-        from augkit.copies import without_copies
+        splits = _without_copies(splits, (), job)
+    write_splits(job.folder, splits)
 
-        splits, copies = without_copies(splits)
-        excluded = list(dict.fromkeys(copy.first for copy in copies))
-        job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
-        write_json(job.folder / "excluded.json", excluded)
-        with _contract("the data set"):
-            check_splits(splits)  # everything may have been a copy
-    for name in ("train", "validation", "test"):
-        write_image_set(job.folder / name, getattr(splits, name))
+
+@run_stage.register
+def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
+    """Write the splits with some training groups as the test split, and without the test images.
+
+    The groups are chosen by their names alone. ``excluded.json`` also lists what was left out before.
+    """
+    whole = job.of_kind("dataset")[0]
+    train = read_image_set(whole / "train")
+    groups = len(set(train.groups))
+    if groups < 2:
+        what = f"found {groups} training group; allowed: at least 2, one to train on and one to score on"
+        raise StageError(Problem("development_share", what))
+    held_out = _some_groups(train, 0, "development", min(max(1, round(task.share * groups)), groups - 1))
+    splits = Splits(
+        train.take([i for i, group in enumerate(train.groups) if group not in held_out]),
+        read_image_set(whole / "validation"),
+        train.take([i for i, group in enumerate(train.groups) if group in held_out]),
+    )
+    if task.exclude_copies:
+        splits = _without_copies(splits, read_json(whole / "excluded.json"), job)
+    write_splits(job.folder, splits)
 
 
 @run_stage.register
 def take_share(task: TakeShare, job: Job) -> None:
-    """Write the splits with fewer training groups: those with the smallest numbers, so that shares are nested."""
-    whole = job.of_kind("dataset")[0]
-    train = read_image_set(whole / "train")
-    groups = sorted(set(train.groups))
-    numbers = Draws.of(task.seed, "share", sample_keys(groups)).uniform("place")
-    count = max(1, round(task.share * len(groups)))
-    kept = {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
-    write_image_set(job.folder / "train", train.take([i for i, group in enumerate(train.groups) if group in kept]))
-    for name in ("validation", "test"):
-        write_image_set(job.folder / name, read_image_set(whole / name))
+    """Write the splits with fewer training groups."""
+    splits = read_splits(job.of_kind("dataset")[0])
+    train = splits.train
+    kept = _some_groups(train, task.seed, "share", max(1, round(task.share * len(set(train.groups)))))
+    fewer = train.take([i for i, group in enumerate(train.groups) if group in kept])
+    write_splits(job.folder, Splits(fewer, splits.validation, splits.test))
+
+
+def _some_groups(samples: ImageSet, seed: int, stream: str, count: int) -> set[str]:
+    """Return `count` groups: those with the smallest numbers, so that a smaller share is part of a larger one."""
+    groups = sorted(set(samples.groups))
+    numbers = Draws.of(seed, stream, sample_keys(groups)).uniform("place")
+    return {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
+
+
+def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
+    """Return the splits without copies of images in a later split, and write the names of all left out so far."""
+    from augkit.copies import without_copies
+
+    splits, copies = without_copies(splits)
+    excluded = list(dict.fromkeys(copy.first for copy in copies))
+    job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
+    write_json(job.folder / "excluded.json", [*earlier, *excluded])
+    with _contract("the data set"):
+        check_splits(splits)  # everything may have been a copy
+    return splits
 
 
 @run_stage.register
@@ -209,15 +249,32 @@ def evaluate(task: Evaluate, job: Job) -> None:
     """Score the test split.
 
     Writes ``predictions.npy`` bool (N, H, W), ``counts.npy`` int64 (N, 4) of `confusion`, and ``nsd.npy`` float64 (N,)
-    of `surface_distance`, which counts do not decide.
+    of `surface_distance`, which counts do not decide. Predictions have the images' size; at native size, scores are
+    interpolated to the size of each mask file before they are cut, and counts and distances are of that size.
     """
     test = read_image_set(job.of_kind("dataset")[0] / "test")
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
-    predictions = _segmented(predict, test.images, test.ids)
+    predictions = np.empty(test.masks.shape, np.bool_)
+    counts, distances = np.empty((len(test), 4), np.int64), np.empty(len(test), np.float64)
+    truth = (test.masks[i] for i in range(len(test))) if task.native is None else _native_masks(*task.native, test)
+    for i, (score, mask) in enumerate(zip(_scores(predict, test.images, test.ids), truth, strict=True)):
+        predictions[i] = score > FOREGROUND
+        found = predictions[i] if task.native is None else upsample_scores(score, *mask.shape) > FOREGROUND
+        counts[i], distances[i] = confusion(found[None], mask[None])[0], surface_distance(found[None], mask[None])[0]
     write_array(job.folder / "predictions.npy", predictions)
-    truth = np.asarray(test.masks)
-    write_array(job.folder / "counts.npy", confusion(predictions, truth))
-    write_array(job.folder / "nsd.npy", surface_distance(predictions, truth))
+    write_array(job.folder / "counts.npy", counts)
+    write_array(job.folder / "nsd.npy", distances)
+
+
+def _native_masks(name: str, dataset: HasNativeMasks, samples: ImageSet) -> Iterator[Masks]:
+    """Yield the native mask of each sample, held to its contract."""
+    given = 0
+    with _contract("the data set", samples.ids, name):
+        for native in dataset.native_masks(samples.ids):
+            if given < len(samples):
+                yield check_native_mask(native, samples.masks[given], given)
+            given += 1
+        check_native_count(given, len(samples))
 
 
 @run_stage.register
@@ -255,7 +312,8 @@ def report(task: WriteReport, job: Job) -> None:
     evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
     shown = train.take(range(min(SHOWN, len(train))))
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    provenance = {key: str(value) for key, value in environment.items()} | dict(_excluded(dataset))
+    scored = {"scored on": _scored_on(task.arms[0], len(test))}
+    provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
@@ -289,6 +347,13 @@ def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
 def _segmented(predict: Predictor, images: Images, ids: Sequence[str] = ()) -> Masks:
     """Return bool (N, H, W): what a predictor finds in uint8 images (N, H, W, 3); `ids` are for messages."""
     found = np.empty(images.shape[:3], np.bool_)
+    for i, score in enumerate(_scores(predict, images, ids)):
+        found[i] = score > FOREGROUND
+    return found
+
+
+def _scores(predict: Predictor, images: Images, ids: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+    """Yield the scores of each image, float32 (H, W) in 0..1."""
     for begin in range(0, len(images), CHUNK):
         part = images[begin : begin + CHUNK]
         with _contract("the segmenter", ids[begin : begin + CHUNK]):
@@ -297,8 +362,7 @@ def _segmented(predict: Predictor, images: Images, ids: Sequence[str] = ()) -> M
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
                     check_same(values[few], predict(part[few]), "in another batch", STATELESS, 0.01)
-        found[begin : begin + CHUNK] = values[:, 0] > 0.5
-    return found
+        yield from values[:, 0]
 
 
 def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
@@ -342,6 +406,12 @@ def read_image_set(folder: Path) -> ImageSet:
     return ImageSet(tuple(names["ids"]), images, masks, tuple(names["groups"]), tuple(names["origins"]))
 
 
+def write_splits(folder: Path, splits: Splits) -> None:
+    """Write a dataset artifact: ``train``, ``validation`` and ``test``."""
+    for name in ("train", "validation", "test"):
+        write_image_set(folder / name, getattr(splits, name))
+
+
 def read_splits(folder: Path) -> Splits:
     """Return the splits of a dataset artifact."""
     return Splits(*(read_image_set(folder / name) for name in ("train", "validation", "test")))
@@ -374,11 +444,19 @@ def design_of(arm: Arm) -> Design:
     share_of_data = (
         [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
     )
+    holding = arm.dataset.task
+    held_out = (
+        [(f"without {holding.share:g} of the training groups", holding.share)]
+        if isinstance(holding, HoldOutDevelopment)
+        else []
+    )
     return Design(
-        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *share_of_data]),
+        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
         segmenter=_part([(segmenter["name"], segmenter)]),
         augment=_part([(one["name"], one) for one in augment]),
         synthesis=_part(sources),
+        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
+        score_at=arm.score_at,
     )
 
 
@@ -401,7 +479,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
         composition[origin] = composition.get(origin, 0) + len(samples)
         synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
     stages = [
-        *dict.fromkeys((first.dataset, first.training)),
+        *in_order((first.training,)),
         *first.generators,
         *first.syntheses,
         first.segmenter,
@@ -425,6 +503,13 @@ def _warnings(stage: Stage, folder: Path) -> list[str]:
     file = folder / "health.json"
     sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
     return [f"{stage.title}: {sentence}" for sentence in sentences]
+
+
+def _scored_on(arm: Arm, images: int) -> str:
+    task = arm.dataset.task
+    if not isinstance(task, HoldOutDevelopment):
+        return f"{images} test images"
+    return f"{images} development images, {task.share:g} of the training groups; the test images were not scored"
 
 
 def _excluded(dataset: Path) -> Mapping[str, str]:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.contracts import TRAINING_SIZE
+
+TEST_IMAGES, DEVELOPMENT_IMAGES = "test images", "development images"
+"""What arms are scored on: the test split, or a part of the training images that was held out in its place."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -19,19 +24,23 @@ class Design:
     segmenter: the model that is trained, with its budget.
     augment:   the classical transforms; '' for none.
     synthesis: the synthetic sources and their amounts; '' for none.
+    scored_on: `TEST_IMAGES` or `DEVELOPMENT_IMAGES`, as texts about scores say.
+    score_at:  `TRAINING_SIZE` or `NATIVE_SIZE`.
     """
 
     data: str = ""
     segmenter: str = ""
     augment: str = ""
     synthesis: str = ""
+    scored_on: str = TEST_IMAGES
+    score_at: str = TRAINING_SIZE
 
 
 @dataclass(frozen=True)
 class ArmScores:
     """The scores of one arm: every metric for every seed and image.
 
-    image_ids: N test images, the same in every arm that is compared.
+    image_ids: N images to score on, the same in every arm that is compared.
     seeds:     S seeds, one training each.
     values:    metric name -> float64 (S, N) in 0..1.
     design:    what the arm is.

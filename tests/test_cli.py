@@ -191,7 +191,9 @@ def test_arms_on_different_data_end_with_two(augkit):
     write(RECIPE.replace("demo", "other").replace("size: 32", "size: 64"), "s.yaml")
     code, _, err = augkit("plan", "r.yaml", "s.yaml")
     assert code == 2
-    assert err.startswith("recipe 'other': has another data set, or other options of it, than 'demo'; ")
+    assert err.startswith(
+        "recipe 'other': has another data set, other options of it, or another development_share than 'demo'; "
+    )
 
 
 @pytest.mark.parametrize(

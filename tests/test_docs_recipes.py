@@ -53,6 +53,8 @@ def check(told):
     """What the words around the commands promise."""
     run = next(out for line, out in told.items() if line.startswith("augkit run plain.yaml"))
     assert all(name in run for name in ("plain", "rotated", "painted", "seed SD", "report.html"))
+    looked = next(out for line, out in told.items() if "development_share" in line)
+    assert "over the development images (not the test set)" in looked
     plan = next(out for line, out in told.items() if line.endswith("--estimate"))
     assert "measured" in plan
     assert "unknown" in plan
@@ -62,7 +64,7 @@ def check(told):
     assert (folders[0] / "figures" / "curves.png").stat().st_size > 1000
     points = json.loads((folders[0] / "curves.json").read_text())["curves"][0]["points"]
     assert [point["value"] for point in points] == [0.5, 1.0]
-    compared = next(path for path in Path("runs/report").glob("*/costs.json") if "plain" in path.parent.name)
+    compared = next(path for path in Path("runs/report").glob("*/costs.json") if "rotated" in path.parent.name)
     assert json.loads(compared.read_text())["estimated_stages"]["estimated_seconds"] > 0
     assert Path("noaug.yaml").is_file()
     assert {path.name for path in Path("controls").iterdir()} >= {"noise.yaml", "shuffled.yaml"}

@@ -241,7 +241,10 @@ def test_arms_on_different_data_are_refused(planned):
     recipes = {"a": "", "b": "dataset: {drawn: {size: 9}}\n", "c": "dataset: {files: {root: .}}\n"}
     with pytest.raises(InputError) as caught:
         planned(recipes)
-    what = "has another data set, or other options of it, than 'a'; allowed: the same in every arm"
+    what = (
+        "has another data set, other options of it, or another development_share than 'a'; "
+        "allowed: the same in every arm"
+    )
     assert [str(problem) for problem in caught.value.problems] == [
         f"recipe '{name}': {what}. Run recipes on different data one at a time" for name in "bc"
     ]

@@ -119,7 +119,16 @@ def test_reports_on_other_images_are_refused(tmp_path: Path) -> None:
     reports = [read_report(write(tmp_path / name, both((0,)), test=name)) for name in "ab"]
     with pytest.raises(InputError) as error:
         merge(reports, None)
-    what = f"was scored on other test images than {tmp_path / 'a'}; allowed: the same"
+    what = f"was scored on other images than {tmp_path / 'a'}; allowed: the same"
+    assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
+
+
+def test_reports_scored_at_different_sizes_are_refused(tmp_path: Path) -> None:
+    native = tuple(replace(one, design=replace(one.design, score_at="native")) for one in both((1,)))
+    reports = [read_report(write(tmp_path / "a", both((0,)))), read_report(write(tmp_path / "b", native))]
+    with pytest.raises(InputError) as error:
+        merge(reports, None)
+    what = f"was scored at another size than {tmp_path / 'a'}; allowed: one score_at"
     assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
 
 

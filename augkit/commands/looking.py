@@ -123,7 +123,7 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from augkit.store import Digests, Store
 
     digests = Digests(out)
-    everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False))
+    everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False, development_share=0.0))
     (arm,) = make_plan([everything], None, digests).arms
     with prepare(registry, How(out, "cpu", "auto", quiet=False)) as audience:
         (dataset,) = Engine(Store(out), "cpu", audience.tell).build([arm.dataset])

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
-TABLE_TITLE = "Mean ± standard error over the test images"
-
 
 def run(
     recipes: Recipes,
@@ -128,7 +126,7 @@ def _compare(
     from augkit.errors import InputError, Problem
     from augkit.recorded import merge, read_report, write_comparison
     from augkit.store import read_json
-    from augkit.tables import table_rows
+    from augkit.tables import table_rows, table_title
 
     if changes and not recipes:
         raise InputError(Problem(f"--set {changes[0]}", "changes recipes, and none was given; allowed: with recipes"))
@@ -139,7 +137,7 @@ def _compare(
     folder = write_comparison(reports, arms, margin, how.out)
     console = open_console()
     header, *rows = table_rows(arms)
-    print_table(TABLE_TITLE, header, rows, console)
+    print_table(table_title(arms[0].design), header, rows, console)
     print_verdict(read_json(folder / "comparison.json"), console)
     for warning in dict.fromkeys(line for report in reports for line in report.warnings):
         console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
@@ -149,11 +147,11 @@ def _compare(
 
 def _print_result(folder: Path) -> None:
     from augkit.store import read_json
-    from augkit.tables import recorded_rows, recorded_warnings
+    from augkit.tables import recorded_rows, recorded_title, recorded_warnings
 
     record, console = read_json(folder / "report.json"), open_console()
     header, *rows = recorded_rows(record)
-    print_table(TABLE_TITLE, header, rows, console)
+    print_table(recorded_title(record), header, rows, console)
     print_verdict(record["comparison"], console)
     for warning in recorded_warnings(record):
         console.print(f"⚠ {warning}", soft_wrap=True)

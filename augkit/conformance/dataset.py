@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from augkit.checks import (
     BreachError,
     check_brightness,
+    check_native_count,
+    check_native_mask,
     check_same,
     check_split_names,
     check_split_sizes,
@@ -16,7 +18,7 @@ from augkit.checks import (
     describe,
 )
 from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts import Splits
+from augkit.contracts import HasNativeMasks, Splits
 
 PARTS = ("train", "validation", "test")
 USABLE = "returns_splits, splits_have_samples_of_one_size and splits_share_nothing"
@@ -99,6 +101,18 @@ def has_foreground(bench: DatasetBench) -> None:
             raise BreachError(f"has no foreground in the {part} masks", "make masks true inside the structure")
 
 
+def native_masks_belong_to_their_ids(bench: DatasetBench) -> None:
+    """native_masks(ids), if there is one, gives the masks of load() before they were resized, in that order."""
+    if not isinstance(bench.component, HasNativeMasks):
+        return
+    samples = bench.splits().test
+    ids = samples.ids[::-1]
+    natives = bench.once("native_masks()", lambda: list(bench.component.native_masks(ids)), None)
+    check_native_count(len(natives), len(ids))
+    for i, (native, mask) in enumerate(zip(natives, samples.masks[::-1], strict=True)):
+        check_native_mask(native, mask, i)
+
+
 def keeps_no_state(bench: DatasetBench) -> None:
     """Loading again gives the same samples."""
     first, second = bench.splits(), bench.loaded("load() again")
@@ -124,6 +138,7 @@ CHECKS: Sequence[Callable[[DatasetBench], None]] = (
     splits_share_nothing,
     uses_the_whole_range,
     has_foreground,
+    native_masks_belong_to_their_ids,
     keeps_no_state,
 )
 """The checks of a data set."""

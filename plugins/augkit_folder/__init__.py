@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import AtLeast, Dataset, InputError, Splits, Within, hookimpl
-from augkit.images import load_splits
+from augkit.contracts import Masks
+from augkit.images import load_splits, read_mask
 from augkit_folder.files import check_places, list_files, match_files
 from augkit_folder.splits import assign_groups, cut
 
@@ -81,6 +82,12 @@ class Folder:
         problems += group_problems
         parts, split_problems = cut(pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
         return load_splits(*parts, self.size, self.resize, [*problems, *split_problems])
+
+    def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
+        """Yield the mask of each id as it is in its file."""
+        pairs, _ = match_files(self._root / self.images, self._root / self.masks, self.mask_suffix)
+        file_of = {pair.id: pair.mask for pair in pairs}
+        return (read_mask(file_of[name]) for name in ids)
 
     @property
     def _root(self) -> Path:

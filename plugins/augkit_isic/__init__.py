@@ -7,13 +7,14 @@ evaluates on its 150 validation images, at 128 x 128, resized by nearest neighbo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import Dataset, Splits, Within, hookimpl
-from augkit.images import load_splits
+from augkit.contracts import Masks
+from augkit.images import load_splits, read_mask
 from augkit_isic.files import list_files, match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of
 
@@ -56,6 +57,12 @@ class Isic:
         train, train_problems = match_split(root, train_part)
         test, test_problems = match_split(root, test_part)
         return load_splits(train, [], test, self.size, self.resize, [*train_problems, *test_problems])
+
+    def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
+        """Yield the mask of each id as it is in its file."""
+        root, parts = self._places()
+        file_of = {pair.id: pair.mask for part in parts for pair in match_split(root, part)[0]}
+        return (read_mask(file_of[name]) for name in ids)
 
     def _places(self) -> tuple[Path, tuple[Part, Part]]:
         parts = parts_of(self.year)

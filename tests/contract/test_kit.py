@@ -179,6 +179,14 @@ MORE = {
             "splits_share_nothing",
             "has group 'toy-test-0' in train and test; put each group in one split",
         ),
+        "gives one native mask less": (
+            "native_masks_belong_to_their_ids",
+            "your data set returned 3 native masks for 4 ids; return one per id, in order",
+        ),
+        "turns native masks": (
+            "native_masks_belong_to_their_ids",
+            "your data set returned a native mask that differs from its mask of load() in ",
+        ),
     },
 }
 """Misbehaviours that only one kind knows."""
