@@ -70,6 +70,7 @@ class UnetLearner:
         self._augment = augment
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
+        self._last_batches = _real_batches(options, samples, space) or self._batches
         self._gradients = Gradients(options.reduction, options.batch_size)
         epoch = math.ceil(len(samples) / options.batch_size)
         self.steps = options.steps if options.budget == "steps" else options.epochs * epoch
@@ -107,8 +108,10 @@ class UnetLearner:
 
     def _losses(self, number: int, seen: list[Tensor]) -> Iterator[Tensor]:
         """Yield the loss of each part of batch `number`, and add it to those `seen`."""
+        finetunes = number >= self.steps * (1 - self._options.finetune)
+        batches = self._last_batches if finetunes else self._batches
         for part in self._gradients.parts:
-            loss = self._loss(self._batches.at(number, part))
+            loss = self._loss(batches.at(number, part))
             seen.append(loss.detach())
             yield loss
 
@@ -144,6 +147,14 @@ def operations(width: int, size: tuple[int, int]) -> float:
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         UnetNetwork(width)(torch.empty(1, 3, *size)).sum().backward()
     return float(counter.get_total_flops())
+
+
+def _real_batches(options: Unet, samples: ImageSet, space: Workspace) -> Batches | None:
+    """Return batches of the real images alone where the last steps shall see no others and there are both."""
+    real = [i for i, origin in enumerate(samples.origins) if origin == "real"]
+    if options.finetune == 0 or len(real) in (0, len(samples)):
+        return None
+    return Batches(samples.take(real), options.batch_size, space.seed, space.device)
 
 
 def _optimizer(options: Unet, network: nn.Module) -> torch.optim.Optimizer:

@@ -91,6 +91,40 @@ def test_arms_of_different_size_train_the_same_steps_unless_the_budget_is_epochs
     assert [steps(count, "epochs") for count in (4, 9)] == [2, 6]
 
 
+def half_synthetic():
+    """Eight samples of which the last four are synthetic, and black."""
+    real = samples()
+    images = np.array(real.images)
+    images[4:] = 0
+    return ImageSet(real.ids, images, real.masks, real.groups, ("real",) * 4 + ("toy/training",) * 4)
+
+
+def fitted_weights(finetune, train, folder, watch=no_change):
+    folder.mkdir()
+    unet = Unet(width=2, steps=12, batch_size=4, finetune=finetune)
+    unet.fit(train, ImageSet.empty((32, 32)), watch, Workspace(folder, 1, "cpu", SilentLog()))
+    return (folder / "unet.safetensors").read_bytes()
+
+
+def test_the_last_steps_see_real_images_only_where_finetuning_is_asked_for(tmp_path):
+    black = []
+
+    def watch(images, masks, draws):
+        black.append(int((images.amax((1, 2, 3)) == 0).sum()))
+        return images, masks
+
+    fitted_weights(0.5, half_synthetic(), tmp_path / "finetuned", watch)
+    fitted_weights(0.0, half_synthetic(), tmp_path / "mixed", watch)
+    finetuned, mixed = black[:12], black[12:]
+    assert finetuned[:6] == mixed[:6]
+    assert finetuned[6:] == [0] * 6
+    assert sum(mixed[6:]) > 0
+
+
+def test_finetuning_changes_no_bit_where_all_images_are_of_one_kind(tmp_path):
+    assert fitted_weights(0.5, samples(), tmp_path / "a") == fitted_weights(0.0, samples(), tmp_path / "b")
+
+
 def test_colour_statistics_are_those_of_the_training_images():
     images = samples().images
     mean, std = _colour_statistics(images)
