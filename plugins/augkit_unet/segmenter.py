@@ -28,8 +28,8 @@ class Unet:
     loss:       binary cross-entropy, alone or with the soft Dice loss added.
     development: 0 keeps the last step's weights; otherwise this share of the training groups is not trained on, and the
                 weights that score best on them (mean Dice, 20 looks) are kept. Evaluation images are never looked at.
-    finetune:   share of the steps, the last ones, that see real images only, so that a source of synthetic images shapes
-                the weights without having the last word; changes nothing where all images are real.
+    finetune:   share of the steps, the last ones, that see real images only, so that synthetic ones shape the weights
+                without having the last word; changes nothing where all images are real.
     reduction:  how several processes add their gradients: ``fast``, or ``ordered``, which cuts every batch into four
                 parts and gives the same bits for 1, 2 and 4 processes.
     """
