@@ -39,8 +39,25 @@ class UnetNetwork(nn.Module):
             x = block(nn.functional.max_pool2d(x, 2) if level else x)
             skips.append(x)
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
-            x = merge(torch.cat([skip, up(x)], dim=1))
+            x = merge(torch.cat([skip, _enlarged(x, up)], dim=1))
         return cast(Tensor, self.head(x))
+
+
+def _enlarged(x: Tensor, up: nn.Module) -> Tensor:
+    """Return ``up(x)`` for a transposed 2x2 convolution of stride 2: (N, C, H, W) -> (N, C / 2, 2 H, 2 W).
+
+    Its outputs do not overlap, so it is one matrix product per pixel. Where the channels of a pixel lie together, a CPU
+    does that in half the time of the convolution; the values are the same.
+    """
+    if not (x.is_cpu and x.is_contiguous(memory_format=torch.channels_last)):
+        return cast(Tensor, up(x))
+    n, inputs, height, width = x.shape
+    weight, bias = cast(Tensor, up.weight), cast(Tensor, up.bias)
+    outputs = weight.shape[1]
+    flat = weight.permute(2, 3, 1, 0).reshape(4 * outputs, inputs)
+    pixels = nn.functional.linear(x.permute(0, 2, 3, 1).reshape(-1, inputs), flat, bias.repeat(4))
+    quads = pixels.view(n, height, width, 2, 2, outputs).transpose(2, 3)
+    return quads.reshape(n, 2 * height, 2 * width, outputs).permute(0, 3, 1, 2)
 
 
 def _double(inputs: int, outputs: int) -> nn.Sequential:

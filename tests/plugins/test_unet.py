@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from augkit import ImageSet, InputError, Workspace
-from augkit_unet.network import UnetNetwork
+from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, _colour_statistics, _loss
 
@@ -68,6 +68,21 @@ def test_the_augmentation_of_the_recipe_reaches_every_batch(tmp_path):
         samples(), ImageSet.empty((32, 32)), watch, Workspace(tmp_path, 1, "cpu", SilentLog())
     )
     assert seen == [((4, 3, 32, 32), 4)] * 3
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_enlarging_is_the_transposed_convolution_in_value_and_gradient(layout):
+    generator = torch.Generator().manual_seed(0)
+    up = torch.nn.ConvTranspose2d(6, 3, 2, stride=2)
+    x = torch.randn(2, 6, 5, 7, generator=generator).contiguous(memory_format=layout).requires_grad_()
+    found = []
+    for layer in (up, lambda x: _enlarged(x, up)):
+        y = layer(x)
+        found.append(
+            [y, *torch.autograd.grad((y * torch.arange(y[0].numel()).view_as(y[0])).sum(), [x, *up.parameters()])]
+        )
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
