@@ -897,7 +897,7 @@ def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_pat
     per_step = 4 * operations(4, (32, 32))
     layout = "contiguous" if memory_layout("cpu") == torch.contiguous_format else "channels last"
     for name, limit in (("short", per_step * STEPS + 1), ("long", per_step * STEPS)):
-        monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": limit})
+        monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): limit})
         fit_unet(tmp_path / name)
         facts = read_json(tmp_path / name / "training.json")["circumstances"]
         assert facts["layout of unet"] == layout + (", compiled" if name == "long" else "")
@@ -913,7 +913,7 @@ def test_where_the_network_cannot_be_compiled_it_trains_as_it_is_and_says_so(tmp
         return call
 
     fake_compiler(monkeypatch, broken)
-    monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {"cpu": 0.0})
+    monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): 0.0})
     space = workspace(tmp_path)
     learner = UnetLearner(Unet(width=2, steps=2, batch_size=2), pairs(), mirrored, space)
     train(learner, space, 2)
