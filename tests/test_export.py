@@ -12,7 +12,7 @@ from augkit.export import check_target, write_export
 from augkit.export_files import Export, Source
 from augkit.export_layouts import coco_annotations, run_lengths
 from augkit.images import encode_png, encode_webp, read_image, read_mask
-from augkit.store import find_damage, publish_whole, write_unflushed
+from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
 
 QUALITY = {
@@ -228,12 +228,26 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, mo
     def full(path, data):
         if path.name.endswith("000003.png"):
             raise StageError(*InputError().problems)
-        write_unflushed(path, data)
+        return write_unflushed(path, data)
 
     monkeypatch.setattr("augkit.export_files.write_unflushed", full)
     with pytest.raises(StageError):
         write_export(example(), tmp_path / "out", "folder", "png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_not_read_again_are_sealed_as_if_they_were(tmp_path):
+    names = ["images/a.png", "images/b.png"]
+    written = {tmp_path / name: write_unflushed(tmp_path / name, name.encode() * 50) for name in names}
+    write_unflushed(tmp_path / "README.md", b"read")
+    seal(tmp_path, {"of": "these"}, written)
+    sealed = (tmp_path / "artifact.json").read_bytes()
+    assert find_damage(tmp_path) == []
+    (tmp_path / "artifact.json").unlink()
+    seal(tmp_path, {"of": "these"})
+    assert (tmp_path / "artifact.json").read_bytes() == sealed
+    (tmp_path / "images" / "a.png").write_bytes(b"cut short")
+    assert find_damage(tmp_path) == ["images/a.png does not have the bytes that were written"]
 
 
 def test_a_whole_folder_never_replaces_another(tmp_path):
