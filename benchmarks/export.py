@@ -39,8 +39,10 @@ QUALITY = {
     "diversity": dict.fromkeys(("handcrafted", "real_handcrafted", "pixels"), 0.0),
     "memorisation": dict.fromkeys(
         (
-            "copying_z_pixels", "copying_z_handcrafted", "median_pixels", "held_out_median_pixels", "suspicious_share",
-            "held_out_share", "nearest_is_own_image_share", "nearest_is_own_image_chance", "drawn_from_training_masks",
+            "copying_z_pixels", "copying_z_handcrafted", "ratio_pixels", "ratio_handcrafted", "held_out_ratio_pixels",
+            "held_out_ratio_handcrafted", "nearest_is_training_chance", "nearest_is_training_share_pixels",
+            "nearest_is_training_share_handcrafted", "suspicious_share", "held_out_share",
+            "nearest_is_own_image_share", "nearest_is_own_image_chance", "drawn_from_training_masks",
         ),
         0.0,
     ),

@@ -20,8 +20,11 @@ QUALITY = {
     "adherence": {"dice": 0.9, "error": 0.01, "percentile_5": 0.7, "median": 0.9, "shuffled_masks": 0.3,
                   "held_out": 0.8, "held_out_error": 0.02},
     "diversity": {"handcrafted": 0.2, "real_handcrafted": 1.3, "pixels": 4.0},
-    "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "median_pixels": 20.0,
-                     "held_out_median_pixels": 21.0, "suspicious_share": 0.0, "held_out_share": 0.01,
+    "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "ratio_pixels": 0.9,
+                     "ratio_handcrafted": 0.9,
+                     "held_out_ratio_pixels": 0.9, "held_out_ratio_handcrafted": 0.9,
+                     "nearest_is_training_chance": 0.6, "nearest_is_training_share_pixels": 0.6,
+                     "nearest_is_training_share_handcrafted": 0.6, "suspicious_share": 0.0, "held_out_share": 0.01,
                      "nearest_is_own_image_share": 0.1, "nearest_is_own_image_chance": 0.1,
                      "drawn_from_training_masks": 6},
 }  # fmt: skip
