@@ -14,12 +14,13 @@ Row = tuple[str, str, str, str]
 
 def quality_rows(record: Mapping[str, Any]) -> list[Row]:
     """Return the rows of a ``quality.json``, under `HEADER`."""
-    return [
+    rows = [
         *_adherence(record["adherence"]),
         *_distribution(record),
         *_diversity(record["diversity"], record["features"]),
         *_memorisation(record["memorisation"], record["features"]),
     ]
+    return [(measure, _minus(synthetic), _minus(real), reads) for measure, synthetic, real, reads in rows]
 
 
 PICTURES = {
@@ -45,7 +46,7 @@ def quality_section(
     )
     table = ("Quality of the synthetic images, beside what held-out real images get.", [HEADER, *quality_rows(record)])
     shown = tuple((f"quality-{number}-{stem}", PICTURES[stem], png) for stem, png in pictures.items())
-    return Section(f"Quality of {record['origin']} ({users})", text, (table,), shown, record)
+    return Section(f"Quality of {record['origin']} ({users})", text, (table,), shown, record, words=1)
 
 
 def unjudged_section(arms: Sequence[str]) -> Section:
@@ -62,7 +63,12 @@ def unjudged_section(arms: Sequence[str]) -> Section:
 def _adherence(found: Mapping[str, float]) -> list[Row]:
     ceiling = f"{found['held_out']:.3f} ± {found['held_out_error']:.3f}"
     return [
-        ("mask adherence (Dice)", f"{found['dice']:.3f} ± {found['error']:.3f}", ceiling, "real is the ceiling"),
+        (
+            "mask adherence (Dice)",
+            f"{found['dice']:.3f} ± {found['error']:.3f}",
+            ceiling,
+            "above real: easier than photographs",
+        ),
         ("  with shuffled masks", f"{found['shuffled_masks']:.3f}", "", "what ignoring the mask would get"),
         ("  5th percentile", f"{found['percentile_5']:.3f}", "", "the images that follow worst"),
     ]
@@ -97,17 +103,27 @@ def _memorisation(found: Mapping[str, float], features: str) -> list[Row]:
     ratio, real = (
         f"{found[f'{whose}ratio_pixels']:.2f} / {found[f'{whose}ratio_{features}']:.2f}" for whose in ("", "held_out_")
     )
-    share = " / ".join(f"{found[f'nearest_is_training_share_{kind}']:.1%}" for kind in ("pixels", features))
+    share = " / ".join(_percent(found[f"nearest_is_training_share_{kind}"]) for kind in ("pixels", features))
     z = f"{found['copying_z_pixels']:+.1f} / {found[f'copying_z_{features}']:+.1f}"
-    suspicious = f"{found['suspicious_share']:.1%}", f"{found['held_out_share']:.1%}"
-    by_chance = f"{found['nearest_is_training_chance']:.1%} by chance"
+    suspicious = _percent(found["suspicious_share"]), _percent(found["held_out_share"])
+    by_chance = f"{_percent(found['nearest_is_training_chance'])} by chance"
     kinds = f"pixels / {features}"
     rows = [
         (f"nearest training / nearest unseen image, {kinds}", ratio, real, "smaller: nearer to what was learnt from"),
         ("nearest real image is a training image", share, by_chance, "more: copying"),
-        ("  its z", z, "0", "above 3: copying, or unseen images of another kind"),
+        ("  z of that", z, "0", "above 3: copying, or unseen images of another kind"),
         ("suspicious images", *suspicious, "more than real: copying; look at them"),
     ]
     if found["drawn_from_training_masks"]:
-        rows.append(("nearest is the mask's own image", f"{own:.1%}", f"{chance:.1%} by chance", "near 1: copying"))
+        row = "nearest is the mask's own image", _percent(own), f"{_percent(chance)} by chance", "near 100 %: copying"
+        rows.append(row)
     return rows
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _minus(number: str) -> str:
+    """Return a number with a minus sign in place of the hyphen."""
+    return number.replace("-", "−")
