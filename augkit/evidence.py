@@ -41,6 +41,7 @@ class Section:
     title:    its heading on the page and its key in report.json.
     text:     paragraphs.
     tables:   (caption, rows of text with the header first).
+    words:    how many of the last columns of the tables are words and no numbers.
     pictures: (name of the file without ending, what it shows, the bytes of a PNG); names are unique in a report.
     record:   plain values for JSON.
     """
@@ -50,6 +51,7 @@ class Section:
     tables: tuple[tuple[str, Sequence[Sequence[str]]], ...] = ()
     pictures: tuple[tuple[str, str, bytes], ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
+    words: int = 0
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def write_export(
         files, digests = LAYOUTS[layout](export, sink, image_format)
         sink.text("manifest.csv", manifest_csv(export, files, digests))
         sink.text("README.md", data_card(export, layout, image_format))
-        seal(work, identity)
+        seal(work, identity, sink.written)
         publish_whole(work, target)
     finally:
         remove_folder(work)

@@ -71,8 +71,9 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "## Quality",
         "`adherence` is the Dice of the mask with what a segmenter trained on real images alone finds in the image. "
         "`nearest_real` is the nearest training image, in any turn or mirror; its distance is the root mean square "
-        "difference in grey levels at 16 x 16 pixels. `suspicious` marks images nearer to a training image than 99 % "
-        "of held-out images are: look at them before publishing.",
+        "difference in grey levels at 16 x 16 pixels. `suspicious` marks images that are nearer to a training "
+        "image than 99 % of unseen real images are, and nearer by that much than to an unseen one, so not merely "
+        "smooth: look at them before publishing.",
         *(_quality(source) for source in export.sources),
         "## Limits",
         _limits(layout),

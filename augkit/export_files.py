@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from augkit.contracts import ImageSet, Record, Splits
 from augkit.images import encode_png, encode_webp
 from augkit.statistics import TEST_IMAGES
-from augkit.store import write_json, write_text, write_unflushed
+from augkit.store import FileFacts, write_json, write_text, write_unflushed
 
 Format = Literal["folder", "nnunet", "coco"]
 ImageFormat = Literal["png", "webp"]
@@ -79,10 +78,14 @@ class Encoder:
 
 
 class Sink:
-    """A folder that is being filled; many threads write into it, and its files are counted and hashed."""
+    """A folder that is being filled; many threads write into it, and its files are counted and hashed.
+
+    written: size and hash of each sample's files.
+    """
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder = folder
+        self.written: dict[Path, FileFacts] = {}
         self._progress = progress
 
     def write_samples(self, samples: ImageSet, place: Callable[[int], tuple[str, str]], encode: Encoder) -> list[str]:
@@ -111,6 +114,7 @@ class Sink:
 
     def _write(self, samples: ImageSet, i: int, places: tuple[str, str], encode: Encoder) -> str:
         image, mask = encode.image(samples.images[i]), encode.mask(samples.masks[i])
-        write_unflushed(self.folder / places[0], image)
-        write_unflushed(self.folder / places[1], mask)
-        return sha256(image).hexdigest()
+        for place, data in zip(places, (image, mask), strict=True):
+            path = self.folder / place
+            self.written[path] = write_unflushed(path, data)
+        return str(self.written[self.folder / places[0]]["sha256"])

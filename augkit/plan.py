@@ -41,7 +41,7 @@ COMPUTING_MODULES = (
 
 REPORTING_MODULES = (
     "report", "parts", "amounts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison",
-    "curves", "costs",
+    "curves", "costs", "quality_table",
 )  # fmt: skip
 """Core modules and templates whose code decides the bytes of a report only."""
 
@@ -157,10 +157,16 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class WriteReport:
-    """Compare the arms of a plan."""
+    """Compare the arms of a plan, and show the quality of their synthetic images.
+
+    quality:  the `JudgeQuality` stages of the first seed.
+    unjudged: arms whose images no arm's segmenter can judge: none was trained on real images alone.
+    """
 
     title: str
     arms: tuple[Arm, ...]
+    quality: tuple[Stage, ...] = ()
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -304,7 +310,8 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
     several = len(recipes) > 1, len(chosen) > 1
     arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
     _refuse_different_data(arms)
-    return Plan(arms, _report(arms))
+    quality, unjudged = _judged(recipes, chosen[0], arms, several[1], digests)
+    return Plan(arms, _report(arms, quality, unjudged))
 
 
 def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
@@ -318,14 +325,39 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
         what = "has no synthetic images; allowed: at least one source under 'synthesize'"
         raise InputError(*(Problem(checked.recipe.file, what) for checked in plain_only))
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
+    found = [_quality_stages(recipe, seed, len(chosen) > 1, digests) for seed in chosen for recipe in recipes]
+    return tuple(dict.fromkeys(stage for stages in found for stage in stages))
+
+
+def _judged(
+    recipes: Sequence[CheckedRecipe], seed: int | None, arms: Sequence[Arm], several_seeds: bool, digests: Digests
+) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
+    """Return the stages that judge synthetic images with a segmenter the arms train anyway, and who has none.
+
+    Points of a curve are left out: they show one source many times.
+    """
+    trained = {arm.segmenter for arm in arms}
     stages: dict[Stage, None] = {}
-    for seed in chosen:
-        for recipe in recipes:
-            arm = _arm(recipe, seed, False, len(chosen) > 1, digests)
-            plain = _arm(_plain(recipe), seed, False, len(chosen) > 1, digests)
-            for source, synthesis in zip(used_sources(recipe), arm.syntheses, strict=True):
-                stages[_quality(recipe, source, arm, plain, synthesis, digests)] = None
-    return tuple(stages)
+    unjudged: list[str] = []
+    for recipe in recipes:
+        if not used_sources(recipe) or recipe.recipe.sweep is not None:
+            continue
+        found = _quality_stages(recipe, seed, several_seeds, digests)
+        if all(stage.inputs[3] in trained for stage in found):
+            stages |= dict.fromkeys(found)
+        else:
+            unjudged.append(recipe.recipe.name)
+    return tuple(stages), tuple(unjudged)
+
+
+def _quality_stages(
+    recipe: CheckedRecipe, seed: int | None, several_seeds: bool, digests: Digests
+) -> tuple[Stage, ...]:
+    """Return one stage per synthetic source of a recipe."""
+    arm = _arm(recipe, seed, False, several_seeds, digests)
+    plain = _arm(_plain(recipe), seed, False, several_seeds, digests)
+    sources = zip(used_sources(recipe), arm.syntheses, strict=True)
+    return tuple(_quality(recipe, source, arm, plain, synthesis, digests) for source, synthesis in sources)
 
 
 def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
@@ -493,7 +525,7 @@ def _origin(source: CheckedSource) -> str:
     return f"{source.generator.name}/{source.masks.name}{shuffled}"
 
 
-def _report(arms: tuple[Arm, ...]) -> Stage:
+def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...]) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
@@ -507,9 +539,11 @@ def _report(arms: tuple[Arm, ...]) -> Stage:
     reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
         "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
+        "unjudged": unjudged,
         "reporting": reporting,
     }
-    return _stage("report", "", tuple(inputs), WriteReport(title, arms), identity, label)
+    writing = WriteReport(title, arms, quality, unjudged)
+    return _stage("report", "", (*inputs, *quality), writing, identity, label)
 
 
 def _stage(

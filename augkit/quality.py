@@ -18,7 +18,7 @@ from augkit.copies import near_copies
 from augkit.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
 from augkit.draws import Draws
 from augkit.features import NAME, Features, Scale, describe
-from augkit.memorisation import RARE, Memorisation, nearest_in_features, nearest_in_pixels
+from augkit.memorisation import RARE, Memorisation, Sides, nearest_in_features, nearest_in_pixels
 from augkit.metrics import confusion, scores
 from augkit.quality_pictures import SHOWN, adherence_picture, closest_picture, diversity_picture
 
@@ -81,7 +81,7 @@ def judge(material: Material) -> Quality:
         "diversity": _diversity_record(drawn, views),
         "memorisation": _memorisation_record(material, memory),
     }
-    synthetic, real = (material.synthetic, memory.pixels), (fair, memory.held_out_pixels)
+    synthetic, real = (material.synthetic, memory.pixels.train), (fair, memory.pixels.real_train)
     pictures = {
         "adherence": adherence_picture(material.synthetic, segmented, adherence),
         "closest": closest_picture(material.train, {"synthetic": synthetic, "held-out": real}),
@@ -210,35 +210,49 @@ def _apart(groups: Features) -> float:
 
 
 def _memorisation(material: Material, held_out: ImageSet, views: _Views) -> Memorisation:
-    images = material.train.images
-    return Memorisation(
-        pixels=nearest_in_pixels(material.synthetic.images, images),
-        features=nearest_in_features(views.synthetic, views.train),
-        held_out_pixels=nearest_in_pixels(held_out.images, images),
-        held_out_features=nearest_in_features(views.held_out, views.train),
+    fake, train, real = material.synthetic.images, material.train.images, held_out.images
+    groups = np.array(held_out.groups)
+    same = groups[:, None] == groups  # an image's own patient is no measure of how near others are
+    pixels = Sides(
+        nearest_in_pixels(fake, train),
+        nearest_in_pixels(fake, real),
+        nearest_in_pixels(real, train),
+        nearest_in_pixels(real, real, same),
     )
+    features = Sides(
+        nearest_in_features(views.synthetic, views.train),
+        nearest_in_features(views.synthetic, views.held_out),
+        nearest_in_features(views.held_out, views.train),
+        nearest_in_features(views.held_out, views.held_out, same),
+    )
+    return Memorisation(pixels, features, len(train))
 
 
 def _memorisation_record(material: Material, memory: Memorisation) -> dict[str, float]:
-    z_pixels, z_features = memory.copying_z()
-    owners = np.array(material.train.groups)[memory.pixels.index] == np.array(material.synthetic.groups)
+    owners = np.array(material.train.groups)[memory.pixels.train.index] == np.array(material.synthetic.groups)
     related = np.isin(np.array(material.synthetic.groups), np.array(material.train.groups))
     return {
         "suspicious": int(memory.suspicious.sum()),
         "suspicious_share": float(memory.suspicious.mean()),
         "held_out_share": memory.expected,
         "rare": RARE,
-        "threshold_pixels": memory.thresholds[0],
-        f"threshold_{NAME}": memory.thresholds[1],
-        "median_pixels": float(np.median(memory.pixels.distance)),
-        "held_out_median_pixels": float(np.median(memory.held_out_pixels.distance)),
-        f"median_{NAME}": float(np.median(memory.features.distance)),
-        f"held_out_median_{NAME}": float(np.median(memory.held_out_features.distance)),
-        "copying_z_pixels": z_pixels,
-        f"copying_z_{NAME}": z_features,
+        "nearest_is_training_chance": memory.training / (memory.training + len(memory.pixels.real_train.index)),
+        **_sides_record(memory.pixels, "pixels", memory.training),
+        **_sides_record(memory.features, NAME, memory.training),
         "drawn_from_training_masks": int(related.sum()),
         "nearest_is_own_image_share": float(owners[related].mean()) if related.any() else 0.0,
         "nearest_is_own_image_chance": 1 / len(material.train),
+    }
+
+
+def _sides_record(sides: Sides, kind: str, training: int) -> dict[str, float]:
+    return {
+        f"ratio_{kind}": float(np.median(sides.ratios)),
+        f"held_out_ratio_{kind}": float(np.median(sides.real_ratios)),
+        f"threshold_{kind}": sides.thresholds[0],
+        f"threshold_ratio_{kind}": sides.thresholds[1],
+        f"nearest_is_training_share_{kind}": float(sides.nearer_to_training.mean()),
+        f"copying_z_{kind}": sides.copying_z(training),
     }
 
 
@@ -246,8 +260,8 @@ def _per_image(material: Material, adherence: Values, memory: Memorisation) -> d
     return {
         "ids": material.synthetic.ids,
         "adherence": [round(float(value), 6) for value in adherence],
-        "nearest_real": [material.train.ids[i] for i in memory.pixels.index],
-        "nearest_real_pixels": [round(float(value), 4) for value in memory.pixels.distance],
-        f"nearest_real_{NAME}": [round(float(value), 4) for value in memory.features.distance],
+        "nearest_real": [material.train.ids[i] for i in memory.pixels.train.index],
+        "nearest_real_pixels": [round(float(value), 4) for value in memory.pixels.train.distance],
+        f"nearest_real_{NAME}": [round(float(value), 4) for value in memory.features.train.distance],
         "suspicious": [bool(value) for value in memory.suspicious],
     }

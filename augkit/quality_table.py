@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from augkit.evidence import Section
 
 HEADER = ("measure", "synthetic", "real, held out", "reads")
 
@@ -12,18 +14,61 @@ Row = tuple[str, str, str, str]
 
 def quality_rows(record: Mapping[str, Any]) -> list[Row]:
     """Return the rows of a ``quality.json``, under `HEADER`."""
-    return [
+    rows = [
         *_adherence(record["adherence"]),
         *_distribution(record),
         *_diversity(record["diversity"], record["features"]),
         *_memorisation(record["memorisation"], record["features"]),
     ]
+    return [(measure, _minus(synthetic), _minus(real), reads) for measure, synthetic, real, reads in rows]
+
+
+PICTURES = {
+    "adherence": "Masks that are followed worst, in the middle and best, with what the segmenter found",
+    "closest": "Synthetic and held-out images nearest to a training image, beside it",
+    "diversity": "Some masks, each painted with several draws",
+}
+"""File stem of a picture of `augkit.quality.judge` -> what it shows."""
+
+
+def quality_section(
+    number: int, record: Mapping[str, Any], arms: Sequence[str], pictures: Mapping[str, bytes]
+) -> Section:
+    """Return what a report shows of a ``quality.json``; `number` tells the sections of a report apart."""
+    counts, users = record["images"], ", ".join(arms)
+    text = (
+        f"{counts['synthetic']} synthetic images of the first seed, used by {users}, judged against "
+        f"{counts['training']} training images and {counts['held_out']} real images that no generator has seen. "
+        "Adherence is the Dice of a mask with what the segmenter that was trained on real images alone finds in the "
+        f"image painted for it. Distances between sets are on {record['features']} features, so they compare with no "
+        "others.",
+        "None of these numbers tells whether the images help; the verdict does.",
+    )
+    table = ("Quality of the synthetic images, beside what held-out real images get.", [HEADER, *quality_rows(record)])
+    shown = tuple((f"quality-{number}-{stem}", PICTURES[stem], png) for stem, png in pictures.items())
+    return Section(f"Quality of {record['origin']} ({users})", text, (table,), shown, record, words=1)
+
+
+def unjudged_section(arms: Sequence[str]) -> Section:
+    """Return what a report says of arms whose synthetic images it cannot judge without another training."""
+    text = (
+        f"Not judged: {', '.join(arms)}. Judging takes a segmenter that was trained on real images without "
+        "augmentation, and no arm here is that. 'augkit quality' with the same recipe trains it and tells adherence, "
+        "distances to real images, diversity and memorisation; or run the arms together with one that has neither "
+        "'synthesize' nor 'augment'."
+    )
+    return Section("Quality of the synthetic images", (text,))
 
 
 def _adherence(found: Mapping[str, float]) -> list[Row]:
     ceiling = f"{found['held_out']:.3f} ± {found['held_out_error']:.3f}"
     return [
-        ("mask adherence (Dice)", f"{found['dice']:.3f} ± {found['error']:.3f}", ceiling, "real is the ceiling"),
+        (
+            "mask adherence (Dice)",
+            f"{found['dice']:.3f} ± {found['error']:.3f}",
+            ceiling,
+            "above real: easier than photographs",
+        ),
         ("  with shuffled masks", f"{found['shuffled_masks']:.3f}", "", "what ignoring the mask would get"),
         ("  5th percentile", f"{found['percentile_5']:.3f}", "", "the images that follow worst"),
     ]
@@ -55,14 +100,30 @@ def _diversity(found: Mapping[str, float], features: str) -> list[Row]:
 
 def _memorisation(found: Mapping[str, float], features: str) -> list[Row]:
     own, chance = found["nearest_is_own_image_share"], found["nearest_is_own_image_chance"]
+    ratio, real = (
+        f"{found[f'{whose}ratio_pixels']:.2f} / {found[f'{whose}ratio_{features}']:.2f}" for whose in ("", "held_out_")
+    )
+    share = " / ".join(_percent(found[f"nearest_is_training_share_{kind}"]) for kind in ("pixels", features))
     z = f"{found['copying_z_pixels']:+.1f} / {found[f'copying_z_{features}']:+.1f}"
-    near, far = f"{found['median_pixels']:.2f}", f"{found['held_out_median_pixels']:.2f}"
-    suspicious = f"{found['suspicious_share']:.1%}", f"{found['held_out_share']:.1%}"
+    suspicious = _percent(found["suspicious_share"]), _percent(found["held_out_share"])
+    by_chance = f"{_percent(found['nearest_is_training_chance'])} by chance"
+    kinds = f"pixels / {features}"
     rows = [
-        ("nearest training image, grey levels", near, far, "smaller: copying, or the masks of training images"),
-        ("suspiciously near", *suspicious, "more than real: copying"),
-        (f"copying z, pixels / {features}", z, "0", "below -3: copying"),
+        (f"nearest training / nearest unseen image, {kinds}", ratio, real, "smaller: nearer to what was learnt from"),
+        ("nearest real image is a training image", share, by_chance, "more: copying"),
+        ("  z of that", z, "0", "above 3: copying, or unseen images of another kind"),
+        ("suspicious images", *suspicious, "more than real: copying; look at them"),
     ]
     if found["drawn_from_training_masks"]:
-        rows.append(("nearest is the mask's own image", f"{own:.1%}", f"{chance:.1%} by chance", "near 1: copying"))
+        row = "nearest is the mask's own image", _percent(own), f"{_percent(chance)} by chance", "near 100 %: copying"
+        rows.append(row)
     return rows
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _minus(number: str) -> str:
+    """Return a number with a minus sign in place of the hyphen."""
+    return number.replace("-", "−")

@@ -185,6 +185,7 @@ class Extra:
     text: tuple[str, ...]
     tables: tuple[tuple[str, Sequence[Sequence[str]]], ...]
     pictures: tuple[Picture, ...]
+    words: int
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,7 @@ def _effects(comparison: Comparison) -> Picture | None:
 
 def _extra(section: Section) -> Extra:
     pictures = tuple(Picture(_slug(stem), alt, png) for stem, alt, png in section.pictures)
-    return Extra(section.title, section.text, section.tables, pictures)
+    return Extra(section.title, section.text, section.tables, pictures, section.words)
 
 
 def _recipe_files(arms: Sequence[ArmEvidence]) -> Mapping[str, str]:

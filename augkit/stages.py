@@ -50,7 +50,7 @@ from augkit.contracts import (
 from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
-from augkit.evidence import ArmEvidence, Evidence
+from augkit.evidence import ArmEvidence, Evidence, Section
 from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
@@ -315,11 +315,24 @@ def report(task: WriteReport, job: Job) -> None:
     scored = {"scored on": _scored_on(task.arms[0], len(test))}
     provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
-    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
+    sections = tuple(_quality_sections(task, job))
+    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts, sections), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
     write_curves(curves_of(swept), job.folder)
     write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
+
+
+def _quality_sections(task: WriteReport, job: Job) -> Iterator[Section]:
+    from augkit.quality_table import PICTURES, quality_section, unjudged_section
+
+    for number, stage in enumerate(task.quality, 1):
+        folder, synthesis = job.inputs[stage], stage.inputs[2]
+        arms = list(dict.fromkeys(arm.name for arm in task.arms if synthesis in arm.syntheses))
+        pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
+        yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)
+    if task.unjudged:
+        yield unjudged_section(task.unjudged)
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:

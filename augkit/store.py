@@ -31,6 +31,9 @@ from augkit.errors import DamagedArtifactError, InputError, Problem, StageError
 MANIFEST = "artifact.json"
 SCHEMA = 1
 
+FileFacts = Mapping[str, int | str]
+"""What is sealed of a file: ``bytes`` and ``sha256``."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -261,9 +264,13 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Record `facts` and the hash of every file, so that `find_damage` can tell whether the folder is whole."""
-    files = {path.relative_to(folder).as_posix(): _facts_of(path) for path in _files(folder)}
+def seal(folder: Path, facts: Mapping[str, Any], written: Mapping[Path, FileFacts] | None = None) -> None:
+    """Record `facts` and the hash of every file, so that `find_damage` can tell whether the folder is whole.
+
+    written: what `write_unflushed` returned of some of the files, which are then not read again.
+    """
+    known = written or {}
+    files = {path.relative_to(folder).as_posix(): known.get(path) or _facts_of(path) for path in _files(folder)}
     write_text(folder / MANIFEST, _sealed({"schema": SCHEMA, **facts, "files": files}))
 
 
@@ -281,19 +288,24 @@ def publish_folder(work: Path, target: Path) -> None:
     _flush(target.parent)
 
 
-def write_unflushed(path: Path, data: bytes) -> None:
-    """Write a new file into a folder that nobody reads before `publish_whole` has given it its name."""
+def write_unflushed(path: Path, data: bytes) -> FileFacts:
+    """Write a new file into a folder that nobody reads before `publish_whole` has given it its name.
+
+    Returns what `seal` records of it: size and hash of the bytes that were to be written.
+    """
     with explained(path, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as stream:
             stream.write(data)
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def publish_whole(work: Path, target: Path) -> None:
     """Rename a folder of many new files to its name, which must be free or an empty folder.
 
-    One call makes the bytes of all of them survive a power cut: flushing thousands of files one by one takes longer
-    than writing them.
+    One call makes the bytes of all of them, and their names, survive a power cut (Linux waits for the disk here). It
+    also waits for what other programs have written, and still takes a third of the time of flushing thousands of files
+    by 64 threads, and a hundredth of flushing them one by one.
     """
     with explained(target):
         os.sync()
@@ -359,7 +371,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
 
-def _facts_of(path: Path) -> dict[str, Any]:
+def _facts_of(path: Path) -> FileFacts:
     return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 

@@ -10,7 +10,8 @@ paints test masks that it has not seen; `mask2lesion` and `flow` train for the g
     kid         kernel distance to the training images in the features it is named after, and its standard error
     diversity   how far images of one mask are apart in these features, as a share of how far training images are
     greys       the same in grey levels, root mean square
-    suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images
+    suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images, and by
+                a larger factor than to the nearest test image
 """
 
 import argparse

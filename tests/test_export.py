@@ -12,7 +12,7 @@ from augkit.export import check_target, write_export
 from augkit.export_files import Export, Source
 from augkit.export_layouts import coco_annotations, run_lengths
 from augkit.images import encode_png, encode_webp, read_image, read_mask
-from augkit.store import find_damage, publish_whole, write_unflushed
+from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
 
 QUALITY = {
@@ -20,8 +20,11 @@ QUALITY = {
     "adherence": {"dice": 0.9, "error": 0.01, "percentile_5": 0.7, "median": 0.9, "shuffled_masks": 0.3,
                   "held_out": 0.8, "held_out_error": 0.02},
     "diversity": {"handcrafted": 0.2, "real_handcrafted": 1.3, "pixels": 4.0},
-    "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "median_pixels": 20.0,
-                     "held_out_median_pixels": 21.0, "suspicious_share": 0.0, "held_out_share": 0.01,
+    "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "ratio_pixels": 0.9,
+                     "ratio_handcrafted": 0.9,
+                     "held_out_ratio_pixels": 0.9, "held_out_ratio_handcrafted": 0.9,
+                     "nearest_is_training_chance": 0.6, "nearest_is_training_share_pixels": 0.6,
+                     "nearest_is_training_share_handcrafted": 0.6, "suspicious_share": 0.0, "held_out_share": 0.01,
                      "nearest_is_own_image_share": 0.1, "nearest_is_own_image_chance": 0.1,
                      "drawn_from_training_masks": 6},
 }  # fmt: skip
@@ -228,12 +231,26 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, mo
     def full(path, data):
         if path.name.endswith("000003.png"):
             raise StageError(*InputError().problems)
-        write_unflushed(path, data)
+        return write_unflushed(path, data)
 
     monkeypatch.setattr("augkit.export_files.write_unflushed", full)
     with pytest.raises(StageError):
         write_export(example(), tmp_path / "out", "folder", "png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_not_read_again_are_sealed_as_if_they_were(tmp_path):
+    names = ["images/a.png", "images/b.png"]
+    written = {tmp_path / name: write_unflushed(tmp_path / name, name.encode() * 50) for name in names}
+    write_unflushed(tmp_path / "README.md", b"read")
+    seal(tmp_path, {"of": "these"}, written)
+    sealed = (tmp_path / "artifact.json").read_bytes()
+    assert find_damage(tmp_path) == []
+    (tmp_path / "artifact.json").unlink()
+    seal(tmp_path, {"of": "these"})
+    assert (tmp_path / "artifact.json").read_bytes() == sealed
+    (tmp_path / "images" / "a.png").write_bytes(b"cut short")
+    assert find_damage(tmp_path) == ["images/a.png does not have the bytes that were written"]
 
 
 def test_a_whole_folder_never_replaces_another(tmp_path):
