@@ -44,7 +44,7 @@ from augkit.contracts import (
     TensorDraws,
     Workspace,
 )
-from augkit.costs import cost_record
+from augkit.costs import cost_record, cost_rows
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence
@@ -257,11 +257,13 @@ def report(task: WriteReport, job: Job) -> None:
     environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
     provenance = {key: str(value) for key, value in environment.items()} | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
-    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts), job.folder)
+    costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
+    found = Evidence(task.title, evidence, shown, test, provenance, artifacts, costs=cost_rows(costs))
+    write_report(found, job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
     write_curves(curves_of(swept), job.folder)
-    write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
+    write_json(job.folder / "costs.json", costs)
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
