@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -73,6 +74,11 @@ def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
         waiting.remove(stage)
         ends[stage] = free[0] = begin(stage) + (found[stage].seconds or 0.0)
     return max(ends.values(), default=0.0)
+
+
+def is_busy() -> bool:
+    """Tell whether more work waited for the processor in the last minute than it can do at once."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.25 * (os.cpu_count() or 1)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """An estimate comes from a few steps, stops what it started, and stands beside reality afterwards."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -186,7 +187,9 @@ def test_plan_tells_time_memory_and_disk_and_the_report_puts_reality_beside_it(t
         assert ended.value.code in (0, None), capsys.readouterr().err
         return capsys.readouterr().out
 
+    monkeypatch.setattr("os.getloadavg", lambda: (1.3 * os.cpu_count(), 0, 0))
     told = call("plan", "--estimate")
+    assert "Other programs are using this machine's processor" in told
     lines = {line[15:61].strip(): line for line in told.splitlines()}
     assert lines["dataset phantom"].startswith("exists")
     assert lines["segmenter unet"].split()[-1] == "measured"
@@ -209,8 +212,11 @@ def test_plan_tells_time_memory_and_disk_and_the_report_puts_reality_beside_it(t
     assert "Estimate and reality" in page
     assert f"<td>{duration(unet['estimate']['seconds'])}</td><td>{duration(unet['seconds'])}</td>" in page
 
+    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 0, 0))
     again = call("plan", "--estimate")
     assert "in all: 0.0 s" in again
     Path("r.yaml").write_text(RECIPE.replace("name: tiny", "name: other"))
     monkeypatch.setattr(estimate._Trial, "_tried", lambda self, stage, folder: None)  # as if it told nothing
-    assert "earlier runs" in call("plan", "--estimate")
+    calm = call("plan", "--estimate")
+    assert "earlier runs" in calm
+    assert "Other programs" not in calm

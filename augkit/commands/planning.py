@@ -81,7 +81,7 @@ def _use_threads(jobs: int, threads: int | None) -> None:
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> None:
     from augkit.amounts import bytes_text, duration
-    from augkit.estimate import estimate_plan, total_seconds
+    from augkit.estimate import estimate_plan, is_busy, total_seconds
 
     found = estimate_plan(planned, store, engine)
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
@@ -100,6 +100,8 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> N
     together = f" with {jobs} jobs" if jobs > 1 else ""
     each = " for each job" if jobs > 1 else ""
     time = duration(total_seconds(found, jobs))
+    if found and is_busy():
+        print("⚠ Other programs are using this machine's processor: the times are those of a run beside them.")
     print(f"in all: {time}{together}{least}; memory {bytes_text(memory)}{each}; disk {bytes_text(disk)}")
 
 
