@@ -165,7 +165,8 @@ class _Trial:
 
 def _kind(stage: Stage) -> str:
     """Return what a stage and all before it are but for their seeds."""
-    return json.dumps([stage.address.kind, {**stage.identity, "seed": None}, [_kind(one) for one in stage.inputs]])
+    own = {key: value for key, value in stage.identity.items() if key not in ("seed", "inputs")}
+    return json.dumps([own, [_kind(one) for one in stage.inputs]])
 
 
 class _Watch:

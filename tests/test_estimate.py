@@ -14,8 +14,10 @@ from augkit.cli import app
 from augkit.contracts import Workspace
 from augkit.costs import Estimate, Estimates, cost_record, cost_rows
 from augkit.estimate import _try, _Watch, total_seconds
-from augkit.plan import Stage
-from augkit.store import Address
+from augkit.plan import Stage, check_recipes, make_plan
+from augkit.recipe import load_recipes
+from augkit.registry import load_registry
+from augkit.store import Address, Digests
 from augkit.training import train
 
 RECIPE = """\
@@ -169,6 +171,16 @@ def test_side_by_side_the_longest_chain_decides_and_alone_the_sum():
     took = {first: 3.0, second: 5.0, third: 6.0, last: 2.0}
     found = {one: Estimate(seconds, None, None, "measured") for one, seconds in took.items()}
     assert [total_seconds(found, jobs) for jobs in (1, 2, 9)] == [16.0, 9.0, 7.0]
+
+
+def test_stages_that_differ_in_nothing_but_seeds_are_tried_once(tmp_path):
+    Path(tmp_path / "r.yaml").write_text(RECIPE)
+    recipes = check_recipes(load_recipes([tmp_path / "r.yaml"], []), load_registry())
+    stages = make_plan(recipes, [0, 1], Digests(tmp_path)).stages()
+    kinds = {stage.address.kind: {estimate._kind(one) for one in stages if one.address.kind == stage.address.kind}
+             for stage in stages}  # fmt: skip
+    assert {kind: len(found) for kind, found in kinds.items()} == dict.fromkeys(kinds, 1)
+    assert len(stages) == 1 + 2 * 5 + 1
 
 
 def stage(name, *inputs):
