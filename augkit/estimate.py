@@ -45,13 +45,15 @@ def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Es
     Builds the data sets and masks of the plan. Stages that differ in nothing but seeds are tried once. Call it from
     the main thread, where a signal can reach the training.
     """
-    scratch = store.root / ".work" / f"estimate-{plan.report.address.name}"
-    remove_folder(scratch)
-    trial = _Trial(store, engine, scratch)
-    try:
-        found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
-    finally:
+    report = plan.report.address
+    scratch = store.root / ".work" / f"estimate-{report.name}"
+    with store.lock(report, engine.log(plan.report).note):  # or a collection would remove what is being tried
         remove_folder(scratch)
+        trial = _Trial(store, engine, scratch)
+        try:
+            found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
+        finally:
+            remove_folder(scratch)
     Estimates(store.root).keep({stage.address.fingerprint: estimate for stage, estimate in found.items()})
     return found
 

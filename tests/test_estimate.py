@@ -68,58 +68,60 @@ def test_a_training_that_tells_nothing_of_its_steps_is_unknown(tmp_path):
     assert watched(lambda space: sleep(60), tmp_path, seconds=0.05) is None
 
 
-class Sleeper:
+class Clock:
+    """A clock that stands still unless it is told; a busy machine decides nothing by it."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+
+class Ticking:
     """A learner whose steps take their time and change nothing."""
 
-    def __init__(self, pause):
-        self.pause = pause
+    def __init__(self, clock, first=1.0):
+        self.clock, self.first = clock, first
         self.networks, self.optimizers = {}, {}
         self.done = []
 
     def step(self, number):
-        time.sleep(self.pause)
+        self.clock.now += 1.0 if self.done else self.first
         self.done.append(number)
         return {}
 
 
-def test_a_training_of_ours_does_some_steps_and_its_last_one_and_what_comes_after(tmp_path):
-    learner, after = Sleeper(0.01), []
+def test_a_training_of_ours_does_some_steps_and_its_last_one_and_what_comes_after(tmp_path, monkeypatch):
+    learner, after = Ticking(Clock(monkeypatch)), []
 
     def fit(space):
         train(learner, space, 1000)
         after.append(sorted(file.name for file in space.folder.iterdir()))
 
-    found = watched(fit, tmp_path)
-    *first, last = learner.done
-    assert first == list(range(len(first)))
-    assert 2 < len(first) < 100
-    assert last == 999
+    assert watched(fit, tmp_path, seconds=10) == pytest.approx(1000)
+    assert learner.done == [*range(10), 999]
     assert after == [["checkpoints", "history.json", "training.json"]]
-    assert 1000 * 0.01 <= found < 1000 * 0.01 * 10
 
 
-def test_the_first_steps_are_no_measure_of_the_others(tmp_path):
-    class Slow(Sleeper):
-        def step(self, number):
-            time.sleep(0.3 if number == 0 else 0)
-            return super().step(number)
-
-    found = watched(lambda space: train(Slow(0.01), space, 1000), tmp_path, seconds=0.5)
-    assert 0.3 + 1000 * 0.01 <= found < 0.3 + 1000 * 0.03  # and not half as much again, as the mean step would tell
+def test_the_first_steps_are_no_measure_of_the_others(tmp_path, monkeypatch):
+    slow = Ticking(Clock(monkeypatch), first=8.0)
+    assert watched(lambda space: train(slow, space, 1000), tmp_path, seconds=10) == pytest.approx(8 + 999)
+    assert slow.done == [0, 1, 2, 999]
 
 
-def test_checkpoints_that_are_left_out_are_counted(monkeypatch, tmp_path):
+def test_checkpoints_that_are_left_out_are_counted(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch)
+
     def slow(*arguments):
-        time.sleep(0.2)
+        clock.now += 5.0
 
-    monkeypatch.setattr("augkit.training.save_checkpoint", slow)
-    monkeypatch.setattr("augkit.training.CHECKPOINT_SECONDS", 0.5)
-    assert watched(lambda space: train(Sleeper(0.01), space, 1000), tmp_path) >= 1000 * 0.01 * 1.4
+    monkeypatch.setattr("augkit.training.save_checkpoint", slow)  # one every 20 s is a quarter more
+    found = watched(lambda space: train(Ticking(clock), space, 1000), tmp_path, seconds=10)
+    assert found == pytest.approx(10 + 1 + 5 + 989 * 1.25)
 
 
-def test_a_short_training_of_ours_is_not_cut(tmp_path):
-    learner = Sleeper(0.001)
-    watched(lambda space: train(learner, space, 10), tmp_path, seconds=60)
+def test_a_short_training_of_ours_is_not_cut(tmp_path, monkeypatch):
+    learner = Ticking(Clock(monkeypatch))
+    assert watched(lambda space: train(learner, space, 10), tmp_path, seconds=60) == pytest.approx(10)
     assert learner.done == list(range(10))
 
 
