@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from augkit.amounts import bytes_text, duration
 from augkit.store import read_json, write_json
 
 Basis = Literal["measured", "earlier runs", "unknown"]
@@ -20,7 +21,7 @@ class Estimate:
 
     seconds: from start to finish.
     memory:  the process's peak in bytes (of the GPU where there is one), everything before this stage included.
-    disk:    bytes of the artifact; for a training that of one checkpoint, which is at least as large.
+    disk:    bytes of the artifact; a training in progress keeps two checkpoints beside it.
     basis:   where it comes from: a few steps just measured, or stages of the same kind and label in this store.
     """
 
@@ -83,6 +84,32 @@ def cost_record(stages: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str,
         "estimated_seconds": sum(row["estimate"]["seconds"] for row in known) if known else None,
     }
     return {"stages": rows, "estimated_stages": total}
+
+
+def cost_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return a `cost_record` as rows of text, the header first: the stages with an estimated time, and their total.
+
+    Nothing where no stage has one.
+    """
+    known = [row for row in record["stages"] if row["estimate"] and row["estimate"]["seconds"] is not None]
+    if not known:
+        return []
+    header = ["stage", "time estimated", "taken", "difference", "memory estimated", "taken", "disk estimated", "taken"]
+    rows = [
+        [
+            row["stage"],
+            *_times(row["estimate"]["seconds"], row["seconds"]),
+            *(bytes_text(one[what]) for what in ("memory", "disk") for one in (row["estimate"], row)),
+        ]
+        for row in known
+    ]
+    total = record["estimated_stages"]
+    return [header, *rows, ["in all", *_times(total["estimated_seconds"], total["seconds"]), *["–"] * 4]]
+
+
+def _times(estimated: float, taken: float) -> list[str]:
+    difference = "–" if taken == 0 else f"{100 * (estimated / taken - 1):+.0f} %"
+    return [duration(estimated), duration(taken), difference]
 
 
 def _bytes(manifest: Mapping[str, Any]) -> int:

@@ -66,7 +66,7 @@ class Draws(Generic[A]):
     """The random numbers of N samples: one int64 key each, and named numbers derived from it.
 
     Every method takes the name of what is drawn. Two names give independent numbers; the same name gives the same
-    numbers again. `shape` asks for several elements per sample.
+    numbers again. `shape` asks for several elements per sample. Arrays (`A`) are NumPy's at rest and torch's in flight.
     """
 
     keys: A

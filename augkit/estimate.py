@@ -1,111 +1,134 @@
 """What a run will take, from a few steps of each training on this machine.
 
-A training is begun in a folder of its own and interrupted after some seconds, as a person would with Ctrl-C; its speed,
-its memory and its checkpoint are what the estimate is made of. Data sets and masks are built for good, for the run.
+Every stage that is missing is tried in a folder of its own, by the function that a run builds it with. A training does
+steps for some seconds and then its last one, and the stages after it are tried on what it learnt by then: painting,
+scoring and reporting cost the same. Data sets and masks are built for good, for the run.
 """
 
 from __future__ import annotations
 
 import _thread
-import re
+import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
-from augkit.contracts import ImageSet, Workspace
+from augkit.allocator import keep_freed_memory
+from augkit.contracts import ImageSet
 from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
-from augkit.engine import Engine
+from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.plan import (
-    DrawMasks,
-    HoldOutDevelopment,
-    LoadDataset,
-    Plan,
-    Stage,
-    Synthesise,
-    TakeShare,
-    TrainGenerator,
-    TrainSegmenter,
-)
-from augkit.stages import compose, read_image_set
+from augkit.plan import DrawMasks, HoldOutDevelopment, LoadDataset, Plan, Stage, Synthesise, TakeShare
+from augkit.rehearsal import Rehearsal, rehearsing
+from augkit.stages import Job, read_image_set, run_stage, write_image_set
 from augkit.store import Store, read_array, read_json, remove_folder
 
 SECONDS = 10.0
-"""How long each training is tried, if it tells of its steps by then."""
+"""How long a stage is tried, if it tells of its steps by then."""
 
 MOST_SECONDS = 6
-"""How many times as long a training is tried that does not."""
+"""How many times as long a stage is tried that does not."""
 
 _BUILT = (LoadDataset, HoldOutDevelopment, TakeShare, DrawMasks)
-_STEPS = re.compile(r"step ([0-9]+) of ([0-9]+)")
-
-Fit = Callable[[Workspace], None]
 
 
 def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Estimate]:
     """Return what each stage that has to be built will take, and keep it beside the artifacts for the report.
 
-    Builds the data sets and masks of the plan. Trainings that differ in nothing but seed are tried once. Call it from
+    Builds the data sets and masks of the plan. Stages that differ in nothing but seeds are tried once. Call it from
     the main thread, where a signal can reach the training.
     """
-    trial = _Trial(store, engine)
-    found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
+    report = plan.report.address
+    scratch = store.root / ".work" / f"estimate-{report.name}"
+    with store.lock(report, engine.log(plan.report).note):  # or a collection would remove what is being tried
+        remove_folder(scratch)
+        trial = _Trial(store, engine, scratch)
+        try:
+            found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
+        finally:
+            remove_folder(scratch)
     Estimates(store.root).keep({stage.address.fingerprint: estimate for stage, estimate in found.items()})
     return found
 
 
+def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
+    """Return what the stages take together, so many at a time and each after those that it needs; unknown times are 0.
+
+    Stages that share a machine may slow each other down, which nothing here measures.
+    """
+    ends: dict[Stage, float] = {}
+    free = [0.0] * jobs
+    waiting = list(found)
+
+    def begin(stage: Stage) -> float:
+        return max(free[0], *(ends.get(before, 0.0) for before in stage.inputs), 0.0)
+
+    while waiting:
+        free.sort()
+        stage = min((one for one in waiting if not {*waiting}.intersection(one.inputs)), key=begin)
+        waiting.remove(stage)
+        ends[stage] = free[0] = begin(stage) + (found[stage].seconds or 0.0)
+    return max(ends.values(), default=0.0)
+
+
+def is_busy() -> bool:
+    """Tell whether more work waited for the processor in the last minute than it can do at once."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.25 * (os.cpu_count() or 1)
+
+
 @dataclass
 class _Trial:
-    """Tries trainings, each kind once."""
+    """Tries stages, each kind once: `estimates` and `folders` are by `_kind`.
+
+    folders: what stages made that came to their end; a synthesis that did not has real images in place of its own.
+    """
 
     store: Store
     engine: Engine
-    known: dict[str, Estimate] = field(default_factory=dict)
+    scratch: Path
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
 
     def of(self, stage: Stage) -> Estimate:
-        task = stage.task
-        if isinstance(task, TrainGenerator):
-            train = self._real(stage)
-            key = f"{task.generator!r} {len(train)}"
-            return self._once(key, stage, lambda space: task.generator.fit(train, space))
-        if isinstance(task, TrainSegmenter):
-            samples = self._samples(stage, task.real)
-            validation = read_image_set(self.engine.artifact(stage.inputs[0]) / "validation")
-            key = f"{task.segmenter!r} {task.augment!r} {len(samples)}"
-            augment = compose(task.augment)
-            return self._once(key, stage, lambda space: task.segmenter.fit(samples, validation, augment, space))
-        estimate = self._earlier(stage)
-        if isinstance(task, Synthesise):
-            masks = read_array(self.engine.artifact(stage.inputs[2]) / "masks.npy")
-            return Estimate(estimate.seconds, estimate.memory, 4 * masks.size, estimate.basis)
-        return estimate
+        """Return what a stage takes, all stages before it having been tried."""
+        kind = _kind(stage)
+        if kind not in self.estimates:
+            folder = self.scratch / str(len(self.estimates))
+            folder.mkdir(parents=True)
+            self.estimates[kind] = self._tried(stage, folder) or self._earlier(stage)
+            if kind not in self.folders and isinstance(stage.task, Synthesise):
+                write_image_set(folder, self._stand_in(stage))
+                self.folders[kind] = folder
+        return self.estimates[kind]
 
-    def _once(self, key: str, stage: Stage, fit: Fit) -> Estimate:
-        if key not in self.known:
-            self.known[key] = self._measured(stage, fit)
-        return self.known[key]
-
-    def _measured(self, stage: Stage, fit: Fit) -> Estimate:
-        folder = self.store.root / ".work" / f"estimate-{stage.address.name}"
-        remove_folder(folder)
-        folder.mkdir(parents=True)
+    def _tried(self, stage: Stage, folder: Path) -> Estimate | None:
+        """Return what a few steps tell; None where a stage before it has left nothing, or it told nothing itself."""
+        inputs = {one: self._folder(one) for one in stage.inputs}
+        known = {one: path for one, path in inputs.items() if path is not None}
+        if len(known) < len(inputs):
+            return None
         watch = _Watch()
+        job = Job(folder, self.engine.device, watch, known, {one: self._manifest(one) for one in known})
+        keep_freed_memory()
         try:
-            _try(fit, Workspace(folder, 0, self.engine.device, watch), watch, SECONDS)
-            disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            _try(lambda: run_stage(stage.task, job), watch, SECONDS)
         except AugkitError:
             raise
         except Exception as error:  # a plugin may raise anything
             what = f"{type(error).__name__}: {error}".split("\n")[0]
             raise StageError(Problem(stage.title, what, "A run would fail in the same way")) from error
-        finally:
-            remove_folder(folder)
+        if watch.ended is not None:
+            self.folders[_kind(stage)] = folder
         seconds = watch.estimate()
-        return Estimate(seconds, peak_memory(self.engine.device), disk, "unknown" if seconds is None else "measured")
+        disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return None if seconds is None else Estimate(seconds, peak_memory(self.engine.device), disk, "measured")
 
     def _earlier(self, stage: Stage) -> Estimate:
         """Return the middle of what stages of the same kind and label took here; reports count whatever their arms."""
@@ -118,31 +141,43 @@ class _Trial:
         disk = median(sum(file["bytes"] for file in one["files"].values()) for one in same)
         return Estimate(median(one["seconds"] for one in same), None, int(disk), "earlier runs")
 
-    def _real(self, stage: Stage) -> ImageSet:
-        return read_image_set(self.engine.artifact(stage.inputs[0]) / "train")
+    def _folder(self, stage: Stage) -> Path | None:
+        if isinstance(stage.task, _BUILT) or self.engine.has(stage):
+            return self.engine.artifact(stage)
+        return self.folders.get(_kind(stage))
 
-    def _samples(self, stage: Stage, real: bool) -> ImageSet:
-        """Return as many samples as the training will have; real images stand in for synthetic ones."""
-        train = self._real(stage)
-        masks = [self.engine.artifact(synthesis.inputs[2]) / "masks.npy" for synthesis in stage.inputs[1:]]
-        count = sum(len(read_array(file)) for file in masks)
+    def _manifest(self, stage: Stage) -> Mapping[str, Any]:
+        if self.engine.has(stage):
+            return self.store.manifest(stage.address)
+        return {"seconds": 0.0, "files": {}, "environment": environment(self.engine.device)}
+
+    def _stand_in(self, stage: Stage) -> ImageSet:
+        """Return as many real samples as a synthesis would paint."""
+        train = read_image_set(self.engine.artifact(stage.inputs[0]) / "train")
+        count = len(read_array(self.engine.artifact(stage.inputs[2]) / "masks.npy"))
         index = np.arange(count) % len(train)
-        extra = ImageSet(
+        return ImageSet(
             tuple(f"stand-in-{i}" for i in range(count)),
             train.images[index],
             train.masks[index],
             tuple(train.groups[i] for i in index),
             ("stand-in",) * count,
         )
-        return ImageSet.concatenate([part for part in (train if real else None, extra) if part])
+
+
+def _kind(stage: Stage) -> str:
+    """Return what a stage and all before it are but for their seeds."""
+    own = {key: value for key, value in stage.identity.items() if key not in ("seed", "inputs")}
+    return json.dumps([own, [_kind(one) for one in stage.inputs]])
 
 
 class _Watch:
-    """A log that notes when which step was reached."""
+    """A log that notes when which step was reached, and what a rehearsal left out."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.ended: float | None = None
+        self.left_out = 0.0
         self.total: int | None = None
         self.reports: list[tuple[int, float]] = []
 
@@ -154,15 +189,10 @@ class _Watch:
     def note(self, text: str) -> None:
         """Say nothing: what a training tells is for its real run."""
 
-    def stopped_at(self, step: int, total: int) -> None:
-        """Note where an interrupted training stopped, unless it reported steps itself."""
-        if not self.reports and step > 0:
-            self.progress(step, total, {})
-
     def estimate(self) -> float | None:
-        """Return the seconds of the whole training, or None where it told nothing of its steps."""
+        """Return the seconds of the whole stage, or None where it was stopped and told nothing of its steps."""
         if self.ended is not None:
-            return self.ended - self.began
+            return self.ended - self.began + self.left_out
         if self.total is None:
             return None
         (first, first_at), (last, last_at) = self.reports[0], self.reports[-1]
@@ -172,33 +202,34 @@ class _Watch:
         return (first_at - self.began) / first * self.total if first else None
 
 
-def _try(fit: Fit, space: Workspace, watch: _Watch, seconds: float) -> None:
-    """Fit until done or for some seconds; an interruption that a person asks for is passed on."""
+def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
+    """Build until it is done, or for some seconds where no rehearsal cuts a training of it short.
+
+    An interruption that a person asks for is passed on.
+    """
     ended, ours = threading.Event(), threading.Event()
 
-    def interrupt() -> None:
+    def interrupt(rehearsal: Rehearsal) -> None:
         begin = time.monotonic()
         while not ended.wait(0.05):
             tried = time.monotonic() - begin
-            if tried > seconds * MOST_SECONDS or (tried > seconds and len(watch.reports) > 1):
+            late = tried > seconds * MOST_SECONDS or (tried > seconds and len(watch.reports) > 1)
+            if late and not rehearsal.has_begun:
                 ours.set()
                 _thread.interrupt_main()
                 return
 
-    thread = threading.Thread(target=interrupt, daemon=True)
-    thread.start()
-    try:
-        fit(space)
-        ended.set()
-        thread.join()  # an interruption that is already on its way must arrive here
-        watch.ended = time.monotonic()
-    except KeyboardInterrupt:
-        if not ours.is_set():
-            raise
-    except InterruptedRunError as stop:
-        if not ours.is_set():
-            raise
-        if steps := _STEPS.search(str(stop)):
-            watch.stopped_at(int(steps[1]), int(steps[2]))
-    finally:
-        ended.set()
+    with rehearsing(seconds) as rehearsal:
+        thread = threading.Thread(target=interrupt, args=(rehearsal,), daemon=True)
+        thread.start()
+        try:
+            build()
+            ended.set()
+            thread.join()  # an interruption that is already on its way must arrive here
+            watch.ended = time.monotonic()
+            watch.left_out = rehearsal.left_out
+        except (KeyboardInterrupt, InterruptedRunError):
+            if not ours.is_set():
+                raise
+        finally:
+            ended.set()

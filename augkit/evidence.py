@@ -64,6 +64,7 @@ class Evidence:
     provenance: versions, device, threads and the like, as text.
     artifacts:  (title of a stage, the folder of its artifact, which names its fingerprint).
     sections:   what other stages add; shown after the synthetic images.
+    costs:      rows of text, the header first: what stages were estimated to take and took; () for no estimate.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Evidence:
     provenance: Mapping[str, str]
     artifacts: tuple[tuple[str, str], ...] = ()
     sections: tuple[Section, ...] = ()
+    costs: Sequence[Sequence[str]] = ()
 
 
 def check_evidence(evidence: Evidence) -> None:

@@ -47,7 +47,7 @@ from augkit.contracts import (
     TensorDraws,
     Workspace,
 )
-from augkit.costs import cost_record
+from augkit.costs import cost_record, cost_rows
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
 from augkit.evidence import ArmEvidence, Evidence, Section
@@ -316,11 +316,13 @@ def report(task: WriteReport, job: Job) -> None:
     provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     sections = tuple(_quality_sections(task, job))
-    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts, sections), job.folder)
+    costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
+    found = Evidence(task.title, evidence, shown, test, provenance, artifacts, sections, cost_rows(costs))
+    write_report(found, job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
     write_curves(curves_of(swept), job.folder)
-    write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
+    write_json(job.folder / "costs.json", costs)
 
 
 def _quality_sections(task: WriteReport, job: Job) -> Iterator[Section]:

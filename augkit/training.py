@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augkit import ranks
+from augkit import ranks, rehearsal
 from augkit.batches import Batch, Batches, score_images
 from augkit.checkpoints import (
     Learner,
@@ -93,8 +93,11 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
     after the last step does not cost the training; `remove_checkpoints` ends its life.
     """
     training = _Training(learner, space, steps)
+    trial = rehearsal.current()
     with deferred_signals() as pending, reproducible():
         training.resume()
+        if trial:
+            trial.begin()
         while training.done < steps:
             training.step()
             fault = training.look()
@@ -109,11 +112,15 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
                 raise interrupted(stop, f"step {training.done} of {steps}", f"interrupted; {what}")
             if fault:
                 training.go_back(fault)
+            elif trial:
+                training.done = trial.next(training.done, steps, training.wait)
+    if trial:
+        trial.end(training.saving / CHECKPOINT_SECONDS)
     training.conclude()
 
 
 class _Training:
-    """A training in progress: `done` of its steps are done, and its state was last saved at `saved_at`."""
+    """A training in progress: `done` of its steps are done; saving its state, last at `saved_at`, took `saving` s."""
 
     def __init__(self, learner: Learner, space: Workspace, steps: int) -> None:
         self._learner = learner
@@ -124,6 +131,12 @@ class _Training:
         self._checked_until = 0
         self.done = 0
         self.saved_at = time.monotonic()
+        self.saving = 0.0
+
+    def wait(self) -> None:
+        """Let the device finish what it was given."""
+        if self._space.device != "cpu":
+            torch.accelerator.synchronize()
 
     def resume(self) -> None:
         """Continue from the newest checkpoint, if there is one."""
@@ -161,6 +174,7 @@ class _Training:
 
     def save(self) -> str:
         """Write a checkpoint, or return what is wrong with the state and write none."""
+        began = time.monotonic()
         tensors = self._state.tensors()
         fault = _not_finite(tensors)
         if not fault:
@@ -168,6 +182,7 @@ class _Training:
                 now = {"circumstances": circumstances(self._learner, self._space.device)}
                 save_checkpoint(self._space, self.done, tensors, self._state.facts() | now)
             self.saved_at = time.monotonic()
+            self.saving = self.saved_at - began
             self._beginning = None
         return fault
 

@@ -24,6 +24,13 @@ def test_it_tells_versions_device_speeds_disk_and_plugins(capsys, tmp_path, monk
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_precision_without_units_of_its_own_is_measured_once(monkeypatch):
+    monkeypatch.setattr(doctor, "_MOST_SECONDS", 0.0)
+    calls = []
+    doctor._median_seconds(lambda: calls.append(1))
+    assert len(calls) == 2
+
+
 def test_a_plugin_with_a_fault_is_named_with_its_reason():
     broken = Provider("odd", "augkit-odd", "0.1")
     facts = doctor.plugins(Registry({}, (Fault(broken, "ImportError: no module named 'odd'"),)))

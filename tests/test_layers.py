@@ -42,6 +42,7 @@ ORDER = (
     "ema",
     "checkpoints",
     "stopping",
+    "rehearsal",
     "training",
     "metrics",
     "statistics",

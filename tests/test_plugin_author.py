@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,11 @@ PROGRAMS = {
 
 def run(folder, program, *arguments):
     """Run a program with what is installed in the folder's `site`; returns it after it ended well."""
+    path = os.pathsep.join([str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [*PROGRAMS[program], *arguments],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "site"), "COLUMNS": "160"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "COLUMNS": "160"},
         capture_output=True,
         text=True,
         check=False,
@@ -95,6 +97,18 @@ def test_a_new_package_of_every_kind_installs_is_listed_keeps_its_contract_and_r
     run(tmp_path, "augkit", "validate", *(f"{package}/recipe.yaml" for package in packages))
     for kind in ("segmenter", "augmentation"):
         assert f"my-{kind}" in run(tmp_path, "augkit", "run", f"augkit-my-{kind}/recipe.yaml")
+
+
+def test_a_new_package_installs_for_editing_with_nothing_but_hatchling(tmp_path):
+    run(tmp_path, "augkit", "plugin", "new", "my-generator", "--kind", "generator")
+    package = tmp_path / "augkit-my-generator"
+    # None in sys.modules makes an import of it fail, as where it is not installed.
+    code = "import sys; sys.modules['editables'] = None; from hatchling.build import build_editable as b; print(b('.'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(package / done.stdout.strip()) as wheel:
+        (path,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        assert wheel.read(path).decode().split() == [str(package / "src")]
 
 
 @pytest.mark.parametrize("kind", HOOK_OF_KIND)

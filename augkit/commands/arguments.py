@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
+PRECISIONS = ("auto", "float32", "bfloat16")
 _AGE = re.compile("([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -73,7 +74,7 @@ class How:
     def __post_init__(self) -> None:
         from augkit.errors import InputError, Problem
 
-        check_choice("--precision", self.precision, ("auto", "float32", "bfloat16"))
+        check_choice("--precision", self.precision, PRECISIONS)
         if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
             what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
             raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augkit.commands.arguments import Changes, Device, Out, Recipes, Seeds, checked_recipes, parse_seeds
+from augkit.commands.arguments import (
+    PRECISIONS,
+    Changes,
+    Device,
+    Jobs,
+    Out,
+    Precision,
+    Recipes,
+    Seeds,
+    Threads,
+    check_choice,
+    checked_recipes,
+    parse_seeds,
+)
 from augkit.commands.terminal import explained
 
 if TYPE_CHECKING:
@@ -25,8 +39,14 @@ def plan(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Try each training for some seconds; keeps data sets and masks.")
     ] = False,
+    precision: Precision = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
 ) -> None:
-    """Show the stages of a run: what exists, what will be built, and where. Writes nothing without --estimate."""
+    """Show the stages of a run: what exists, what will be built, and where. Writes nothing without --estimate.
+
+    An estimate takes --precision, --jobs and --threads as the run will be given them.
+    """
     with explained():
         from augkit.engine import Engine
         from augkit.plan import make_plan
@@ -37,7 +57,10 @@ def plan(
         store = Store(out)
         engine = Engine(store, device)
         if estimate:
-            _print_estimate(planned, store, engine)
+            check_choice("--precision", precision, PRECISIONS)
+            os.environ["AUGKIT_PRECISION"] = precision
+            _use_threads(jobs, threads)
+            _print_estimate(planned, store, engine, jobs)
             return
         missing = engine.missing(planned)
         for stage in planned.stages():
@@ -46,9 +69,19 @@ def plan(
             print(f"{state:<14} {stage.title:<46} {store.path(stage.address)}")
 
 
-def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
+def _use_threads(jobs: int, threads: int | None) -> None:
+    """Let torch compute with as many threads as a job of the run will."""
+    if jobs > 1 or threads is not None:
+        import torch
+
+        from augkit.executors import threads_of
+
+        torch.set_num_threads(threads or threads_of(jobs))
+
+
+def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> None:
     from augkit.amounts import bytes_text, duration
-    from augkit.estimate import estimate_plan
+    from augkit.estimate import estimate_plan, is_busy, total_seconds
 
     found = estimate_plan(planned, store, engine)
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
@@ -60,11 +93,16 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine) -> None:
         time = "unknown" if one.seconds is None else duration(one.seconds)
         cells = f"{time:>12} {bytes_text(one.memory):>10} {bytes_text(one.disk):>10}  {one.basis}"
         print(f"{'will be built':<14} {stage.title:<46} {cells}")
-    times = [one.seconds for one in found.values() if one.seconds is not None]
+    unknown = sum(one.seconds is None for one in found.values())
     memory = max((one.memory for one in found.values() if one.memory is not None), default=None)
     disk = sum(one.disk for one in found.values() if one.disk is not None)
-    least = "" if len(times) == len(found) else f", and {len(found) - len(times)} stages of unknown time"
-    print(f"in all: {duration(sum(times))}{least}; memory {bytes_text(memory)}; disk {bytes_text(disk)}")
+    least = f", and {unknown} stages of unknown time" if unknown else ""
+    together = f" with {jobs} jobs" if jobs > 1 else ""
+    each = " for each job" if jobs > 1 else ""
+    time = duration(total_seconds(found, jobs))
+    if found and is_busy():
+        print("⚠ Other programs are using this machine's processor: the times are those of a run beside them.")
+    print(f"in all: {time}{together}{least}; memory {bytes_text(memory)}{each}; disk {bytes_text(disk)}")
 
 
 def validate(recipes: Recipes, changes: Changes = None) -> None:

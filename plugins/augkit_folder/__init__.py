@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Dataset, InputError, Splits, Within, hookimpl
+from augkit import AtLeast, Dataset, InputError, Problem, Splits, Within, hookimpl
 from augkit.contracts import Masks
-from augkit.images import load_splits, read_mask
+from augkit.images import Pair, load_splits, read_mask
 from augkit_folder.files import check_places, list_files, match_files
 from augkit_folder.splits import assign_groups, cut
 
@@ -67,21 +67,32 @@ class Folder:
             raise ValueError("; ".join(faults))
 
     def sources(self) -> Sequence[Path]:
-        """Return the files of both sub-folders, sorted, and the groups file; `InputError` where one is missing."""
-        check_places(self._root, self.images, self.masks, self._groups)
+        """Return the files of both sub-folders, sorted, and the groups file.
+
+        `InputError` where one is missing, or where names do not fit together: a recipe is checked before it runs.
+        """
+        _, problems = self._pairs()
+        if problems:
+            raise InputError(*problems)
         groups = [] if self._groups is None else [self._groups]
         return sorted(list_files(self._root / self.images) + list_files(self._root / self.masks)) + groups
 
     def load(self) -> Splits:
         """Return the three splits; `InputError` naming every bad file at once."""
+        pairs, problems = self._pairs()
+        if not pairs:
+            raise InputError(*problems)
+        parts, split_problems = cut(pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
+        return load_splits(*parts, self.size, self.resize, [*problems, *split_problems])
+
+    def _pairs(self) -> tuple[list[Pair], list[Problem]]:
+        """Return images with their masks and groups, and what is wrong with names."""
         check_places(self._root, self.images, self.masks, self._groups)
         pairs, problems = match_files(self._root / self.images, self._root / self.masks, self.mask_suffix)
         if not pairs:
-            raise InputError(*problems)
+            return pairs, problems
         pairs, group_problems = assign_groups(pairs, self._groups)
-        problems += group_problems
-        parts, split_problems = cut(pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
-        return load_splits(*parts, self.size, self.resize, [*problems, *split_problems])
+        return pairs, problems + group_problems
 
     def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
         """Yield the mask of each id as it is in its file."""

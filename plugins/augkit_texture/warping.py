@@ -81,12 +81,11 @@ def reach(halo: float) -> float:
 def sample(array: NDArray[np.generic], places: Points) -> Floats:
     """Return float32 (P, C), bilinear, of (H, W, C) at places within it."""
     height, width, channels = array.shape
-    top = np.minimum(places[0].astype(np.int32), height - 2)
-    left = np.minimum(places[1].astype(np.int32), width - 2)
-    down, right = (places[0] - top)[:, None], (places[1] - left)[:, None]
-    flat, first = array.reshape(-1, channels), top * width + left
-    above = flat[first] * (1 - right) + flat[first + 1] * right
-    under = flat[first + width] * (1 - right) + flat[first + width + 1] * right
+    corner = np.minimum(places.astype(np.int32), np.array([[height - 2], [width - 2]], np.int32))
+    down, right = (places - corner.astype(np.float32))[..., None]  # int32 would make everything float64
+    flat, first = array.reshape(-1, channels), corner[0] * width + corner[1]
+    above = flat.take(first, 0) * (1 - right) + flat.take(first + 1, 0) * right
+    under = flat.take(first + width, 0) * (1 - right) + flat.take(first + width + 1, 0) * right
     mixed: Floats = above * (1 - down) + under * down
     return mixed
 

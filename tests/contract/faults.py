@@ -209,6 +209,8 @@ class Toys:
             images = images / 255
         if self.fault == "wrong range":
             images = (images / 255).astype(np.uint8)
+        if self.fault == "NaN":
+            groups = (float("nan"), *groups[1:])
         if self.fault == "shares groups":
             groups = test.groups * 2
         images = stray(self.fault, images).astype(images.dtype)

@@ -73,6 +73,12 @@ def test_a_wrong_mask_suffix_is_one_problem_that_proposes_the_right_one(tmp_path
     ]
 
 
+def test_names_that_do_not_fit_together_are_told_before_a_run(tmp_path):
+    files = Folder(write(tmp_path, ["1"], suffix="_mask"), size=32)
+    with pytest.raises(InputError, match="with which 1 images have one"):
+        files.sources()
+
+
 def test_the_shorter_of_two_possible_suffixes_is_proposed(tmp_path):
     root = write(tmp_path, ["1", "10"], suffix="_m")
     (root / "masks" / "1_m.png").unlink()
@@ -218,7 +224,7 @@ def test_a_groups_file_that_is_not_text_is_refused(tmp_path):
 
 def test_sources_are_the_files_and_the_groups_file(tmp_path):
     root = write(tmp_path, ["b", "a"])
-    (root / "g.csv").touch()
+    (root / "g.csv").write_text("id,group\na,1\nb,2\n")
     expected = [
         root / "images/a.png",
         root / "images/b.png",

@@ -1,13 +1,17 @@
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 
+import pluggy
 import pytest
 from rich.console import Console
 
-from augkit import events
+from augkit import events, hookspecs
 from augkit.errors import InputError
 from augkit.registry import Registry, load_registry
 from augkit_observers.jsonl import JsonLines
@@ -134,3 +138,25 @@ def test_an_observer_that_is_none_or_has_a_twin_is_refused_with_what_is_allowed(
         "--observer bel: no installed plugin 'bel' observes runs. Did you mean 'bell'?",
         "--observer jsonl: is the name of augkit:jsonl and acme:jsonl; name one of them in full",
     ]
+
+
+def test_the_observer_on_the_page_about_observers_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "observers.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    bell = ModuleType("augkit_bell")
+    exec(code, vars(bell))
+    manager = pluggy.PluginManager("augkit")
+    manager.add_hookspecs(hookspecs)
+    manager.register(bell)
+    manager.check_pending()
+    assert manager.hook.augkit_event(event=events.StageStarted("x")) == []
+    assert [one.plugin for one in manager.hook.augkit_event.get_hookimpls()] == [bell]
+
+
+def test_the_lines_on_the_page_about_observers_are_events():
+    page = (Path(__file__).parents[2] / "docs" / "observers.md").read_text()
+    (lines,) = re.findall(r"```json\n(.*?)```", page, re.S)
+    for line in lines.splitlines():
+        facts = json.loads(line)
+        fields = {field.name for field in dataclasses.fields(getattr(events, facts["event"]))}
+        assert set(facts) == {"time", "event", *fields}
