@@ -138,6 +138,14 @@ class Synthesise:
 
 
 @dataclass(frozen=True)
+class SelectAdherent:
+    """Keep the synthetic samples whose mask a segmenter trained on real images alone finds with this Dice or more."""
+
+    segmenter: Segmenter
+    min_adherence: float
+
+
+@dataclass(frozen=True)
 class TrainSegmenter:
     """Fit the segmenter on real (unless `real` is false) and synthetic samples with the recipe's augmentations."""
 
@@ -185,6 +193,7 @@ Task = (
     | TrainGenerator
     | DrawMasks
     | Synthesise
+    | SelectAdherent
     | TrainSegmenter
     | Evaluate
     | WriteReport
@@ -216,6 +225,7 @@ class Arm:
     dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
     training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
     real_images: whether the segmenter trains on real images.
+    selected:    what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
     sweep:       where the arm stands on a curve, if it does.
     score_at:    at which size it is scored.
     """
@@ -227,6 +237,7 @@ class Arm:
     training: Stage
     generators: tuple[Stage, ...]
     syntheses: tuple[Stage, ...]
+    selected: tuple[Stage, ...]
     segmenter: Stage
     evaluation: Stage
     real_images: bool = True
@@ -270,6 +281,7 @@ class CheckedSource:
     per_real: float | None
     count: int | None
     shuffled: bool = False
+    min_adherence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -398,7 +410,7 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
         generator, masks = build("generator", source.generator), build("mask source", source.masks)
         if generator is None or masks is None:
             return None
-        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled)
+        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence)
 
     dataset = build("dataset", recipe.dataset)
     sources = [build_source(source) for source in recipe.synthesize]
@@ -462,20 +474,24 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         generator, synthesis = _source_stages(source, seed, twin, shared, training_set, digests)
         generators.append(generator)
         syntheses.append(synthesis)
+    selected = tuple(
+        _selected(source, synthesis, checked, seed, shared, digests)
+        for source, synthesis in zip(sources, syntheses, strict=True)
+    )
     segmenter_seed = derive_seed(seed, "segmenter")
     augment = tuple((component.name, component.instance) for component in checked.augment)
     training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed, recipe.real_images)
     parts = [checked.segmenter, *checked.augment]
     identity = _identity(parts, digests, segmenter_seed) | {"real": recipe.real_images}
-    segmenter = _stage("segmenter", own, [training_set, *syntheses], training, identity)
+    segmenter = _stage("segmenter", own, [training_set, *selected], training, identity)
     scoring, parts = Evaluate(checked.segmenter.instance), [checked.segmenter]
     if recipe.score_at == NATIVE_SIZE:
         scoring = Evaluate(checked.segmenter.instance, (checked.dataset.name, checked.dataset.instance))
         parts = [checked.segmenter, checked.dataset]
     evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity(parts, digests))
     return Arm(
-        recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), segmenter,
-        evaluation, recipe.real_images, recipe.sweep, recipe.score_at
+        recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), selected,
+        segmenter, evaluation, recipe.real_images, recipe.sweep, recipe.score_at
     )  # fmt: skip
 
 
@@ -516,6 +532,19 @@ def _source_stages(
     return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)
 
 
+def _selected(
+    source: CheckedSource, synthesis: Stage, checked: CheckedRecipe, seed: int, note: str, digests: Digests
+) -> Stage:
+    """Return the stage that keeps what follows its mask, by the judgement of the recipe's plain arm; or all of it."""
+    if source.min_adherence == 0:
+        return synthesis
+    judge = _arm(_plain(checked), seed, False, False, digests).segmenter
+    selecting = SelectAdherent(checked.segmenter.instance, source.min_adherence)
+    identity = _identity([checked.segmenter], digests) | {"min_adherence": source.min_adherence}
+    note = f" of {source.min_adherence:g} adherence{note}"
+    return _stage("synthesis", note, [synthesis, judge], selecting, identity, synthesis.address.label)
+
+
 def _identity(parts: Sequence[Component], digests: Digests, seed: int | None = None) -> dict[str, Any]:
     return {"components": [part.identity(digests) for part in parts], "seed": seed}
 
@@ -534,7 +563,14 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
     inputs = dict.fromkeys(
         stage
         for arm in arms
-        for stage in (*in_order((arm.training,)), *arm.generators, *arm.syntheses, arm.segmenter, arm.evaluation)
+        for stage in (
+            *in_order((arm.training,)),
+            *arm.generators,
+            *arm.syntheses,
+            *arm.selected,
+            arm.segmenter,
+            arm.evaluation,
+        )
     )
     reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {

@@ -49,6 +49,7 @@ class Source:
     """One entry of `synthesize`: a generator, where its masks come from, and how many images.
 
     shuffled: every image gets the mask of another one, as a control.
+    min_adherence: images in which a segmenter finds less of the mask than this Dice are left out; 0 keeps all.
     """
 
     generator: Reference
@@ -57,6 +58,7 @@ class Source:
     count: int | None
     where: str
     shuffled: bool = False
+    min_adherence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ RECIPE_KEYS = (
     "segmenter",
     "sweep",
 )
-SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair")
+SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair", "min_adherence")
 _COMPONENT = "one component as 'name: {options}'"
 
 
@@ -297,9 +299,19 @@ class _Draft:
         pair = value.get("pair", "own")
         if pair not in ("own", "shuffled"):
             self._refuse((*path, "pair"), pair, "own, or shuffled for a control")
+        least = self._min_adherence(value, path, pair)
         if generator is None or masks is None:
             return None
-        return Source(generator, masks, per_real, count, self.document.place(*path), pair == "shuffled")
+        return Source(generator, masks, per_real, count, self.document.place(*path), pair == "shuffled", least)
+
+    def _min_adherence(self, source: dict[str, Value], path: Steps, pair: Value) -> float:
+        least, here = source.get("min_adherence", 0), (*path, "min_adherence")
+        if not (_is_number(least) and 0 <= least < 1):
+            self._refuse(here, least, "0 <= number < 1, a Dice; 0 keeps every image", _number_hint(least))
+            return 0.0
+        if least and pair == "shuffled":
+            self.complain(here, "shuffled masks fit no image; allowed: 'pair: own', or no 'min_adherence'")
+        return float(least)
 
     def _amount(self, source: dict[str, Value], path: Steps) -> tuple[float | None, int | None]:
         per_real, count = source.get("per_real"), source.get("count")

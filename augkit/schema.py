@@ -64,6 +64,10 @@ def _recipe() -> dict[str, Any]:
                 {"enum": ["own", "shuffled"], "default": "own"},
                 "The mask an image is given: its own, or as a control the one of another image.",
             ),
+            "min_adherence": _text(
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0},
+                "Leave out images in which a segmenter trained on real images finds less of the mask than this Dice.",
+            ),
         },
         required=("generator", "masks"),
     )

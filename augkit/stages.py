@@ -60,6 +60,7 @@ from augkit.plan import (
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
+    SelectAdherent,
     Stage,
     Synthesise,
     TakeShare,
@@ -69,6 +70,7 @@ from augkit.plan import (
     WriteReport,
     in_order,
 )
+from augkit.rehearsal import current
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
@@ -226,6 +228,24 @@ def synthesise(task: Synthesise, job: Job) -> None:
     if task.shuffled:
         masks = masks[other_masks(masks, draws)]
     write_image_set(job.folder, ImageSet(ids, images, masks, parents, (task.origin,) * len(masks)))
+
+
+@run_stage.register
+def select_adherent(task: SelectAdherent, job: Job) -> None:
+    """Write the samples of a synthetic set whose mask the segmenter finds, and ``adherence.json`` about all of them."""
+    samples = read_image_set(job.of_kind("synthesis")[0])
+    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    found = _segmented(predict, samples.images, samples.ids)
+    adherence = scores(confusion(found, np.asarray(samples.masks)))["dice"]
+    kept = np.flatnonzero(adherence >= task.min_adherence)
+    if current() is not None:  # what a rehearsal trains judges nothing
+        kept = np.arange(len(samples))
+    if not len(kept):
+        what = f"no image of {len(samples)} reaches {task.min_adherence:g}; the best has {adherence.max():.3f}"
+        raise StageError(Problem("min_adherence", what, "Allow less, or look at the generator with 'augkit preview'"))
+    job.log.note(f"{len(kept)} of {len(samples)} images follow their masks (Dice {task.min_adherence:g} or more)")
+    write_json(job.folder / "adherence.json", dict(zip(samples.ids, adherence.tolist(), strict=True)))
+    write_image_set(job.folder, samples.take(kept))
 
 
 @run_stage.register
@@ -444,7 +464,7 @@ def design_of(arm: Arm) -> Design:
     """Return what an arm is, from the components of its stages; seeds do not count."""
     segmenter, *augment = arm.segmenter.identity["components"]
     sources: list[tuple[str, object]] = []
-    for synthesis in arm.syntheses:
+    for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
         generator, masks = synthesis.inputs[1:]
         amount = {name: masks.identity[name] for name in ("per_real", "count")}
         (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
@@ -452,6 +472,9 @@ def design_of(arm: Arm) -> Design:
         painting = synthesis.task
         assert isinstance(painting, Synthesise)
         shuffled = [("shuffled", True)] if painting.shuffled else []
+        if isinstance(selected.task, SelectAdherent):
+            share += f" of {selected.task.min_adherence:g} adherence"
+            amount["min_adherence"] = selected.task.min_adherence
         sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
     if not arm.real_images:
         sources.append(("no real images", False))
@@ -488,7 +511,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
     synthetic = []
     real = len(read_json(job.inputs[first.training] / "train" / "samples.json")["ids"])
     composition = {"real": real} if first.real_images else {}
-    for stage in first.syntheses:
+    for stage in first.selected:
         samples = read_image_set(job.inputs[stage])
         origin = samples.origins[0]
         composition[origin] = composition.get(origin, 0) + len(samples)
@@ -496,7 +519,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
     stages = [
         *in_order((first.training,)),
         *first.generators,
-        *first.syntheses,
+        *dict.fromkeys((*first.syntheses, *first.selected)),
         first.segmenter,
         first.evaluation,
     ]

@@ -176,3 +176,59 @@ def test_a_sweep_over_the_ratio_trains_one_generator_and_shares_of_one_stage_eac
     assert [arm.sweep.value for arm in arms] == [0, 0.5, 1, 2]
     assert len({generator for arm in arms for generator in arm.generators}) == 1
     assert len({arm.segmenter for arm in arms}) == 4
+
+
+FILTERED = RECIPE.replace("per_real: 1.0", "per_real: 1.0, min_adherence: 0.5")
+
+
+def test_images_that_do_not_follow_their_mask_are_left_out(plan, store, build, seen, monkeypatch):
+    (arm,) = plan(FILTERED).arms
+    painted = build(arm.syntheses[0])
+    truth = {image.tobytes(): mask for image, mask in zip(painted.images, painted.masks, strict=True)}
+
+    def predict(images):
+        """Find the mask where the first pixel is even, and nothing elsewhere."""
+        found = [truth[image.tobytes()] * (image[0, 0, 0] % 2 == 0) for image in np.ascontiguousarray(images)]
+        return np.array(found, np.float32)[:, None]
+
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: predict)
+    kept = build(arm.selected[0])
+    even = np.asarray(painted.images)[:, 0, 0, 0] % 2 == 0
+    assert 0 < even.sum() < len(painted)
+    assert kept.ids == tuple(np.array(painted.ids)[even])
+    train_on(arm, store)
+    assert len(seen[-1]) == 16 + even.sum()
+    assert len(seen[0]) == 16, "the judge has seen real images only"
+
+
+def test_without_a_threshold_the_painted_images_are_the_selected_ones(plan):
+    (arm,) = plan(RECIPE).arms
+    assert arm.selected == arm.syntheses
+
+
+def test_the_judge_is_the_segmenter_of_the_plain_arm(plan):
+    plain = RECIPE.replace(RECIPE[RECIPE.index("synthesize") : RECIPE.index("segmenter")], "")
+    (arm,), (control,) = plan(FILTERED).arms, plan(plain).arms
+    assert arm.selected[0].inputs == (arm.syntheses[0], control.segmenter)
+
+
+def test_a_threshold_that_no_image_reaches_is_an_error_that_says_the_best(plan, store, build, seen, monkeypatch):
+    (arm,) = plan(FILTERED.replace("0.5", "0.6")).arms
+    nothing = lambda images: np.zeros((len(images), 1, *images.shape[1:3]), np.float32)  # noqa: E731
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: nothing)
+    with pytest.raises(StageError, match=r"no image of 16 reaches 0\.6; the best has 0\.000"):
+        build(arm.selected[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("min_adherence: 1", "min_adherence: found the number 1; allowed: 0 <= number < 1"),
+        ("min_adherence: high", "min_adherence: found the text 'high'; allowed"),
+        ("min_adherence: 0.5, pair: shuffled", "shuffled masks fit no image; allowed: 'pair: own'"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused(change, message, plan):
+    with pytest.raises(InputError) as caught:
+        plan(RECIPE.replace("per_real: 1.0", f"per_real: 1.0, {change}"))
+    assert message in str(caught.value)
