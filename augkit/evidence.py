@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from augkit.contracts import ImageSet, Masks
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
+from augkit.sweep import SweepPoint
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Evidence:
     provenance: versions, device, threads and the like, as text.
     artifacts:  (title of a stage, the folder of its artifact, which names its fingerprint).
     sections:   what other stages add; shown after the synthetic images.
+    sweep:      the arms that are points of a curve, with their places on it.
     """
 
     title: str
@@ -73,6 +75,7 @@ class Evidence:
     provenance: Mapping[str, str]
     artifacts: tuple[tuple[str, str], ...] = ()
     sections: tuple[Section, ...] = ()
+    sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
 
 
 def check_evidence(evidence: Evidence) -> None:

@@ -303,7 +303,6 @@ def judge_quality(task: JudgeQuality, job: Job) -> None:
 @run_stage.register
 def report(task: WriteReport, job: Job) -> None:
     """Write the report of all arms."""
-    from augkit.curves import curves_of, write_curves
     from augkit.report import write_report
 
     dataset = job.inputs[task.arms[0].dataset]
@@ -316,10 +315,9 @@ def report(task: WriteReport, job: Job) -> None:
     provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     sections = tuple(_quality_sections(task, job))
-    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts, sections), job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
-    swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
-    write_curves(curves_of(swept), job.folder)
+    swept = tuple((places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places)
+    write_report(Evidence(task.title, evidence, shown, test, provenance, artifacts, sections, swept), job.folder)
     write_json(job.folder / "costs.json", cost_record((stage.title, job.manifests[stage]) for stage in job.inputs))
 
 
