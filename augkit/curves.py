@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
-from augkit.store import write_bytes, write_json, write_text
+from augkit.store import write_json, write_text
 from augkit.sweep import SweepPoint
 from augkit.tables import metric_title
 
@@ -77,14 +77,11 @@ def shown(curves: Sequence[Curve]) -> tuple[Curve, ...]:
 
 
 def write_curves(curves: Sequence[Curve], folder: Path) -> None:
-    """Write curves.json, curves.csv (one row per seed) and figures/curves.png and .svg; nothing without a curve."""
+    """Write curves.json and curves.csv (one row per seed); nothing without a curve."""
     if not curves:
         return
     write_json(folder / "curves.json", {"curves": [asdict(curve) for curve in curves]})
     write_text(folder / "curves.csv", _csv(curves))
-    forms: Mapping[Form, str] = {"png": "curves.png", "svg": "curves.svg"}
-    for form, name in forms.items():
-        write_bytes(folder / "figures" / name, curve_figure(curves, form=form))
 
 
 def _point(value: float, scores: ArmScores, metric: str) -> CurvePoint:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from augkit.contracts import ImageSet, Masks
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
+from augkit.sweep import SweepPoint
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Evidence:
     artifacts:  (title of a stage, the folder of its artifact, which names its fingerprint).
     sections:   what other stages add; shown after the synthetic images.
     costs:      rows of text, the header first: what stages were estimated to take and took; () for no estimate.
+    sweep:      the arms that are points of a curve, with their places on it.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Evidence:
     artifacts: tuple[tuple[str, str], ...] = ()
     sections: tuple[Section, ...] = ()
     costs: Sequence[Sequence[str]] = ()
+    sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
 
 
 def check_evidence(evidence: Evidence) -> None:

@@ -24,6 +24,7 @@ from augkit import figures
 from augkit.amounts import duration
 from augkit.comparison import Comparison, compare, comparison_record, signed
 from augkit.contracts import NATIVE_SIZE, ImageSet
+from augkit.curves import Curve, curve_figure, curves_of, write_curves
 from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
 from augkit.figures import DARK, EITHER, LIGHT, PREDICTION, TRUTH, Form, Line, Look, Row, Tile
 from augkit.metrics import METRICS
@@ -62,12 +63,14 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     comparison = compare([arm.scores for arm in evidence.arms])
-    page = _page(evidence, comparison)
+    swept = curves_of(evidence.sweep)
+    page = _page(evidence, comparison, swept)
     write_pictures(folder, page.pictures())
     for name, recipe in _recipe_files(evidence.arms).items():
         write_text(folder / "recipes" / name, recipe)
     write_text(folder / "per_image.csv", per_image([arm.scores for arm in evidence.arms]))
     write_json(folder / "report.json", _summary(evidence, comparison))
+    write_curves(swept, folder)
     page_text = template("report.html.j2").render(page=page, evidence=evidence, prediction=PREDICTION)
     write_text(folder / "report.html", page_text)
 
@@ -206,6 +209,7 @@ class Page:
     empties: str
     sources: tuple[Source, ...]
     extras: tuple[Extra, ...]
+    sweep: Picture | None
     density: Picture
     quantiles: Table
     case_rule: str
@@ -222,12 +226,14 @@ class Page:
             yield self.verdicts.picture
         yield from (source.picture for source in self.sources)
         yield from (picture for extra in self.extras for picture in extra.pictures)
+        if self.sweep is not None:
+            yield self.sweep
         yield self.density
         yield from (group.picture for group in self.cases)
         yield from (curves.picture for curves in self.curves)
 
 
-def _page(evidence: Evidence, comparison: Comparison) -> Page:
+def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) -> Page:
     arms = [arm.scores for arm in evidence.arms]
     names = [arm.arm for arm in arms]
     pair = _case_pair(arms, comparison)
@@ -247,6 +253,7 @@ def _page(evidence: Evidence, comparison: Comparison) -> Page:
         empties=_empties(evidence),
         sources=tuple(_source(i, *found, evidence.train) for i, found in enumerate(_synthetic(evidence.arms), 1)),
         extras=tuple(_extra(section) for section in evidence.sections),
+        sweep=_sweep(swept),
         density=density(arms),
         quantiles=quantile_rows(arms),
         case_rule=_case_rule(pair),
@@ -287,6 +294,18 @@ def _effects(comparison: Comparison) -> Picture | None:
 
     alt = "Dice differences of the planned contrasts: each seed, the mean and its 95 % interval"
     return _lines_picture("effects", alt, len(rows) + 1, draw)
+
+
+def _sweep(curves: Sequence[Curve]) -> Picture | None:
+    """Return the curves of all sweeps, one panel per swept path; None without a sweep."""
+    if not curves:
+        return None
+
+    def draw(look: Look, columns: int, form: Form) -> bytes:
+        return curve_figure(curves, look, columns, form)
+
+    alt = "Mean Dice over what was swept, one line per recipe, with its band over seeds"
+    return _lines_picture("curves", alt, len({curve.path for curve in curves}), draw)
 
 
 def _extra(section: Section) -> Extra:

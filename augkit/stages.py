@@ -323,7 +323,6 @@ def judge_quality(task: JudgeQuality, job: Job) -> None:
 @run_stage.register
 def report(task: WriteReport, job: Job) -> None:
     """Write the report of all arms."""
-    from augkit.curves import curves_of, write_curves
     from augkit.report import write_report
 
     dataset = job.inputs[task.arms[0].dataset]
@@ -337,11 +336,12 @@ def report(task: WriteReport, job: Job) -> None:
     artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
     sections = tuple(_quality_sections(task, job))
     costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
-    found = Evidence(task.title, evidence, shown, test, provenance, artifacts, sections, cost_rows(costs))
-    write_report(found, job.folder)
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
-    swept = [(places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places]
-    write_curves(curves_of(swept), job.folder)
+    swept = tuple((places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places)
+    found = Evidence(
+        task.title, evidence, shown, test, provenance, artifacts, sections, costs=cost_rows(costs), sweep=swept
+    )
+    write_report(found, job.folder)
     write_json(job.folder / "costs.json", costs)
 
 

@@ -27,6 +27,7 @@ os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})  # a process
 
 import numpy as np
 
+import augkit_classical.host
 import augkit_mask2lesion.training
 import augkit_unet.training
 from augkit import cli, report, training, worker
@@ -41,7 +42,7 @@ COMMAND = [
     " batch_size: 4, sample_every: 0}",
 ]  # fmt: skip
 CHECKPOINT_SECONDS = 0.05
-PRELOADED = (augkit_mask2lesion.training, augkit_unet.training, report, worker)
+PRELOADED = (augkit_classical.host, augkit_mask2lesion.training, augkit_unet.training, report, worker)
 """Imported before processes part ways, so that an attempt is all work."""
 
 

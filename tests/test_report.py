@@ -23,6 +23,7 @@ from augkit.figures import Row, Tile
 from augkit.metrics import METRICS, confusion, scores, surface_distance
 from augkit.report import choose_cases, write_report
 from augkit.statistics import ArmScores, Design, summarise
+from augkit.sweep import SweepPoint
 from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
 
 SIZE = 32
@@ -531,3 +532,20 @@ def test_a_generator_s_warnings_mark_the_arms_that_used_it(tmp_path):
         "&lt;gan&gt;aug, allaug: generator gan: The generator has collapsed." in (tmp_path / "report.html").read_text()
     )
     assert recorded_warnings(json.loads((tmp_path / "report.json").read_text())) == (line,)
+
+
+def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Path) -> None:
+    found = evidence(("few-1", "few-2"), seeds=(3, 5))
+    places = (SweepPoint("few", "synthesize.0.per_real", float(i)) for i in (1, 2))
+    swept = tuple(zip(places, (arm.scores for arm in found.arms), strict=True))
+    page = page_of(replace(found, sweep=swept), tmp_path)
+    assert "<h2>Curves</h2>" in page
+    assert "Mean Dice over what was swept, one line per recipe, with its band over seeds: a 95 % interval" in text_of(
+        page
+    )
+    assert (tmp_path / "figures" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "figures" / "curves.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "curves.csv").is_file()
+    without = page_of(found, tmp_path / "without")
+    assert "<h2>Curves</h2>" not in without
+    assert not (tmp_path / "without" / "curves.csv").exists()
