@@ -60,7 +60,8 @@ def test_the_generator_is_trained_once_for_all_arms(four_arms):
     folder, _ = four_arms
     kinds = {kind.name: len(list(kind.iterdir())) for kind in (folder / "runs").iterdir() if kind.name[0] != "."}
     assert kinds == {
-        "dataset": 1, "generator": 1, "masks": 1, "synthesis": 1, "segmenter": 4, "evaluation": 4, "report": 1
+        "dataset": 1, "generator": 1, "masks": 1, "synthesis": 1, "segmenter": 4, "evaluation": 4, "quality": 1,
+        "report": 1,
     }  # fmt: skip
 
 
