@@ -25,9 +25,10 @@ from augkit.contracts import ImageSet
 from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
+from augkit.image_sets import read_image_set, write_image_set
 from augkit.plan import DrawMasks, HoldOutDevelopment, LoadDataset, Plan, Stage, Synthesise, TakeShare
 from augkit.rehearsal import Rehearsal, rehearsing
-from augkit.stages import Job, read_image_set, run_stage, write_image_set
+from augkit.stages import Job, run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
 
 SECONDS = 10.0

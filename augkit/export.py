@@ -20,8 +20,8 @@ from augkit.errors import InputError, Problem
 from augkit.export_card import data_card, manifest_csv
 from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
 from augkit.export_layouts import LAYOUTS
+from augkit.image_sets import read_image_set, read_splits
 from augkit.plan import CheckedRecipe, Stage, Synthesise
-from augkit.stages import read_image_set, read_splits
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 

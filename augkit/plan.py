@@ -35,13 +35,13 @@ from augkit.sweep import SweepPoint
 
 COMPUTING_MODULES = (
     "draws", "contracts", "images", "precision", "batches", "ranks", "ema", "checkpoints", "training", "metrics",
-    "stages",
+    "image_sets", "stages",
 )  # fmt: skip
 """Core modules whose code decides the bytes of an artifact."""
 
 REPORTING_MODULES = (
     "report", "parts", "amounts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison",
-    "curves", "costs", "quality_table",
+    "curves", "costs", "quality_table", "gather",
 )  # fmt: skip
 """Core modules and templates whose code decides the bytes of a report only."""
 

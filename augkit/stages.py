@@ -6,9 +6,7 @@ to the plugin's author.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from augkit.checks import (
@@ -47,14 +44,13 @@ from augkit.contracts import (
     TensorDraws,
     Workspace,
 )
-from augkit.costs import cost_record, cost_rows
+from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
 from augkit.errors import ContractError, Problem, StageError
-from augkit.evidence import ArmEvidence, Evidence, Section
+from augkit.image_sets import read_image_set, read_splits, write_image_set, write_splits
 from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
 from augkit.plan import (
-    Arm,
     DrawMasks,
     Evaluate,
     HoldOutDevelopment,
@@ -68,10 +64,8 @@ from augkit.plan import (
     TrainGenerator,
     TrainSegmenter,
     WriteReport,
-    in_order,
 )
 from augkit.rehearsal import current
-from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -83,9 +77,6 @@ CHUNK = 256
 
 FOREGROUND = 0.5
 """A pixel is foreground where its score is above this."""
-
-SHOWN = 64
-"""Samples of a set that the report may show."""
 
 STATELESS = "make a sample's answer depend on its inputs and its draws alone"
 
@@ -322,39 +313,13 @@ def judge_quality(task: JudgeQuality, job: Job) -> None:
 
 @run_stage.register
 def report(task: WriteReport, job: Job) -> None:
-    """Write the report of all arms."""
+    """Write the report of all arms, and ``costs.json``."""
+    from augkit.gather import gather_evidence
     from augkit.report import write_report
 
-    dataset = job.inputs[task.arms[0].dataset]
-    train, test = read_image_set(dataset / "train"), read_image_set(dataset / "test")
-    names = list(dict.fromkeys(arm.name for arm in task.arms))
-    evidence = tuple(_arm_evidence([arm for arm in task.arms if arm.name == name], test, job) for name in names)
-    shown = train.take(range(min(SHOWN, len(train))))
-    environment: Mapping[str, object] = job.manifests[task.arms[0].segmenter]["environment"]
-    scored = {"scored on": _scored_on(task.arms[0], len(test))}
-    provenance = {key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset))
-    artifacts = tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in job.inputs)
-    sections = tuple(_quality_sections(task, job))
     costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
-    places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
-    swept = tuple((places[arm.scores.arm], arm.scores) for arm in evidence if arm.scores.arm in places)
-    found = Evidence(
-        task.title, evidence, shown, test, provenance, artifacts, sections, costs=cost_rows(costs), sweep=swept
-    )
-    write_report(found, job.folder)
+    write_report(gather_evidence(task, job.inputs, job.manifests, costs), job.folder)
     write_json(job.folder / "costs.json", costs)
-
-
-def _quality_sections(task: WriteReport, job: Job) -> Iterator[Section]:
-    from augkit.quality_table import PICTURES, quality_section, unjudged_section
-
-    for number, stage in enumerate(task.quality, 1):
-        folder, synthesis = job.inputs[stage], stage.inputs[2]
-        arms = list(dict.fromkeys(arm.name for arm in task.arms if synthesis in arm.syntheses))
-        pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
-        yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)
-    if task.unjudged:
-        yield unjudged_section(task.unjudged)
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
@@ -424,145 +389,6 @@ def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws)
 def _place(index: int, name: str) -> str:
     """Return what the draws of an augmentation are forked by: its place in the recipe's list and its name."""
     return f"{index}.{name}"
-
-
-def write_image_set(folder: Path, samples: ImageSet) -> None:
-    """Write an image set as ``images.npy``, ``masks.npy`` and ``samples.json``."""
-    write_array(folder / "images.npy", samples.images)
-    write_array(folder / "masks.npy", samples.masks)
-    names = {"ids": samples.ids, "groups": samples.groups, "origins": samples.origins}
-    write_json(folder / "samples.json", names)
-
-
-def read_image_set(folder: Path) -> ImageSet:
-    """Return an image set whose pixels are mapped from disk, read-only."""
-    names = read_json(folder / "samples.json")
-    images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
-    return ImageSet(tuple(names["ids"]), images, masks, tuple(names["groups"]), tuple(names["origins"]))
-
-
-def write_splits(folder: Path, splits: Splits) -> None:
-    """Write a dataset artifact: ``train``, ``validation`` and ``test``."""
-    for name in ("train", "validation", "test"):
-        write_image_set(folder / name, getattr(splits, name))
-
-
-def read_splits(folder: Path) -> Splits:
-    """Return the splits of a dataset artifact."""
-    return Splits(*(read_image_set(folder / name) for name in ("train", "validation", "test")))
-
-
-def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
-    """Return the scores of one arm from the evaluations of its seeds."""
-    folders = [folder_of(arm.evaluation) for arm in arms]
-    found = [{**scores(np.asarray(read_array(f / "counts.npy"))), "nsd": read_array(f / "nsd.npy")} for f in folders]
-    values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
-
-
-def design_of(arm: Arm) -> Design:
-    """Return what an arm is, from the components of its stages; seeds do not count."""
-    segmenter, *augment = arm.segmenter.identity["components"]
-    sources: list[tuple[str, object]] = []
-    for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
-        generator, masks = synthesis.inputs[1:]
-        amount = {name: masks.identity[name] for name in ("per_real", "count")}
-        (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
-        share = f"× {amount['per_real']:g}" if amount["count"] is None else f"· {amount['count']}"
-        painting = synthesis.task
-        assert isinstance(painting, Synthesise)
-        shuffled = [("shuffled", True)] if painting.shuffled else []
-        if isinstance(selected.task, SelectAdherent):
-            share += f" of {selected.task.min_adherence:g} adherence"
-            amount["min_adherence"] = selected.task.min_adherence
-        sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
-    if not arm.real_images:
-        sources.append(("no real images", False))
-    taking = arm.training.task
-    share_of_data = (
-        [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
-    )
-    holding = arm.dataset.task
-    held_out = (
-        [(f"without {holding.share:g} of the training groups", holding.share)]
-        if isinstance(holding, HoldOutDevelopment)
-        else []
-    )
-    return Design(
-        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
-        segmenter=_part([(segmenter["name"], segmenter)]),
-        augment=_part([(one["name"], one) for one in augment]),
-        synthesis=_part(sources),
-        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
-        score_at=arm.score_at,
-    )
-
-
-def _part(parts: Sequence[tuple[str, object]]) -> str:
-    """Return the words of a part of a design with a digest of all that they stand for; '' for no part."""
-    if not parts:
-        return ""
-    text = json.dumps([content for _, content in parts], sort_keys=True)
-    return f"{', '.join(words for words, _ in parts)} #{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _arm_evidence(arms: Sequence[Arm], test: ImageSet, job: Job) -> ArmEvidence:
-    first = arms[0]
-    synthetic = []
-    real = len(read_json(job.inputs[first.training] / "train" / "samples.json")["ids"])
-    composition = {"real": real} if first.real_images else {}
-    for stage in first.selected:
-        samples = read_image_set(job.inputs[stage])
-        origin = samples.origins[0]
-        composition[origin] = composition.get(origin, 0) + len(samples)
-        synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
-    stages = [
-        *in_order((first.training,)),
-        *first.generators,
-        *dict.fromkeys((*first.syntheses, *first.selected)),
-        first.segmenter,
-        first.evaluation,
-    ]
-    history = {stage.title: _history(job.inputs[stage]) for stage in (*first.generators, first.segmenter)}
-    return ArmEvidence(
-        scores=read_scores(arms, test.ids, lambda stage: job.inputs[stage]),
-        predictions=read_array(job.inputs[first.evaluation] / "predictions.npy"),
-        synthetic=tuple(synthetic),
-        history={title: rows for title, rows in history.items() if rows},
-        training_images=composition,
-        recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
-        seconds={stage.title: float(job.manifests[stage]["seconds"]) for stage in stages},
-        warnings=tuple(warning for stage in first.generators for warning in _warnings(stage, job.inputs[stage])),
-    )
-
-
-def _warnings(stage: Stage, folder: Path) -> list[str]:
-    """Return what a generator said against itself, in its ``health.json``."""
-    file = folder / "health.json"
-    sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
-    return [f"{stage.title}: {sentence}" for sentence in sentences]
-
-
-def _scored_on(arm: Arm, images: int) -> str:
-    task = arm.dataset.task
-    if not isinstance(task, HoldOutDevelopment):
-        return f"{images} test images"
-    return f"{images} development images, {task.share:g} of the training groups; the test images were not scored"
-
-
-def _excluded(dataset: Path) -> Mapping[str, str]:
-    """Return what a report says of excluded copies, where the recipe asked for it."""
-    file = dataset / "excluded.json"
-    if not file.is_file():
-        return {}
-    names: Sequence[str] = read_json(file)
-    return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
-
-
-def _history(folder: Path) -> Sequence[Mapping[str, float]]:
-    file = folder / "history.json"
-    rows: Sequence[Mapping[str, float]] = read_json(file) if file.is_file() else []
-    return rows
 
 
 def _begin_training(job: Job) -> None:

@@ -8,10 +8,11 @@ import pytest
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
+from augkit.image_sets import read_image_set
 from augkit.plan import check_recipes, make_plan
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
-from augkit.stages import other_masks, read_image_set
+from augkit.stages import other_masks
 from augkit.store import Digests, Store
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -118,8 +118,8 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
 
     from augkit.check import check_copies
     from augkit.engine import Engine
+    from augkit.image_sets import read_splits
     from augkit.plan import make_plan
-    from augkit.stages import read_splits
     from augkit.store import Digests, Store
 
     digests = Digests(out)

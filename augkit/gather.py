@@ -1,0 +1,179 @@
+"""What a report is made from, gathered from the artifacts of its arms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from augkit.contracts import ImageSet
+from augkit.costs import cost_rows
+from augkit.evidence import ArmEvidence, Evidence, Section
+from augkit.image_sets import read_image_set
+from augkit.metrics import scores
+from augkit.plan import Arm, HoldOutDevelopment, SelectAdherent, Stage, Synthesise, TakeShare, WriteReport, in_order
+from augkit.quality_table import PICTURES, quality_section, unjudged_section
+from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
+from augkit.store import read_array, read_json
+
+SHOWN = 64
+"""Samples of a set that the report may show."""
+
+Inputs = Mapping[Stage, Path]
+Manifests = Mapping[Stage, Mapping[str, Any]]
+
+
+def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, costs: Mapping[str, Any]) -> Evidence:
+    """Return what the arms left behind.
+
+    inputs, manifests: the folder and the manifest of every stage before the report.
+    costs:             what `cost_record` says of them.
+    """
+    dataset = inputs[task.arms[0].dataset]
+    train, test = read_image_set(dataset / "train"), read_image_set(dataset / "test")
+    names = list(dict.fromkeys(arm.name for arm in task.arms))
+    arms = tuple(
+        _arm_evidence([arm for arm in task.arms if arm.name == name], test, inputs, manifests) for name in names
+    )
+    environment: Mapping[str, object] = manifests[task.arms[0].segmenter]["environment"]
+    scored = {"scored on": _scored_on(task.arms[0], len(test))}
+    places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
+    return Evidence(
+        title=task.title,
+        arms=arms,
+        train=train.take(range(min(SHOWN, len(train)))),
+        test=test,
+        provenance={key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset)),
+        artifacts=tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in inputs),
+        sections=tuple(_quality_sections(task, inputs)),
+        costs=cost_rows(costs),
+        sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
+    )
+
+
+def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
+    """Return the scores of one arm from the evaluations of its seeds."""
+    folders = [folder_of(arm.evaluation) for arm in arms]
+    found = [{**scores(np.asarray(read_array(f / "counts.npy"))), "nsd": read_array(f / "nsd.npy")} for f in folders]
+    values = {name: np.stack([one[name] for one in found]) for name in found[0]}
+    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
+
+
+def design_of(arm: Arm) -> Design:
+    """Return what an arm is, from the components of its stages; seeds do not count."""
+    segmenter, *augment = arm.segmenter.identity["components"]
+    sources: list[tuple[str, object]] = []
+    for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
+        generator, masks = synthesis.inputs[1:]
+        amount = {name: masks.identity[name] for name in ("per_real", "count")}
+        (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
+        share = f"× {amount['per_real']:g}" if amount["count"] is None else f"· {amount['count']}"
+        painting = synthesis.task
+        assert isinstance(painting, Synthesise)
+        shuffled = [("shuffled", True)] if painting.shuffled else []
+        if isinstance(selected.task, SelectAdherent):
+            share += f" of {selected.task.min_adherence:g} adherence"
+            amount["min_adherence"] = selected.task.min_adherence
+        sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
+    if not arm.real_images:
+        sources.append(("no real images", False))
+    taking = arm.training.task
+    share_of_data = (
+        [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
+    )
+    holding = arm.dataset.task
+    held_out = (
+        [(f"without {holding.share:g} of the training groups", holding.share)]
+        if isinstance(holding, HoldOutDevelopment)
+        else []
+    )
+    return Design(
+        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
+        segmenter=_part([(segmenter["name"], segmenter)]),
+        augment=_part([(one["name"], one) for one in augment]),
+        synthesis=_part(sources),
+        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
+        score_at=arm.score_at,
+    )
+
+
+def _part(parts: Sequence[tuple[str, object]]) -> str:
+    """Return the words of a part of a design with a digest of all that they stand for; '' for no part."""
+    if not parts:
+        return ""
+    text = json.dumps([content for _, content in parts], sort_keys=True)
+    return f"{', '.join(words for words, _ in parts)} #{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:
+    first = arms[0]
+    synthetic = []
+    real = len(read_json(inputs[first.training] / "train" / "samples.json")["ids"])
+    composition = {"real": real} if first.real_images else {}
+    for stage in first.selected:
+        samples = read_image_set(inputs[stage])
+        origin = samples.origins[0]
+        composition[origin] = composition.get(origin, 0) + len(samples)
+        synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
+    stages = [
+        *in_order((first.training,)),
+        *first.generators,
+        *dict.fromkeys((*first.syntheses, *first.selected)),
+        first.segmenter,
+        first.evaluation,
+    ]
+    history = {stage.title: _history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
+    return ArmEvidence(
+        scores=read_scores(arms, test.ids, lambda stage: inputs[stage]),
+        predictions=read_array(inputs[first.evaluation] / "predictions.npy"),
+        synthetic=tuple(synthetic),
+        history={title: rows for title, rows in history.items() if rows},
+        training_images=composition,
+        recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
+        seconds={stage.title: float(manifests[stage]["seconds"]) for stage in stages},
+        warnings=tuple(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
+    )
+
+
+def _warnings(stage: Stage, folder: Path) -> list[str]:
+    """Return what a generator said against itself, in its ``health.json``."""
+    file = folder / "health.json"
+    sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
+    return [f"{stage.title}: {sentence}" for sentence in sentences]
+
+
+def _scored_on(arm: Arm, images: int) -> str:
+    task = arm.dataset.task
+    if not isinstance(task, HoldOutDevelopment):
+        return f"{images} test images"
+    return f"{images} development images, {task.share:g} of the training groups; the test images were not scored"
+
+
+def _excluded(dataset: Path) -> Mapping[str, str]:
+    """Return what a report says of excluded copies, where the recipe asked for it."""
+    file = dataset / "excluded.json"
+    if not file.is_file():
+        return {}
+    names: Sequence[str] = read_json(file)
+    return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
+
+
+def _history(folder: Path) -> Sequence[Mapping[str, float]]:
+    file = folder / "history.json"
+    rows: Sequence[Mapping[str, float]] = read_json(file) if file.is_file() else []
+    return rows
+
+
+def _quality_sections(task: WriteReport, inputs: Inputs) -> Iterator[Section]:
+    for number, stage in enumerate(task.quality, 1):
+        folder, synthesis = inputs[stage], stage.inputs[2]
+        arms = list(dict.fromkeys(arm.name for arm in task.arms if synthesis in arm.syntheses))
+        pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
+        yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)
+    if task.unjudged:
+        yield unjudged_section(task.unjudged)
