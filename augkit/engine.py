@@ -21,10 +21,11 @@ from augkit.contracts import Log
 from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
-from augkit.plan import LoadDataset, Plan, Stage, WriteReport, in_order
+from augkit.plan import Plan
 from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import RESUMABLE, Job, run_stage
 from augkit.store import Store, write_text
+from augkit.tasks import LoadDataset, Stage, WriteReport, in_order
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
 

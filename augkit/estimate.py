@@ -26,10 +26,11 @@ from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.image_sets import read_image_set, write_image_set
-from augkit.plan import DrawMasks, HoldOutDevelopment, LoadDataset, Plan, Stage, Synthesise, TakeShare
+from augkit.plan import Plan
 from augkit.rehearsal import Rehearsal, rehearsing
 from augkit.stages import Job, run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
+from augkit.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
 
 SECONDS = 10.0
 """How long a stage is tried, if it tells of its steps by then."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from augkit.checked import CheckedRecipe
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import InputError, Problem
@@ -21,9 +22,9 @@ from augkit.export_card import data_card, manifest_csv
 from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
 from augkit.export_layouts import LAYOUTS
 from augkit.image_sets import read_image_set, read_splits
-from augkit.plan import CheckedRecipe, Stage, Synthesise
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
+from augkit.tasks import Stage, Synthesise
 
 _ELSEWHERE = "Choose another folder, or move this one away"
 

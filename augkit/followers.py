@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 from augkit import ranks
 from augkit.allocator import keep_freed_memory
 from augkit.errors import AugkitError, Problem, StageError
-from augkit.plan import Plan, Stage
+from augkit.plan import Plan
 from augkit.precision import choose_device
 from augkit.stages import Job, run_stage
 from augkit.store import Store
+from augkit.tasks import Stage
 
 _END = ""
 

@@ -14,24 +14,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
 from augkit.contracts import (
     NATIVE_SIZE,
-    TRAINING_SIZE,
-    Augmentation,
-    Dataset,
-    Generator,
-    HasNativeMasks,
-    MaskSource,
-    Segmenter,
 )
-from augkit.document import Value
 from augkit.draws import derive_seed
 from augkit.errors import InputError, Problem
-from augkit.options import build_component, canonical
-from augkit.recipe import Part, Recipe, Reference, Source
-from augkit.registry import Entry, Registry
 from augkit.store import SCHEMA, Address, Digests
-from augkit.sweep import SweepPoint
+from augkit.tasks import (
+    Arm,
+    DrawMasks,
+    Evaluate,
+    HoldOutDevelopment,
+    JudgeQuality,
+    LoadDataset,
+    SelectAdherent,
+    Stage,
+    Synthesise,
+    TakeShare,
+    Task,
+    TrainGenerator,
+    TrainSegmenter,
+    WriteReport,
+    in_order,
+)
 
 COMPUTING_MODULES = (
     "draws", "contracts", "images", "precision", "batches", "ranks", "ema", "checkpoints", "training", "metrics",
@@ -51,201 +57,6 @@ JUDGING_MODULES = ("copies", "features", "distribution", "memorisation", "qualit
 
 
 @dataclass(frozen=True)
-class Component:
-    """A validated component, where it comes from, and the files that decide what it does."""
-
-    entry: Entry
-    instance: Any
-    files: tuple[Path, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name used in recipes."""
-        return self.entry.name
-
-    def identity(self, digests: Digests) -> dict[str, Any]:
-        """Return what its artifacts depend on: options with defaults, files, provider, source code.
-
-        A file counts by its name and content; where it lies does not matter.
-        """
-        return {
-            "name": self.entry.name,
-            "options": canonical(self.instance, places=not self.files),
-            "files": _digest(self.files, digests),
-            "provider": str(self.entry.provider),
-            "source": self.entry.source_hash(),
-        }
-
-
-@dataclass(frozen=True)
-class LoadDataset:
-    """Read and check a data set; on request without images that have a copy in a later split."""
-
-    dataset: Dataset
-    exclude_copies: bool = False
-
-
-@dataclass(frozen=True)
-class HoldOutDevelopment:
-    """Put `share` of the training groups in place of the test split; the same ones whatever the seed or the arm.
-
-    Settings can then be looked for without the evaluation images. A smaller share is part of a larger one.
-    """
-
-    share: float
-    exclude_copies: bool = False
-
-
-@dataclass(frozen=True)
-class TakeShare:
-    """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
-
-    share: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class TrainGenerator:
-    """Fit a generator on the training split; it is given nothing else."""
-
-    generator: Generator
-    seed: int
-
-
-@dataclass(frozen=True)
-class DrawMasks:
-    """Draw the masks of one synthetic source; exactly one of `per_real` and `count` is set."""
-
-    masks: MaskSource
-    seed: int
-    per_real: float | None
-    count: int | None
-
-    def amount(self, real: int) -> int:
-        """Return how many masks to draw for `real` training samples; at least one."""
-        return self.count or max(1, round((self.per_real or 0) * real))
-
-
-@dataclass(frozen=True)
-class Synthesise:
-    """Paint an image for every drawn mask; `shuffled` then gives every image the mask of another one."""
-
-    generator: Generator
-    seed: int
-    origin: str
-    prefix: str
-    shuffled: bool = False
-
-
-@dataclass(frozen=True)
-class SelectAdherent:
-    """Keep the synthetic samples whose mask a segmenter trained on real images alone finds with this Dice or more."""
-
-    segmenter: Segmenter
-    min_adherence: float
-
-
-@dataclass(frozen=True)
-class TrainSegmenter:
-    """Fit the segmenter on real (unless `real` is false) and synthetic samples with the recipe's augmentations."""
-
-    segmenter: Segmenter
-    augment: tuple[tuple[str, Augmentation], ...]
-    seed: int
-    real: bool = True
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Predict the test split and score it against its masks, or against the native ones of a named data set."""
-
-    segmenter: Segmenter
-    native: tuple[str, HasNativeMasks] | None = None
-
-
-@dataclass(frozen=True)
-class WriteReport:
-    """Compare the arms of a plan, and show the quality of their synthetic images.
-
-    quality:  the `JudgeQuality` stages of the first seed.
-    unjudged: arms whose images no arm's segmenter can judge: none was trained on real images alone.
-    """
-
-    title: str
-    arms: tuple[Arm, ...]
-    quality: tuple[Stage, ...] = ()
-    unjudged: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class JudgeQuality:
-    """Judge a synthetic set with its generator and a segmenter that learned from real images only."""
-
-    generator: Generator
-    segmenter: Segmenter
-    seed: int
-
-
-Task = (
-    LoadDataset
-    | HoldOutDevelopment
-    | TakeShare
-    | TrainGenerator
-    | DrawMasks
-    | Synthesise
-    | SelectAdherent
-    | TrainSegmenter
-    | Evaluate
-    | WriteReport
-    | JudgeQuality
-)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One artifact to be: what to do, on which inputs, at which address."""
-
-    address: Address
-    title: str
-    inputs: tuple[Stage, ...]
-    task: Task
-    identity: Mapping[str, Any]
-
-    def __hash__(self) -> int:
-        return hash(self.address)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stage) and self.address == other.address
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One recipe with one seed, and the stages that make it.
-
-    dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
-    training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
-    real_images: whether the segmenter trains on real images.
-    selected:    what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
-    sweep:       where the arm stands on a curve, if it does.
-    score_at:    at which size it is scored.
-    """
-
-    name: str
-    seed: int
-    document: Mapping[str, Value]
-    dataset: Stage
-    training: Stage
-    generators: tuple[Stage, ...]
-    syntheses: tuple[Stage, ...]
-    selected: tuple[Stage, ...]
-    segmenter: Stage
-    evaluation: Stage
-    real_images: bool = True
-    sweep: SweepPoint | None = None
-    score_at: str = TRAINING_SIZE
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything a run will do; `report` is its last stage and reaches all others."""
 
@@ -255,61 +66,6 @@ class Plan:
     def stages(self) -> tuple[Stage, ...]:
         """Return every stage once, inputs before the stages that use them."""
         return in_order((self.report,))
-
-
-def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return these stages and all that they need, each once, inputs before the stages that use them."""
-    ordered: dict[Stage, None] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage not in ordered:
-            for upstream in stage.inputs:
-                visit(upstream)
-            ordered[stage] = None
-
-    for stage in stages:
-        visit(stage)
-    return tuple(ordered)
-
-
-@dataclass(frozen=True)
-class CheckedSource:
-    """A synthetic source of a recipe whose components are validated."""
-
-    generator: Component
-    masks: Component
-    per_real: float | None
-    count: int | None
-    shuffled: bool = False
-    min_adherence: float = 0.0
-
-
-@dataclass(frozen=True)
-class CheckedRecipe:
-    """A recipe whose components are validated."""
-
-    recipe: Recipe
-    dataset: Component
-    sources: tuple[CheckedSource, ...]
-    augment: tuple[Component, ...]
-    segmenter: Component
-
-
-def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
-    """Return the recipes with their components. Raises `InputError` with the problems of all of them at once."""
-    problems: list[Problem] = []
-    checked = [_check(recipe, registry, problems) for recipe in recipes]
-    if problems:
-        raise InputError(*dict.fromkeys(problems))
-    return tuple(recipe for recipe in checked if recipe is not None)
-
-
-def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...]:
-    """Return what is wrong with the components of recipes whose structure is not right."""
-    problems: list[Problem] = []
-    for kind, reference in parts:
-        _component(kind, reference, registry, problems)
-    return tuple(dict.fromkeys(problems))
 
 
 def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> Plan:
@@ -372,11 +128,6 @@ def _quality_stages(
     return tuple(_quality(recipe, source, arm, plain, synthesis, digests) for source, synthesis in sources)
 
 
-def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
-    """Return the sources that make images: ``per_real: 0`` leaves one out."""
-    return [source for source in checked.sources if source.per_real != 0]
-
-
 def _plain(checked: CheckedRecipe) -> CheckedRecipe:
     return replace(checked, recipe=replace(checked.recipe, real_images=True), sources=(), augment=())
 
@@ -391,66 +142,6 @@ def _quality(
     inputs = [arm.training, synthesis.inputs[1], synthesis, plain.segmenter]
     note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
     return _stage("quality", note, inputs, judging, identity, synthesis.address.label)
-
-
-def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:
-    entry = registry.find(kind, reference.name, reference.where)
-    if isinstance(entry, Problem):
-        problems.append(entry)
-        return None
-    instance = build_component(entry, reference, problems)
-    return None if instance is None else Component(entry, instance, _files(entry, instance, reference, problems))
-
-
-def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> CheckedRecipe | None:
-    def build(kind: str, reference: Reference) -> Component | None:
-        return _component(kind, reference, registry, problems)
-
-    def build_source(source: Source) -> CheckedSource | None:
-        generator, masks = build("generator", source.generator), build("mask source", source.masks)
-        if generator is None or masks is None:
-            return None
-        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence)
-
-    dataset = build("dataset", recipe.dataset)
-    sources = [build_source(source) for source in recipe.synthesize]
-    augment = [build("augmentation", reference) for reference in recipe.augment]
-    segmenter = build("segmenter", recipe.segmenter)
-    if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
-        problems.append(_without_native_masks(recipe, registry))
-    if dataset is None or segmenter is None or None in sources or None in augment:
-        return None
-    found_sources = tuple(source for source in sources if source is not None)
-    found_augment = tuple(component for component in augment if component is not None)
-    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
-
-
-def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:
-    names = [
-        name for name in registry.names("dataset") if hasattr(registry.entries["dataset", name].cls, "native_masks")
-    ]
-    what = f"data set '{recipe.dataset.name}' has no native masks; allowed with it: score_at: {TRAINING_SIZE}"
-    return Problem(recipe.dataset.where, what, f"Data sets that have some: {', '.join(names) or 'none'}")
-
-
-def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
-    if not hasattr(instance, "sources"):
-        return ()
-    try:
-        return tuple(instance.sources())
-    except InputError as error:
-        problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
-    except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {error}"
-        problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
-    return ()
-
-
-def _digest(paths: Sequence[Path], digests: Digests) -> str:
-    try:
-        return digests.of(paths)
-    except OSError as error:
-        raise InputError(Problem(str(error.filename), f"cannot be read: {error.strerror}")) from error
 
 
 def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:

@@ -19,10 +19,10 @@ from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.image_sets import read_image_set
-from augkit.plan import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.recipe import Recipe, Reference, Source
 from augkit.replay import replay
 from augkit.store import read_array, read_json, write_bytes, write_text
+from augkit.tasks import Arm, Stage, Synthesise, TrainSegmenter
 
 SHOWN = 8
 """Samples per panel."""

@@ -8,7 +8,8 @@ from typing import Any
 from augkit import events
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.executors import Executor, Unit
-from augkit.plan import Arm, Plan, Stage
+from augkit.plan import Plan
+from augkit.tasks import Arm, Stage
 
 Tell = Callable[[events.Event], None]
 

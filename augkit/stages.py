@@ -50,7 +50,9 @@ from augkit.errors import ContractError, Problem, StageError
 from augkit.image_sets import read_image_set, read_splits, write_image_set, write_splits
 from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
-from augkit.plan import (
+from augkit.rehearsal import current
+from augkit.store import read_array, read_json, write_array, write_bytes, write_json
+from augkit.tasks import (
     DrawMasks,
     Evaluate,
     HoldOutDevelopment,
@@ -65,8 +67,6 @@ from augkit.plan import (
     TrainSegmenter,
     WriteReport,
 )
-from augkit.rehearsal import current
-from augkit.store import read_array, read_json, write_array, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor

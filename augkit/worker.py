@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from augkit import events
+from augkit.checked import check_recipes
 from augkit.engine import Engine
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.plan import Plan, Stage, check_recipes, make_plan
+from augkit.plan import Plan, make_plan
 from augkit.recipe import recipe_of
 from augkit.registry import Registry, load_registry
 from augkit.store import Digests, Store
+from augkit.tasks import Stage
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""

@@ -30,16 +30,18 @@ from skimage.metrics import structural_similarity
 
 from augkit import Draws, ImageSet
 from augkit.audience import Audience
+from augkit.checked import check_recipes
 from augkit.contracts import Images, Masks, Synthesizer
 from augkit.draws import sample_keys
 from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.image_sets import read_image_set
 from augkit.metrics import confusion, scores
-from augkit.plan import Arm, Synthesise, TrainSegmenter, check_recipes, make_plan
+from augkit.plan import make_plan
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.store import Digests, Store, read_json, write_bytes
+from augkit.tasks import Arm, Synthesise, TrainSegmenter
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
 SHOWN = 8

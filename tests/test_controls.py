@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from augkit.checked import check_recipes
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
 from augkit.image_sets import read_image_set
-from augkit.plan import check_recipes, make_plan
+from augkit.plan import make_plan
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.stages import other_masks

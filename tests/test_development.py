@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from augkit.checked import check_recipes
 from augkit.contracts import ImageSet, Splits
 from augkit.draws import Draws, sample_keys
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
 from augkit.image_sets import read_splits
-from augkit.plan import Plan, check_recipes, make_plan, make_quality
+from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.store import Digests, Store

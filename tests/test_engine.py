@@ -13,9 +13,10 @@ import pytest
 
 from augkit import DrawnMasks, ImageSet, Splits, events
 from augkit.audience import Audience
+from augkit.checked import check_recipes
 from augkit.engine import Engine, environment
 from augkit.errors import DamagedArtifactError, InputError, InterruptedRunError, Problem, StageError
-from augkit.plan import Plan, check_recipes, make_plan
+from augkit.plan import Plan, make_plan
 from augkit.recipe import load_recipes
 from augkit.registry import Entry, Provider, Registry
 from augkit.store import Digests, Store, write_array, write_bytes, write_json

@@ -32,6 +32,8 @@ ORDER = (
     "shipped",
     "costs",
     "doctor",
+    "tasks",
+    "checked",
     "plan",
     "cache",
     "audience",

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from augkit.checked import check_recipes
 from augkit.engine import Engine
 from augkit.errors import ContractError, InputError
 from augkit.images import encode_png, upsample_scores
-from augkit.plan import check_recipes, make_plan
+from augkit.plan import make_plan
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.store import Digests, Store

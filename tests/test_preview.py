@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from augkit.checked import check_recipes
 from augkit.contracts import DrawnMasks
 from augkit.draws import Draws
 from augkit.errors import InputError
-from augkit.plan import check_recipes
 from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
+from augkit.checked import check_recipes
 from augkit.engine import Engine
-from augkit.plan import check_recipes, make_plan, make_quality
+from augkit.plan import make_plan, make_quality
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.store import Digests, Store

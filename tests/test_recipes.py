@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from augkit.plan import check_recipes
+from augkit.checked import check_recipes
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 

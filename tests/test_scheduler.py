@@ -3,9 +3,10 @@ import pytest
 from augkit import events
 from augkit.errors import AugkitError, InterruptedRunError
 from augkit.executors import Said
-from augkit.plan import Arm, Plan, Stage
+from augkit.plan import Plan
 from augkit.scheduler import build_side_by_side
 from augkit.store import Address
+from augkit.tasks import Arm, Stage
 
 
 def stage(name, *inputs):

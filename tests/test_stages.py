@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
+from augkit.checked import CheckedRecipe, CheckedSource, Component
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.gather import design_of, read_scores
 from augkit.image_sets import read_image_set, write_image_set
 from augkit.metrics import METRICS, surface_distance
-from augkit.plan import CheckedRecipe, CheckedSource, Component, Plan, make_plan, make_quality
+from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
 from augkit.stages import compose

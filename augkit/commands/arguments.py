@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from augkit.checked import CheckedRecipe
     from augkit.errors import Problem
-    from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
 _SEED = re.compile("[0-9]{1,15}")
@@ -129,8 +129,8 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
 
 def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
     """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
+    from augkit.checked import check_parts, check_recipes
     from augkit.errors import InputError
-    from augkit.plan import check_parts, check_recipes
     from augkit.recipe import read_recipes
     from augkit.registry import load_registry
 

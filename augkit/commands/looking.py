@@ -21,7 +21,7 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained, open_console, prepare, print_table
 
 if TYPE_CHECKING:
-    from augkit.plan import CheckedRecipe
+    from augkit.checked import CheckedRecipe
     from augkit.registry import Registry
 
 
@@ -52,8 +52,9 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
 def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with explained():
+        from augkit.checked import check_recipes
         from augkit.engine import Engine
-        from augkit.plan import check_recipes, make_plan
+        from augkit.plan import make_plan
         from augkit.preview import figure_3, figure_3_recipe, write_page
         from augkit.store import Digests, Store
 

@@ -26,8 +26,8 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained, open_console, prepare, print_table, print_verdict
 
 if TYPE_CHECKING:
+    from augkit.checked import CheckedRecipe
     from augkit.executors import Executor
-    from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
 

@@ -11,8 +11,8 @@ from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quie
 from augkit.commands.terminal import explained, prepare
 
 if TYPE_CHECKING:
+    from augkit.checked import CheckedRecipe
     from augkit.export_files import Format, ImageFormat
-    from augkit.plan import CheckedRecipe
     from augkit.registry import Registry
 
 

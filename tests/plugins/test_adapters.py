@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from augkit import Draws, InputError
-from augkit.plan import check_recipes
+from augkit.checked import check_recipes
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit_adapters.albumentations import Albumentations

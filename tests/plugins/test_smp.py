@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augkit import ImageSet, InputError, Workspace
-from augkit.plan import check_recipes
+from augkit.checked import check_recipes
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit_smp import segmenter

@@ -1,0 +1,151 @@
+"""Recipe + Registry -> CheckedRecipe: its components validated, and every problem of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from augkit.contracts import (
+    NATIVE_SIZE,
+    TRAINING_SIZE,
+    HasNativeMasks,
+)
+from augkit.errors import InputError, Problem
+from augkit.options import build_component, canonical
+from augkit.recipe import Part, Recipe, Reference, Source
+from augkit.registry import Entry, Registry
+from augkit.store import Digests
+
+
+@dataclass(frozen=True)
+class Component:
+    """A validated component, where it comes from, and the files that decide what it does."""
+
+    entry: Entry
+    instance: Any
+    files: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name used in recipes."""
+        return self.entry.name
+
+    def identity(self, digests: Digests) -> dict[str, Any]:
+        """Return what its artifacts depend on: options with defaults, files, provider, source code.
+
+        A file counts by its name and content; where it lies does not matter.
+        """
+        return {
+            "name": self.entry.name,
+            "options": canonical(self.instance, places=not self.files),
+            "files": _digest(self.files, digests),
+            "provider": str(self.entry.provider),
+            "source": self.entry.source_hash(),
+        }
+
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A synthetic source of a recipe whose components are validated."""
+
+    generator: Component
+    masks: Component
+    per_real: float | None
+    count: int | None
+    shuffled: bool = False
+    min_adherence: float = 0.0
+
+
+@dataclass(frozen=True)
+class CheckedRecipe:
+    """A recipe whose components are validated."""
+
+    recipe: Recipe
+    dataset: Component
+    sources: tuple[CheckedSource, ...]
+    augment: tuple[Component, ...]
+    segmenter: Component
+
+
+def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
+    """Return the recipes with their components. Raises `InputError` with the problems of all of them at once."""
+    problems: list[Problem] = []
+    checked = [_check(recipe, registry, problems) for recipe in recipes]
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    return tuple(recipe for recipe in checked if recipe is not None)
+
+
+def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...]:
+    """Return what is wrong with the components of recipes whose structure is not right."""
+    problems: list[Problem] = []
+    for kind, reference in parts:
+        _component(kind, reference, registry, problems)
+    return tuple(dict.fromkeys(problems))
+
+
+def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
+    """Return the sources that make images: ``per_real: 0`` leaves one out."""
+    return [source for source in checked.sources if source.per_real != 0]
+
+
+def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:
+    entry = registry.find(kind, reference.name, reference.where)
+    if isinstance(entry, Problem):
+        problems.append(entry)
+        return None
+    instance = build_component(entry, reference, problems)
+    return None if instance is None else Component(entry, instance, _files(entry, instance, reference, problems))
+
+
+def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> CheckedRecipe | None:
+    def build(kind: str, reference: Reference) -> Component | None:
+        return _component(kind, reference, registry, problems)
+
+    def build_source(source: Source) -> CheckedSource | None:
+        generator, masks = build("generator", source.generator), build("mask source", source.masks)
+        if generator is None or masks is None:
+            return None
+        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence)
+
+    dataset = build("dataset", recipe.dataset)
+    sources = [build_source(source) for source in recipe.synthesize]
+    augment = [build("augmentation", reference) for reference in recipe.augment]
+    segmenter = build("segmenter", recipe.segmenter)
+    if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
+        problems.append(_without_native_masks(recipe, registry))
+    if dataset is None or segmenter is None or None in sources or None in augment:
+        return None
+    found_sources = tuple(source for source in sources if source is not None)
+    found_augment = tuple(component for component in augment if component is not None)
+    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
+
+
+def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:
+    names = [
+        name for name in registry.names("dataset") if hasattr(registry.entries["dataset", name].cls, "native_masks")
+    ]
+    what = f"data set '{recipe.dataset.name}' has no native masks; allowed with it: score_at: {TRAINING_SIZE}"
+    return Problem(recipe.dataset.where, what, f"Data sets that have some: {', '.join(names) or 'none'}")
+
+
+def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:
+    if not hasattr(instance, "sources"):
+        return ()
+    try:
+        return tuple(instance.sources())
+    except InputError as error:
+        problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
+        what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {error}"
+        problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
+    return ()
+
+
+def _digest(paths: Sequence[Path], digests: Digests) -> str:
+    try:
+        return digests.of(paths)
+    except OSError as error:
+        raise InputError(Problem(str(error.filename), f"cannot be read: {error.strerror}")) from error

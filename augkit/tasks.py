@@ -1,0 +1,203 @@
+"""What a run is made of: tasks, the stages that do them, and arms, all frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from augkit.contracts import (
+    TRAINING_SIZE,
+    Augmentation,
+    Dataset,
+    Generator,
+    HasNativeMasks,
+    MaskSource,
+    Segmenter,
+)
+from augkit.document import Value
+from augkit.store import Address
+from augkit.sweep import SweepPoint
+
+
+@dataclass(frozen=True)
+class LoadDataset:
+    """Read and check a data set; on request without images that have a copy in a later split."""
+
+    dataset: Dataset
+    exclude_copies: bool = False
+
+
+@dataclass(frozen=True)
+class HoldOutDevelopment:
+    """Put `share` of the training groups in place of the test split; the same ones whatever the seed or the arm.
+
+    Settings can then be looked for without the evaluation images. A smaller share is part of a larger one.
+    """
+
+    share: float
+    exclude_copies: bool = False
+
+
+@dataclass(frozen=True)
+class TakeShare:
+    """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
+
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainGenerator:
+    """Fit a generator on the training split; it is given nothing else."""
+
+    generator: Generator
+    seed: int
+
+
+@dataclass(frozen=True)
+class DrawMasks:
+    """Draw the masks of one synthetic source; exactly one of `per_real` and `count` is set."""
+
+    masks: MaskSource
+    seed: int
+    per_real: float | None
+    count: int | None
+
+    def amount(self, real: int) -> int:
+        """Return how many masks to draw for `real` training samples; at least one."""
+        return self.count or max(1, round((self.per_real or 0) * real))
+
+
+@dataclass(frozen=True)
+class Synthesise:
+    """Paint an image for every drawn mask; `shuffled` then gives every image the mask of another one."""
+
+    generator: Generator
+    seed: int
+    origin: str
+    prefix: str
+    shuffled: bool = False
+
+
+@dataclass(frozen=True)
+class SelectAdherent:
+    """Keep the synthetic samples whose mask a segmenter trained on real images alone finds with this Dice or more."""
+
+    segmenter: Segmenter
+    min_adherence: float
+
+
+@dataclass(frozen=True)
+class TrainSegmenter:
+    """Fit the segmenter on real (unless `real` is false) and synthetic samples with the recipe's augmentations."""
+
+    segmenter: Segmenter
+    augment: tuple[tuple[str, Augmentation], ...]
+    seed: int
+    real: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Predict the test split and score it against its masks, or against the native ones of a named data set."""
+
+    segmenter: Segmenter
+    native: tuple[str, HasNativeMasks] | None = None
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """Compare the arms of a plan, and show the quality of their synthetic images.
+
+    quality:  the `JudgeQuality` stages of the first seed.
+    unjudged: arms whose images no arm's segmenter can judge: none was trained on real images alone.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    quality: tuple[Stage, ...] = ()
+    unjudged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JudgeQuality:
+    """Judge a synthetic set with its generator and a segmenter that learned from real images only."""
+
+    generator: Generator
+    segmenter: Segmenter
+    seed: int
+
+
+Task = (
+    LoadDataset
+    | HoldOutDevelopment
+    | TakeShare
+    | TrainGenerator
+    | DrawMasks
+    | Synthesise
+    | SelectAdherent
+    | TrainSegmenter
+    | Evaluate
+    | WriteReport
+    | JudgeQuality
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One artifact to be: what to do, on which inputs, at which address."""
+
+    address: Address
+    title: str
+    inputs: tuple[Stage, ...]
+    task: Task
+    identity: Mapping[str, Any]
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stage) and self.address == other.address
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One recipe with one seed, and the stages that make it.
+
+    dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
+    training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
+    real_images: whether the segmenter trains on real images.
+    selected:    what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
+    sweep:       where the arm stands on a curve, if it does.
+    score_at:    at which size it is scored.
+    """
+
+    name: str
+    seed: int
+    document: Mapping[str, Value]
+    dataset: Stage
+    training: Stage
+    generators: tuple[Stage, ...]
+    syntheses: tuple[Stage, ...]
+    selected: tuple[Stage, ...]
+    segmenter: Stage
+    evaluation: Stage
+    real_images: bool = True
+    sweep: SweepPoint | None = None
+    score_at: str = TRAINING_SIZE
+
+
+def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return these stages and all that they need, each once, inputs before the stages that use them."""
+    ordered: dict[Stage, None] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage not in ordered:
+            for upstream in stage.inputs:
+                visit(upstream)
+            ordered[stage] = None
+
+    for stage in stages:
+        visit(stage)
+    return tuple(ordered)
