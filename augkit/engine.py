@@ -65,7 +65,7 @@ class Engine:
 
     def _build_all(self, stages: Sequence[Stage], plan: Plan | None) -> tuple[Path, ...]:
         began = time.monotonic()
-        missing = self._missing(stages)
+        missing = in_order(stages, self.has)
         needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
         if needs_device:
             _ = self.device  # a device that is not there must be refused before anything is written
@@ -85,20 +85,7 @@ class Engine:
 
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""
-        return self._missing((plan.report,))
-
-    def _missing(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
-        needed: dict[Stage, None] = {}
-
-        def visit(stage: Stage) -> None:
-            if stage not in needed and not self._store.has(stage.address):
-                for upstream in stage.inputs:
-                    visit(upstream)
-                needed[stage] = None
-
-        for stage in stages:
-            visit(stage)
-        return tuple(needed)
+        return in_order((plan.report,), self.has)
 
     def has(self, stage: Stage) -> bool:
         """Tell whether the stage's artifact exists."""

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
-from augkit.contracts import (
-    NATIVE_SIZE,
-)
+from augkit.contracts import NATIVE_SIZE
 from augkit.draws import derive_seed
 from augkit.errors import InputError, Problem
 from augkit.store import SCHEMA, Address, Digests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,12 +188,15 @@ class Arm:
     score_at: str = TRAINING_SIZE
 
 
-def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return these stages and all that they need, each once, inputs before the stages that use them."""
+def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stage: False) -> tuple[Stage, ...]:
+    """Return these stages and all that they need, each once, inputs before the stages that use them.
+
+    has: which stages need nothing any more; they are left out, with what only they would need.
+    """
     ordered: dict[Stage, None] = {}
 
     def visit(stage: Stage) -> None:
-        if stage not in ordered:
+        if stage not in ordered and not has(stage):
             for upstream in stage.inputs:
                 visit(upstream)
             ordered[stage] = None
