@@ -16,7 +16,7 @@ def stage(name, *inputs):
 def arm(name, dataset, generators=()):
     segmenter = stage(f"unet {name}", dataset, *generators)
     evaluation = stage(f"evaluation {name}", dataset, segmenter)
-    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, tuple(generators), (), segmenter, evaluation)
+    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, tuple(generators), (), (), segmenter, evaluation)
 
 
 DATA = stage("data")
