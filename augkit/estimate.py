@@ -10,9 +10,11 @@ from __future__ import annotations
 import _thread
 import json
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -204,6 +206,20 @@ class _Watch:
         return (first_at - self.began) / first * self.total if first else None
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a trial be interrupted where this process ignores Ctrl-C, as in the background of a script."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
     """Build until it is done, or for some seconds where no rehearsal cuts a training of it short.
 
@@ -221,7 +237,7 @@ def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
                 _thread.interrupt_main()
                 return
 
-    with rehearsing(seconds) as rehearsal:
+    with _interruptible(), rehearsing(seconds) as rehearsal:
         thread = threading.Thread(target=interrupt, args=(rehearsal,), daemon=True)
         thread.start()
         try:

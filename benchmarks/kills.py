@@ -77,7 +77,7 @@ def torture(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         stage = ""
         while stage != "report" and done < kills:
             # The report takes most of the time and can only begin anew: kills are timed by what comes before it.
-            killed, _ = run(store, float(moments.uniform(0, work / 4)))
+            killed, _ = run(store, float(moments.uniform(0, work / 2)))
             stage = where(store) if killed else "report"
             if killed:
                 fell[stage] += 1
@@ -135,7 +135,17 @@ def _be_augkit(store: Path) -> None:
 def where(store: Path) -> str:
     """Return the kind of the stage whose work lies unfinished; ``between stages`` for none."""
     begun = [path.name for path in sorted((store / ".work").glob("*"))] or ["between stages"]
-    kinds = ("report", "evaluation", "segmenter", "synthesis", "masks", "generator", "dataset", "between stages")
+    kinds = (
+        "report",
+        "quality",
+        "evaluation",
+        "segmenter",
+        "synthesis",
+        "masks",
+        "generator",
+        "dataset",
+        "between stages",
+    )
     return next(kind for kind in kinds if any(name.startswith(kind) for name in begun))
 
 

@@ -62,6 +62,15 @@ def test_a_long_training_is_stopped_early_and_its_time_told_from_its_steps(tmp_p
     assert 100_000 * 0.004 * 0.9 < found < 100_000 * 0.004 * 10
 
 
+def test_a_process_that_ignores_interruptions_stops_its_trials_all_the_same(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert watched(lambda space: sleep(60), tmp_path, seconds=0.05) is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_short_training_is_measured_whole(tmp_path):
     assert 0.02 <= watched(steady(5, 0.004), tmp_path, seconds=20) < 10
 
