@@ -12,7 +12,7 @@ _CHUNK = 4
 """Samples that a CPU works on at a time, per thread, so that the steps between find them in its cache."""
 
 
-def chunks(images: Tensor) -> Iterator[slice]:
+def _chunks(images: Tensor) -> Iterator[slice]:
     """Yield slices of the batch: a few samples each on a CPU, all at once on a GPU."""
     import torch
 
@@ -32,7 +32,7 @@ def change_some(images: Tensor, applied: Tensor, change: Callable[[Tensor, Tenso
     if images.device.type == "cpu":
         out = images.clone()
         some = applied.nonzero()[:, 0]
-        for part in chunks(some):
+        for part in _chunks(some):
             where = some[part]
             out[where] = change(images[where], where)
         return out
