@@ -31,12 +31,13 @@ def meet() -> int:
 
 
 def follow(plan: Plan, store: Store, device: str) -> None:
-    """Do the stages that the first rank calls for, until it says that the run is over."""
+    """Do the stages that the first rank calls for, until it says that the run is over; then leave it."""
     device = choose_device(device)
     stages = {f"{stage.address.kind}-{stage.address.name}": stage for stage in plan.stages()}
     try:
         while name := ranks.announce(_END):
             _join_in(stages[name], store, device)
+        ranks.leave()
     except AugkitError:
         raise
     except RuntimeError as error:  # what torch.distributed raises when a connection breaks

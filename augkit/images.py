@@ -210,6 +210,20 @@ def match_pairs(
     return [Pair(name, image_of[name], mask_of[name]) for name in sorted(image_of.keys() & mask_of.keys())], problems
 
 
+def unreadable(paths: Iterable[Path]) -> list[Problem]:
+    """Return what is wrong with the headers of image files; no pixel is decoded, so this is fast and not the whole."""
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                _open(path, file)
+        except InputError as error:
+            problems += error.problems
+        except Exception as error:  # a damaged header can make a decoder raise anything
+            problems += _damaged(path, error).problems
+    return problems
+
+
 def load_pairs(pairs: Sequence[Pair], size: int, resize: Resize, problems: Iterable[Problem] = ()) -> ImageSet:
     """Return the pairs, resized to size x size, in the order given; every origin is ``real``.
 
@@ -293,9 +307,13 @@ def _decode(path: Path) -> _Decoded:
     except (AugkitError, MemoryError):
         raise
     except Exception as error:  # a damaged file can make a decoder raise anything
-        what = f"cannot be decoded ({type(error).__name__}: {error})"
-        raise _refusal(path, what, "The file is damaged or incomplete; copy or download it again") from error
+        raise _damaged(path, error) from error
     return _Decoded(image, bits)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    what = f"cannot be decoded ({type(error).__name__}: {error})"
+    return _refusal(path, what, "The file is damaged or incomplete; copy or download it again")
 
 
 def _open(path: Path, file: BinaryIO) -> ImageFile:

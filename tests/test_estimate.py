@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -218,7 +219,7 @@ def test_plan_tells_time_memory_and_disk_and_the_report_puts_reality_beside_it(t
     lines = {line[15:61].strip(): line for line in told.splitlines()}
     assert lines["dataset phantom"].startswith("exists")
     assert lines["segmenter unet"].split()[-1] == "measured"
-    assert "MB" in lines["segmenter unet"]
+    assert re.search(r"will be built .* s +[\d.]+ [MG]B +[\d.]+ kB  measured", lines["segmenter unet"])
     assert all(line.endswith("measured") for title, line in lines.items() if line.startswith("will be built"))
     assert "unknown" not in told
     assert list(Path("runs/.work").iterdir()) == []

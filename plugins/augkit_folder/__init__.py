@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from augkit import AtLeast, Dataset, InputError, Problem, Splits, Within, hookimpl
 from augkit.contracts import Masks
-from augkit.images import Pair, load_splits, read_mask
+from augkit.images import Pair, load_splits, read_mask, unreadable
 from augkit_folder.files import check_places, list_files, match_files
 from augkit_folder.splits import assign_groups, cut
 
@@ -69,13 +69,14 @@ class Folder:
     def sources(self) -> Sequence[Path]:
         """Return the files of both sub-folders, sorted, and the groups file.
 
-        `InputError` where one is missing, or where names do not fit together: a recipe is checked before it runs.
+        `InputError` where one is missing, or where names do not fit together: a recipe is checked before it runs. Files
+        that are no images are named with them; the rest is found when the files are read.
         """
         _, problems = self._pairs()
+        files = sorted(list_files(self._root / self.images) + list_files(self._root / self.masks))
         if problems:
-            raise InputError(*problems)
-        groups = [] if self._groups is None else [self._groups]
-        return sorted(list_files(self._root / self.images) + list_files(self._root / self.masks)) + groups
+            raise InputError(*problems, *unreadable(files))
+        return files + ([] if self._groups is None else [self._groups])
 
     def load(self) -> Splits:
         """Return the three splits; `InputError` naming every bad file at once."""
