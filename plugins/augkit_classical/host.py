@@ -24,6 +24,9 @@ Pixels = NDArray[np.float32]
 
 BORDER = {"reflect": cv2.BORDER_REFLECT, "border": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 
+_FEW = 4
+"""Samples that a thread takes at a time."""
+
 _FLIP = {(True, False): 1, (False, True): 0, (True, True): -1}
 """OpenCV's code for (left to right, top to bottom)."""
 
@@ -42,14 +45,24 @@ def channels_first(pixels: Pixels) -> Tensor:
 
 
 def spread(count: int, work: Callable[[range], None]) -> None:
-    """Do `work` on 0 .. count - 1, cut into as many ranges as torch may use threads; answers must not share memory."""
+    """Do `work` on 0 .. count - 1 with as many threads as torch may use; answers must not share memory.
+
+    Each thread takes the next few when it is done with some. Equal shares would wait for the slowest: threads of OpenMP,
+    which torch uses, keep a core busy for milliseconds after they have nothing left to do.
+    """
     import torch
 
     cv2.setNumThreads(1)
     threads = max(1, min(torch.get_num_threads(), count))
-    first, *others = (range(count * i // threads, count * (i + 1) // threads) for i in range(threads))
-    waiting = [_pool(threads - 1).submit(work, part) for part in others]
-    work(first)
+    few = count if threads == 1 else _FEW
+    parts = iter([range(begin, min(begin + few, count)) for begin in range(0, count, max(few, 1))])
+
+    def take() -> None:
+        for part in parts:
+            work(part)
+
+    waiting = [_pool(threads - 1).submit(take) for _ in range(threads - 1)]
+    take()
     for one in waiting:
         one.result()
 
