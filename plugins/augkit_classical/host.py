@@ -47,7 +47,7 @@ def channels_first(pixels: Pixels) -> Tensor:
 def spread(count: int, work: Callable[[range], None]) -> None:
     """Do `work` on 0 .. count - 1 with as many threads as torch may use; answers must not share memory.
 
-    Each thread takes the next few when it is done with some. Equal shares would wait for the slowest: threads of OpenMP,
+    Each thread takes the next few when it is done with some. Equal shares would wait for the slowest: OpenMP's threads,
     which torch uses, keep a core busy for milliseconds after they have nothing left to do.
     """
     import torch
