@@ -19,7 +19,10 @@ import numpy as np
 from augkit.comparison import Comparison, compare, comparison_record
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
-from augkit.report import Picture, Verdicts, density, per_image, resolution, scope, template, verdicts, write_pictures
+from augkit.report import Verdicts, template, verdicts
+from augkit.report_pictures import Picture, density, write_pictures
+from augkit.report_record import per_image
+from augkit.report_words import resolution, scope
 from augkit.statistics import ArmScores, Design
 from augkit.store import explained, find_damage, read_json, write_json, write_text
 from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows, table_title

@@ -11,7 +11,7 @@ import pytest
 from augkit.errors import InputError
 from augkit.metrics import METRICS
 from augkit.recorded import merge, read_report, write_comparison
-from augkit.report import per_image
+from augkit.report_record import per_image
 from augkit.statistics import ArmScores, Design
 from augkit.store import seal, write_json, write_text
 

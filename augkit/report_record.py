@@ -1,0 +1,75 @@
+"""A report for machines: report.json and per_image.csv, from which `recorded` reads it again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from io import StringIO
+
+import numpy as np
+
+from augkit.comparison import Comparison, comparison_record
+from augkit.contracts import ImageSet
+from augkit.evidence import ArmEvidence, Evidence
+from augkit.metrics import METRICS
+from augkit.statistics import ArmScores, summarise
+
+
+def report_record(evidence: Evidence, comparison: Comparison, command: str) -> Mapping[str, object]:
+    """Return what report.json holds; command: the one that gives the report again."""
+    return {
+        "title": evidence.title,
+        "comparison": comparison_record(comparison),
+        "order": [arm.scores.arm for arm in evidence.arms],
+        "arms": {arm.scores.arm: _arm_record(arm) for arm in evidence.arms},
+        "test": {"images": len(evidence.test), "sha256": _digest(evidence.test)},
+        "sections": {section.title: dict(section.record) for section in evidence.sections},
+        "command": command,
+        "artifacts": [list(artifact) for artifact in evidence.artifacts],
+        "provenance": dict(evidence.provenance),
+    }
+
+
+def _digest(samples: ImageSet) -> str:
+    """Return a SHA-256 of names and pixels, by which two reports know that they scored the same images."""
+    digest = hashlib.sha256(json.dumps([samples.ids, samples.images.shape]).encode())
+    digest.update(np.ascontiguousarray(samples.images).data)
+    digest.update(np.ascontiguousarray(samples.masks).data)
+    return digest.hexdigest()
+
+
+def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
+    values = arm.scores.values
+    summaries = {metric: summarise(values[metric]) for metric in METRICS}
+    return {
+        "metrics": {
+            metric: {
+                "mean": summary.mean,
+                "standard_error": summary.standard_error,
+                "images": summary.images,
+                "seed_sd": summary.seed_sd,
+            }
+            for metric, summary in summaries.items()
+        },
+        "design": asdict(arm.scores.design),
+        "seeds": [int(seed) for seed in arm.scores.seeds],
+        "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in METRICS},
+        "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
+        "seconds": {stage: float(seconds) for stage, seconds in arm.seconds.items()},
+        "warnings": list(arm.warnings),
+    }
+
+
+def per_image(arms: Sequence[ArmScores]) -> str:
+    """Return CSV text: one row per arm, seed and image, with every digit of every metric."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "arm", "seed", *METRICS])
+    for arm in arms:
+        columns = np.stack([arm.values[metric] for metric in METRICS], axis=-1).tolist()
+        for seed, rows in zip(arm.seeds, columns, strict=True):
+            writer.writerows([name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, rows, strict=True))
+    return text.getvalue()

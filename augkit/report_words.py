@@ -1,0 +1,86 @@
+"""The sentences of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from augkit.contracts import NATIVE_SIZE
+from augkit.evidence import Evidence
+from augkit.statistics import TEST_IMAGES, ArmScores, Design
+
+
+def summary_sentence(evidence: Evidence) -> str:
+    """Return what was trained and scored."""
+    names = [arm.scores.arm for arm in evidence.arms]
+    totals = sorted({sum(arm.training_images.values()) for arm in evidence.arms})
+    seeds = sorted({len(arm.scores.seeds) for arm in evidence.arms})
+    image = evidence.arms[0].scores.design.scored_on.removesuffix("s")
+    was = "was" if len(names) == 1 else "were each"
+    return (
+        f"{_counted(len(names), 'arm')} ({listed(names)}) {was} trained with {_range(seeds, 'seed')} on "
+        f"{_range(totals, 'training sample')} and scored on "
+        f"{'the same ' if len(names) > 1 else ''}{_counted(len(evidence.test), image)}."
+    )
+
+
+def resolution(design: Design) -> str:
+    """Return at which size masks were compared."""
+    if design.score_at == NATIVE_SIZE:
+        return (
+            "Scores are taken at native size: a segmenter's scores are interpolated linearly to the size of each mask "
+            "file and cut at 0.5 there. Pictures show training size."
+        )
+    return "Scores are taken at training size: images and masks were resized before training, and compared so."
+
+
+def scope(design: Design) -> str:
+    """Return what a reader must know of scores that are not on the test images; '' for those that are."""
+    if design.scored_on == TEST_IMAGES:
+        return ""
+    return (
+        "All scores are on a development split: training images that no arm was trained on. The test images were not "
+        "scored. Settings that are chosen here look better here than they are; score the chosen ones once on the "
+        "test images, with development_share: 0."
+    )
+
+
+def seed_sentence(arms: Sequence[ArmScores]) -> str:
+    """Return what the number of seeds allows to say."""
+    if any(len(arm.seeds) == 1 for arm in arms):
+        return "With one seed, a difference between arms cannot be told from the luck of one training."
+    return (
+        "Seed SD is the standard deviation of an arm's mean Dice over its trainings; "
+        "a difference between arms of that size can be the luck of training."
+    )
+
+
+def empties_sentence(evidence: Evidence) -> str:
+    """Return how many masks there are for which some metric is a convention, not a ratio."""
+    true = int((~evidence.test.masks.any(axis=(1, 2))).sum())
+    found = [(arm.scores.arm, int((~arm.predictions.any(axis=(1, 2))).sum())) for arm in evidence.arms]
+    listed = ", ".join(f"{arm} {count}" for arm, count in found if count) or "none"
+    return f"Empty true masks: {true or 'none'}. Empty predicted masks (first seed): {listed}."
+
+
+def case_rule(pair: Sequence[ArmScores]) -> str:
+    """Return by which rule the images of Figure 4 were chosen."""
+    images = pair[0].design.scored_on
+    what = "Dice" if len(pair) == 1 else f"the Dice difference of {pair[-1].arm} to {pair[0].arm}"
+    return (
+        f"Chosen by rule, not by eye: the first, the middle and the last of the {images}, "
+        f"put in the order of {what} with the first seed ({pair[0].seeds[0]})."
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _range(counts: Sequence[int], noun: str) -> str:
+    low, high = counts[0], counts[-1]
+    return _counted(low, noun) if low == high else f"{low} to {_counted(high, noun)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list within a sentence."""
+    return ", ".join(names)
