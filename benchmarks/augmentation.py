@@ -7,7 +7,9 @@ pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 1
 (any rotation, scale 0.8 to 1.2, shear 5 degrees, shift 10 %); affine + colour (0.2 each, hue 7 degrees); affine +
 colour + elastic. "one core": one process, one thread each. "all cores": torch threads for augkit, kornia, TorchIO,
 MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with one worker per core, OpenCV's threads off, as it
-recommends. Medians of interleaved rounds.
+recommends. Medians of interleaved rounds. On a GPU augkit's batches are of 64 and of 1024 pairs. Last, the share that
+affine + colour has of a U-Net's training step: batch 32, width 16 on a CPU, where steps are shortest, the paper's 64 on
+a GPU.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,15 +32,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augkit import ImageSet
+from augkit import ImageSet, Workspace
 from augkit.allocator import keep_freed_memory
-from augkit.contracts import Augment
+from augkit.contracts import Augment, TensorDraws
+from augkit.precision import reproducible
 from augkit.stages import compose
 from augkit.training import Batches
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
+from augkit_unet.segmenter import Unet
+from augkit_unet.training import UnetLearner
 
 ROWS = ("flips", "affine", "affine + colour", "affine + colour + elastic")
 PEERS = ("albumentations", "kornia", "monai", "torchio", "batchgeneratorsv2")
@@ -48,22 +54,27 @@ Maker = Callable[[int], Pair]
 Images = NDArray[np.uint8]
 
 
-def augkit(row: int, samples: ImageSet, device: str = "cpu") -> Maker:
+def augkit(row: int, samples: ImageSet, device: str = "cpu", size: int = BATCH) -> Maker:
     """Take batches as the U-Net's training does."""
-    affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1)
-    steps: list[tuple[str, Augment]] = [
-        ("geometry", affine if row else Geometry(rotate=0)),
-        ("colour", Colour(hue=7)),
-        ("elastic", Elastic(spacing=0.15)),
-    ]
-    augment = compose(steps[: max(row, 1)])
-    batches = Batches(samples, BATCH, 0, device)
+    augment = pipeline(row)
+    batches = Batches(samples, size, 0, device)
 
     def make(number: int) -> Pair:
         batch = batches.at(number)
         return augment(batch.images, batch.masks, batch.draws)
 
     return make
+
+
+def pipeline(row: int) -> Augment:
+    """Return augkit's transforms of a row."""
+    affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1)
+    steps: list[tuple[str, Augment]] = [
+        ("geometry", affine if row else Geometry(rotate=0)),
+        ("colour", Colour(hue=7)),
+        ("elastic", Elastic(spacing=0.15)),
+    ]
+    return compose(steps[: max(row, 1)])
 
 
 def collated(one: Callable[[Images, Images], Pair], samples: ImageSet) -> Maker:
@@ -293,25 +304,73 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
             peers = [value for name, value in speed.items() if name != "augkit"]
             if peers:
                 ratios[where] = round(speed["augkit"] / max(peers), 2)
+    values |= share_of_step(samples, "cpu")
     if torch.cuda.is_available():
-        values |= on_gpu(samples)
+        values |= on_gpu(samples) | share_of_step(samples, "cuda")
     return ratios, values
 
 
-def on_gpu(samples: ImageSet) -> dict[str, float]:
+class Silent:
+    """A log that says nothing."""
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
+    """Return how much of a U-Net's training step is affine + colour, in percent."""
+    spent: list[float] = []
+    chain = pipeline(2)
+
+    def timed(images: Tensor, masks: Tensor, draws: TensorDraws) -> Pair:
+        wait(device)
+        began = time.perf_counter()
+        pair = chain(images, masks, draws)
+        wait(device)
+        spent.append(time.perf_counter() - began)
+        return pair
+
+    width = 64 if device == "cuda" else 16
+    options = Unet(width=width, batch_size=32, steps=1)
+    learner = UnetLearner(options, samples, timed, Workspace(Path(), 0, device, Silent()))
+    steps = []
+    for number in range(15):
+        began = time.perf_counter()
+        with reproducible():
+            learner.step(number)
+        wait(device)
+        steps.append(time.perf_counter() - began)
+    share = 100 * statistics.median(spent[5:]) / statistics.median(steps[5:])
+    where = f"affine + colour, share of a step of width {width}, {device}"
+    print(f"{where:<60}{share:.1f} %")
+    return {f"{where}, %": round(share, 2)}
+
+
+def wait(device: str) -> None:
+    """Wait until the device has done what it was told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def on_gpu(samples: ImageSet, batches: int = 200, device: str = "cuda") -> dict[str, float]:
     """Return augkit's pairs per second on a GPU, the batches made there."""
     found: dict[str, float] = {}
-    for row, title in enumerate(ROWS):
-        make = augkit(row, samples, "cuda")
-        for number in range(10):
-            make(number)
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        for number in range(200):
-            make(number)
-        torch.cuda.synchronize()
-        found[f"{title}, GPU augkit"] = round(BATCH * 200 / (time.perf_counter() - began))
-        print(f"{title + ', GPU':<42}{found[f'{title}, GPU augkit']:>12.0f} /s")
+    for size in (BATCH, 1024):
+        for row, title in enumerate(ROWS):
+            make = augkit(row, samples, device, size)
+            for number in range(10):
+                make(number)
+            wait(device)
+            began = time.perf_counter()
+            for number in range(batches):
+                make(number)
+            wait(device)
+            where = f"{title}, {device}, batches of {size}"
+            found[f"{where} augkit"] = round(size * batches / (time.perf_counter() - began))
+            print(f"{where:<42}{found[f'{where} augkit']:>12.0f} /s")
     return found
 
 
