@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import time
@@ -22,6 +23,7 @@ from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
 from augkit.plan import Plan
+from augkit.processor import crowded, usage
 from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import RESUMABLE, Job, run_stage
 from augkit.store import Store, write_text
@@ -67,12 +69,15 @@ class Engine:
         began = time.monotonic()
         missing = in_order(stages, self.has)
         needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
+        before = usage()
         if needs_device:
             _ = self.device  # a device that is not there must be refused before anything is written
         if missing and plan is not None:
             record_run(self._store, plan)
         reused = len(in_order(stages)) - len(missing)
         self._tell(events.RunStarted(tuple(stage.title for stage in missing), reused, self._store.root))
+        if needs_device and self.device == "cpu" and self._uses_every_core() and (warning := crowded(before)):
+            self._tell(events.StageNoted("processor", warning))
         completed = False
         try:
             if plan is not None and needs_device and self._executor is not None:
@@ -82,6 +87,10 @@ class Engine:
             return folders
         finally:
             self._tell(events.RunFinished(time.monotonic() - began, completed))
+
+    def _uses_every_core(self) -> bool:
+        """Tell whether nobody chose the number of threads."""
+        return self._executor is None and "OMP_NUM_THREADS" not in os.environ
 
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""

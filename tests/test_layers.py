@@ -13,6 +13,7 @@ ORDER = (
     "errors",
     "amounts",
     "allocator",
+    "processor",
     "draws",
     "contracts",
     "checks",
