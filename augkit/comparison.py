@@ -250,9 +250,16 @@ def _left_out(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{finding.contrast.name}: seeds that only some of its arms have are left out ({listed})."
 
 
+_ROUNDING = 1e-12
+"""Differences up to this size are what sums of floating-point numbers leave of 0."""
+
+
 def signed(value: float) -> str:
-    """Return a difference with its sign: ``+0.0123``, ``−0.0040``."""
-    return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
+    """Return a difference with its sign: ``+0.0123``, ``−0.0040``; the sign stays where the digits are all 0.
+
+    A bound of −0.00005 must not look like one on the other side of 0. What is only rounding of sums counts as 0.
+    """
+    return f"{value if abs(value) > _ROUNDING else 0.0:+.4f}".replace("-", "−")
 
 
 def p_text(p: float | None) -> str:

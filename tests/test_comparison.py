@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augkit.comparison import compare, comparison_record
+from augkit.comparison import compare, comparison_record, signed
 from augkit.contrasts import plan_contrasts
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores, Design
@@ -213,3 +213,18 @@ def test_the_record_is_json_with_everything():
     assert len(first["difference_by_seed"]) == 6
     assert first["metrics"]["dice"]["low"] > 0
     assert first["metrics"]["dice"]["flip_p"] == 2 / 64
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.01234, "+0.0123"),
+        (-0.004, "−0.0040"),
+        (-4.8e-5, "−0.0000"),
+        (4.8e-5, "+0.0000"),
+        (-0.0, "+0.0000"),
+        (-1e-17, "+0.0000"),
+    ],
+)
+def test_a_difference_keeps_its_sign_where_its_digits_are_zero(value, text):
+    assert signed(value) == text
