@@ -15,7 +15,6 @@ from augkit.comparison import Comparison
 from augkit.curves import Curve, curve_figure
 from augkit.evidence import ArmEvidence
 from augkit.figures import DARK, LIGHT, Form, Line, Look
-from augkit.report_words import listed
 from augkit.statistics import ArmScores
 from augkit.store import write_bytes
 from augkit.tables import DENSITY_METRICS, metric_title
@@ -82,7 +81,7 @@ def effects_picture(comparison: Comparison) -> Picture | None:
         return figures.effects(rows, comparison.margin, "difference in mean Dice", look, columns, form)
 
     alt = "Dice differences of the planned contrasts: each seed, the mean and its 95 % interval"
-    return lines_picture("effects", alt, len(rows) + 1, draw)
+    return _lines_picture("effects", alt, len(rows) + 1, draw)
 
 
 def sweep_picture(curves: Sequence[Curve]) -> Picture | None:
@@ -94,7 +93,7 @@ def sweep_picture(curves: Sequence[Curve]) -> Picture | None:
         return curve_figure(curves, look, columns, form)
 
     alt = "Mean Dice over what was swept, one line per recipe, with its band over seeds"
-    return lines_picture("curves", alt, len({curve.path for curve in curves}), draw)
+    return _lines_picture("curves", alt, len({curve.path for curve in curves}), draw)
 
 
 def density(arms: Sequence[ArmScores]) -> Picture:
@@ -108,7 +107,7 @@ def density(arms: Sequence[ArmScores]) -> Picture:
 
     images = arms[0].design.scored_on
     alt = f"Densities of Dice, sensitivity and specificity over the {images}, one line per arm"
-    return lines_picture("densities", alt, len(panels), draw)
+    return _lines_picture("densities", alt, len(panels), draw)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def training_curves(arms: Sequence[ArmEvidence]) -> tuple[Curves, ...]:
 
 
 @dataclass(frozen=True)
-class Training:
+class _Training:
     """The recorded rows of one training, the arms that share it, and the place of the first of them."""
 
     arms: list[str]
@@ -133,9 +132,9 @@ class Training:
     rows: Sequence[Mapping[str, float]]
 
 
-def _trainings(arms: Sequence[ArmEvidence]) -> Mapping[str, list[Training]]:
+def _trainings(arms: Sequence[ArmEvidence]) -> Mapping[str, list[_Training]]:
     """Return stage label -> its trainings, one that several arms share only once."""
-    stages: dict[str, list[Training]] = {}
+    stages: dict[str, list[_Training]] = {}
     for order, arm in enumerate(arms):
         for label, rows in arm.history.items():
             known = stages.setdefault(label, [])
@@ -143,11 +142,11 @@ def _trainings(arms: Sequence[ArmEvidence]) -> Mapping[str, list[Training]]:
             if same is not None:
                 same.arms.append(arm.scores.arm)
             elif any(key != "step" for row in rows for key in row):
-                known.append(Training([arm.scores.arm], order, rows))
+                known.append(_Training([arm.scores.arm], order, rows))
     return {label: trainings for label, trainings in stages.items() if trainings}
 
 
-def _curves(number: int, stage: str, trainings: Sequence[Training]) -> Curves:
+def _curves(number: int, stage: str, trainings: Sequence[_Training]) -> Curves:
     names = dict.fromkeys(key for training in trainings for row in training.rows for key in row if key != "step")
     panels = {name: [_line(training, name) for training in trainings] for name in names}
 
@@ -155,16 +154,16 @@ def _curves(number: int, stage: str, trainings: Sequence[Training]) -> Curves:
         return figures.curves(panels, look, columns, form)
 
     stem, alt = f"curves-{number}-{slug(stage)}", f"Training curves of {stage}"
-    return Curves(stage, lines_picture(stem, alt, len(panels), draw))
+    return Curves(stage, _lines_picture(stem, alt, len(panels), draw))
 
 
-def _line(training: Training, name: str) -> Line:
+def _line(training: _Training, name: str) -> Line:
     points = [(row["step"], row[name]) for row in training.rows if name in row]
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
-    return Line(listed(training.arms), training.order, x, y)
+    return Line(", ".join(training.arms), training.order, x, y)
 
 
-def lines_picture(stem: str, alt: str, panels: int, draw: Callable[[Look, int, Form], bytes]) -> Picture:
+def _lines_picture(stem: str, alt: str, panels: int, draw: Callable[[Look, int, Form], bytes]) -> Picture:
     """Return a line plot in its variants; one panel looks the same on narrow and wide screens."""
     return Picture(
         stem,

@@ -14,7 +14,6 @@ from augkit.contracts import ImageSet
 from augkit.evidence import ArmEvidence, Evidence
 from augkit.figures import EITHER, TRUTH, Row, Tile
 from augkit.report_pictures import Picture, slug
-from augkit.report_words import listed
 from augkit.statistics import ArmScores
 from augkit.tables import Table, Values
 
@@ -79,7 +78,7 @@ def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], tr
         del rows[1]
     alt = f"{len(shown)} samples of {origin}: mask, real image and synthetic image"
     picture = Picture(f"synthetic-{number}-{slug(origin)}", alt, figures.gallery(rows, EITHER))
-    return Source(origin, listed(arms), paired, picture)
+    return Source(origin, ", ".join(arms), paired, picture)
 
 
 def _partner(samples: ImageSet, index: int, train: ImageSet) -> int | None:

@@ -17,7 +17,7 @@ def summary_sentence(evidence: Evidence) -> str:
     image = evidence.arms[0].scores.design.scored_on.removesuffix("s")
     was = "was" if len(names) == 1 else "were each"
     return (
-        f"{_counted(len(names), 'arm')} ({listed(names)}) {was} trained with {_range(seeds, 'seed')} on "
+        f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')} on "
         f"{_range(totals, 'training sample')} and scored on "
         f"{'the same ' if len(names) > 1 else ''}{_counted(len(evidence.test), image)}."
     )
@@ -79,8 +79,3 @@ def _counted(count: int, noun: str) -> str:
 def _range(counts: Sequence[int], noun: str) -> str:
     low, high = counts[0], counts[-1]
     return _counted(low, noun) if low == high else f"{low} to {_counted(high, noun)}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a list within a sentence."""
-    return ", ".join(names)
