@@ -156,6 +156,16 @@ class Log(Protocol):
         """Say one sentence that the user should read."""
 
 
+class SilentLog:
+    """A `Log` that nobody reads."""
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What a component that trains is given.

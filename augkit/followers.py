@@ -8,12 +8,12 @@ checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from augkit import ranks
 from augkit.allocator import keep_freed_memory
+from augkit.contracts import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.plan import Plan
 from augkit.precision import choose_device
@@ -57,12 +57,4 @@ def _join_in(stage: Stage, store: Store, device: str) -> None:
     manifests = {upstream: store.manifest(upstream.address) for upstream in stage.inputs}
     keep_freed_memory()
     with TemporaryDirectory(prefix="augkit-") as folder:
-        run_stage(stage.task, Job(Path(folder), device, _Silence(), inputs, manifests))
-
-
-class _Silence:
-    """The log of a follower: the first rank speaks for all."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
+        run_stage(stage.task, Job(Path(folder), device, SilentLog(), inputs, manifests))

@@ -1,6 +1,6 @@
 """Classical augmentation against what a user would take instead: pairs per second and core.
 
-    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick]
+    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick | --rehearse]
 
 Same work for everyone: drawn phantoms in memory as uint8 (128x128 images and masks) become a collated batch of 64
 pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 128). Rows: both flips; flips + affine
@@ -9,7 +9,7 @@ colour + elastic. "one core": one process, one thread each. "all cores": torch t
 MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with one worker per core, OpenCV's threads off, as it
 recommends. Medians of interleaved rounds. On a GPU augkit's batches are of 64 and of 1024 pairs. Last, the share that
 affine + colour has of a U-Net's training step: batch 32, width 16 on a CPU, where steps are shortest, the paper's 64 on
-a GPU.
+a GPU. ``--rehearse`` goes through the GPU rows on the CPU, and its numbers mean nothing.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from torch import Tensor
 
 from augkit import ImageSet, Workspace
 from augkit.allocator import keep_freed_memory
-from augkit.contracts import Augment, TensorDraws
+from augkit.contracts import Augment, SilentLog, TensorDraws
 from augkit.precision import reproducible
 from augkit.stages import compose
 from augkit.training import Batches
@@ -306,18 +306,8 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
                 ratios[where] = round(speed["augkit"] / max(peers), 2)
     values |= share_of_step(samples, "cpu")
     if torch.cuda.is_available():
-        values |= on_gpu(samples) | share_of_step(samples, "cuda")
+        values |= on_gpu(samples, "cuda", 200) | share_of_step(samples, "cuda")
     return ratios, values
-
-
-class Silent:
-    """A log that says nothing."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
@@ -335,7 +325,7 @@ def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
 
     width = 64 if device == "cuda" else 16
     options = Unet(width=width, batch_size=32, steps=1)
-    learner = UnetLearner(options, samples, timed, Workspace(Path(), 0, device, Silent()))
+    learner = UnetLearner(options, samples, timed, Workspace(Path(), 0, device, SilentLog()))
     steps = []
     for number in range(15):
         began = time.perf_counter()
@@ -355,13 +345,13 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def on_gpu(samples: ImageSet, batches: int = 200, device: str = "cuda") -> dict[str, float]:
+def on_gpu(samples: ImageSet, device: str, batches: int) -> dict[str, float]:
     """Return augkit's pairs per second on a GPU, the batches made there."""
     found: dict[str, float] = {}
     for size in (BATCH, 1024):
         for row, title in enumerate(ROWS):
             make = augkit(row, samples, device, size)
-            for number in range(10):
+            for number in range(min(10, batches)):
                 make(number)
             wait(device)
             began = time.perf_counter()
@@ -378,13 +368,18 @@ def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three short rounds instead of seven longer ones")
-    quick = parser.parse_args().quick
+    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU rows, on the CPU")
+    chosen = parser.parse_args()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what peers say about their own dependencies
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     keep_freed_memory()  # as in every run; it serves the peers of this process, too
     samples = Phantom(train=256, test=1, size=128).load().train
-    ratios, values = measure(samples, *((3, 0.25) if quick else (7, 1.0)))
+    if chosen.rehearse:
+        on_gpu(samples, "cpu", 1)
+        share_of_step(samples, "cpu")
+        return
+    ratios, values = measure(samples, *((3, 0.25) if chosen.quick else (7, 1.0)))
     installed = [name for name in PEERS if importlib.util.find_spec(name)]
     record = {
         "benchmark": "augmentation",

@@ -16,7 +16,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import Draws, ImageSet, Workspace
+from augkit.contracts import SilentLog
 from augkit.training import computes_in_bfloat16
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.painter import Painter
@@ -41,16 +42,6 @@ SIZE = 128
 LARGE = 143
 IMAGES = 64
 Step = Callable[[], None]
-
-
-class Silent:
-    """A log that says nothing."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 # The twin
@@ -187,7 +178,7 @@ def cases(device: str, quick: bool) -> list[Case]:
 def contestants(case: Case, samples: ImageSet, device: str, folder: Path) -> tuple[Step, Step, float]:
     """Return one call of augkit, one of the twin, and the floating-point operations of augkit's call."""
     options = Mask2Lesion(width=case.width, norm="instance", batch_size=case.batch, epochs=10_000)
-    learner = PixToPix(options, samples, Workspace(folder, 0, device, Silent()))
+    learner = PixToPix(options, samples, Workspace(folder, 0, device, SilentLog()))
     twin = Twin(samples, case.width, case.batch, device)
     assert count(learner.generator) == count(twin.generator)
     assert count(learner.discriminator) == count(twin.discriminator)
@@ -299,7 +290,7 @@ def fast128_speed(samples: ImageSet) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         options = Fast128(epochs=10_000)
-        learner = PixToPix(options, samples, Workspace(Path(folder), 0, "cuda", Silent()))
+        learner = PixToPix(options, samples, Workspace(Path(folder), 0, "cuda", SilentLog()))
         numbers = iter(range(10**9))
         times = [seconds_per_call(lambda: void(learner.step(next(numbers))), 50, "cuda") for _ in range(4)]
         return options.batch_size / statistics.median(times[1:])

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
-from augkit.contracts import Images, Masks
+from augkit.contracts import Images, Masks, SilentLog
 from augkit.features import NAME
 from augkit.images import encode_png
 from augkit.quality import Material, judge
@@ -51,16 +51,6 @@ ROUNDS = 3
 SPEED_IMAGES = 256
 
 Segment = Callable[[Images], Masks]
-
-
-class Silent:
-    """A log that says nothing."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +119,7 @@ def real_segmenter(splits: Splits, budget: Budget, folder: Path) -> Segment:
 def space(folder: Path) -> Workspace:
     """Return a workspace in a new folder."""
     folder.mkdir(parents=True)
-    return Workspace(folder, SEED, "cpu", Silent())
+    return Workspace(folder, SEED, "cpu", SilentLog())
 
 
 def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) -> dict[str, dict[str, float]]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from augkit import Draws, MaskSource, Workspace
-from augkit.contracts import Masks
+from augkit.contracts import Masks, SilentLog
 from augkit_masks.elastic import Elastic
 from augkit_masks.pca import Pca
 from augkit_masks.shapes import Shapes
@@ -33,23 +33,13 @@ ROUNDS = 3
 Maker = Callable[[Masks, int], Masks]
 
 
-class Silent:
-    """A log that says nothing."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-
 def by_augkit(source: MaskSource) -> Maker:
     """Return a maker that draws from one of augkit's sources, fitting included."""
 
     def make(masks: Masks, number: int) -> Masks:
         draws = Draws.of(number, "masks", np.arange(len(masks)))
         with tempfile.TemporaryDirectory() as folder:
-            return source.draw(masks, len(masks), draws, Workspace(Path(folder), number, "cpu", Silent())).masks
+            return source.draw(masks, len(masks), draws, Workspace(Path(folder), number, "cpu", SilentLog())).masks
 
     return make
 

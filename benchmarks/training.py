@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit import ImageSet, Workspace
+from augkit.contracts import SilentLog
 from augkit.precision import choose_device, choose_precision, reproducible
 from augkit.training import seeded
 from augkit_classical.geometry import Geometry
@@ -51,20 +52,10 @@ RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
 RUN = [sys.executable, "-c", "from augkit.cli import main; main()", "run", "--quiet"]
 
 
-class Silent:
-    """A log that says nothing."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-
 def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1) -> Step:
     """Return augkit's step, in a training of so many planned steps; what is long enough is compiled."""
     options = Unet(width=width, batch_size=batch, steps=planned)
-    learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, Silent()))
+    learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, SilentLog()))
     numbers = iter(range(10**6))
 
     def step() -> object:

@@ -22,7 +22,7 @@ from augkit.checks import (
     torch_threads,
 )
 from augkit.conformance.writes import writes_outside
-from augkit.contracts import Workspace
+from augkit.contracts import Log, SilentLog, Workspace
 from augkit.options import canonical, describe_options, option_model
 
 T = TypeVar("T")
@@ -36,20 +36,16 @@ class _LateError(BaseException):
     """A call took too long; not an `Exception`, so that a component does not swallow it."""
 
 
-class SilentLog:
-    """A log that nobody reads; with `interrupt`, the first report of progress before the end raises Ctrl-C."""
+class InterruptingLog(SilentLog):
+    """A log that presses Ctrl-C at the first report of progress before the end."""
 
-    def __init__(self, interrupt: bool = False) -> None:
-        self.interrupts, self.interrupted = interrupt, False
+    interrupted = False
 
     def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
         """Take a report of progress."""
-        if self.interrupts and not self.interrupted and step < total:
+        if not self.interrupted and step < total:
             self.interrupted = True
             signal.raise_signal(signal.SIGINT)
-
-    def note(self, text: str) -> None:
-        """Take a note."""
 
 
 class Bench:
@@ -81,7 +77,7 @@ class Bench:
         result: T = answer
         return result
 
-    def space(self, name: str, log: SilentLog | None = None) -> Workspace:
+    def space(self, name: str, log: Log | None = None) -> Workspace:
         """Return a workspace whose folder is called `name`, made if need be."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)

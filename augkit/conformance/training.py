@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from augkit.checks import BreachError
-from augkit.conformance.bench import Bench, SilentLog, UnansweredError
+from augkit.conformance.bench import Bench, InterruptingLog, UnansweredError
 from augkit.contracts import Workspace
 from augkit.errors import InterruptedRunError
 from augkit.store import remove_folder
@@ -36,7 +36,7 @@ def fits_again(bench: TrainingBench) -> None:
 
 def resumes(bench: TrainingBench) -> None:
     """A fit that was interrupted and is called again ends in the same files."""
-    log = SilentLog(interrupt=True)
+    log = InterruptingLog()
     space = bench.space("interrupted", log)
 
     def interrupt() -> None:

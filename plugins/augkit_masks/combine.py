@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import AtLeast, DrawnMasks, InputError, MaskSource, Problem, Within, Workspace
-from augkit.contracts import ArrayDraws, Masks, Record
+from augkit.contracts import ArrayDraws, Masks, Record, SilentLog
 from augkit_masks.drawn import Drawn
 from augkit_masks.drift import keep_drift
 from augkit_masks.elastic import Elastic
@@ -132,7 +132,7 @@ class Combine:
         broken: list[str] = []
         for attempt in range(ATTEMPTS):
             # Only the first attempt is told to the log; the others would repeat it.
-            where = space if attempt == 0 else replace(space, log=_Silence())
+            where = space if attempt == 0 else replace(space, log=SilentLog())
             part = one.source.draw(masks, len(pending), draws[pending].fork(f"attempt {attempt}"), where)
             broken = [self._broken(mask) for mask in part.masks]
             for place, mask, record in zip(pending, part.masks, part.records, strict=True):
@@ -164,16 +164,6 @@ class Combine:
             f"{len(left)} of {count} masks from {name} still break limits after {ATTEMPTS} drawings: {limits}; "
             f"widen the limits, or change the options of {name}"
         )
-
-
-class _Silence:
-    """A log that nobody reads."""
-
-    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 def _corner(space: Workspace, k: int, name: str) -> Workspace:

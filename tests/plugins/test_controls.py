@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 from augkit import ImageSet, InputError, Workspace
+from augkit.contracts import SilentLog
 from augkit.draws import Draws
 from augkit_controls import Noise, Repeat
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def samples(n=8, size=32):

@@ -7,6 +7,7 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
 from augkit import Draws, ImageSet, InputError, Workspace
+from augkit.contracts import SilentLog
 from augkit.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
@@ -16,14 +17,6 @@ from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resiz
 from augkit_mask2lesion.training import PixToPix
 
 TINY = {"width": 4, "epochs": 1, "decay_epochs": 0, "batch_size": 4, "patch_layers": 1}
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def samples(n=8, size=32):

@@ -9,19 +9,12 @@ import pytest
 
 from augkit import ImageSet, InputError, Workspace
 from augkit.checked import check_recipes
+from augkit.contracts import SilentLog
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit_smp import segmenter
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def samples(n=4, size=32):

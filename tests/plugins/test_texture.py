@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage
 
 from augkit import Draws, ImageSet, InputError, Workspace
+from augkit.contracts import SilentLog
 from augkit.registry import load_registry
 from augkit_phantom import Phantom
 from augkit_texture.filling import add_grain, fill_smoothly
@@ -14,14 +15,6 @@ from augkit_texture.hair import find_hair, remove_hair
 from augkit_texture.library import decode_density, encode_density, load_library
 from augkit_texture.shapes import depth, objects, shape_of
 from augkit_texture.warping import correspond, relief_of, sample
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def workspace(folder, seed=5):

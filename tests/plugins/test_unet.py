@@ -5,17 +5,10 @@ import pytest
 import torch
 
 from augkit import ImageSet, InputError, Workspace
+from augkit.contracts import SilentLog
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, _colour_statistics, _loss
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def samples(n=8, size=32):
