@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts import Images, ImageSet, Masks, Scores, TensorDraws
+from augkit.contracts import Augment, Images, ImageSet, Masks, Scores, TakesStoredPixels, TensorDraws
 from augkit.draws import Draws, sample_keys
 from augkit.precision import memory_layout
 
@@ -26,13 +27,31 @@ _CACHED = 8
 class Batch:
     """One training batch, or a part of one, on the device.
 
-    images: float32 (B, 3, H, W) in 0..1, channels-last in memory; masks: float32 (B, 1, H, W) in {0, 1}; draws: those
-    of the B samples in their epochs.
+    stored_images: uint8 (B, 3, H, W) in 0..255, channels-last in memory; stored_masks: uint8 (B, 1, H, W) in {0, 1};
+    draws: those of the B samples in their epochs.
     """
 
-    images: Tensor
-    masks: Tensor
+    stored_images: Tensor
+    stored_masks: Tensor
     draws: TensorDraws
+
+    @property
+    def images(self) -> Tensor:
+        """Float32 (B, 3, H, W) in 0..1, channels-last in memory."""
+        return self._floats[0]
+
+    @property
+    def masks(self) -> Tensor:
+        """Float32 (B, 1, H, W) in {0, 1}."""
+        return self._floats[1]
+
+    def augmented(self, augment: Augment) -> tuple[Tensor, Tensor]:
+        """Return images and masks as `augment` changes them, float32."""
+        return as_floats(*augment(*suited(augment, self.stored_images, self.stored_masks), self.draws))
+
+    @cached_property
+    def _floats(self) -> tuple[Tensor, Tensor]:
+        return as_floats(self.stored_images, self.stored_masks)
 
 
 class Batches:
@@ -70,7 +89,7 @@ class Batches:
         where = torch.cat(index)[part]
         draws = Draws.on_device(self._seed, "batch", self._keys[where], torch.cat(epochs)[part])
         images, masks, keys = self._pixels.take(where, draws.keys)
-        return Batch(_unit_range(images), masks.view(torch.uint8).float(), Draws(keys))
+        return Batch(images.permute(0, 3, 1, 2), masks.view(torch.uint8), Draws(keys))
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -118,13 +137,25 @@ class _Mapped:
         return tensor.to(self._device, non_blocking=True)
 
 
-def _unit_range(pixels: Tensor) -> Tensor:
-    """Return uint8 (B, H, W, 3) as float32 (B, 3, H, W) in 0..1, channels-last in memory."""
-    images = torch.empty(pixels.shape, device=pixels.device)
-    few = _CACHED if pixels.is_cpu else max(len(pixels), 1)
-    for begin in range(0, len(pixels), few):
-        images[begin : begin + few].copy_(pixels[begin : begin + few]).div_(255)
-    return images.permute(0, 3, 1, 2)
+def suited(augment: Augment, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return stored pixels as an augmentation takes them: as they are if it says so, otherwise float32."""
+    return (images, masks) if takes_stored_pixels(augment) else as_floats(images, masks)
+
+
+def takes_stored_pixels(augment: Augment) -> bool:
+    """Return whether an augmentation may be called before pixels become float32."""
+    return isinstance(augment, TakesStoredPixels) and augment.takes_stored_pixels()
+
+
+def as_floats(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return stored pixels, as in `Batch`, as float32 in 0..1, in the same memory layout; float32 is returned as is."""
+    if images.dtype != torch.uint8:
+        return images, masks
+    unit = torch.empty_like(images, dtype=torch.float32)
+    few = _CACHED if images.is_cpu else max(len(images), 1)
+    for begin in range(0, len(images), few):
+        unit[begin : begin + few].copy_(images[begin : begin + few]).div_(255)
+    return unit, masks.float()
 
 
 def free_memory(device: str) -> int:

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts import DrawnMasks, Images, Masks, Record, Scores, Splits
+from augkit.errors import ContractError, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLES = 8
 """Samples that a run asks for twice."""
+
+STATELESS = "make a sample's answer depend on its inputs and its draws alone"
 
 
 class BreachError(Exception):
@@ -36,6 +39,15 @@ class BreachError(Exception):
         """Return the breach in one line about `subject`, as in ``your generator``; `names` are those of samples."""
         where = "" if self.sample is None else f" for sample {(names or range(self.sample + 1))[self.sample]}"
         return f"{subject} {self.found}{where}; {self.wanted}"
+
+
+@contextmanager
+def contract(subject: str, names: Sequence[str] = (), component: str = "") -> Iterator[None]:
+    """Tell a breach of `subject`'s contract to its author; `names` are those of the samples."""
+    try:
+        yield
+    except BreachError as breach:
+        raise ContractError(Problem("contract", breach.told(subject, names)), component=component) from None
 
 
 # Data sets

@@ -272,6 +272,25 @@ class RecordsParameters(Protocol):
         """As `Augmentation`."""
 
 
+@runtime_checkable
+class TakesStoredPixels(Protocol):
+    """What an augmentation may have besides: it also works before pixels become float32, on a quarter of the bytes.
+
+    For one that only moves pixels, such as a flip. Never required.
+    """
+
+    def takes_stored_pixels(self) -> bool:
+        """Return whether, with these options, a call may be given uint8 images in 0..255 and uint8 masks in {0, 1}.
+
+        It then returns the pixels that it returns for float32, uint8 or float32.
+        """
+
+    def __call__(
+        self, images: torch.Tensor, masks: torch.Tensor, draws: TensorDraws
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `Augmentation`."""
+
+
 class Predictor(Protocol):
     """A trained segmenter, ready to predict."""
 

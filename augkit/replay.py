@@ -10,7 +10,7 @@ import numpy as np
 
 from augkit.contracts import Augment, Images, ImageSet, Scores
 from augkit.draws import Draws, sample_keys
-from augkit.stages import compose, drawn_parameters
+from augkit.pipeline import Pipeline, drawn_parameters
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     pixels = torch.from_numpy(np.ascontiguousarray(samples.images.transpose(0, 3, 1, 2))).float().div_(255)
     labels = torch.from_numpy(np.array(samples.masks)[:, None]).float()
     draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
-    changed, moved = compose(augment)(pixels, labels, draws)
+    changed, moved = Pipeline(augment)(pixels, labels, draws)
     drawn = drawn_parameters(augment, draws)
     return Replay(
         (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(),

@@ -7,19 +7,17 @@ to the plugin's author.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augkit.checks import (
     SAMPLES,
-    BreachError,
-    check_augmented,
+    STATELESS,
     check_images,
     check_masks,
     check_native_count,
@@ -27,11 +25,11 @@ from augkit.checks import (
     check_same,
     check_scores,
     check_splits,
+    contract,
     harmless,
 )
 from augkit.contracts import (
     ArrayDraws,
-    Augment,
     HasNativeMasks,
     Images,
     ImageSet,
@@ -39,14 +37,12 @@ from augkit.contracts import (
     Masks,
     Predictor,
     Record,
-    RecordsParameters,
     Splits,
-    TensorDraws,
     Workspace,
 )
 from augkit.costs import cost_record
 from augkit.draws import Draws, sample_keys
-from augkit.errors import ContractError, Problem, StageError
+from augkit.errors import Problem, StageError
 from augkit.image_sets import read_image_set, read_splits, write_image_set, write_splits
 from augkit.images import upsample_scores
 from augkit.metrics import confusion, scores, surface_distance
@@ -68,17 +64,11 @@ from augkit.tasks import (
     WriteReport,
 )
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""
 
 FOREGROUND = 0.5
 """A pixel is foreground where its score is above this."""
-
-STATELESS = "make a sample's answer depend on its inputs and its draws alone"
 
 RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)
 """Tasks that find what an interrupted run left in their work folder."""
@@ -111,7 +101,7 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
 
     Where copies are excluded, ``excluded.json`` lists the ids of the images that were left out.
     """
-    with _contract("the data set"), harmless():
+    with contract("the data set"), harmless():
         splits = task.dataset.load()
         check_splits(splits)
     if task.exclude_copies:
@@ -167,7 +157,7 @@ def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
     excluded = list(dict.fromkeys(copy.first for copy in copies))
     job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
     write_json(job.folder / "excluded.json", [*earlier, *excluded])
-    with _contract("the data set"):
+    with contract("the data set"):
         check_splits(splits)  # everything may have been a copy
     return splits
 
@@ -188,7 +178,7 @@ def draw_masks(task: DrawMasks, job: Job) -> None:
     real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
     count = task.amount(len(real))
     draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
-    with _contract("the mask source"), harmless():
+    with contract("the mask source"), harmless():
         drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
         check_masks(drawn, count, real.shape)
     write_array(job.folder / "masks.npy", drawn.masks)
@@ -208,7 +198,7 @@ def synthesise(task: Synthesise, job: Job) -> None:
     images = np.empty((*masks.shape, 3), np.uint8)
     for begin in range(0, len(masks), CHUNK):
         part = slice(begin, begin + CHUNK)
-        with _contract("the generator", ids[part]):
+        with contract("the generator", ids[part]):
             images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape)
             if begin == 0:
                 few = slice(min(SAMPLES, CHUNK))
@@ -242,6 +232,8 @@ def select_adherent(task: SelectAdherent, job: Job) -> None:
 @run_stage.register
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
+    from augkit.pipeline import FirstChecked, Pipeline
+
     _begin_training(job)
     dataset = job.of_kind("dataset")[0]
     real = read_image_set(dataset / "train")
@@ -250,8 +242,8 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     for pixels in (train.images, train.masks):
         pixels.flags.writeable = False  # as they are when nothing is concatenated
     space = Workspace(job.folder, task.seed, job.device, job.log)
-    augment = [(name, _first_checked(name, augmentation)) for name, augmentation in task.augment]
-    task.segmenter.fit(train, read_image_set(dataset / "validation"), compose(augment), space)
+    augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
+    task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment), space)
     _end_training(job)
 
 
@@ -280,7 +272,7 @@ def evaluate(task: Evaluate, job: Job) -> None:
 def _native_masks(name: str, dataset: HasNativeMasks, samples: ImageSet) -> Iterator[Masks]:
     """Yield the native mask of each sample, held to its contract."""
     given = 0
-    with _contract("the data set", samples.ids, name):
+    with contract("the data set", samples.ids, name):
         for native in dataset.native_masks(samples.ids):
             if given < len(samples):
                 yield check_native_mask(native, samples.masks[given], given)
@@ -356,39 +348,13 @@ def _scores(predict: Predictor, images: Images, ids: Sequence[str]) -> Iterator[
     """Yield the scores of each image, float32 (H, W) in 0..1."""
     for begin in range(0, len(images), CHUNK):
         part = images[begin : begin + CHUNK]
-        with _contract("the segmenter", ids[begin : begin + CHUNK]):
+        with contract("the segmenter", ids[begin : begin + CHUNK]):
             values = check_scores(predict(part), part.shape)
             if begin == 0:
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
                     check_same(values[few], predict(part[few]), "in another batch", STATELESS, 0.01)
         yield from values[:, 0]
-
-
-def compose(augment: Sequence[tuple[str, Augment]]) -> Augment:
-    """Return the recipe's augmentations as one call; each has its own draws, by its name and place in the list."""
-
-    def apply(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
-        for i, (name, augmentation) in enumerate(augment):
-            images, masks = augmentation(images, masks, draws.fork(_place(i, name)))
-        return images, masks
-
-    return apply
-
-
-def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws) -> list[dict[str, list[Any]]]:
-    """Return what each of the recipe's augmentations draws: name -> one value per sample; {} where it does not say."""
-    return [
-        {key: values.tolist() for key, values in augmentation.parameters(draws.fork(_place(i, name))).items()}
-        if isinstance(augmentation, RecordsParameters)
-        else {}
-        for i, (name, augmentation) in enumerate(augment)
-    ]
-
-
-def _place(index: int, name: str) -> str:
-    """Return what the draws of an augmentation are forked by: its place in the recipe's list and its name."""
-    return f"{index}.{name}"
 
 
 def _begin_training(job: Job) -> None:
@@ -403,33 +369,6 @@ def _end_training(job: Job) -> None:
     from augkit.training import remove_checkpoints
 
     remove_checkpoints(job.folder)
-
-
-@contextmanager
-def _contract(subject: str, names: Sequence[str] = (), component: str = "") -> Iterator[None]:
-    """Tell a breach of `subject`'s contract to its author; `names` are those of the samples."""
-    try:
-        yield
-    except BreachError as breach:
-        raise ContractError(Problem("contract", breach.told(subject, names)), component=component) from None
-
-
-def _first_checked(name: str, augmentation: Augment) -> Augment:
-    """Return the augmentation, whose first batch is held to its contract."""
-    checked = False
-
-    def apply(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
-        nonlocal checked
-        if checked:
-            return augmentation(images, masks, draws)
-        checked = True
-        with _contract(f"augmentation '{name}'", component=name), harmless(images=images, masks=masks):
-            answer = check_augmented(augmentation(images, masks, draws), images, masks)
-            for first, again in zip(answer, augmentation(images, masks, draws), strict=True):
-                check_same(first, again, "between two equal calls", STATELESS, 0.0 if images.is_cpu else 0.01)
-        return answer
-
-    return apply
 
 
 def _group(record: Record, groups: Sequence[str], name: str) -> str:

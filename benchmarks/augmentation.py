@@ -35,8 +35,8 @@ from torch import Tensor
 from augkit import ImageSet, Workspace
 from augkit.allocator import keep_freed_memory
 from augkit.contracts import Augment, SilentLog, TensorDraws
+from augkit.pipeline import Pipeline
 from augkit.precision import reproducible
-from augkit.stages import compose
 from augkit.training import Batches
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
@@ -60,8 +60,7 @@ def augkit(row: int, samples: ImageSet, device: str = "cpu", size: int = BATCH) 
     batches = Batches(samples, size, 0, device)
 
     def make(number: int) -> Pair:
-        batch = batches.at(number)
-        return augment(batch.images, batch.masks, batch.draws)
+        return batches.at(number).augmented(augment)
 
     return make
 
@@ -74,7 +73,7 @@ def pipeline(row: int) -> Augment:
         ("colour", Colour(hue=7)),
         ("elastic", Elastic(spacing=0.15)),
     ]
-    return compose(steps[: max(row, 1)])
+    return Pipeline(steps[: max(row, 1)])
 
 
 def collated(one: Callable[[Images, Images], Pair], samples: ImageSet) -> Maker:

@@ -42,6 +42,7 @@ ORDER = (
     "scheduler",
     "precision",
     "batches",
+    "pipeline",
     "ranks",
     "ema",
     "checkpoints",

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from augkit import ImageSet
+from augkit.pipeline import Pipeline, drawn_parameters
 from augkit.replay import replay
-from augkit.stages import compose, drawn_parameters
 from augkit.training import Batches
 from augkit_classical.colour import Colour
 from augkit_classical.geometry import Geometry
@@ -27,7 +27,7 @@ def test_every_sample_of_a_training_batch_is_replayed_from_its_key_alone(train):
     order = torch.cat([batches._order(epoch) for epoch in range(2)]).tolist()
     for number in range(4):
         batch = batches.at(number)
-        images, masks = compose(AUGMENT)(batch.images, batch.masks, batch.draws)
+        images, masks = Pipeline(AUGMENT)(batch.images, batch.masks, batch.draws)
         for place in range(4):
             position = number * 4 + place
             again = replay(AUGMENT, train.take([order[position]]), 7, position // 10)
@@ -50,7 +50,7 @@ def test_blended_samples_are_replayed_with_their_batch(train):
     augment = [("mixup", Mixup(probability=1))]
     batches = Batches(train, 4, 7, "cpu")
     batch = batches.at(0)
-    _, masks = compose(augment)(batch.images, batch.masks, batch.draws)
+    _, masks = Pipeline(augment)(batch.images, batch.masks, batch.draws)
     again = replay(augment, train.take(batches._order(0)[:4].tolist()), 7, 0)
     assert np.allclose(again.masks, masks[:, 0].numpy())
 

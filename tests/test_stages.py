@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
+from augkit.batches import Batches
 from augkit.checked import CheckedRecipe, CheckedSource, Component
 from augkit.draws import Draws
 from augkit.engine import Engine
@@ -16,10 +17,10 @@ from augkit.errors import ContractError, DivergedError, InputError, Problem, Sta
 from augkit.gather import design_of, read_scores
 from augkit.image_sets import read_image_set, write_image_set
 from augkit.metrics import METRICS, surface_distance
+from augkit.pipeline import FirstChecked, Pipeline
 from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
-from augkit.stages import compose
 from augkit.store import Digests, Store, read_array, read_json, write_json
 
 SIZE = 8
@@ -311,11 +312,42 @@ def test_augmentations_are_applied_in_order_and_each_has_its_own_draws():
         return images * 2, masks
 
     draws = Draws.of(0, "s", np.arange(3))
-    images, masks = compose([("a", remember), ("a", remember), ("b", double)])(np.zeros(3), np.ones(3), draws)
+    images, masks = Pipeline([("a", remember), ("a", remember), ("b", double)])(np.zeros(3), np.ones(3), draws)
     assert images.tolist() == [4, 4, 4]
     assert masks.tolist() == [1, 1, 1]
     assert heard[0] != heard[1] != heard[2] != heard[0]
-    assert compose([])(images, masks, draws) == (images, masks)
+    assert Pipeline([])(images, masks, draws) == (images, masks)
+
+
+def test_pixels_become_floats_where_the_first_augmentation_needs_them():
+    heard = []
+
+    @dataclass(frozen=True)
+    class Hears:
+        stored: bool
+
+        def takes_stored_pixels(self):
+            return self.stored
+
+        def __call__(self, images, masks, draws):
+            heard.append((images.dtype, masks.dtype))
+            return images, masks
+
+    def plain(images, masks, draws):
+        heard.append((images.dtype, masks.dtype))
+        return images / 2, masks
+
+    kinds = {"stored": Hears(True), "first": FirstChecked("first", Hears(True)), "plain": plain, "late": Hears(True)}
+    pipeline = Pipeline(list(kinds.items()))
+    batch = Batches(make_set("train", 3), 2, 0, "cpu").at(0)
+    images, masks = batch.augmented(pipeline)
+    batch.augmented(pipeline)
+    small, large = (torch.uint8,) * 2, (torch.float32,) * 2
+    assert heard == [small, large, large, large, large, small, small, large, large]
+    assert torch.equal(images, batch.images / 2)
+    assert torch.equal(masks, batch.masks)
+    assert all(torch.equal(*pair) for pair in zip(batch.augmented(plain), (images, masks), strict=True))
+    assert batch.augmented(Pipeline([]))[0].dtype == torch.float32
 
 
 def test_a_stored_set_is_read_back_as_it_was_and_cannot_be_changed(tmp_path):

@@ -199,6 +199,21 @@ def parameters_are_keyed(bench: AugmentationBench) -> None:
         check_same(values[index], part[name], f"of the parameter '{name}' in another batch", KEYED, ROUNDING)
 
 
+def stored_pixels_change_alike(bench: AugmentationBench) -> None:
+    """Stored pixels, where the augmentation takes them, change as their float32 values do."""
+    import torch
+
+    from augkit.batches import as_floats, takes_stored_pixels
+
+    if not takes_stored_pixels(bench.component):
+        raise UnansweredError("it takes no stored pixels, which is optional")
+    images, masks = (bench.images * 255).round().to(torch.uint8), bench.masks.to(torch.uint8)
+    call = bench.once("stored pixels", lambda: bench.component(images, masks, bench.draws()), None, images=images)
+    answers_to(lambda: check_pair(call), "returns_two")
+    for one, other in zip(bench.pair(), as_floats(*call), strict=True):
+        check_same(one, other, "for stored pixels", "return what float32 gives", ROUNDING)
+
+
 CHECKS: Sequence[Callable[[AugmentationBench], None]] = (
     *CONDUCT,
     returns_two,
@@ -213,5 +228,6 @@ CHECKS: Sequence[Callable[[AugmentationBench], None]] = (
     epochs_differ,
     image_and_mask_move_together,
     parameters_are_keyed,
+    stored_pixels_change_alike,
 )
 """The checks of an augmentation."""

@@ -48,10 +48,14 @@ class Geometry:
         drawn = self.parameters(draws)
         mirrors = torch.stack([drawn["flip x"], drawn["flip y"]], dim=1)
         if not self._resamples():
-            return mirror(images, mirrors), mirror(masks, mirrors)
+            return mirror(images, masks, mirrors)
         height, width = images.shape[2:]
         matrices = self.compose(drawn, width / height)
         return warp_affine(images, masks, matrices, self.padding, drawn["applied"], mirrors)
+
+    def takes_stored_pixels(self) -> bool:
+        """Return whether all it does is to mirror, which is the same for every dtype."""
+        return not self._resamples()
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what is drawn, one value per sample.

@@ -84,6 +84,25 @@ def mirrored(image: Pixels, mirrors: tuple[bool, bool], out: Pixels) -> None:
         np.copyto(out, image)
 
 
+def all_mirrored(images: Tensor, masks: Tensor, mirrors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images and masks, float32 or uint8, mirrored as `mirrors`, bool (N, 2), says."""
+    pictures, labels = channels_last(images), channels_last(masks)
+    out_pictures, out_labels = np.empty_like(pictures), np.empty_like(labels)
+    flips = _flips(mirrors)
+
+    def work(part: range) -> None:
+        for i in part:
+            mirrored(pictures[i], flips[i], out_pictures[i])
+            mirrored(labels[i], flips[i], out_labels[i])
+
+    spread(len(flips), work)
+    return channels_first(out_pictures), channels_first(out_labels)
+
+
+def _flips(mirrors: Tensor) -> list[tuple[bool, bool]]:
+    return [(bool(x), bool(y)) for x, y in mirrors.tolist()]
+
+
 def resampled(
     images: Tensor,
     masks: Tensor,
@@ -100,7 +119,7 @@ def resampled(
     out_pictures, out_labels = np.empty_like(pictures), np.empty_like(labels)
     channels = pictures.shape[3] + labels.shape[3]
     moves: list[bool] = moved.tolist()
-    flips = [(False, False)] * len(moves) if mirrors is None else [(bool(x), bool(y)) for x, y in mirrors.tolist()]
+    flips = [(False, False)] * len(moves) if mirrors is None else _flips(mirrors)
 
     def work(part: range) -> None:
         both = np.empty((*pictures.shape[1:3], channels), np.float32)

@@ -83,18 +83,21 @@ def warp_free_form(
     return resampled(images, masks, read, moved)
 
 
-def mirror(images: Tensor, mirrors: Tensor) -> Tensor:
-    """Return a copy of (N, C, H, W) with samples mirrored exactly; mirrors: as for `warp_affine`."""
+def mirror(images: Tensor, masks: Tensor, mirrors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return copies of images and masks, of any dtype, mirrored exactly; mirrors: as for `warp_affine`."""
+    if images.device.type == "cpu":
+        from augkit_classical.host import all_mirrored
+
+        return all_mirrored(images, masks, mirrors)
+    return _mirrored(images, mirrors), _mirrored(masks, mirrors)
+
+
+def _mirrored(pixels: Tensor, mirrors: Tensor) -> Tensor:
     import torch
 
-    if images.device.type == "cpu":
-        from augkit_classical.host import each, mirrored
-
-        flips = [(bool(x), bool(y)) for x, y in mirrors.tolist()]
-        return each(images, lambda i, image, out: mirrored(image, flips[i], out))
     across, down = mirrors[:, 0, None, None, None], mirrors[:, 1, None, None, None]
-    images = torch.where(across, images.flip(3), images)
-    return torch.where(down, images.flip(2), images)
+    pixels = torch.where(across, pixels.flip(3), pixels)
+    return torch.where(down, pixels.flip(2), pixels)
 
 
 def affine_grid(matrices: Tensor, height: int, width: int) -> Tensor:

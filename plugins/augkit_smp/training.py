@@ -76,7 +76,7 @@ class SmpLearner:
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Descend once on batch `number`; returns the loss."""
         batch = self._batches.at(number)
-        images, masks = self._augment(batch.images, batch.masks, batch.draws)
+        images, masks = batch.augmented(self._augment)
         rate = self._options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / self._options.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -116,7 +116,7 @@ class UnetLearner:
             yield loss
 
     def _loss(self, batch: Batch) -> Tensor:
-        images, masks = self._augment(batch.images, batch.masks, batch.draws)
+        images, masks = batch.augmented(self._augment)
         with autocast(self._device):
             logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
         return _loss(logits.float(), masks, self._options.loss)

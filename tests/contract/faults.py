@@ -119,6 +119,9 @@ class Flip:
 
     fault: str = ""
 
+    def takes_stored_pixels(self):
+        return self.fault == "takes stored pixels as floats"
+
     def __call__(self, images, masks, draws):
         misbehave(self.fault)
         mirrored = draws.boolean("flip")[:, None, None, None]

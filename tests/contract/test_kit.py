@@ -166,6 +166,10 @@ MORE = {
             "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5",
         ),
         "depends on the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+        "takes stored pixels as floats": (
+            "stored_pixels_change_alike",
+            "your augmentation changed 9 of 9 answers for stored pixels, the first for sample 0; return what float32",
+        ),
     },
     "segmenter": {
         "learns nothing": (
@@ -255,7 +259,7 @@ def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
     found = findings(kind, "", tmp_path)
     assert [one.check for one in found] == [check.__name__ for check in CHECKS_OF_KIND[kind]]
     assert [one for one in found if one.state == "failed"] == []
-    optional = {"parameters_are_keyed", "health_is_readable", "resumes"}
+    optional = {"parameters_are_keyed", "stored_pixels_change_alike", "health_is_readable", "resumes"}
     assert {one.check for one in found if one.state == "skipped"} <= optional
 
 

@@ -4,6 +4,7 @@ import torch
 from scipy import ndimage, stats
 
 from augkit import Draws
+from augkit.batches import as_floats
 from augkit_classical import warp
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
@@ -82,6 +83,19 @@ def test_flips_alone_are_exact_mirror_images():
         mirrored = {"none": image, "x": image.flip(2), "y": image.flip(1), "both": image.flip(1, 2)}
         kinds |= {name for name, expected in mirrored.items() if torch.allclose(expected, result, atol=1e-5)}
     assert kinds == {"none", "x", "y", "both"}
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal", "vertical", "both"])
+def test_flips_of_stored_pixels_are_those_of_their_floats(flip):
+    flips = Geometry(flip=flip, rotate=0)
+    assert flips.takes_stored_pixels()
+    images = torch.randint(256, (16, 3, 24, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    masks = images[:, :1] // 128
+    stored = flips(images, masks, draws(16))
+    assert [pixels.dtype for pixels in stored] == [torch.uint8, torch.uint8]
+    for one, other in zip(as_floats(*stored), flips(*as_floats(images, masks), draws(16)), strict=True):
+        assert torch.equal(one, other)
+    assert not Geometry(flip=flip).takes_stored_pixels()
 
 
 def test_the_warp_agrees_with_scipy_on_smooth_images():

@@ -1,0 +1,76 @@
+"""The recipe's augmentations as one call, each with draws of its own and held to its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from augkit.checks import STATELESS, check_augmented, check_same, contract, harmless
+from augkit.contracts import Augment, RecordsParameters, TensorDraws
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Pipeline:
+    """The recipe's augmentations in order; each has its own draws, by its name and place in the list.
+
+    A call takes float32, or stored pixels as in `augkit.batches.Batch`, which stay what they are for as long as the
+    augmentations take them; it returns float32.
+    """
+
+    def __init__(self, augment: Sequence[tuple[str, Augment]]) -> None:
+        self._augment = augment
+
+    def takes_stored_pixels(self) -> bool:
+        """Return true."""
+        return True
+
+    def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
+        """Augment."""
+        from augkit.batches import as_floats, suited
+
+        for i, (name, augmentation) in enumerate(self._augment):
+            images, masks = augmentation(*suited(augmentation, images, masks), draws.fork(_place(i, name)))
+        return as_floats(images, masks)
+
+
+def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws) -> list[dict[str, list[Any]]]:
+    """Return what each of the recipe's augmentations draws: name -> one value per sample; {} where it does not say."""
+    return [
+        {key: values.tolist() for key, values in augmentation.parameters(draws.fork(_place(i, name))).items()}
+        if isinstance(augmentation, RecordsParameters)
+        else {}
+        for i, (name, augmentation) in enumerate(augment)
+    ]
+
+
+class FirstChecked:
+    """An augmentation whose first batch is held to its contract."""
+
+    def __init__(self, name: str, augmentation: Augment) -> None:
+        self._name = name
+        self._augmentation = augmentation
+        self._checked = False
+
+    def takes_stored_pixels(self) -> bool:
+        """Return whether the augmentation does; the batch that is checked is float32."""
+        from augkit.batches import takes_stored_pixels
+
+        return self._checked and takes_stored_pixels(self._augmentation)
+
+    def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
+        """Augment; the first time, twice."""
+        if self._checked:
+            return self._augmentation(images, masks, draws)
+        self._checked = True
+        with contract(f"augmentation '{self._name}'", component=self._name), harmless(images=images, masks=masks):
+            answer = check_augmented(self._augmentation(images, masks, draws), images, masks)
+            for first, again in zip(answer, self._augmentation(images, masks, draws), strict=True):
+                check_same(first, again, "between two equal calls", STATELESS, 0.0 if images.is_cpu else 0.01)
+        return answer
+
+
+def _place(index: int, name: str) -> str:
+    """Return what the draws of an augmentation are forked by: its place in the recipe's list and its name."""
+    return f"{index}.{name}"
