@@ -1,6 +1,6 @@
 """A U-Net training step against what a user would write instead: images per second, and the share of the peak.
 
-    pip install -e '.[bench]' && python benchmarks/training.py [--quick] [--rehearse]
+    pip install -e '.[bench]' && python benchmarks/training.py [--quick] [--rehearse] [--only PART ...]
 
 Every row trains the same network (augkit's U-Net) on the same drawn phantoms with the same batch, loss and optimiser,
 flips and rotations on, loading and augmentation included. ``plain`` is a loop in float32 over a DataLoader with two
@@ -9,8 +9,10 @@ transforms, its DataLoader. Rounds are interleaved; values are medians. The peak
 the precision that augkit chose, measured between the rounds.
 
 With a GPU the table also has the time of the paper's Table 1 (a GAN of 200 epochs and four U-Nets, on phantoms of ISIC
-2017's number and size) and eight small trainings side by side against one after the other. ``--rehearse`` goes through
-these rows on the CPU, tiny; its numbers mean nothing.
+2017's number and size), eight small trainings side by side against one after the other, and what compiling a step costs
+and saves, by itself and with CUDA graphs, from which follows above how many operations of a training it is repaid.
+``--only`` picks some of the parts ``speed``, ``table1``, ``small``, ``compile``, where a machine is lent for minutes.
+``--rehearse`` goes through the GPU's parts on the CPU, tiny; its numbers mean nothing.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -48,14 +50,21 @@ Maker = Callable[[ImageSet, int, int, str], Step]
 PLANNED = 6300
 """Steps of the paper's U-Net."""
 
+PARTS = ("speed", "table1", "small", "compile")
+
 RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
 RUN = [sys.executable, "-c", "from augkit.cli import main; main()", "run", "--quiet"]
 
 
-def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1) -> Step:
-    """Return augkit's step, in a training of so many planned steps; what is long enough is compiled."""
+def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1, mode: str = "") -> Step:
+    """Return augkit's step, in a training of so many planned steps; what is long enough is compiled.
+
+    mode: one of `torch.compile`, to compile in any case.
+    """
     options = Unet(width=width, batch_size=batch, steps=planned)
     learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, SilentLog()))
+    if mode:
+        learner.network.compile(mode=mode)
     numbers = iter(range(10**6))
 
     def step() -> object:
@@ -263,26 +272,60 @@ def small_trainings(device: str, together: bool, count: int, steps: int) -> floa
     return go([start() for _ in range(count)]) if together else sum(go([start()]) for _ in range(count))
 
 
-def gpu_values(device: str, tiny: bool) -> dict[str, float]:
-    """Return what only a GPU can show."""
+def gain_side_by_side(device: str, tiny: bool) -> float:
+    """Return how much faster eight small trainings are side by side than one after the other."""
     count, steps = (2, 2) if tiny else (8, 1000)
     alone = small_trainings(device, False, count, steps)
-    return {
-        "table 1 seconds": table_1(device, tiny),
-        f"{count} small trainings, gain side by side": alone / small_trainings(device, True, count, steps),
-    }
+    return alone / small_trainings(device, True, count, steps)
+
+
+def compiled(width: int, size: int, mode: str, device: str, tiny: bool) -> dict[str, float]:
+    """Return images/s with and without `torch.compile`, its seconds, and the operations above which they are repaid."""
+    batch, seconds = (2, 0.1) if tiny else (32, 3.0)
+    samples = Phantom(train=4 * batch, test=1, size=size).load().train
+    eager = by_augkit(samples, width, batch, device)
+    step = by_augkit(samples, width, batch, device, mode=mode)
+    eager()
+    finished(device)
+    began = time.perf_counter()
+    for _ in range(3):  # CUDA graphs are recorded in the second call
+        step()
+    finished(device)
+    spent = time.perf_counter() - began
+    speeds: dict[str, list[float]] = {"eager": [], "compiled": []}
+    for _ in range(3):
+        speeds["eager"].append(rate(eager, batch, device, seconds))
+        speeds["compiled"].append(rate(step, batch, device, seconds))
+    slow, fast = (statistics.median(values) for values in speeds.values())
+    found = {"eager, images/s": slow, "compiled, images/s": fast, "seconds": spent}
+    if fast > slow:
+        found["operations"] = spent / (1 / slow - 1 / fast) * operations(width, (size, size))
+    return found
+
+
+def gpu_values(device: str, tiny: bool, parts: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield what only a GPU can show."""
+    if "table1" in parts:
+        yield "table 1 seconds", table_1(device, tiny)
+    if "small" in parts:
+        yield "small trainings, gain side by side", gain_side_by_side(device, tiny)
+    for width, size in ((2, 32),) if tiny else ((64, 128), (16, 64)):
+        for mode in ("default", "reduce-overhead") if "compile" in parts else ():
+            for name, value in compiled(width, size, mode, device, tiny).items():
+                yield f"compile {mode}, width {width}, {size} px, {name}", value
 
 
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two rows, three short rounds, nothing is compiled")
-    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU rows, on the CPU")
+    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU's parts, on the CPU")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of the parts")
     arguments = parser.parse_args()
     device = choose_device("cpu" if arguments.rehearse else "auto")
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
-    if not arguments.rehearse:
+    if "speed" in arguments.only and not arguments.rehearse:
         print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
         for name, row in rows(device, arguments.quick):
             ratios[name] = row["augkit"] / max(row["plain"], row["monai"])
@@ -290,9 +333,9 @@ def main() -> None:
             speeds = f"{row['augkit']:>10.1f}{row['plain']:>10.1f}{row['monai']:>10.1f}"
             print(f"{name:<22}{speeds}{ratios[name]:>8.2f}{row['share']:>9.0%}", flush=True)
     if arguments.rehearse or device.startswith("cuda"):
-        for name, value in gpu_values(device, arguments.rehearse).items():
+        for name, value in gpu_values(device, arguments.rehearse, arguments.only):
             values[name] = value
-            print(f"{name:<46}{value:>10.2f}")
+            print(f"{name:<64}{value:>12.5g}", flush=True)
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else "none"
     record = {
         "benchmark": "training",
