@@ -276,7 +276,7 @@ class RecordsParameters(Protocol):
 class TakesStoredPixels(Protocol):
     """What an augmentation may have besides: it also works before pixels become float32, on a quarter of the bytes.
 
-    For one that only moves pixels, such as a flip. Never required.
+    For those that move pixels. Never required.
     """
 
     def takes_stored_pixels(self) -> bool:

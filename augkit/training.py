@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from augkit import ranks, rehearsal
-from augkit.batches import Batch, Batches, score_images
+from augkit.batches import Batch, Batches, as_floats, score_images
 from augkit.checkpoints import (
     Learner,
     State,
@@ -49,6 +49,7 @@ __all__ = [
     "Gradients",
     "Learner",
     "Reduction",
+    "as_floats",
     "autocast",
     "choose_device",
     "compile_if_repaid",

@@ -41,6 +41,10 @@ class Elastic:
         splines = self.splines(height, width, str(images.device))
         return warp_free_form(images, masks, points, splines, self.padding, moved)
 
+    def takes_stored_pixels(self) -> bool:
+        """Return true; the answer is float32."""
+        return True
+
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return the largest displacement that each sample's control points may have, as a share of the side."""
         size, chance = draws.uniforms(("size", "applied")).unbind(1)

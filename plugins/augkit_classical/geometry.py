@@ -54,8 +54,8 @@ class Geometry:
         return warp_affine(images, masks, matrices, self.padding, drawn["applied"], mirrors)
 
     def takes_stored_pixels(self) -> bool:
-        """Return whether all it does is to mirror, which is the same for every dtype."""
-        return not self._resamples()
+        """Return true: mirrored they stay what they are, resampled they become float32."""
+        return True
 
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what is drawn, one value per sample.

@@ -1,8 +1,9 @@
 """The work of a CPU: one sample at a time with OpenCV, samples spread over threads.
 
-Pixels are channels-last here, NumPy float32 (H, W, C), as `Batches` hands them over. OpenCV resamples the channels of
-one picture together, so an image and its masks go through one call; its threads stay out of it, because whole samples
-are spread better than parts of small ones.
+Pixels are channels-last here, NumPy float32 (H, W, C) in 0..1, or uint8 as `Batches` stores them: images in 0..255,
+masks in {0, 1}. What is resampled becomes float32 on the way, while it is in the cache. OpenCV resamples the channels
+of one picture together, so an image and its masks go through one call; its threads stay out of it, because whole
+samples are spread better than parts of small ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.float32 | np.uint8]
 
 BORDER = {"reflect": cv2.BORDER_REFLECT, "border": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 
@@ -112,11 +113,12 @@ def resampled(
 ) -> tuple[Tensor, Tensor]:
     """Return images and masks as `read` resamples them; masks are 1 where the resampled value exceeds one half.
 
+    images, masks: float32, or uint8 as they are stored; the answer is float32.
     read:    place in the batch, float32 (H, W, C) of image and masks together, and where its answer belongs.
     moved:   bool (N,); the others are only mirrored as `mirrors`, bool (N, 2) or None, says.
     """
     pictures, labels = channels_last(images), channels_last(masks)
-    out_pictures, out_labels = np.empty_like(pictures), np.empty_like(labels)
+    out_pictures, out_labels = np.empty(pictures.shape, np.float32), np.empty(labels.shape, np.float32)
     channels = pictures.shape[3] + labels.shape[3]
     moves: list[bool] = moved.tolist()
     flips = [(False, False)] * len(moves) if mirrors is None else _flips(mirrors)
@@ -126,8 +128,8 @@ def resampled(
         done = np.empty_like(both)
         for i in part:
             if not moves[i]:
-                mirrored(pictures[i], flips[i], out_pictures[i])
-                mirrored(labels[i], flips[i], out_labels[i])
+                _mirrored_floats(pictures[i], 255, flips[i], out_pictures[i])
+                _mirrored_floats(labels[i], 1, flips[i], out_labels[i])
                 continue
             _join(pictures[i], labels[i], both)
             read(i, both, done)
@@ -138,13 +140,28 @@ def resampled(
     return channels_first(out_pictures), channels_first(out_labels)
 
 
-def _join(picture: Pixels, labels: Pixels, both: Pixels) -> None:
-    """Write (H, W, 3) and (H, W, K) into (H, W, 3 + K)."""
-    if labels.shape[2] == 1:  # the common case, in half the time
-        cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, dst=both)
-        cv2.insertChannel(labels, both, 3)
+def _mirrored_floats(pixels: Pixels, top: int, mirrors: tuple[bool, bool], out: Pixels) -> None:
+    """Write float32, or uint8 in 0..top, mirrored as asked, into float32 `out`."""
+    if pixels.dtype == np.float32:
+        mirrored(pixels, mirrors, out)
     else:
-        np.concatenate([picture, labels], axis=2, out=both)
+        flipped = cv2.flip(pixels, _FLIP[mirrors]).reshape(out.shape) if any(mirrors) else pixels
+        np.divide(flipped, np.float32(top), out=out, dtype=np.float32)
+
+
+def _join(picture: Pixels, labels: Pixels, both: Pixels) -> None:
+    """Write (H, W, 3) and (H, W, K), both float32 or both uint8, into float32 (H, W, 3 + K)."""
+    if picture.dtype == np.uint8:
+        np.divide(_joined(picture, labels * 255), np.float32(255), out=both, dtype=np.float32)
+    else:
+        _joined(picture, labels, both)
+
+
+def _joined(picture: Pixels, labels: Pixels, both: Pixels | None = None) -> Pixels:
+    if labels.shape[2] != 1:
+        return np.concatenate([picture, labels], axis=2, out=both)
+    joined: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, dst=both)  # the common case, in half the time
+    return cv2.insertChannel(labels, joined, 3)  # type: ignore[return-value]
 
 
 def _part(both: Pixels, picture: Pixels, labels: Pixels) -> None:

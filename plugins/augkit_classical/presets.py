@@ -55,6 +55,10 @@ class ClassicalStrong:
             images, masks = part(images, masks, draws.fork(name))
         return images, masks
 
+    def takes_stored_pixels(self) -> bool:
+        """Return true: the first two parts do, and the second returns float32."""
+        return True
+
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what all parts draw; their names differ."""
         return {

@@ -27,8 +27,8 @@ def warp_affine(
 ) -> tuple[Tensor, Tensor]:
     """Return images and masks read where (N, 2, 3) matrices take output coordinates; masks stay exactly 0 or 1.
 
-    images:  float32 (N, 3, H, W); masks: float32 (N, K, H, W). A mask pixel is 1 where the bilinear value exceeds one
-             half, so of several disjoint classes at most one wins.
+    images:  float32 (N, 3, H, W); masks: float32 (N, K, H, W); or both uint8, as in `augkit.training.Batch`. A mask
+             pixel is 1 where the bilinear value exceeds one half, so of several disjoint classes at most one wins.
     moved:   bool (N,); false promises that the matrix does no more to a sample than `mirrors`, bool (N, 2), left to
              right and top to bottom. A CPU then copies it; a GPU resamples it all the same, because to find out which
              would make it wait.
@@ -134,6 +134,9 @@ def _sampled(images: Tensor, masks: Tensor, at: Tensor, padding: Padding) -> tup
     import torch
     from torch.nn.functional import grid_sample
 
+    from augkit.training import as_floats
+
+    images, masks = as_floats(images, masks)
     channels = images.shape[1]
     both, grid = torch.cat([images, masks], dim=1), at.permute(0, 2, 3, 1)
     both = grid_sample(both, grid, mode="bilinear", padding_mode=_MODE[padding], align_corners=False)

@@ -85,17 +85,19 @@ def test_flips_alone_are_exact_mirror_images():
     assert kinds == {"none", "x", "y", "both"}
 
 
-@pytest.mark.parametrize("flip", ["none", "horizontal", "vertical", "both"])
-def test_flips_of_stored_pixels_are_those_of_their_floats(flip):
-    flips = Geometry(flip=flip, rotate=0)
-    assert flips.takes_stored_pixels()
+FLIPS = [Geometry(flip=flip, rotate=0) for flip in ("none", "horizontal", "vertical", "both")]
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+@pytest.mark.parametrize("augmentation", [*FLIPS, WILD, ClassicalPaper(), Elastic(probability=0.5), ClassicalStrong()])
+def test_stored_pixels_are_changed_as_their_floats_to_the_bit(augmentation, classes):
+    assert augmentation.takes_stored_pixels()
     images = torch.randint(256, (16, 3, 24, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    masks = images[:, :1] // 128
-    stored = flips(images, masks, draws(16))
-    assert [pixels.dtype for pixels in stored] == [torch.uint8, torch.uint8]
-    for one, other in zip(as_floats(*stored), flips(*as_floats(images, masks), draws(16)), strict=True):
+    masks = images[:, :classes] // 128
+    stored, floats = augmentation(images, masks, draws(16)), augmentation(*as_floats(images, masks), draws(16))
+    assert stored[0].dtype == (torch.uint8 if augmentation in FLIPS else torch.float32)
+    for one, other in zip(as_floats(*stored), floats, strict=True):
         assert torch.equal(one, other)
-    assert not Geometry(flip=flip).takes_stored_pixels()
 
 
 def test_the_warp_agrees_with_scipy_on_smooth_images():
