@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from augkit.errors import Problem, StageError
-from augkit.plan import Plan
 from augkit.store import MANIFEST, Store, read_json, write_json
+from augkit.tasks import Stage, in_order
 
 SHORT = 12
 """Letters of a fingerprint in the name of a folder."""
@@ -39,19 +39,19 @@ class Item:
     used_by: tuple[str, ...]
 
 
-def record_run(store: Store, plan: Plan) -> None:
-    """Enter an unfinished run, so that nothing it has or will have is removed."""
-    stages = [stage.address.fingerprint for stage in plan.stages()]
-    record = {"title": plan.report.address.label, "since": time.strftime("%Y-%m-%d %H:%M"), "stages": stages}
+def record_run(store: Store, wanted: Sequence[Stage]) -> None:
+    """Enter an unfinished run to these stages, so that nothing it has or will have is removed."""
+    stages = [stage.address.fingerprint for stage in in_order(wanted)]
+    record = {"title": wanted[0].address.label, "since": time.strftime("%Y-%m-%d %H:%M"), "stages": stages}
     with store.lock_list_of_runs():
-        write_json(_record_of(store, plan), record)
+        write_json(_record_of(store, wanted), record)
 
 
-def forget_run(store: Store, plan: Plan) -> None:
-    """Remove the record of a run whose report is there."""
+def forget_run(store: Store, wanted: Sequence[Stage]) -> None:
+    """Remove the record of a run that has ended well."""
     with store.lock_list_of_runs():
-        if _record_of(store, plan).exists():
-            store.discard(_record_of(store, plan))
+        if _record_of(store, wanted).exists():
+            store.discard(_record_of(store, wanted))
 
 
 def contents(store: Store) -> list[Item]:
@@ -155,8 +155,8 @@ def _reached(first: str, inputs: Mapping[str, Sequence[str]]) -> set[str]:
     return found
 
 
-def _record_of(store: Store, plan: Plan) -> Path:
-    return store.root / ".runs" / f"{plan.report.address.name}.json"
+def _record_of(store: Store, wanted: Sequence[Stage]) -> Path:
+    return store.root / ".runs" / f"{wanted[0].address.name}.json"
 
 
 def _records(store: Store) -> list[Path]:

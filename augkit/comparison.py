@@ -239,6 +239,16 @@ def _remarks(arms: Sequence[ArmScores], without_control: Sequence[str]) -> Itera
             f"{arm}: no verdict. Its control is not among the arms: "
             "the same data, augmentation and segmenter without synthetic images."
         )
+    yield from _unequal_conditions(arms)
+
+
+def _unequal_conditions(arms: Sequence[ArmScores]) -> Iterator[str]:
+    """Yield what differs between the trainings of the arms beside their data, as far as it is known of them."""
+    for name in dict.fromkeys(name for arm in arms for name in arm.conditions):
+        known = {arm.arm: " and ".join(arm.conditions[name]) for arm in arms if name in arm.conditions}
+        if len(set(known.values())) > 1 or any(len(arm.conditions.get(name, ())) > 1 for arm in arms):
+            listed = ", ".join(f"{value} ({arm})" for arm, value in known.items())
+            yield f"The trainings differ in {name}: {listed}. A difference between arms may come from that."
 
 
 def _left_out(findings: Sequence[Finding]) -> Iterator[str]:

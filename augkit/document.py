@@ -94,7 +94,7 @@ def parse(text: str, file: str, problems: list[Problem], numbered: bool = True) 
         mark: Any = error.problem_mark or error.context_mark
         hint = "Check indentation (spaces, no tabs), brackets and quotes"
         problems.append(Problem(reader.where(mark), f"not YAML: {error.problem or error.context}", hint))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeError) as error:
         problems.append(Problem(file, f"not YAML: {str(error).splitlines()[0]}"))
     except _EndError as end:
         problems.append(end.problem)

@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -26,8 +26,8 @@ from augkit.plan import Plan
 from augkit.processor import crowded, usage
 from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import RESUMABLE, Job, run_stage
-from augkit.store import Store, write_text
-from augkit.tasks import LoadDataset, Stage, WriteReport, in_order
+from augkit.store import Digests, Store, write_text
+from augkit.tasks import LoadDataset, Stage, WriteReport, components, in_order
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
 
@@ -37,6 +37,7 @@ class Engine:
 
     executor: makes the executor of a run from the device's name; without one, a run builds one stage after another in
               this process.
+    digests:  what is known of the users' files already.
     """
 
     def __init__(
@@ -45,20 +46,19 @@ class Engine:
         device: str,
         tell: Tell = lambda event: None,
         executor: Callable[[str], Executor] | None = None,
+        digests: Digests | None = None,
     ) -> None:
         self._store = store
         self._wanted_device = device
         self._tell = tell
         self._executor = executor
+        self._digests = digests or Digests(store.root)
         self._sound: dict[Stage, Path] = {}
         self._estimates = Estimates(store.root)
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
-        begun = bool(self.missing(plan))
         (folder,) = self._build_all((plan.report,), plan)
-        if begun:
-            forget_run(self._store, plan)
         return folder
 
     def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
@@ -72,8 +72,8 @@ class Engine:
         before = usage()
         if needs_device:
             _ = self.device  # a device that is not there must be refused before anything is written
-        if missing and plan is not None:
-            record_run(self._store, plan)
+        if missing:
+            record_run(self._store, stages)
         reused = len(in_order(stages)) - len(missing)
         self._tell(events.RunStarted(tuple(stage.title for stage in missing), reused, self._store.root))
         if needs_device and self.device == "cpu" and self._uses_every_core() and (warning := crowded(before)):
@@ -84,6 +84,8 @@ class Engine:
                 build_side_by_side(missing, plan, self._executor(self.device), self._tell)
             folders = tuple(self.artifact(stage) for stage in stages)
             completed = True
+            if missing:
+                forget_run(self._store, stages)
             return folders
         finally:
             self._tell(events.RunFinished(time.monotonic() - began, completed))
@@ -140,7 +142,9 @@ class Engine:
         manifests = {upstream: self._store.manifest(upstream.address) for upstream in inputs}
         try:
             keep_freed_memory()
-            run_stage(stage.task, Job(work, device, log, inputs, manifests))
+            with _computing(stage):
+                run_stage(stage.task, Job(work, device, log, inputs, manifests))
+            self._refuse_changed_files(stage)
         except AugkitError as error:
             self._place(error, stage)
             raise
@@ -162,6 +166,14 @@ class Engine:
         folder = self._store.publish(stage.address, work, facts)
         self._tell(events.StageFinished(stage.title, seconds, folder))
 
+    def _refuse_changed_files(self, stage: Stage) -> None:
+        """Refuse what was made from files that are not those the plan was made for."""
+        planned = {part["files"] for part in stage.identity.get("components", [])}
+        for component in components(stage.task):
+            if hasattr(component, "sources") and self._digests.of(tuple(component.sources())) not in planned:
+                what = "files that it reads were changed since the run began; nothing of it is kept"
+                raise StageError(Problem(type(component).__name__, what, "Run it again, with the files left alone"))
+
     def _place(self, error: AugkitError, stage: Stage) -> None:
         """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
         error.problems = tuple(replace(problem, where=f"{stage.title}: {problem.where}") for problem in error.problems)
@@ -181,6 +193,15 @@ class Engine:
         said = str(error).strip().partition("\n")[0]
         what = f"{type(error).__name__}{who}: {said}"
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+
+
+def _computing(stage: Stage) -> AbstractContextManager[None]:
+    """Return the context of a stage's numbers: predictions and synthesis are to be reproducible as training is."""
+    if isinstance(stage.task, _WITHOUT_DEVICE):
+        return nullcontext()
+    from augkit.precision import reproducible
+
+    return reproducible()
 
 
 def _ends_by_signal(error: BaseException) -> bool:

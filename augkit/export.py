@@ -29,30 +29,38 @@ from augkit.tasks import Stage, Synthesise
 _ELSEWHERE = "Choose another folder, or move this one away"
 
 
-def gather_export(recipe: CheckedRecipe, seed: int, qualities: Sequence[Stage], engine: Engine) -> Export:
-    """Return what a recipe makes, from the artifacts of its `JudgeQuality` stages, which are built if need be."""
-    dataset = qualities[0].inputs[0]
-    engine.build(qualities)
+def gather_export(recipe: CheckedRecipe, seed: int, used: Sequence[tuple[Stage, Stage]], engine: Engine) -> Export:
+    """Return what a recipe makes, from artifacts that are built if need be.
+
+    used: for each source the set that its segmenter is given, and the `JudgeQuality` stage of all that was painted.
+    """
+    dataset = used[0][1].inputs[0]
+    engine.build([stage for stages in used for stage in stages])
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
-    sources = tuple(_source(stage, engine) for stage in qualities)
+    sources = tuple(_source(selected, quality, engine) for selected, quality in used)
     real = read_splits(engine.artifact(dataset))
     held_out = DEVELOPMENT_IMAGES if recipe.recipe.development_share else TEST_IMAGES
     return Export(recipe.recipe.name, document, seed, sources, real, held_out)
 
 
-def _source(quality: Stage, engine: Engine) -> Source:
+def _source(selected: Stage, quality: Stage, engine: Engine) -> Source:
     _, generator, synthesis, _ = quality.inputs
     task = synthesis.task
     assert isinstance(task, Synthesise)
-    samples = read_image_set(engine.artifact(synthesis))
+    painted, samples = (read_image_set(engine.artifact(stage)) for stage in (synthesis, selected))
+    place_of = {name: place for place, name in enumerate(painted.ids)}
+    places = [place_of[name] for name in samples.ids]
     folder = engine.artifact(quality)
+    records = read_json(engine.artifact(synthesis.inputs[2]) / "records.json")
+    per_image = read_json(folder / "images.json")
     return Source(
         samples=samples,
-        records=read_json(engine.artifact(synthesis.inputs[2]) / "records.json"),
-        keys=np.asarray(Draws.of(task.seed, "synthesis", np.arange(len(samples), dtype=np.int64)).keys),
+        painted=len(painted),
+        records=[records[place] for place in places],
+        keys=np.asarray(Draws.of(task.seed, "synthesis", np.array(places, np.int64)).keys),
         quality=read_json(folder / "quality.json"),
-        per_image=read_json(folder / "images.json"),
-        hashes={"generator": generator.address.fingerprint, "synthesis": synthesis.address.fingerprint},
+        per_image={name: [values[place] for place in places] for name, values in per_image.items()},
+        hashes={"generator": generator.address.fingerprint, "synthesis": selected.address.fingerprint},
     )
 
 

@@ -121,7 +121,10 @@ def _source_row(source: Source) -> tuple[str, ...]:
 
 
 def _quality(source: Source) -> str:
-    return f"### {source.samples.origins[0]}\n\n" + _table(HEADER, quality_rows(source.quality))
+    left_out = source.painted - len(source.samples)
+    all_of_them = f"Of all {source.painted} images that were painted; `min_adherence` left out {left_out} of them.\n\n"
+    table = _table(HEADER, quality_rows(source.quality))
+    return f"### {source.samples.origins[0]}\n\n{all_of_them if left_out else ''}{table}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

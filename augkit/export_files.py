@@ -28,6 +28,7 @@ _RUN = 64
 class Source:
     """One synthetic set and what is known of it.
 
+    painted:    how many images were painted; the recipe's ``min_adherence`` may have left some out.
     records:    what the mask source says of each mask.
     keys:       int64 (N,), of the draws that each image was painted with.
     quality:    the content of ``quality.json``.
@@ -36,6 +37,7 @@ class Source:
     """
 
     samples: ImageSet
+    painted: int
     records: Sequence[Record]
     keys: NDArray[np.int64]
     quality: Mapping[str, Any]

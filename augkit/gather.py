@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,10 @@ def design_of(arm: Arm) -> Design:
         if isinstance(holding, HoldOutDevelopment)
         else []
     )
+    loaded = [(one["name"], one) for one in arm.dataset.identity["components"]]
+    without_copies = [("without copies of test images", True)] if "exclude_copies" in arm.dataset.identity else []
     return Design(
-        data=_part([*((one["name"], one) for one in arm.dataset.identity["components"]), *held_out, *share_of_data]),
+        data=_part([*loaded, *without_copies, *held_out, *share_of_data]),
         segmenter=_part([(segmenter["name"], segmenter)]),
         augment=_part([(one["name"], one) for one in augment]),
         synthesis=_part(sources),
@@ -129,7 +132,9 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
     ]
     history = {stage.title: _history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
-        scores=read_scores(arms, test.ids, lambda stage: inputs[stage]),
+        scores=replace(
+            read_scores(arms, test.ids, lambda stage: inputs[stage]), conditions=_conditions(arms, inputs, manifests)
+        ),
         predictions=read_array(inputs[first.evaluation] / "predictions.npy"),
         synthetic=tuple(synthetic),
         history={title: rows for title, rows in history.items() if rows},
@@ -138,6 +143,20 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         seconds={stage.title: float(manifests[stage]["seconds"]) for stage in stages},
         warnings=tuple(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
     )
+
+
+def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Mapping[str, tuple[str, ...]]:
+    """Return `ArmScores.conditions`: what the trainings of an arm's segmenters say of themselves."""
+    found: dict[str, list[str]] = {}
+    for stage in dict.fromkeys(arm.segmenter for arm in arms):
+        environment = manifests[stage]["environment"]
+        facts = {"device": environment["device"].partition(":")[0], "torch": environment["torch"]}
+        facts |= {"precision": environment["precision"]} if "precision" in environment else {}
+        training = inputs[stage] / "training.json"  # of what `augkit.training.train` trained
+        facts |= {"optimiser steps": str(read_json(training)["steps"])} if training.is_file() else {}
+        for name, value in facts.items():
+            found.setdefault(name, []).append(value)
+    return {name: tuple(dict.fromkeys(values)) for name, values in found.items()}
 
 
 def _warnings(stage: Stage, folder: Path) -> list[str]:
@@ -169,10 +188,16 @@ def _history(folder: Path) -> Sequence[Mapping[str, float]]:
     return rows
 
 
+def _kept(arm: Arm, synthesis: Stage) -> str:
+    """Return which images of a synthetic set an arm keeps, in words; '' for all."""
+    task = arm.selected[arm.syntheses.index(synthesis)].task
+    return f"keeps those of adherence {task.min_adherence:g} or more" if isinstance(task, SelectAdherent) else ""
+
+
 def _quality_sections(task: WriteReport, inputs: Inputs) -> Iterator[Section]:
     for number, stage in enumerate(task.quality, 1):
         folder, synthesis = inputs[stage], stage.inputs[2]
-        arms = list(dict.fromkeys(arm.name for arm in task.arms if synthesis in arm.syntheses))
+        arms = {arm.name: _kept(arm, synthesis) for arm in task.arms if synthesis in arm.syntheses}
         pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
         yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)
     if task.unjudged:

@@ -38,14 +38,15 @@ from augkit.tasks import (
 )
 
 COMPUTING_MODULES = (
-    "draws", "contracts", "images", "precision", "batches", "ranks", "ema", "checkpoints", "training", "metrics",
-    "image_sets", "stages",
+    "draws", "contracts", "images", "precision", "batches", "pipeline", "ranks", "ema", "checkpoints", "training",
+    "metrics", "image_sets", "tasks", "stages",
 )  # fmt: skip
 """Core modules whose code decides the bytes of an artifact."""
 
 REPORTING_MODULES = (
-    "report", "parts", "amounts", "figures", "tables", "evidence", "statistics", "inference", "contrasts", "comparison",
-    "curves", "costs", "quality_table", "gather",
+    "report", "report_words", "report_pictures", "report_samples", "report_record", "parts", "amounts", "figures",
+    "tables", "evidence", "statistics", "inference", "contrasts", "comparison", "sweep", "curves", "costs",
+    "quality_table", "gather",
 )  # fmt: skip
 """Core modules and templates whose code decides the bytes of a report only."""
 
@@ -93,6 +94,11 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
     found = [_quality_stages(recipe, seed, len(chosen) > 1, digests) for seed in chosen for recipe in recipes]
     return tuple(dict.fromkeys(stage for stages in found for stage in stages))
+
+
+def make_selections(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> tuple[Stage, ...]:
+    """Return the synthetic sets that a recipe's segmenter is given, one per stage of `make_quality`."""
+    return _arm(recipe, seed, False, False, digests).selected
 
 
 def _judged(
@@ -215,7 +221,7 @@ def _source_stages(
     paint_seed = derive_seed(seed, "synthesis", str(twin))
     label = f"{source.generator.name}-{source.masks.name}"
     # Draws belong to sample ids, so these must not change with a fingerprint: an edited comment would train anew.
-    prefix = f"{label}-{twin}"
+    prefix = f"{label}-{twin}{'-shuffled' if source.shuffled else ''}"
     painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix, source.shuffled)
     identity = _identity([source.generator], digests, paint_seed) | {"prefix": prefix, "shuffled": source.shuffled}
     return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)

@@ -168,7 +168,8 @@ def _arm(
     seeds = tuple(record["seeds"])
     values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in METRICS}
     images = tuple(row["image_id"] for row in rows[name, seeds[0]])
-    return ArmScores(name, images, seeds, values, Design(**record["design"]))
+    conditions = {name: tuple(found) for name, found in record.get("conditions", {}).items()}
+    return ArmScores(name, images, seeds, values, Design(**record["design"]), conditions)
 
 
 def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Problem]) -> ArmScores:
@@ -187,7 +188,11 @@ def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Pro
             )
             problems.append(Problem(str(folder), what))
     values = {metric: np.concatenate([known.values[metric], other.values[metric][new]]) for metric in METRICS}
-    return replace(known, seeds=(*known.seeds, *(other.seeds[i] for i in new)), values=values)
+    conditions = {
+        name: tuple(dict.fromkeys((*known.conditions.get(name, ()), *other.conditions.get(name, ()))))
+        for name in (*known.conditions, *other.conditions)
+    }
+    return replace(known, seeds=(*known.seeds, *(other.seeds[i] for i in new)), values=values, conditions=conditions)
 
 
 def _chosen(arm: ArmScores, seeds: Sequence[int] | None, problems: list[Problem]) -> ArmScores:

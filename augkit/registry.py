@@ -56,8 +56,13 @@ class Entry:
     provider: Provider
 
     def source_hash(self) -> str:
-        """Return a hash of the Python sources of the package that defines the class, so that edits are noticed."""
-        return _package_hash(self.cls.__module__.partition(".")[0])
+        """Return a hash of the Python sources of the packages that define the class and its bases.
+
+        Edits are noticed by it. What comes with Python does not count.
+        """
+        packages = dict.fromkeys(cls.__module__.partition(".")[0] for cls in self.cls.__mro__)
+        hashes = [_package_hash(name) for name in packages if name not in sys.stdlib_module_names]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
             for metric, summary in summaries.items()
         },
         "design": asdict(arm.scores.design),
+        "conditions": {name: list(values) for name, values in arm.scores.conditions.items()},
         "seeds": [int(seed) for seed in arm.scores.seeds],
         "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in METRICS},
         "training_images": {origin: int(count) for origin, count in arm.training_images.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class ArmScores:
     seeds:     S seeds, one training each.
     values:    metric name -> float64 (S, N) in 0..1.
     design:    what the arm is.
+    conditions: how it was trained, beside the design: ``device``, ``torch``, ``precision``, ``optimiser steps``, as far
+               as that is known; several values where its trainings differ.
     """
 
     arm: str
@@ -51,6 +53,7 @@ class ArmScores:
     seeds: tuple[int, ...]
     values: Mapping[str, NDArray[np.float64]]
     design: Design = Design()
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

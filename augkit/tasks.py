@@ -144,6 +144,26 @@ Task = (
 )
 
 
+def components(task: Task) -> tuple[object, ...]:
+    """Return the plugins' components that a task works with."""
+    match task:
+        case LoadDataset(dataset):
+            return (dataset,)
+        case TrainGenerator(generator) | Synthesise(generator):
+            return (generator,)
+        case DrawMasks(masks):
+            return (masks,)
+        case SelectAdherent(segmenter):
+            return (segmenter,)
+        case TrainSegmenter(segmenter, augment):
+            return segmenter, *(augmentation for _, augmentation in augment)
+        case Evaluate(segmenter, native):
+            return (segmenter,) if native is None else (segmenter, native[1])
+        case JudgeQuality(generator, segmenter):
+            return generator, segmenter
+    return ()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One artifact to be: what to do, on which inputs, at which address."""

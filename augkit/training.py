@@ -137,7 +137,7 @@ class _Training:
     def wait(self) -> None:
         """Let the device finish what it was given."""
         if self._space.device != "cpu":
-            torch.accelerator.synchronize()
+            torch.accelerator.synchronize(torch.device(self._space.device))
 
     def resume(self) -> None:
         """Continue from the newest checkpoint, if there is one."""
@@ -212,7 +212,8 @@ class _Training:
         before = state.tensors(), state.facts()
         values = self._learner.step(self.done)
         state.add(values)
-        fault = _not_finite(values) or _not_finite(state.tensors())
+        tensors = state.tensors()  # every process takes part in gathering them, whatever it saw itself
+        fault = _not_finite(values) or _not_finite(tensors)
         if ranks.agree(bool(fault)):
             if len(state.skipped) == MOST_FAULTS:
                 raise self._diverged(fault, self.done + 1)

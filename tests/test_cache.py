@@ -94,7 +94,7 @@ def test_only_what_is_old_enough_goes(tmp_path):
 
 def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(tmp_path):
     store, run = Store(tmp_path), plan("long")
-    record_run(store, run)
+    record_run(store, [run.report])
     build(store, *run.stages()[:2])
     work = store.workplace(run.stages()[2].address, fresh=True)
     write_bytes(work / "checkpoints" / "1.bin", b"precious")
@@ -111,10 +111,10 @@ def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(t
 
 def test_giving_up_a_run_keeps_what_another_needs(tmp_path):
     store, done, given_up = Store(tmp_path), plan("done"), plan("up")
-    record_run(store, done)
-    record_run(store, given_up)
+    record_run(store, [done.report])
+    record_run(store, [given_up.report])
     build(store, *done.stages(), *given_up.stages()[:3])
-    forget_run(store, done)
+    forget_run(store, [done.report])
     assert names(collect(store, 0, True, dry=False)) == ["m-up", "s-up"]
     assert store.has(done.report.address)
     assert store.has(done.stages()[0].address)
@@ -147,7 +147,7 @@ def test_nothing_is_removed_while_something_is_built(tmp_path):
 @pytest.mark.parametrize("harm", ["manifest", "record", "no manifest"])
 def test_nothing_is_removed_while_it_is_not_known_what_a_run_needs(tmp_path, harm):
     store, run = Store(tmp_path), plan("kept")
-    record_run(store, run)
+    record_run(store, [run.report])
     build(store, *run.stages())
     manifest = store.path(run.report.address) / "artifact.json"
     record = next((tmp_path / ".runs").iterdir())
@@ -166,7 +166,7 @@ import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_cache import Store, plan, record_run
 print("ready", flush=True)
-record_run(Store(Path({str(tmp_path)!r})), plan("new"))
+record_run(Store(Path({str(tmp_path)!r})), [plan("new").report])
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         with store.lock_list_of_runs():

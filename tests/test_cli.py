@@ -119,6 +119,36 @@ def test_a_wrong_command_line_ends_with_two_and_a_sentence(augkit, arguments):
     assert "Usage: augkit" in out + err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "x" * 300], "File name too long"),
+        (["run", "r.yaml", "-o", "x" * 300], "File name too long"),
+        (["plan", "r.yaml", "-o", "x" * 300], "File name too long"),
+        (["cache", "ls", "-o", "x" * 300], "File name too long"),
+        (["export", "r.yaml", "--to", "x" * 300], "File name too long"),
+        (["generator", "import", "x" * 300, "--to", "y"], "File name too long"),
+        (["validate", "r.yaml", "--set", "name=\udcff"], "--set name=\\udcff: not YAML"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_bad_input(augkit, arguments, said):
+    write()
+    code, out, err = augkit(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_a_world_size_that_is_no_number_is_bad_input(augkit, monkeypatch):
+    write()
+    monkeypatch.setenv("WORLD_SIZE", "x")
+    code, _, err = augkit("run", "r.yaml")
+    assert (code, err) == (
+        2,
+        "WORLD_SIZE: found 'x' in the environment; allowed: a number of processes, as torchrun sets it\n",
+    )
+
+
 def test_a_good_recipe_is_ok(augkit):
     write()
     assert augkit("validate", "r.yaml") == (0, "r.yaml: ok\n", "")

@@ -48,6 +48,19 @@ def test_the_contrasts_of_the_papers_arms_are_found_whatever_their_names_and_ord
         assert planned.without_control == ()
 
 
+def test_trainings_that_differ_in_more_than_their_data_are_remarked_on():
+    plain, painted = arm("p"), arm("r", "", SYNTHESIS)
+    alike = {"device": ("cpu",), "precision": ("float32",), "optimiser steps": ("6300",)}
+    others = {"device": ("cpu",), "precision": ("float32", "bfloat16"), "optimiser steps": ("12600",)}
+    assert compare([replace(plain, conditions=alike), replace(painted, conditions=alike)]).remarks == ()
+    assert compare([replace(plain, conditions=alike), painted]).remarks == ()
+    assert compare([replace(plain, conditions=alike), replace(painted, conditions=others)]).remarks == (
+        "The trainings differ in precision: float32 (p), float32 and bfloat16 (r). A difference between arms may come "
+        "from that.",
+        "The trainings differ in optimiser steps: 6300 (p), 12600 (r). A difference between arms may come from that.",
+    )
+
+
 def test_six_arms_have_a_control_each_and_an_interaction_where_both_effects_exist():
     other = "mask2lesion/pca × 2 #5"
     planned = plan_contrasts([*four(), arm("t", "", other), arm("u", "colour #6", SYNTHESIS)])

@@ -9,8 +9,11 @@ from augkit.checked import check_recipes
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
+from augkit.export import gather_export
+from augkit.export_card import data_card
+from augkit.gather import _kept
 from augkit.image_sets import read_image_set
-from augkit.plan import make_plan
+from augkit.plan import make_plan, make_quality, make_selections
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
 from augkit.stages import other_masks
@@ -183,17 +186,22 @@ def test_a_sweep_over_the_ratio_trains_one_generator_and_shares_of_one_stage_eac
 FILTERED = RECIPE.replace("per_real: 1.0", "per_real: 1.0, min_adherence: 0.5")
 
 
+def follows_even(painted):
+    """A segmenter that finds the mask of a painted image where the first pixel is even, and nothing elsewhere."""
+    truth = {image.tobytes(): mask for image, mask in zip(painted.images, painted.masks, strict=True)}
+    nothing = np.zeros(painted.size, np.bool_)
+
+    def predict(images):
+        found = [truth.get(image.tobytes(), nothing) * (image[0, 0, 0] % 2 == 0) for image in np.array(images)]
+        return np.array(found, np.float32)[:, None]
+
+    return predict
+
+
 def test_images_that_do_not_follow_their_mask_are_left_out(plan, store, build, seen, monkeypatch):
     (arm,) = plan(FILTERED).arms
     painted = build(arm.syntheses[0])
-    truth = {image.tobytes(): mask for image, mask in zip(painted.images, painted.masks, strict=True)}
-
-    def predict(images):
-        """Find the mask where the first pixel is even, and nothing elsewhere."""
-        found = [truth[image.tobytes()] * (image[0, 0, 0] % 2 == 0) for image in np.ascontiguousarray(images)]
-        return np.array(found, np.float32)[:, None]
-
-    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: predict)
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: follows_even(painted))
     kept = build(arm.selected[0])
     even = np.asarray(painted.images)[:, 0, 0, 0] % 2 == 0
     assert 0 < even.sum() < len(painted)
@@ -201,6 +209,34 @@ def test_images_that_do_not_follow_their_mask_are_left_out(plan, store, build, s
     train_on(arm, store)
     assert len(seen[-1]) == 16 + even.sum()
     assert len(seen[0]) == 16, "the judge has seen real images only"
+
+
+def test_an_export_holds_the_images_that_the_segmenter_is_given_with_their_own_facts(
+    plan, store, build, seen, monkeypatch, tmp_path
+):
+    (arm,) = plan(FILTERED).arms
+    painted = build(arm.syntheses[0])
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: follows_even(painted))
+    (recipe,) = check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
+    digests = Digests(store.root)
+    (selected,), (quality,) = make_selections(recipe, None, digests), make_quality([recipe], None, digests)
+    assert selected == arm.selected[0]
+    export = gather_export(recipe, 0, [(selected, quality)], Engine(store, "cpu"))
+    (source,) = export.sources
+    even = np.flatnonzero(np.asarray(painted.images)[:, 0, 0, 0] % 2 == 0)
+    assert source.samples.ids == tuple(np.array(painted.ids)[even])
+    assert source.painted == 16
+    assert [record["parent"] for record in source.records] == even.tolist()
+    assert source.per_image["adherence"] == [1.0] * len(even)
+    assert source.keys.tolist() == Draws.of(arm.syntheses[0].task.seed, "synthesis", even).keys.tolist()
+    card = data_card(export, "folder", "png")
+    assert f"Of all 16 images that were painted; `min_adherence` left out {16 - len(even)} of them." in card
+
+
+def test_a_report_says_of_which_images_an_arm_is_given_some_only(plan):
+    (arm,), (all_of_them,) = plan(FILTERED).arms, plan(RECIPE).arms
+    assert _kept(arm, arm.syntheses[0]) == "keeps those of adherence 0.5 or more"
+    assert _kept(all_of_them, all_of_them.syntheses[0]) == ""
 
 
 def test_without_a_threshold_the_painted_images_are_the_selected_ones(plan):

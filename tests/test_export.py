@@ -44,6 +44,7 @@ def example(validation=0, count=6):
     samples = image_set("gan-training-0", count, "gan/training", groups)
     source = Source(
         samples=samples,
+        painted=len(samples),
         records=[{"parent": i % 10} if i != 4 else {} for i in range(count)],
         keys=np.arange(count, dtype=np.int64) - 1,
         quality=QUALITY,

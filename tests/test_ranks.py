@@ -111,6 +111,55 @@ def test_fast_reduction_keeps_the_ranks_equal_and_learns_the_same_up_to_rounding
         assert together[name] == pytest.approx(alone[name], rel=0.2)
 
 
+ONE_IS_BAD = """
+    import os, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    import torch
+    from test_training import train, workspace
+    from augkit import ranks
+    from augkit.training import Gradients, seeded
+    torch.set_num_threads(1)
+
+    class Learner:
+        def __init__(self):
+            with seeded(0):
+                self.network = torch.nn.Linear(4, 1)
+            self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
+            self.networks, self.optimizers = {"line": self.network}, {"line": self.optimizer}
+            self.gradients = Gradients("fast", 4)
+
+        def step(self, number):
+            losses = []
+            self.gradients.descend(self.network, self.optimizer, self.parts(number, losses))
+            return {"loss": torch.stack(losses)}
+
+        def parts(self, number, losses):
+            for part in self.gradients.parts:
+                bad = number == 5 and ranks.rank() == 1
+                x = torch.full((2, 4), float("nan") if bad else 0.1)
+                losses.append(self.network(x).square().mean().detach())
+                yield self.network(x).square().mean()
+
+    os.environ |= {"RANK": sys.argv[3], "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[4]}
+    ranks.join()
+    train(Learner(), workspace(Path(sys.argv[2]) / sys.argv[3]), 30)
+    ranks.leave()
+"""
+
+
+def test_a_step_that_is_bad_in_one_process_is_left_out_by_all(tmp_path):
+    (port,) = free_ports(1)
+    command = [sys.executable, "-c", textwrap.dedent(ONE_IS_BAD), str(Path(__file__).parent), str(tmp_path)]
+    both = [subprocess.Popen([*command, rank, port]) for rank in ("0", "1")]
+    try:
+        assert [process.wait(timeout=120) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
+    assert [read_json(tmp_path / rank / "training.json")["skipped"] for rank in ("0", "1")] == [[5], [5]]
+
+
 @pytest.mark.parametrize(("reduction", "size"), [("ordered", 6), ("ordered", 1)])
 def test_a_batch_that_cannot_be_cut_evenly_is_refused(reduction, size):
     message = f"batch_size: found {size} with reduction '{reduction}' and 1 process; allowed: multiples of 4, and 1, 2"

@@ -13,7 +13,7 @@ from augkit.metrics import METRICS
 from augkit.recorded import merge, read_report, write_comparison
 from augkit.report_record import per_image
 from augkit.statistics import ArmScores, Design
-from augkit.store import seal, write_json, write_text
+from augkit.store import read_json, seal, write_json, write_text
 
 CONTROL = Design("d #1", "s #2", "geometry #3")
 TREATED = replace(CONTROL, synthesis="gan/training × 1 #4")
@@ -54,6 +54,20 @@ def test_a_report_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
             written.arm, written.image_ids, written.seeds, written.design
         )  # fmt: skip
         assert all((read.values[metric] == written.values[metric]).all() for metric in METRICS)
+
+
+def test_conditions_of_training_are_read_back_and_those_of_one_arm_put_together(tmp_path: Path) -> None:
+    folders = []
+    for seed, precision in ((0, "float32"), (1, "bfloat16")):
+        folder = write(tmp_path / precision, both((seed,)))
+        record = read_json(folder / "report.json")
+        record["arms"]["ctrl"]["conditions"] = {"precision": [precision]}
+        write_json(folder / "report.json", record)
+        seal(folder, {})
+        folders.append(read_report(folder))
+    ctrl, treated = merge(folders, None)
+    assert ctrl.conditions == {"precision": ("float32", "bfloat16")}
+    assert treated.conditions == {}
 
 
 def test_a_folder_of_runs_with_one_report_stands_for_it(tmp_path: Path) -> None:

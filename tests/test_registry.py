@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from dataclasses import replace
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
@@ -266,6 +267,20 @@ def test_the_source_hash_changes_with_the_source_only(shelf, monkeypatch):
     with (shelf.folder / "shelf_acme.py").open("a") as stream:
         stream.write("# changed\n")
     assert entry.source_hash() != before
+    module._package_hash.cache_clear()
+
+
+def test_the_source_hash_changes_with_the_package_of_a_base_class(shelf):
+    from augkit import registry as module
+
+    shelf.add("acme", GOOD)
+    base = shelf.load().entries["generator", "painter"]
+    derived = replace(base, cls=type("Derived", (base.cls,), {"__module__": "unrelated"}))
+    before = base.source_hash(), derived.source_hash()
+    module._package_hash.cache_clear()
+    with (shelf.folder / "shelf_acme.py").open("a") as stream:
+        stream.write("# changed\n")
+    assert all(now != then for now, then in zip((base.source_hash(), derived.source_hash()), before, strict=True))
     module._package_hash.cache_clear()
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
 from augkit.registry import Entry, Provider
 from augkit.store import Digests, Store, read_array, read_json, write_json
+from augkit.tasks import in_order
 
 SIZE = 8
 
@@ -65,9 +67,10 @@ SEEN: dict[str, object] = {}
 @dataclass(frozen=True)
 class FakeDataset:
     answer: Callable[..., object] = field(default=good_splits, compare=False)
+    files: tuple[Path, ...] = ()
 
     def sources(self):
-        return ()
+        return self.files
 
     def load(self):
         return self.answer()
@@ -129,7 +132,10 @@ def component(instance, name="fake"):
 @dataclass(frozen=True)
 class FakeComponent(Component):
     def identity(self, digests):
-        return {"name": self.name, "options": {}, "provider": str(self.entry.provider), "source": "source"}
+        files = digests.of(self.instance.sources()) if hasattr(self.instance, "sources") else ""
+        return {
+            "name": self.name, "options": {}, "files": files, "provider": str(self.entry.provider), "source": "source"
+        }  # fmt: skip
 
 
 def checked(dataset=None, sources=None, segmenter=None, augment=(), name="arm"):
@@ -185,6 +191,15 @@ def test_designs_differ_where_amounts_differ_only_in_digits_that_are_not_shown()
     assert replace(one, synthesis="") == replace(other, synthesis="") == design(sources=[])
 
 
+def test_data_without_copies_of_test_images_are_other_data():
+    recipe = checked()
+    without = replace(recipe, recipe=replace(recipe.recipe, exclude_copies=True))
+    found = [design_of(make_plan([one], None, Digests(Path("unused"))).arms[0]) for one in (recipe, without)]
+    assert found[0].data != found[1].data
+    assert "without copies of test images" in found[1].data
+    assert replace(found[0], data="") == replace(found[1], data="")
+
+
 # What a run with honest components does
 
 
@@ -204,6 +219,52 @@ def test_artifacts_hold_what_the_components_returned(tmp_path):
     assert (scores.arm, scores.seeds, scores.values["dice"].shape) == ("arm", (0,), (1, 4))
     assert scores.values["nsd"][0].tolist() == surface_distance(predictions, splits.test.masks).tolist()
     assert tuple(scores.values) == METRICS
+
+
+def test_nothing_is_kept_of_a_stage_whose_files_changed_while_it_was_made(tmp_path):
+    file = tmp_path / "masks.csv"
+    file.write_text("as planned")
+    arm = run(tmp_path / "calm", dataset=FakeDataset(files=(file,)))
+    assert folder_of(tmp_path / "calm", arm.dataset).is_dir()
+
+    def changing():
+        file.write_text("changed meanwhile")
+        return good_splits()
+
+    plan = plan_of(tmp_path / "runs", dataset=FakeDataset(changing, (file,)))
+    with pytest.raises(StageError, match="FakeDataset: files that it reads were changed since the run began; nothing"):
+        Engine(Store(tmp_path / "runs"), "cpu").run(plan)
+    assert not Store(tmp_path / "runs").has(plan.arms[0].dataset.address)
+
+
+def test_predictions_and_synthesis_are_made_with_deterministic_algorithms_as_training_is(tmp_path):
+    modes = []
+
+    def painted(masks, draws):
+        modes.append((torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32))
+        return good_images(masks, draws)
+
+    def found(images):
+        modes.append((torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32))
+        return good_scores(images)
+
+    run(tmp_path, sources=[(FakeGenerator(painted), FakeMasks(), 1.0, None)], segmenter=FakeSegmenter(found))
+    assert set(modes) == {(True, False)}
+    assert len(modes) >= 4
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_build_of_single_stages_is_on_record_until_it_ends(tmp_path):
+    seen = []
+
+    def watched(train, space):
+        seen.extend(json.loads(file.read_text())["stages"] for file in (tmp_path / ".runs").iterdir())
+
+    plan = plan_of(tmp_path, sources=[(FakeGenerator(fitting=watched), FakeMasks(), 1.0, None)])
+    (synthesis,) = plan.arms[0].syntheses
+    Engine(Store(tmp_path), "cpu").build([synthesis])
+    assert seen == [[stage.address.fingerprint for stage in in_order([synthesis])]]
+    assert list((tmp_path / ".runs").iterdir()) == []
 
 
 def test_a_generator_and_a_mask_source_see_the_training_split_only(tmp_path):
@@ -244,6 +305,14 @@ def test_synthetic_samples_have_unique_ids_and_the_group_of_the_mask_they_came_f
     assert sets[1].groups == tuple(groups[record["parent"]] for record in records)
     assert sets[2].groups == sets[2].ids
     assert set(sets[0].origins) == {"fake/fake"}
+
+
+def test_a_source_and_its_shuffled_twin_have_other_ids(tmp_path):
+    recipe = checked()
+    (source,) = recipe.sources
+    both = replace(recipe, sources=(source, replace(source, shuffled=True)))
+    first, second = make_plan([both], None, Digests(tmp_path)).arms[0].syntheses
+    assert first.task.prefix != second.task.prefix
 
 
 def test_the_same_source_twice_gives_other_masks_and_other_images(tmp_path):

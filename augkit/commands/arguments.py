@@ -82,7 +82,13 @@ class How:
     @property
     def is_one_of_several(self) -> bool:
         """Whether torchrun started several of us."""
-        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+        from augkit.errors import InputError, Problem
+
+        found = os.environ.get("WORLD_SIZE", "1")
+        if not found.isdecimal():
+            what = f"found '{found}' in the environment; allowed: a number of processes, as torchrun sets it"
+            raise InputError(Problem("WORLD_SIZE", what))
+        return int(found) > 1
 
 
 def parse_seeds(text: str | None) -> list[int] | None:

@@ -96,7 +96,7 @@ def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list
     digests = Digests(how.out)
     stages = make_quality(checked, seeds, digests)
     with prepare(registry, how) as audience:
-        folders = Engine(Store(how.out), how.device, audience.tell).build(stages)
+        folders = Engine(Store(how.out), how.device, audience.tell, digests=digests).build(stages)
     digests.save()
     for stage, folder in zip(stages, folders, strict=True):
         record = read_json(folder / "quality.json")
@@ -127,7 +127,7 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False, development_share=0.0))
     (arm,) = make_plan([everything], None, digests).arms
     with prepare(registry, How(out, "cpu", "auto", quiet=False)) as audience:
-        (dataset,) = Engine(Store(out), "cpu", audience.tell).build([arm.dataset])
+        (dataset,) = Engine(Store(out), "cpu", audience.tell, digests=digests).build([arm.dataset])
     digests.save()
     folder = out / "check" / arm.name
     copies = check_copies(read_splits(dataset), folder)

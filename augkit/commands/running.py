@@ -106,7 +106,7 @@ def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int
     # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
     executor = None if how.jobs == 1 and how.threads is None else start
     with audience:
-        folder = Engine(Store(how.out), how.device, audience.tell, executor).run(planned)
+        folder = Engine(Store(how.out), how.device, audience.tell, executor, digests).run(planned)
     digests.save()
     if how.is_one_of_several:
         from augkit.followers import dismiss

@@ -50,15 +50,16 @@ def _export(
 ) -> None:
     from augkit.engine import Engine
     from augkit.export import check_target, gather_export, write_export
-    from augkit.plan import make_quality
+    from augkit.plan import make_quality, make_selections
     from augkit.store import Digests, Store
 
     check_target(to, *forms)
     digests = Digests(how.out)
     qualities = make_quality((checked,), None if seed is None else [seed], digests)
+    used = tuple(zip(make_selections(checked, seed, digests), qualities, strict=True))
     with prepare(registry, how) as audience:
-        engine = Engine(Store(how.out), how.device, audience.tell)
-        exported = gather_export(checked, checked.recipe.seed if seed is None else seed, qualities, engine)
+        engine = Engine(Store(how.out), how.device, audience.tell, digests=digests)
+        exported = gather_export(checked, checked.recipe.seed if seed is None else seed, used, engine)
     digests.save()
     written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
     print(to if written else f"{to} holds this export already")

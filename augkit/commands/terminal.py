@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from augkit.registry import Registry
 
 
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS)
+"""What the system says of a name on the command line that no file can have, or that is not ours to use."""
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn failures into sentences and exit codes: 2 bad input, 130 interrupted, 1 or 4 a run that failed."""
@@ -31,6 +36,11 @@ def explained() -> Iterator[None]:
     except AugkitError as error:
         complain(*(str(problem) for problem in error.problems))
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _BAD_NAMES or error.filename is None:
+            raise
+        complain(f"{error.filename}: {error.strerror}")
+        sys.exit(2)
     except KeyboardInterrupt:
         complain("Interrupted; finished stages are kept. The same command continues.")
         sys.exit(130)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, Workspace
+from augkit import DrawnMasks, Draws, InputError, Problem, Workspace
 from augkit.contracts import Masks
 
 
@@ -15,15 +15,20 @@ class Training:
     """Masks of the training set, each as often as any other.
 
     The first N masks are the training masks in order, so ``per_real: 1.0`` uses each exactly once. What is left of the
-    last round is a keyed choice without repetition.
+    last round is a keyed choice without repetition. Empty masks are left out: they say nothing of where to paint.
     """
 
     def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` training masks; each record names its ``parent``."""
-        n = len(masks)
+        usable = np.flatnonzero(np.asarray(masks).any(axis=(1, 2)))
+        n = len(usable)
+        if n == 0:
+            what = f"{len(masks)} training masks, all empty; allowed: at least one with foreground"
+            raise InputError(Problem("training", what))
         parents = np.arange(count) % n
         rest = count % n
         if rest:
             shuffled = np.argsort(draws[:1].uniform("choice", shape=(n,))[0], kind="stable")
             parents[count - rest :] = np.sort(shuffled[:rest])
+        parents = usable[parents]
         return DrawnMasks(np.asarray(masks)[parents], tuple({"parent": int(parent)} for parent in parents))

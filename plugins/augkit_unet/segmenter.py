@@ -28,6 +28,7 @@ class Unet:
     loss:       binary cross-entropy, alone or with the soft Dice loss added.
     development: 0 keeps the last step's weights; otherwise this share of the training groups is not trained on, and the
                 weights that score best on them (mean Dice, 20 looks) are kept. Evaluation images are never looked at.
+                Generators have seen these groups: where there are synthetic images, the choice leans towards them.
     finetune:   share of the steps, the last ones, that see real images only, so that synthetic ones shape the weights
                 without having the last word; changes nothing where all images are real.
     reduction:  how several processes add their gradients: ``fast``, or ``ordered``, which cuts every batch into four

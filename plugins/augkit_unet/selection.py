@@ -26,8 +26,9 @@ def cut_development(samples: ImageSet, share: float, seed: int) -> tuple[ImageSe
     """Return what is left to train on, and the development images.
 
     Every group has its own number and those with the smallest ones, `share` of all, are cut: the same groups in every
-    arm of a seed. Nothing of a cut group is trained on, synthetic images of its masks included; its real images are the
-    development images (its synthetic ones where the whole set is synthetic).
+    arm of a seed. A segmenter is trained on nothing of a cut group, synthetic images of its masks included; its real
+    images are the development images (its synthetic ones where the whole set is synthetic). A generator was fitted
+    before, on all groups, so something of the cut ones may be in the synthetic images that are left.
     """
     real = any(origin == "real" for origin in samples.origins)
     usable = [origin == "real" or not real for origin in samples.origins]

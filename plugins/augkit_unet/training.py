@@ -55,6 +55,8 @@ def _train_to_the_end(options: Unet, samples: ImageSet, augment: Augment, space:
 
 def _train_and_select(options: Unet, samples: ImageSet, augment: Augment, space: Workspace) -> nn.Module:
     samples, development = cut_development(samples, options.development, space.seed)
+    if len(set(samples.origins)) > 1:
+        space.log.note("the generators saw the development images, too: the choice of the weights leans towards them")
     inner = UnetLearner(options, samples, augment, space)
     learner = SelectingLearner(inner, inner.network, development, inner.steps, space.device)
     train(learner, space, inner.steps)

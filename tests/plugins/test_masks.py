@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit import Draws, Workspace
+from augkit import Draws, InputError, Workspace
 from augkit_masks.shapes import Shapes, _fill
 from augkit_masks.training import Training
 
@@ -31,6 +31,18 @@ def test_one_per_real_mask_uses_each_training_mask_exactly_once():
     drawn = Training().draw(REAL, 5, draws(5), SPACE)
     assert np.array_equal(drawn.masks, REAL)
     assert [record["parent"] for record in drawn.records] == [0, 1, 2, 3, 4]
+
+
+def test_empty_training_masks_are_left_out():
+    masks = np.insert(REAL, (0, 3), False, axis=0)
+    drawn = Training().draw(masks, 7, draws(7), SPACE)
+    assert [record["parent"] for record in drawn.records][:5] == [1, 2, 3, 5, 6]
+    assert drawn.masks.any(axis=(1, 2)).all()
+    assert all(np.array_equal(mask, masks[r["parent"]]) for mask, r in zip(drawn.masks, drawn.records, strict=True))
+    with pytest.raises(
+        InputError, match="training: 2 training masks, all empty; allowed: at least one with foreground"
+    ):
+        Training().draw(masks[[0, 4]], 1, draws(1), SPACE)
 
 
 def test_a_broken_round_uses_different_training_masks():
