@@ -1,7 +1,8 @@
 """Does an augmentation help? The planned contrasts of some arms, and one sentence about each that stands on its own.
 
 The rule, fixed before any score is read: mean Dice decides. A contrast *helps* or *harms* where the test over images
-and seeds is significant at 5 % after Holm's adjustment for all planned contrasts and the 95 % interval excludes zero.
+and seeds is significant at 5 % after Holm's adjustment and the 95 % interval excludes zero. There are two questions,
+synthetic images and classical augmentation, and p is adjusted for all planned contrasts of a question.
 It is *equivalent* where two one-sided tests, adjusted in the same way, show a difference smaller than the margin in
 either direction; this goes first, because a difference that is real and too small to matter must not read as help.
 Otherwise there is *no evidence*. Below four seeds or ten images there is *no verdict*.
@@ -71,9 +72,9 @@ class Comparison:
 def compare(arms: Sequence[ArmScores], margin: float = MARGIN) -> Comparison:
     """Return the findings on the planned contrasts of arms that were scored on the same images."""
     planned = plan_contrasts(arms)
-    tested = iter(_tested([contrast for contrast in planned.contrasts if not _obstacle(contrast)], margin))
-    findings = [_without_verdict(one) if _obstacle(one) else next(tested) for one in planned.contrasts]
-    return Comparison(margin, tuple(findings), (*_remarks(arms, planned.without_control), *_left_out(findings)))
+    findings = (*_findings(planned.contrasts, margin), *_findings(planned.augmentations, margin))
+    remarks = (*_remarks(findings, planned.without_control), *_unequal_conditions(arms), *_left_out(findings))
+    return Comparison(margin, findings, remarks)
 
 
 def comparison_record(comparison: Comparison) -> Mapping[str, Any]:
@@ -103,6 +104,12 @@ def _finding_record(finding: Finding) -> Mapping[str, Any]:
 
 
 # Numbers.
+
+
+def _findings(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
+    """Return the findings on the contrasts of one question."""
+    tested = iter(_tested([contrast for contrast in contrasts if not _obstacle(contrast)], margin))
+    return [_without_verdict(one) if _obstacle(one) else next(tested) for one in contrasts]
 
 
 def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
@@ -195,11 +202,15 @@ def _excludes_zero(dice: Estimate) -> bool:
 def _subject(contrast: Contrast) -> str:
     if contrast.is_interaction:
         return "the gain by synthetic images depends on classical augmentation"
-    return f"{_added(contrast)} help or harm"
+    help_or_harm = "help or harm" if contrast.plus[0].design.synthesis else "helps or harms"
+    return f"{_added(contrast)} {help_or_harm}"
 
 
 def _added(contrast: Contrast) -> str:
-    return f"synthetic images ({contrast.plus[0].design.synthesis.partition(' #')[0]})"
+    design = contrast.plus[0].design
+    if not design.synthesis:
+        return f"classical augmentation ({design.augment.partition(' #')[0]})"
+    return f"synthetic images ({design.synthesis.partition(' #')[0]})"
 
 
 def _p_equals(p: float | None) -> str:
@@ -231,15 +242,17 @@ def _without_verdict(contrast: Contrast) -> Finding:
     return Finding(contrast, NO_VERDICT, f"{contrast.name}: no verdict. {_obstacle(contrast)}", by_seed, {})
 
 
-def _remarks(arms: Sequence[ArmScores], without_control: Sequence[str]) -> Iterator[str]:
-    if not any(arm.design.synthesis for arm in arms):
-        yield "No arm has synthetic images, so there is nothing to give a verdict on."
+def _remarks(findings: Sequence[Finding], without_control: Sequence[str]) -> Iterator[str]:
+    if not findings and not without_control:
+        yield (
+            "No two arms differ in nothing but synthetic images or classical augmentation, so there is nothing to give "
+            "a verdict on."
+        )
     for arm in without_control:
         yield (
             f"{arm}: no verdict. Its control is not among the arms: "
             "the same data, augmentation and segmenter without synthetic images."
         )
-    yield from _unequal_conditions(arms)
 
 
 def _unequal_conditions(arms: Sequence[ArmScores]) -> Iterator[str]:

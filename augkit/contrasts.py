@@ -2,12 +2,13 @@
 
 The four arms of the Mask2Lesion paper are a 2 x 2 design, synthetic images by classical augmentation. Whatever arms
 there are, the planned contrasts are: each arm with synthetic images against its control, the arm that is the same
-without them; and, where the same synthetic images stand both with and without an augmentation, their interaction.
+without them; where the same synthetic images stand both with and without an augmentation, their interaction; and, a
+question of its own, each arm with classical augmentation and no synthetic images against the same without augmentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,14 +62,19 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Planned:
-    """The planned contrasts, the primary one first, and the synthetic arms that have no control among the arms."""
+    """The planned contrasts, and the synthetic arms that have no control among the arms.
+
+    contrasts:     about synthetic images, the primary one first.
+    augmentations: about classical augmentation.
+    """
 
     contrasts: tuple[Contrast, ...]
+    augmentations: tuple[Contrast, ...]
     without_control: tuple[str, ...]
 
 
 def plan_contrasts(arms: Sequence[ArmScores]) -> Planned:
-    """Return the contrasts of these arms: effects with augmentation, effects without, then interactions."""
+    """Return the contrasts of these arms: effects with augmentation, effects without, interactions; augmentations."""
     effects, alone = [], []
     for arm in sorted((arm for arm in arms if arm.design.synthesis), key=lambda arm: not arm.design.augment):
         control = _find(arms, replace(arm.design, synthesis=""))
@@ -77,7 +83,14 @@ def plan_contrasts(arms: Sequence[ArmScores]) -> Planned:
         else:
             effects.append(Contrast((arm,), (control,)))
     interactions = [found for effect in effects if (found := _interaction(effect, effects)) is not None]
-    return Planned((*effects, *interactions), tuple(alone))
+    return Planned((*effects, *interactions), tuple(_augmentations(arms)), tuple(alone))
+
+
+def _augmentations(arms: Sequence[ArmScores]) -> Iterator[Contrast]:
+    for arm in arms:
+        control = _find(arms, replace(arm.design, augment=""))
+        if arm.design.augment and not arm.design.synthesis and control is not None:
+            yield Contrast((arm,), (control,))
 
 
 def _find(arms: Sequence[ArmScores], design: Design) -> ArmScores | None:

@@ -22,7 +22,7 @@ class ArmEvidence:
     training_images: origin -> number of training samples.
     recipe:          the resolved recipe as YAML text.
     seconds:         stage label -> seconds it took to build.
-    warnings:        what is wrong with a generator that the arm used, one sentence each.
+    warnings:        what is wrong with the arm's generators or segmenters, one sentence each.
     """
 
     scores: ArmScores

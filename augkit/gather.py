@@ -141,7 +141,10 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         training_images=composition,
         recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
         seconds={stage.title: float(manifests[stage]["seconds"]) for stage in stages},
-        warnings=tuple(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
+        warnings=(
+            *(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
+            *_finds_nothing(arms, inputs),
+        ),
     )
 
 
@@ -157,6 +160,19 @@ def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Ma
         for name, value in facts.items():
             found.setdefault(name, []).append(value)
     return {name: tuple(dict.fromkeys(values)) for name, values in found.items()}
+
+
+def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
+    """Yield one sentence where a segmenter leaves half of the images or more without foreground that have some."""
+    for arm in arms:
+        hits, false_alarms, misses, _ = np.asarray(read_array(inputs[arm.evaluation] / "counts.npy")).T
+        with_structure = hits + misses > 0
+        empty = int((with_structure & (hits + false_alarms == 0)).sum())
+        if empty and 2 * empty >= with_structure.sum():
+            yield (
+                f"With seed {arm.seed} the segmenter finds nothing in {empty} of {with_structure.sum()} images that "
+                "show something: it may have been trained too little, and a comparison with it says little."
+            )
 
 
 def _warnings(stage: Stage, folder: Path) -> list[str]:

@@ -269,7 +269,7 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
     )
     reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
-        "arms": [[arm.name, arm.seed, arm.document, arm.sweep and asdict(arm.sweep)] for arm in arms],
+        "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
         "reporting": reporting,
     }

@@ -141,24 +141,31 @@ def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed:
     """Return real training pairs and what the segmenter sees of them in the first epochs, with what was drawn."""
     some = train.take(range(min(SHOWN, len(train))))
     rows = [Row("real", _outlined(some.images, some.masks))]
+    names = [name for name, _ in augment]
     for epoch in range(VARIANTS):
         again = replay(augment, some, seed, epoch)
-        notes = ["\n".join(_drawn_lines(drawn)) for drawn in again.parameters]
+        notes = ["\n".join(_drawn_lines(names, drawn)) for drawn in again.parameters]
         tiles = zip(_outlined(again.images, again.masks > 0.5), notes, strict=True)
         rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
-    names = ", ".join(name for name, _ in augment)
-    sentence = f"The same pairs in the first epochs, after {names}; exactly what training will use, and what was drawn."
+    after = ", ".join(names)
+    sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
     return Panel("augment", "Classical variants of real pairs", sentence, gallery(rows, text=0.08))
 
 
-def _drawn_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one line per value that was drawn; what changes nothing (false, 0, a factor of 1) is left out."""
-    return [
-        key if value is True else f"{key} {value:.3g}"
-        for drawn in parameters
-        for key, value in drawn.items()
-        if value is True or value not in (0, 1)
-    ]
+def _drawn_lines(names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line per value that was drawn, below the name of its augmentation where there are several.
+
+    What changes nothing (false, 0, a factor of 1) is left out, and so is that something was applied at all.
+    """
+    lines: list[str] = []
+    for name, drawn in zip(names, parameters, strict=True):
+        found = [
+            key if value is True else f"{key} {value:.3g}"
+            for key, value in drawn.items()
+            if key != "applied" and (value is True or value not in (0, 1))
+        ]
+        lines += [f"{name}:", *found] if found and len(names) > 1 else found
+    return lines
 
 
 def data_panel(train: ImageSet) -> Panel:

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from augkit.amounts import duration
 from augkit.comparison import Comparison, compare
 from augkit.curves import Curve, curves_of, write_curves
-from augkit.evidence import ArmEvidence, Evidence, Section, check_evidence
+from augkit.evidence import Evidence, Section, check_evidence
 from augkit.figures import PREDICTION
 from augkit.report_pictures import (
     Curves,
@@ -31,6 +31,7 @@ from augkit.report_record import per_image, report_record
 from augkit.report_samples import CaseGroup, Source, case_columns, case_groups, case_pair, synthetic_sources
 from augkit.report_words import case_rule, empties_sentence, resolution, scope, seed_sentence, summary_sentence
 from augkit.store import explained, write_json, write_text
+from augkit.sweep import SweepPoint, swept_recipe
 from augkit.tables import (
     Table,
     contrast_rows,
@@ -58,7 +59,7 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     swept = curves_of(evidence.sweep)
     page = _page(evidence, comparison, swept)
     write_pictures(folder, page.pictures())
-    for name, recipe in _recipe_files(evidence.arms).items():
+    for name, recipe in _recipe_files(evidence).items():
         write_text(folder / "recipes" / name, recipe)
     write_text(folder / "per_image.csv", per_image([arm.scores for arm in evidence.arms]))
     write_json(folder / "report.json", report_record(evidence, comparison, _command(evidence)))
@@ -187,13 +188,26 @@ def _extra(section: Section) -> Extra:
     return Extra(section.title, section.text, section.tables, pictures, section.words)
 
 
-def _recipe_files(arms: Sequence[ArmEvidence]) -> Mapping[str, str]:
-    """Return file name -> the resolved recipe, in the order of the arms."""
-    return {f"{i}-{slug(arm.scores.arm)}.yaml": arm.recipe for i, arm in enumerate(arms, 1)}
+def _recipe_files(evidence: Evidence) -> Mapping[str, str]:
+    """Return file name -> the resolved recipe, in the order of the arms; the points of a curve are one recipe."""
+    points = {scores.arm: point for point, scores in evidence.sweep}
+    recipes: dict[str, str] = {}
+    for arm in evidence.arms:
+        point = points.get(arm.scores.arm)
+        if point is None:
+            recipes[arm.scores.arm] = arm.recipe
+        elif point.curve not in recipes:
+            of_curve = [one.recipe for one in evidence.arms if _curve(points.get(one.scores.arm)) == point.curve]
+            recipes[point.curve] = swept_recipe(of_curve, point)
+    return {f"{i}-{slug(name)}.yaml": recipe for i, (name, recipe) in enumerate(recipes.items(), 1)}
+
+
+def _curve(point: SweepPoint | None) -> str | None:
+    return None if point is None else point.curve
 
 
 def _command(evidence: Evidence) -> str:
-    files = " ".join(f"recipes/{name}" for name in _recipe_files(evidence.arms))
+    files = " ".join(f"recipes/{name}" for name in _recipe_files(evidence))
     seeds = dict.fromkeys(seed for arm in evidence.arms for seed in arm.scores.seeds)
     return f"augkit run {files} --seeds {','.join(map(str, seeds))}"
 

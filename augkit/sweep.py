@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
 
 from augkit.document import Document, Override, Value, apply_override, unused_override
 from augkit.errors import Problem
@@ -45,6 +49,20 @@ def expand_sweep(document: Document, problems: list[Problem]) -> list[tuple[Docu
         problems.append(replace(problem, where=document.place("sweep", path)))
         return [(document, None)]
     return [point for point in points if point is not None]
+
+
+def swept_recipe(points: Sequence[str], point: SweepPoint) -> str:
+    """Return the recipe that sweeps, from the YAML texts of its points; `point` is one of them."""
+    recipes = [yaml.safe_load(text) for text in points]
+    values = [_value_at(recipe, point.path.split(".")) for recipe in recipes]
+    together = {**recipes[0], "name": point.curve, "sweep": {point.path: values}}
+    return yaml.safe_dump(together, sort_keys=False, allow_unicode=True)
+
+
+def _value_at(node: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    return node
 
 
 def _read(document: Document, sweep: Value, problems: list[Problem]) -> tuple[str, list[float]] | None:

@@ -77,7 +77,7 @@ def _build(order: Mapping[str, Any], engine: Engine, planner: _Planner) -> Mappi
     except AugkitError as error:
         return {"problems": _plain(error), "exit_code": error.exit_code}
     except SystemExit:
-        problem = [order["title"], "interrupted; it begins anew", ""]
+        problem = [order["title"], "interrupted; it continues from what it had saved, if anything", ""]
         return {"problems": [problem], "exit_code": 128 + STOP, "interrupted": True}
     return {"problems": []}
 

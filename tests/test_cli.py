@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from augkit import cli
 from augkit.commands.arguments import parse_seeds
+from augkit.commands.terminal import print_table
 
 RECIPE = """\
 name: demo
@@ -137,6 +139,15 @@ def test_a_name_that_no_file_can_have_is_bad_input(augkit, arguments, said):
     assert (code, out) == (2, "")
     assert said in err
     assert names(Path()) == ["r.yaml"]
+
+
+@pytest.mark.parametrize("width", [80, 1000])
+def test_a_table_loses_no_digit_however_narrow_the_terminal(capsys, width):
+    rows = [["a-long-name-of-an-arm", *["0.6803 ± 0.0123"] * 4]]
+    print_table("scores", ["arm", "Dice", "accuracy", "sensitivity", "specificity"], rows, Console(width=width))
+    said = capsys.readouterr().out
+    assert said.count("0.6803") == said.count("0.0123") == 4
+    assert "…" not in said
 
 
 def test_a_world_size_that_is_no_number_is_bad_input(augkit, monkeypatch):

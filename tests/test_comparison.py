@@ -82,10 +82,28 @@ def test_an_arm_that_differs_in_more_than_synthesis_is_no_control(part):
     )
 
 
-def test_arms_without_synthesis_get_no_verdict():
-    comparison = compare(four()[:2])
-    assert comparison.findings == ()
-    assert comparison.remarks == ("No arm has synthetic images, so there is nothing to give a verdict on.",)
+def test_arms_that_differ_in_neither_images_nor_augmentation_get_no_verdict():
+    other = arm("t", "colour #6")
+    for arms in (four()[:1], [four()[1], other]):
+        comparison = compare(arms)
+        assert comparison.findings == ()
+        assert comparison.remarks[0].startswith("No two arms differ in nothing but synthetic images or classical augm")
+
+
+def test_classical_augmentation_has_verdicts_that_are_adjusted_among_themselves():
+    p, q, r, s = four(0.1)
+    loss = arm("t", "colour #6", shift=-0.1)
+    alone = compare([p, q, r, s])
+    comparison = compare([p, q, loss, r, s])
+    assert verdicts(comparison) == verdicts(alone) | {"t vs p": "harms"}
+    found, before = ({one.contrast.name: one for one in each.findings} for each in (comparison, alone))
+    assert found["s vs q"].p == before["s vs q"].p
+    assert found["t vs p"].p == pytest.approx(2 * compare([p, loss]).findings[0].p)
+    assert found["t vs p"].sentence.startswith("t vs p: harms. With classical augmentation (colour), mean Dice changed")
+    assert "(Holm, 2 contrasts)" in found["t vs p"].sentence
+    assert "(Holm, 3 contrasts)" in found["s vs q"].sentence
+    sentence = compare([p, arm("t", "colour #6", noise=0.2)]).findings[0].sentence
+    assert "t vs p: no evidence that classical augmentation (colour) helps or harms" in sentence
 
 
 def test_an_interaction_is_the_difference_of_the_two_effects():
@@ -108,6 +126,7 @@ def test_a_gain_helps_a_loss_harms_and_nothing_is_equivalent(gain, verdict, inte
         "s vs q": verdict,
         "r vs p": "equivalent",
         "interaction: (s vs q) − (r vs p)": interaction,
+        "q vs p": "equivalent",
     }
 
 
@@ -161,7 +180,7 @@ def test_fewer_than_three_seeds_give_no_verdict_however_large_the_difference(see
 
 def test_tests_that_decide_nothing_are_shown_apart():
     comparison = compare(four(0.1))
-    assert [len(row) for row in contrast_rows(comparison)] == [8] * 4
+    assert [len(row) for row in contrast_rows(comparison)] == [8] * 5
     assert unadjusted_rows(comparison)[0] == ["contrast", "p", "t test over seeds", "sign flip over seeds"]
     assert unadjusted_rows(comparison)[1][3] == "0.031"
     assert len(unadjusted_rows(compare(four(seeds=[0])))) == 1
@@ -214,7 +233,7 @@ def test_verdicts_and_intervals_never_contradict_each_other():
 def test_other_metrics_are_exploratory():
     comparison = compare(four(0.1))
     rows = exploratory_rows(comparison)
-    assert len(rows) == 1 + 3 * (len(METRICS) - 1)
+    assert len(rows) == 1 + 4 * (len(METRICS) - 1)
     assert "dice" not in {row[1].lower() for row in rows}
 
 

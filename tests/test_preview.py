@@ -64,7 +64,10 @@ def test_what_was_drawn_stands_under_each_variant(train):
     drawn = Geometry(scale=(0.9, 1.1)).parameters(Draws.on_device(3, "batch", torch.arange(4)).fork("0.geometry"))
     assert set(drawn) == {"flip x", "flip y", "applied", "rotate", "scale"}
     first = {key: values.tolist()[0] for key, values in drawn.items()}
-    lines = _drawn_lines([first, {"sigma": 0.0, "weight": 1.0, "on": False}])
+    lines = _drawn_lines(["geometry", "noise"], [first, {"sigma": 0.0, "weight": 1.0, "on": False}])
+    assert lines[0] == "geometry:"
+    assert "applied" not in lines
+    assert _drawn_lines(["geometry"], [first]) == lines[1:]
     assert f"rotate {first['rotate']:.3g}" in lines
     assert not any(line.startswith(("sigma", "weight", "on")) for line in lines)
     shown = augment_panel(train, [("geometry", Geometry())], 3)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -530,6 +531,9 @@ def test_a_generator_s_warnings_mark_the_arms_that_used_it(tmp_path):
 
 def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Path) -> None:
     found = evidence(("few-1", "few-2"), seeds=(3, 5))
+    recipes = [f"name: few-{i}\nsynthesize:\n- per_real: {i}\n" for i in (1, 2)]
+    arms = (replace(arm, recipe=recipe) for arm, recipe in zip(found.arms, recipes, strict=True))
+    found = replace(found, arms=tuple(arms))
     places = (SweepPoint("few", "synthesize.0.per_real", float(i)) for i in (1, 2))
     swept = tuple(zip(places, (arm.scores for arm in found.arms), strict=True))
     page = page_of(replace(found, sweep=swept), tmp_path)
@@ -540,6 +544,10 @@ def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Pat
     assert (tmp_path / "figures" / "curves.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "figures" / "curves.svg").read_text().startswith("<?xml")
     assert (tmp_path / "curves.csv").is_file()
+    (kept,) = (tmp_path / "recipes").iterdir()
+    assert yaml.safe_load(kept.read_text()) == {
+        "name": "few", "synthesize": [{"per_real": 1}], "sweep": {"synthesize.0.per_real": [1, 2]}
+    }  # fmt: skip
     without = page_of(found, tmp_path / "without")
     assert "<h2>Curves</h2>" not in without
     assert not (tmp_path / "without" / "curves.csv").exists()

@@ -15,7 +15,7 @@ from augkit.checked import CheckedRecipe, CheckedSource, Component
 from augkit.draws import Draws
 from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
-from augkit.gather import design_of, read_scores
+from augkit.gather import _finds_nothing, design_of, read_scores
 from augkit.image_sets import read_image_set, write_image_set
 from augkit.metrics import METRICS, surface_distance
 from augkit.pipeline import FirstChecked, Pipeline
@@ -198,6 +198,17 @@ def test_data_without_copies_of_test_images_are_other_data():
     assert found[0].data != found[1].data
     assert "without copies of test images" in found[1].data
     assert replace(found[0], data="") == replace(found[1], data="")
+
+
+def test_a_segmenter_that_finds_nothing_is_warned_of(tmp_path):
+    for name, answer, expected in (("none", lambda images: good_scores(images) * 0, 1), ("good", good_scores, 0)):
+        arm = run(tmp_path / name, segmenter=FakeSegmenter(answer))
+        folders = {arm.evaluation: folder_of(tmp_path / name, arm.evaluation)}
+        found = list(_finds_nothing([arm], folders))
+        assert len(found) == expected
+        assert all(
+            "With seed 0 the segmenter finds nothing in 4 of 4 images that show something" in one for one in found
+        )
 
 
 # What a run with honest components does

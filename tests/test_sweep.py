@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from augkit.errors import InputError
 from augkit.recipe import load_recipes
-from augkit.sweep import SweepPoint
+from augkit.sweep import SweepPoint, swept_recipe
 
 RECIPE = """\
 name: ratio
@@ -39,6 +40,13 @@ def test_each_number_is_one_complete_recipe(load):
         assert {k: v for k, v in point.document.items() if k not in ("name", "synthesize")} == {
             "dataset": {"drawn": {}}, "segmenter": {"unet": {"steps": 5}}
         }  # fmt: skip
+
+
+def test_the_recipe_that_swept_is_found_again_from_its_points(load):
+    points = load(RECIPE)
+    texts = [yaml.safe_dump(point.document) for point in points]
+    again = load(swept_recipe(texts, points[0].sweep))
+    assert [(point.document, point.sweep) for point in again] == [(point.document, point.sweep) for point in points]
 
 
 def test_any_number_of_a_component_may_be_swept_and_a_key_that_is_not_written(load):

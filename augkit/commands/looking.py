@@ -100,8 +100,13 @@ def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list
     digests.save()
     for stage, folder in zip(stages, folders, strict=True):
         record = read_json(folder / "quality.json")
-        print_table(stage.title, HEADER, quality_rows(record), open_console(140))
+        print_table(stage.title, HEADER, quality_rows(record), open_console())
         print(f"Pictures and numbers of each image: {folder}\n")
+
+
+def pairs_text(count: int) -> str:
+    """Return ``1 pair`` or ``2 pairs``."""
+    return f"{count} pair{'' if count == 1 else 's'}"
 
 
 def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs")) -> None:
@@ -143,9 +148,15 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     ]
     crossing = sum(copy.crosses for copy in copies)
     if rows:
-        print_table("Copies of one photograph", ("image", "in", "copy", "in", "likeness"), rows, open_console(140))
-    print(f"{crossing} pairs across splits, {len(rows) - crossing} within a split.")
+        print_table("Likely copies of one photograph", ("image", "in", "copy", "in", "likeness"), rows, open_console())
+    near = sum(not copy.equal_pixels for copy in copies)
+    print(f"{pairs_text(crossing)} across splits, {len(rows) - crossing} within a split.")
+    if near:
+        print(
+            f"Look at the {pairs_text(near)} without equal pixels before you believe them: likeness was measured on "
+            "dermoscopy, and other pictures, such as dark ones with a few spots, can be alike by nature."
+        )
     if crossing and not checked.recipe.exclude_copies:
-        print("Add 'exclude_copies: true' to the recipe to leave out the training image of each pair across splits.")
+        print("'exclude_copies: true' in the recipe leaves out the training image of each pair across splits.")
     if rows:
         print(folder / "copies.png")

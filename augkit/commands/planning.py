@@ -81,9 +81,13 @@ def _use_threads(jobs: int, threads: int | None) -> None:
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> None:
     from augkit.amounts import bytes_text, duration
+    from augkit.errors import InterruptedRunError
     from augkit.estimate import estimate_plan, is_busy, total_seconds
 
-    found = estimate_plan(planned, store, engine)
+    try:
+        found = estimate_plan(planned, store, engine)
+    except InterruptedRunError:  # a training that was tried out says that it saved its state, which goes
+        raise KeyboardInterrupt from None
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
     for stage in planned.stages():
         if stage not in found:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quiet, Recipe, check_choice, checked_recipes
-from augkit.commands.terminal import explained, prepare
+from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
     from augkit.checked import CheckedRecipe
@@ -29,6 +29,8 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
+
+    The format nnunet needs whole data sets, so its folder holds the REAL images as well: mind who may have them.
 
     What is missing is built first. The folder gets everything or, when interrupted, nothing.
     """
@@ -63,6 +65,9 @@ def _export(
     digests.save()
     written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
     print(to if written else f"{to} holds this export already")
+    if forms[0] == "nnunet":
+        real = exported.real
+        complain(f"{to} holds {sum(map(len, (real.train, real.validation, real.test)))} real images, too.")
 
 
 def list_recipes() -> None:

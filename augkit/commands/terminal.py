@@ -80,21 +80,25 @@ def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def open_console(width: int = 120) -> Console:
-    """Return the console of standard output; the width is for where that is no terminal."""
+_UNBOUNDED = 1000
+"""Columns where the output is no terminal: a table in a file or a pipe loses nothing."""
+
+
+def open_console() -> Console:
+    """Return the console of standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], console: Console) -> None:
-    """Print a table with a title above."""
+    """Print a table with a title above; cells are wrapped where a terminal is narrow, never cut."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
     for name in header:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

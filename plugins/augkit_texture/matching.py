@@ -38,7 +38,7 @@ class Matcher:
         self.donors: list[tuple[int, int, Shape]] = []
         features, colours = [], []
         for frame, labels in enumerate(library.labels):
-            for label in range(1, int(labels.max()) + 1):
+            for label in np.unique(labels[labels > 0]).tolist():
                 mask = labels == label
                 shape = shape_of(mask)
                 self.donors.append((frame, label, shape))

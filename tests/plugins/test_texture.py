@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from augkit_texture.filling import add_grain, fill_smoothly
 from augkit_texture.generator import Texture
 from augkit_texture.hair import find_hair, remove_hair
 from augkit_texture.library import decode_density, encode_density, load_library
+from augkit_texture.matching import Matcher
 from augkit_texture.shapes import depth, objects, shape_of
 from augkit_texture.warping import correspond, relief_of, sample
 
@@ -167,6 +169,17 @@ def test_bright_objects_such_as_nuclei_stay_bright_and_are_painted_one_by_one(tm
     painted = Texture().open(tmp_path, "cpu")(target, keys(2)).astype(float).mean(3)
     assert painted[target].mean() > 110
     assert painted[~ndimage.binary_dilation(target, np.ones((1, 7, 7)))].mean() < 30
+
+
+def test_an_object_that_was_dropped_is_no_donor(fitted):
+    library = load_library(fitted)
+    labels = library.labels.copy()
+    labels[0] = np.where(discs(1)[0], 3, 0)
+    labels[0, 20:24, 20:24] = 1
+    with np.errstate(all="raise"):
+        matcher = Matcher(replace(library, labels=labels), 4)
+    assert [label for frame, label, _ in matcher.donors if frame == 0] == [1, 3]
+    assert np.isfinite(matcher._features).all()
 
 
 @pytest.mark.parametrize("fill", [True, False], ids=["all inside", "all outside"])
