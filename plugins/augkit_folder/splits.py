@@ -13,17 +13,21 @@ from augkit.images import Pair
 Parts = tuple[list[Pair], list[Pair], list[Pair]]
 
 
+_NAMED = 5
+"""Images that a message names before it counts."""
+
+
 def assign_groups(pairs: Sequence[Pair], groups: Path | None) -> tuple[list[Pair], list[Problem]]:
     """Return the pairs with the groups that the CSV file gives them, and a problem for each bad line or missing id."""
     if groups is None:
         return [pair._replace(group=pair.id) for pair in pairs], []
     group_of, problems = _read_groups(groups)
-    if not problems:
-        problems = [
-            Problem(str(groups), f"has no line for the image {pair.image.name}", f"Add '{pair.id},<group>'")
-            for pair in pairs
-            if pair.id not in group_of
-        ]
+    without = [pair for pair in pairs if pair.id not in group_of]
+    if without and not problems:
+        names = ", ".join(pair.image.name for pair in without[:_NAMED])
+        others = f" and {len(without) - _NAMED} others" if len(without) > _NAMED else ""
+        hint = f"Add '{without[0].id},<group>'{' and the like' if len(without) > 1 else ''}"
+        problems = [Problem(str(groups), f"has no line for {names}{others}", hint)]
     return [pair._replace(group=group_of.get(pair.id, pair.id)) for pair in pairs], problems
 
 

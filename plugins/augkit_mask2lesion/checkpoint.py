@@ -127,8 +127,8 @@ def _read(data: bytes, file: Path) -> Tensors:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text[:120]}"
+    sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return f"{type(error).__name__}: {sentence[:120]}"
 
 
 def _pix2pix_architecture(tensors: Tensors, file: Path) -> Architecture:

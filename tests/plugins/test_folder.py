@@ -187,12 +187,21 @@ def group_problems(tmp_path: Path, text: str) -> list[str]:
     return [problem.removeprefix(str(root)).lstrip(os.sep) for problem in found]
 
 
-def test_an_image_without_a_group_is_named(tmp_path):
-    lines = ["id,group", *(f"{name},{name}" for name in names(18))]
-    assert group_problems(tmp_path, "\n".join(lines)) == [
-        "g.csv: has no line for the image case018.png. Add 'case018,<group>'",
-        "g.csv: has no line for the image case019.png. Add 'case019,<group>'",
-    ]
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (19, "case019.png. Add 'case019,<group>'"),
+        (18, "case018.png, case019.png. Add 'case018,<group>' and the like"),
+        (
+            3,
+            "case003.png, case004.png, case005.png, case006.png, case007.png and 12 others. "
+            "Add 'case003,<group>' and the like",
+        ),
+    ],
+)
+def test_images_without_a_group_are_named_in_one_line(tmp_path, known, told):
+    lines = ["id,group", *(f"{name},{name}" for name in names(known))]
+    assert group_problems(tmp_path, "\n".join(lines)) == [f"g.csv: has no line for {told}"]
 
 
 def test_bad_lines_of_the_groups_file_are_named_with_their_number(tmp_path):
