@@ -34,6 +34,7 @@ from augkit.store import explained, write_json, write_text
 from augkit.sweep import SweepPoint, swept_recipe
 from augkit.tables import (
     Table,
+    condition_rows,
     contrast_rows,
     difference_rows,
     exploratory_rows,
@@ -121,6 +122,7 @@ class Page:
     cases: tuple[CaseGroup, ...]
     curves: tuple[Curves, ...]
     composition: Table
+    conditions: Table
     costs: Table
     command: str
 
@@ -165,6 +167,7 @@ def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) ->
         cases=cases,
         curves=training_curves(evidence.arms),
         composition=per_arm_rows(names, [arm.training_images for arm in evidence.arms], str),
+        conditions=condition_rows(arms),
         costs=per_arm_rows(names, [arm.seconds for arm in evidence.arms], duration),
         command=_command(evidence),
     )

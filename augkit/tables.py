@@ -129,6 +129,13 @@ def per_arm_rows(arms: Sequence[str], parts: Sequence[Mapping[str, float]], text
     return rows
 
 
+def condition_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return one row per arm and one column per condition of its trainings that is known; header row first."""
+    names = list(dict.fromkeys(name for arm in arms for name in arm.conditions))
+    rows = [[" and ".join(arm.conditions.get(name, ("–",))) for name in names] for arm in arms]
+    return [["arm", *names], *([arm.arm, *row] for arm, row in zip(arms, rows, strict=True))]
+
+
 def metric_title(metric: str) -> str:
     """Return a metric's name as a column head."""
     return {"dice": "Dice", "nsd": "NSD"}.get(metric, metric.replace("_", " "))

@@ -529,6 +529,22 @@ def test_a_generator_s_warnings_mark_the_arms_that_used_it(tmp_path):
     assert recorded_warnings(json.loads((tmp_path / "report.json").read_text())) == (line,)
 
 
+def test_the_page_and_the_record_say_how_many_steps_every_arm_was_trained(tmp_path: Path) -> None:
+    found = evidence(("noaug", "allaug"))
+    steps = ("6300", "12600")
+    arms = tuple(
+        replace(arm, scores=replace(arm.scores, conditions={"optimiser steps": (n,), "precision": ("float32",)}))
+        for arm, n in zip(found.arms, steps, strict=True)
+    )
+    page = text_of(page_of(replace(found, arms=arms), tmp_path))
+    assert (
+        "How the segmenters were trained. arm optimiser steps precision noaug 6300 float32 allaug 12600 float32" in page
+    )
+    assert "The trainings differ in optimiser steps: 6300 (noaug), 12600 (allaug)." in page
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert record["arms"]["allaug"]["conditions"] == {"optimiser steps": ["12600"], "precision": ["float32"]}
+
+
 def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Path) -> None:
     found = evidence(("few-1", "few-2"), seeds=(3, 5))
     recipes = [f"name: few-{i}\nsynthesize:\n- per_real: {i}\n" for i in (1, 2)]
