@@ -72,7 +72,7 @@ def _adherence(found: Mapping[str, float]) -> list[Row]:
             "mask adherence (Dice)",
             f"{found['dice']:.3f} ± {found['error']:.3f}",
             ceiling,
-            "above real: easier than photographs; below: images stray from their masks",
+            "above real: easier than photos; below: off the mask",
         ),
         ("  with shuffled masks", f"{found['shuffled_masks']:.3f}", "", "what ignoring the mask would get"),
         ("  5th percentile", f"{found['percentile_5']:.3f}", "", "the images that follow worst"),
