@@ -314,8 +314,16 @@ def publish_whole(work: Path, target: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder that is no longer needed, such as the checkpoints of a finished training."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder that is no longer needed, such as an old checkpoint.
+
+    It vanishes from its place by one rename, so that a process that is killed meanwhile leaves no half of it there.
+    """
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)  # of a process that was killed
+    with suppress(OSError):
+        folder.rename(gone)
+    for path in (gone, folder):  # the folder itself only where it cannot be renamed
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def find_damage(folder: Path) -> list[str]:

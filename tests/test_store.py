@@ -25,6 +25,7 @@ from augkit.store import (
     publish_folder,
     read_array,
     read_json,
+    remove_folder,
     seal,
     write_array,
     write_bytes,
@@ -487,6 +488,28 @@ def test_a_digest_says_names_contents_and_order_and_not_the_place(tmp_path):
     assert Digests(tmp_path).of([]) == ""
     inputs[0].rename(tmp_path / "here" / "c.png")
     assert digest != Digests(tmp_path).of([tmp_path / "here" / "c.png", inputs[1]])
+
+
+def test_a_folder_that_is_removed_is_never_there_by_halves(tmp_path, monkeypatch):
+    folder = tmp_path / "000000024"
+    write_bytes(folder / "a.bin", b"a")
+    write_bytes(folder / "b.bin", b"b")
+
+    def killed(path, ignore_errors):
+        if Path(path).is_dir():
+            assert not folder.exists()
+            (Path(path) / "a.bin").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(folder)
+    assert not folder.exists()
+    write_bytes(folder / "a.bin", b"a")
+    remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+    remove_folder(folder)
 
 
 def test_an_unchanged_input_is_not_read_twice(tmp_path, hashed):
