@@ -133,8 +133,7 @@ def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker):
     time.sleep(0.3)
     assert worker.process.poll() is None
     worker.process.stdin.close()  # as the kernel does when the run was killed
-    assert worker.says() == {
-        "problems": [["dataset slow", "interrupted; it continues from what it had saved, if anything", ""]], "exit_code": 143, "interrupted": True
-    }  # fmt: skip
+    what = "interrupted; it continues from what it had saved, if anything"
+    assert worker.says() == {"problems": [["dataset slow", what, ""]], "exit_code": 143, "interrupted": True}
     assert worker.process.wait(timeout=60) in (0, 143)
     assert "Traceback" not in worker.errors.read_text()
