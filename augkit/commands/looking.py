@@ -104,7 +104,7 @@ def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list
         print(f"Pictures and numbers of each image: {folder}\n")
 
 
-def pairs_text(count: int) -> str:
+def _pairs(count: int) -> str:
     """Return ``1 pair`` or ``2 pairs``."""
     return f"{count} pair{'' if count == 1 else 's'}"
 
@@ -150,10 +150,10 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     if rows:
         print_table("Likely copies of one photograph", ("image", "in", "copy", "in", "likeness"), rows, open_console())
     near = sum(not copy.equal_pixels for copy in copies)
-    print(f"{pairs_text(crossing)} across splits, {len(rows) - crossing} within a split.")
+    print(f"{_pairs(crossing)} across splits, {len(rows) - crossing} within a split.")
     if near:
         print(
-            f"Look at the {pairs_text(near)} without equal pixels before you believe them: likeness was measured on "
+            f"Look at the {_pairs(near)} without equal pixels before you believe them: likeness was measured on "
             "dermoscopy, and other pictures, such as dark ones with a few spots, can be alike by nature."
         )
     if crossing and not checked.recipe.exclude_copies:
