@@ -58,8 +58,7 @@ class Engine:
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
-        (folder,) = self._build_all((plan.report,), plan)
-        return folder
+        return self._build_all((plan.report,), plan)[0]
 
     def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
         """Build these stages and everything they need, one after another, and return the stages' folders."""
