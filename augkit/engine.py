@@ -22,10 +22,11 @@ from augkit.contracts import Log
 from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.executors import Executor
+from augkit.job import RESUMABLE, Job
 from augkit.plan import Plan
 from augkit.processor import crowded, usage
 from augkit.scheduler import Tell, build_side_by_side
-from augkit.stages import RESUMABLE, Job, run_stage
+from augkit.stages import run_stage
 from augkit.store import Digests, Store, write_text
 from augkit.tasks import LoadDataset, Stage, WriteReport, components, in_order
 

@@ -28,9 +28,10 @@ from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.image_sets import read_image_set, write_image_set
+from augkit.job import Job
 from augkit.plan import Plan
 from augkit.rehearsal import Rehearsal, rehearsing
-from augkit.stages import Job, run_stage
+from augkit.stages import run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
 from augkit.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
 

@@ -15,9 +15,10 @@ from augkit import ranks
 from augkit.allocator import keep_freed_memory
 from augkit.contracts import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
+from augkit.job import Job
 from augkit.plan import Plan
 from augkit.precision import choose_device
-from augkit.stages import Job, run_stage
+from augkit.stages import run_stage
 from augkit.store import Store
 from augkit.tasks import Stage
 

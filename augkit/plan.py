@@ -1,7 +1,8 @@
 """Recipes + registry -> a frozen plan: components, stages, seeds, and the fingerprint of every artifact.
 
-A stage's fingerprint covers its component's options, provider and source code, its seed, its inputs' fingerprints and
-the core modules that compute. Equal stages of several arms or seeds are one stage, which is how arms share a generator.
+A stage's fingerprint covers its component's options, provider and code, its seed, its inputs' fingerprints and what
+the code that does its task does (`augkit.code`). Equal stages of several arms or seeds are one stage, which is how arms
+share a generator.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
+from augkit.code import core_code
 from augkit.contracts import NATIVE_SIZE
 from augkit.draws import derive_seed
 from augkit.errors import InputError, Problem
@@ -37,22 +37,23 @@ from augkit.tasks import (
     in_order,
 )
 
-COMPUTING_MODULES = (
-    "draws", "contracts", "images", "precision", "batches", "pipeline", "ranks", "ema", "checkpoints", "training",
-    "metrics", "image_sets", "tasks", "stages",
-)  # fmt: skip
-"""Core modules whose code decides the bytes of an artifact."""
+CODE: Mapping[type[Task], str] = {
+    LoadDataset: "stages/dataset",
+    HoldOutDevelopment: "stages/dataset",
+    TakeShare: "stages/dataset",
+    TrainGenerator: "stages/generator",
+    DrawMasks: "stages/masks",
+    Synthesise: "stages/synthesis",
+    SelectAdherent: "stages/selection",
+    TrainSegmenter: "stages/segmenter",
+    Evaluate: "stages/evaluation",
+    JudgeQuality: "stages/quality",
+    WriteReport: "stages/report",
+}
+"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
 
-REPORTING_MODULES = (
-    "report", "report_words", "report_pictures", "report_samples", "report_record", "parts", "amounts", "figures",
-    "tables", "evidence", "statistics", "inference", "contrasts", "comparison", "sweep", "curves", "costs",
-    "quality_table", "gather",
-)  # fmt: skip
-"""Core modules and templates whose code decides the bytes of a report only."""
-
-
-JUDGING_MODULES = ("copies", "features", "distribution", "memorisation", "quality", "quality_pictures", "figures")
-"""Core modules whose code decides, besides those, what is said of a synthetic set's quality."""
+COPIES = "copies"
+"""Counts only where a recipe excludes copies."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _quality(
     seed = derive_seed(arm.seed, "quality")
     judging = JudgeQuality(source.generator.instance, recipe.segmenter.instance, seed)
     parts = [source.generator, recipe.segmenter]
-    identity = _identity(parts, digests, seed) | {"judging": _modules_hash(JUDGING_MODULES, (".py",))}
+    identity = _identity(parts, digests, seed)
     inputs = [arm.training, synthesis.inputs[1], synthesis, plain.segmenter]
     note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
     return _stage("quality", note, inputs, judging, identity, synthesis.address.label)
@@ -154,7 +155,7 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     shared = f" · seed {seed}" if several_seeds else ""
     own = (f" · {recipe.name}" if several_arms else "") + shared
     loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
-    excluding = {"exclude_copies": _modules_hash(("copies",), (".py",))} if recipe.exclude_copies else {}
+    excluding = {"exclude_copies": core_code(COPIES)} if recipe.exclude_copies else {}
     loaded = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
     dataset = _development(recipe.development_share, recipe.exclude_copies, excluding, loaded)
     if recipe.training_share != 1:
@@ -267,11 +268,9 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
             arm.evaluation,
         )
     )
-    reporting = _modules_hash(REPORTING_MODULES, (".py", ".j2"))
     identity = {
         "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
-        "reporting": reporting,
     }
     writing = WriteReport(title, arms, quality, unjudged)
     return _stage("report", "", (*inputs, *quality), writing, identity, label)
@@ -284,7 +283,7 @@ def _stage(
     everything = {
         "schema": SCHEMA,
         "kind": kind,
-        "core": _modules_hash(COMPUTING_MODULES, (".py",)),
+        "code": core_code(CODE[type(task)], without=frozenset({COPIES})),
         "inputs": [stage.address.fingerprint for stage in inputs],
         **identity,
     }
@@ -292,15 +291,6 @@ def _stage(
     text = json.dumps(everything, sort_keys=True, allow_nan=False)
     address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
     return Stage(address, f"{kind} {label}{note}", tuple(inputs), task, everything)
-
-
-@cache
-def _modules_hash(names: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in suffixes and path.name.split(".")[0] in names:
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _refuse_different_data(arms: Sequence[Arm]) -> None:

@@ -12,14 +12,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from augkit import hookspecs
+from augkit.code import package_code
 from augkit.errors import InputError, Problem, did_you_mean
 
 Observer = tuple[str, Callable[..., object]]
@@ -56,12 +55,12 @@ class Entry:
     provider: Provider
 
     def source_hash(self) -> str:
-        """Return a hash of the Python sources of the packages that define the class and its bases.
+        """Return a hash of what the packages do that define the class and its bases, and of what they use of the core.
 
-        Edits are noticed by it. What comes with Python does not count.
+        Edits are noticed by it, but for comments, docstrings and layout. What comes with Python does not count.
         """
         packages = dict.fromkeys(cls.__module__.partition(".")[0] for cls in self.cls.__mro__)
-        hashes = [_package_hash(name) for name in packages if name not in sys.stdlib_module_names]
+        hashes = [package_code(name) for name in packages if name not in {*sys.stdlib_module_names, "augkit"}]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
@@ -230,16 +229,3 @@ def _check_component(kind: str, name: object, cls: object) -> None:
 def _is_frozen(cls: type[Any]) -> bool:
     parameters: Any = getattr(cls, "__dataclass_params__", None)
     return parameters is not None and bool(parameters.frozen)
-
-
-@lru_cache(maxsize=256)
-def _package_hash(package: str) -> str:
-    file = getattr(sys.modules.get(package), "__file__", None)
-    if file is None:
-        return "unknown"
-    path = Path(file)
-    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(source.relative_to(path.parent).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
-    return digest.hexdigest()

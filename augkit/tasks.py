@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from augkit.contracts import (
     TRAINING_SIZE,
@@ -15,9 +15,11 @@ from augkit.contracts import (
     MaskSource,
     Segmenter,
 )
-from augkit.document import Value
 from augkit.store import Address
-from augkit.sweep import SweepPoint
+
+if TYPE_CHECKING:
+    from augkit.document import Value
+    from augkit.sweep import SweepPoint
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,6 @@ class DrawMasks:
     seed: int
     per_real: float | None
     count: int | None
-
-    def amount(self, real: int) -> int:
-        """Return how many masks to draw for `real` training samples; at least one."""
-        return self.count or max(1, round((self.per_real or 0) * real))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from augkit.image_sets import read_image_set
 from augkit.plan import make_plan, make_quality, make_selections
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry
-from augkit.stages import other_masks
+from augkit.stages.synthesis import other_masks
 from augkit.store import Digests, Store
 
 RECIPES = Path(__file__).parents[1] / "recipes"

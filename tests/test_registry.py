@@ -255,33 +255,35 @@ def test_a_plugin_may_call_its_helpers_as_it_likes(shelf):
 
 
 def test_the_source_hash_changes_with_the_source_only(shelf, monkeypatch):
-    from augkit import registry as module
+    from augkit import code
 
     shelf.add("acme", GOOD)
     entry = shelf.load().entries["generator", "painter"]
     before = entry.source_hash()
-    module._package_hash.cache_clear()
+    code._source.cache_clear()
     (shelf.folder / "unrelated.py").write_text("x = 1\n")
-    assert entry.source_hash() == before
-    module._package_hash.cache_clear()
     with (shelf.folder / "shelf_acme.py").open("a") as stream:
-        stream.write("# changed\n")
+        stream.write("# a comment\n")
+    assert entry.source_hash() == before
+    code._source.cache_clear()
+    with (shelf.folder / "shelf_acme.py").open("a") as stream:
+        stream.write("CHANGED = 1\n")
     assert entry.source_hash() != before
-    module._package_hash.cache_clear()
+    code._source.cache_clear()
 
 
 def test_the_source_hash_changes_with_the_package_of_a_base_class(shelf):
-    from augkit import registry as module
+    from augkit import code
 
     shelf.add("acme", GOOD)
     base = shelf.load().entries["generator", "painter"]
     derived = replace(base, cls=type("Derived", (base.cls,), {"__module__": "unrelated"}))
     before = base.source_hash(), derived.source_hash()
-    module._package_hash.cache_clear()
+    code._source.cache_clear()
     with (shelf.folder / "shelf_acme.py").open("a") as stream:
-        stream.write("# changed\n")
+        stream.write("CHANGED = 1\n")
     assert all(now != then for now, then in zip((base.source_hash(), derived.source_hash()), before, strict=True))
-    module._package_hash.cache_clear()
+    code._source.cache_clear()
 
 
 def test_the_installed_plugins_all_load():

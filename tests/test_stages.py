@@ -349,7 +349,7 @@ def test_the_number_of_synthetic_images_is_a_share_of_the_training_set_or_a_coun
 
 def test_an_image_does_not_depend_on_the_size_of_the_chunk_it_is_painted_in(tmp_path, monkeypatch):
     arm = run(tmp_path / "a", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
-    monkeypatch.setattr("augkit.stages.CHUNK", 5)
+    monkeypatch.setattr("augkit.stages.synthesis.CHUNK", 5)
     run(tmp_path / "b", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
     first, second = (read_image_set(folder_of(tmp_path / name, arm.syntheses[0])) for name in "ab")
     assert (first.images == second.images).all()

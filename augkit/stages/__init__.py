@@ -1,0 +1,46 @@
+"""One function per stage, in one module per kind of artifact: artifacts in, one artifact out.
+
+What a plugin returns is checked there, where it enters the house, by the rules of `augkit.checks`, and a breach is told
+to the plugin's author. What a module does, with all that it imports, is part of its artifacts' names (`augkit.code`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from augkit.job import Job
+from augkit.stages import dataset, evaluation, generator, masks, quality, report, segmenter, selection, synthesis
+from augkit.tasks import (
+    DrawMasks,
+    Evaluate,
+    HoldOutDevelopment,
+    JudgeQuality,
+    LoadDataset,
+    SelectAdherent,
+    Synthesise,
+    TakeShare,
+    Task,
+    TrainGenerator,
+    TrainSegmenter,
+    WriteReport,
+)
+
+STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
+    LoadDataset: dataset.load_dataset,
+    HoldOutDevelopment: dataset.hold_out_development,
+    TakeShare: dataset.take_share,
+    TrainGenerator: generator.train_generator,
+    DrawMasks: masks.draw_masks,
+    Synthesise: synthesis.synthesise,
+    SelectAdherent: selection.select_adherent,
+    TrainSegmenter: segmenter.train_segmenter,
+    Evaluate: evaluation.evaluate,
+    JudgeQuality: quality.judge_quality,
+    WriteReport: report.write,
+}
+
+
+def run_stage(task: Task, job: Job) -> None:
+    """Do a task: fill ``job.folder``."""
+    STAGES[type(task)](task, job)

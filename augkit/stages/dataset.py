@@ -1,0 +1,80 @@
+"""Data sets: read, held to their contract, without copies, cut for development or to a share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from augkit.checks import check_splits, contract, harmless
+from augkit.contracts import ImageSet, Splits
+from augkit.draws import Draws, sample_keys
+from augkit.errors import Problem, StageError
+from augkit.image_sets import read_image_set, read_splits, write_splits
+from augkit.job import Job
+from augkit.store import read_json, write_json
+from augkit.tasks import HoldOutDevelopment, LoadDataset, TakeShare
+
+
+def load_dataset(task: LoadDataset, job: Job) -> None:
+    """Write ``train``, ``validation`` and ``test``; refuse splits that share a group or lack samples.
+
+    Where copies are excluded, ``excluded.json`` lists the ids of the images that were left out.
+    """
+    with contract("the data set"), harmless():
+        splits = task.dataset.load()
+        check_splits(splits)
+    if task.exclude_copies:
+        splits = _without_copies(splits, (), job)
+    write_splits(job.folder, splits)
+
+
+def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
+    """Write the splits with some training groups as the test split, and without the test images.
+
+    The groups are chosen by their names alone. ``excluded.json`` also lists what was left out before.
+    """
+    whole = job.of_kind("dataset")[0]
+    train = read_image_set(whole / "train")
+    groups = len(set(train.groups))
+    if groups < 2:
+        what = f"found {groups} training group; allowed: at least 2, one to train on and one to score on"
+        raise StageError(Problem("development_share", what))
+    held_out = _some_groups(train, 0, "development", min(max(1, round(task.share * groups)), groups - 1))
+    splits = Splits(
+        train.take([i for i, group in enumerate(train.groups) if group not in held_out]),
+        read_image_set(whole / "validation"),
+        train.take([i for i, group in enumerate(train.groups) if group in held_out]),
+    )
+    if task.exclude_copies:
+        splits = _without_copies(splits, read_json(whole / "excluded.json"), job)
+    write_splits(job.folder, splits)
+
+
+def take_share(task: TakeShare, job: Job) -> None:
+    """Write the splits with fewer training groups."""
+    splits = read_splits(job.of_kind("dataset")[0])
+    train = splits.train
+    kept = _some_groups(train, task.seed, "share", max(1, round(task.share * len(set(train.groups)))))
+    fewer = train.take([i for i, group in enumerate(train.groups) if group in kept])
+    write_splits(job.folder, Splits(fewer, splits.validation, splits.test))
+
+
+def _some_groups(samples: ImageSet, seed: int, stream: str, count: int) -> set[str]:
+    """Return `count` groups: those with the smallest numbers, so that a smaller share is part of a larger one."""
+    groups = sorted(set(samples.groups))
+    numbers = Draws.of(seed, stream, sample_keys(groups)).uniform("place")
+    return {groups[i] for i in np.argsort(numbers, kind="stable")[:count]}
+
+
+def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
+    """Return the splits without copies of images in a later split, and write the names of all left out so far."""
+    from augkit.copies import without_copies
+
+    splits, copies = without_copies(splits)
+    excluded = list(dict.fromkeys(copy.first for copy in copies))
+    job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
+    write_json(job.folder / "excluded.json", [*earlier, *excluded])
+    with contract("the data set"):
+        check_splits(splits)  # everything may have been a copy
+    return splits

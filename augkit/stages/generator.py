@@ -1,0 +1,16 @@
+"""Generators: fitted on the training split."""
+
+from __future__ import annotations
+
+from augkit.contracts import Workspace
+from augkit.image_sets import read_image_set
+from augkit.job import Job
+from augkit.stages.trainings import training
+from augkit.tasks import TrainGenerator
+
+
+def train_generator(task: TrainGenerator, job: Job) -> None:
+    """Let the generator fit the training split."""
+    with training(job):
+        train = read_image_set(job.of_kind("dataset")[0] / "train")
+        task.generator.fit(train, Workspace(job.folder, task.seed, job.device, job.log))

@@ -1,0 +1,26 @@
+"""Masks: drawn by a mask source from the training masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augkit.checks import check_masks, contract, harmless
+from augkit.contracts import Workspace
+from augkit.draws import Draws
+from augkit.job import Job
+from augkit.stages.trainings import training
+from augkit.store import read_array, write_array, write_json
+from augkit.tasks import DrawMasks
+
+
+def draw_masks(task: DrawMasks, job: Job) -> None:
+    """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
+    with training(job):
+        real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
+        count = task.count or max(1, round((task.per_real or 0) * len(real)))
+        draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
+        with contract("the mask source"), harmless():
+            drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
+            check_masks(drawn, count, real.shape)
+        write_array(job.folder / "masks.npy", drawn.masks)
+        write_json(job.folder / "records.json", list(drawn.records))

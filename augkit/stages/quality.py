@@ -1,0 +1,32 @@
+"""Quality: how good a synthetic set is."""
+
+from __future__ import annotations
+
+from augkit.checks import check_images
+from augkit.contracts import ImageSet
+from augkit.image_sets import read_image_set
+from augkit.job import Job
+from augkit.quality import Material, judge
+from augkit.stages.predictions import segmented
+from augkit.store import write_bytes, write_json
+from augkit.tasks import JudgeQuality
+
+
+def judge_quality(task: JudgeQuality, job: Job) -> None:
+    """Write ``quality.json``, ``images.json`` (a list per column) and a PNG per picture."""
+    dataset = job.of_kind("dataset")[0]
+    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    paint = task.generator.open(job.of_kind("generator")[0], job.device)
+    material = Material(
+        train=read_image_set(dataset / "train"),
+        held_out=ImageSet.concatenate([read_image_set(dataset / name) for name in ("validation", "test")]),
+        synthetic=read_image_set(job.of_kind("synthesis")[0]),
+        segment=lambda images: segmented(predict, images),
+        paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape),
+        seed=task.seed,
+    )
+    quality = judge(material)
+    write_json(job.folder / "quality.json", {"origin": material.synthetic.origins[0], **quality.record})
+    write_json(job.folder / "images.json", quality.per_image)
+    for name, png in quality.pictures.items():
+        write_bytes(job.folder / f"{name}.png", png)

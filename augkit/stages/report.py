@@ -1,0 +1,18 @@
+"""Reports: the arms compared."""
+
+from __future__ import annotations
+
+from augkit.costs import cost_record
+from augkit.job import Job
+from augkit.store import write_json
+from augkit.tasks import WriteReport
+
+
+def write(task: WriteReport, job: Job) -> None:
+    """Write the report of all arms, and ``costs.json``."""
+    from augkit.gather import gather_evidence
+    from augkit.report import write_report
+
+    costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
+    write_report(gather_evidence(task, job.inputs, job.manifests, costs), job.folder)
+    write_json(job.folder / "costs.json", costs)

@@ -1,0 +1,25 @@
+"""Segmenters: fitted on real and synthetic samples with the recipe's augmentations."""
+
+from __future__ import annotations
+
+from augkit.contracts import ImageSet, Workspace
+from augkit.image_sets import read_image_set
+from augkit.job import Job
+from augkit.stages.trainings import training
+from augkit.tasks import TrainSegmenter
+
+
+def train_segmenter(task: TrainSegmenter, job: Job) -> None:
+    """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
+    from augkit.pipeline import FirstChecked, Pipeline
+
+    with training(job):
+        dataset = job.of_kind("dataset")[0]
+        real = read_image_set(dataset / "train")
+        synthetic = [read_image_set(folder) for folder in job.of_kind("synthesis")]
+        train = ImageSet.concatenate([real, *synthetic] if task.real else synthetic)
+        for pixels in (train.images, train.masks):
+            pixels.flags.writeable = False  # as they are when nothing is concatenated
+        space = Workspace(job.folder, task.seed, job.device, job.log)
+        augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
+        task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment), space)

@@ -1,0 +1,32 @@
+"""Synthetic images that follow their masks, selected by a segmenter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augkit.errors import Problem, StageError
+from augkit.image_sets import read_image_set, write_image_set
+from augkit.job import Job
+from augkit.metrics import confusion, scores
+from augkit.stages.predictions import segmented
+from augkit.store import write_json
+from augkit.tasks import SelectAdherent
+
+
+def select_adherent(task: SelectAdherent, job: Job) -> None:
+    """Write the samples of a synthetic set whose mask the segmenter finds, and ``adherence.json`` about all of them."""
+    from augkit.rehearsal import current
+
+    samples = read_image_set(job.of_kind("synthesis")[0])
+    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    found = segmented(predict, samples.images, samples.ids)
+    adherence = scores(confusion(found, np.asarray(samples.masks)))["dice"]
+    kept = np.flatnonzero(adherence >= task.min_adherence)
+    if current() is not None:  # what a rehearsal trains judges nothing
+        kept = np.arange(len(samples))
+    if not len(kept):
+        what = f"no image of {len(samples)} reaches {task.min_adherence:g}; the best has {adherence.max():.3f}"
+        raise StageError(Problem("min_adherence", what, "Allow less, or look at the generator with 'augkit preview'"))
+    job.log.note(f"{len(kept)} of {len(samples)} images follow their masks (Dice {task.min_adherence:g} or more)")
+    write_json(job.folder / "adherence.json", dict(zip(samples.ids, adherence.tolist(), strict=True)))
+    write_image_set(job.folder, samples.take(kept))

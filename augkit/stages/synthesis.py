@@ -1,0 +1,69 @@
+"""Synthetic images: painted by a generator for drawn masks, shuffled on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.checks import SAMPLES, STATELESS, check_images, check_same, contract, harmless
+from augkit.contracts import ArrayDraws, ImageSet, Masks, Record
+from augkit.draws import Draws
+from augkit.errors import Problem, StageError
+from augkit.image_sets import write_image_set
+from augkit.job import Job
+from augkit.stages.predictions import CHUNK
+from augkit.store import read_array, read_json
+from augkit.tasks import Synthesise
+
+
+def synthesise(task: Synthesise, job: Job) -> None:
+    """Write the synthetic image set; a sample drawn from a real mask joins that mask's group."""
+    masks = read_array(job.of_kind("masks")[0] / "masks.npy")
+    records: list[Record] = read_json(job.of_kind("masks")[0] / "records.json")
+    groups = read_json(job.of_kind("dataset")[0] / "train" / "samples.json")["groups"]
+    ids = tuple(f"{task.prefix}-{i:06d}" for i in range(len(masks)))
+    paint = task.generator.open(job.of_kind("generator")[0], job.device)
+    draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
+    images = np.empty((*masks.shape, 3), np.uint8)
+    for begin in range(0, len(masks), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        with contract("the generator", ids[part]):
+            images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape)
+            if begin == 0:
+                few = slice(min(SAMPLES, CHUNK))
+                with harmless():
+                    check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, 1.0)
+        job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
+    parents = tuple(_group(record, groups, name) for record, name in zip(records, ids, strict=True))
+    if task.shuffled:
+        masks = masks[other_masks(masks, draws)]
+    write_image_set(job.folder, ImageSet(ids, images, masks, parents, (task.origin,) * len(masks)))
+
+
+def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
+    """Return int64 (N,): for each sample another one whose mask differs; every sample is chosen once.
+
+    Equal masks stand side by side in a keyed order, and everybody takes the mask as many places on as the commonest
+    mask is frequent, which is a different one. Raises `StageError` where one mask is more than half of all.
+    """
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    _, kinds, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
+    kinds = kinds.reshape(-1)  # NumPy 2.0 gives it another shape
+    step = int(counts.max())
+    if 2 * step > len(masks):
+        what = f"masks cannot be shuffled: {step} of {len(masks)} are equal; allowed: up to half"
+        raise StageError(Problem("pair", what, "Draw more masks, or from another source"))
+    places = draws.fork("shuffle").uniform("place")
+    first = np.full(len(counts), 2.0, np.float32)
+    np.minimum.at(first, kinds, places)  # a kind stands where the first of its samples does
+    order = np.lexsort((places, kinds, first[kinds]))
+    partners = np.empty(len(masks), np.int64)
+    partners[order] = np.roll(order, -step)
+    return partners
+
+
+def _group(record: Record, groups: Sequence[str], name: str) -> str:
+    parent = record.get("parent")
+    return groups[parent] if type(parent) is int else name
