@@ -5,44 +5,58 @@ A plugin author needs only this module::
     from augkit import hookimpl, DrawnMasks, ImageSet, Splits, Workspace, Draws
 """
 
+from augkit import events
 from augkit.contracts import (
     AtLeast,
+    Augment,
     Augmentation,
     Dataset,
-    DrawnMasks,
     Generator,
-    ImageSet,
+    Log,
     MaskSource,
     Predictor,
     Segmenter,
-    Splits,
+    SilentLog,
     Synthesizer,
     Within,
     Workspace,
 )
-from augkit.draws import Draws
-from augkit.errors import InputError, Problem
+from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores, Splits
+from augkit.data.draws import ArrayDraws, Draws, TensorDraws, sample_keys
+from augkit.errors import InputError, Problem, did_you_mean
 from augkit.hookspecs import hookimpl
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArrayDraws",
     "AtLeast",
+    "Augment",
     "Augmentation",
     "Dataset",
     "DrawnMasks",
     "Draws",
     "Generator",
     "ImageSet",
+    "Images",
     "InputError",
+    "Log",
     "MaskSource",
+    "Masks",
     "Predictor",
     "Problem",
+    "Record",
+    "Scores",
     "Segmenter",
+    "SilentLog",
     "Splits",
     "Synthesizer",
+    "TensorDraws",
     "Within",
     "Workspace",
     "__version__",
+    "did_you_mean",
+    "events",
     "hookimpl",
+    "sample_keys",
 ]

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts import Augment, Images, ImageSet, Masks, Scores, TakesStoredPixels, TensorDraws
-from augkit.draws import Draws, sample_keys
+from augkit.contracts import Augment, TakesStoredPixels
+from augkit.data.arrays import Images, ImageSet, Masks, Scores
+from augkit.data.draws import Draws, TensorDraws, sample_keys
 from augkit.precision import memory_layout
 
 WHOLE = slice(None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from augkit.contracts import Splits
 from augkit.copies import SPLITS, Copy, find_copies
+from augkit.data.arrays import Splits
 from augkit.figures import Row, Tile, gallery
 from augkit.store import write_bytes, write_json
 

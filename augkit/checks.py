@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import DrawnMasks, Images, Masks, Record, Scores, Splits
+from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.errors import ContractError, Problem
 
 if TYPE_CHECKING:

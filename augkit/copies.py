@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from augkit.contracts import Images, ImageSet, Splits
-from augkit.images import shrink_images
+from augkit.data.arrays import Images, ImageSet, Splits
+from augkit.data.resizing import shrink_images
 
 NEAR = 0.7
 """The least likeness of a near copy.

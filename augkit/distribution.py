@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from scipy.spatial.distance import cdist
 
-from augkit.contracts import ArrayDraws, Images
-from augkit.draws import Draws
+from augkit.data.arrays import Images
+from augkit.data.draws import ArrayDraws, Draws
+from augkit.data.resizing import shrink_images
 from augkit.features import Features
-from augkit.images import shrink_images
 
 BLOCKS = 10
 """Blocks from which the standard error of a KID is taken."""

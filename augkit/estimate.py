@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from augkit.allocator import keep_freed_memory
-from augkit.contracts import ImageSet
 from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
+from augkit.data.arrays import ImageSet
+from augkit.data.stored import read_image_set, write_image_set
 from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.image_sets import read_image_set, write_image_set
 from augkit.job import Job
 from augkit.plan import Plan
 from augkit.rehearsal import Rehearsal, rehearsing

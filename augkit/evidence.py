@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from augkit.contracts import ImageSet, Masks
+from augkit.data.arrays import ImageSet, Masks
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores
 from augkit.sweep import SweepPoint

@@ -15,13 +15,13 @@ import numpy as np
 import yaml
 
 from augkit.checked import CheckedRecipe
-from augkit.draws import Draws
+from augkit.data.draws import Draws
+from augkit.data.stored import read_image_set, read_splits
 from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.export_card import data_card, manifest_csv
 from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
 from augkit.export_layouts import LAYOUTS
-from augkit.image_sets import read_image_set, read_splits
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 from augkit.tasks import Stage, Synthesise

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import ImageSet, Record, Splits
-from augkit.images import encode_png, encode_webp
+from augkit.data.arrays import ImageSet, Record, Splits
+from augkit.data.encoding import encode_png, encode_webp
 from augkit.statistics import TEST_IMAGES
 from augkit.store import FileFacts, write_json, write_text, write_unflushed
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
-from augkit.contracts import ImageSet, Masks
-from augkit.draws import sample_keys
+from augkit.data.arrays import ImageSet, Masks
+from augkit.data.draws import sample_keys
 from augkit.export_files import Encoder, Export, Format, ImageFormat, Sink
 
 FOLDS = 5

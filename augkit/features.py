@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from augkit.contracts import Images
-from augkit.images import shrink_images
+from augkit.data.arrays import Images
+from augkit.data.resizing import shrink_images
 
 NAME = "handcrafted"
 """Stands in the name of every number that was computed with these features."""

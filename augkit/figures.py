@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Images, Masks
+from augkit.data.arrays import Images, Masks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

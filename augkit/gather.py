@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from augkit.contracts import ImageSet
 from augkit.costs import cost_rows
+from augkit.data.arrays import ImageSet
+from augkit.data.stored import read_image_set
 from augkit.evidence import ArmEvidence, Evidence, Section
-from augkit.image_sets import read_image_set
 from augkit.metrics import scores
 from augkit.quality_table import PICTURES, quality_section, unjudged_section
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design

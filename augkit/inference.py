@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.draws import Draws
+from augkit.data.draws import Draws
 
 Values = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Images
+from augkit.data.arrays import Images
+from augkit.data.resizing import shrink_images
 from augkit.features import Features
-from augkit.images import shrink_images
 
 RARE = 0.01
 """An image is suspicious where fewer than this share of held-out images have as small a distance, and a ratio."""

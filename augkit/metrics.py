@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks
+from augkit.data.arrays import Masks
 
 METRICS = ("dice", "accuracy", "sensitivity", "specificity", "jaccard", "thresholded_jaccard", "nsd")
 """Every metric, the paper's four (Table 1) first and in its order."""

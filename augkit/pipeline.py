@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from augkit.checks import STATELESS, check_augmented, check_same, contract, harmless
-from augkit.contracts import Augment, RecordsParameters, TensorDraws
+from augkit.contracts import Augment, RecordsParameters
+from augkit.data.draws import TensorDraws
 
 if TYPE_CHECKING:
     from torch import Tensor

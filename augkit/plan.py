@@ -16,7 +16,7 @@ from typing import Any
 from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
 from augkit.code import core_code
 from augkit.contracts import NATIVE_SIZE
-from augkit.draws import derive_seed
+from augkit.data.draws import derive_seed
 from augkit.errors import InputError, Problem
 from augkit.store import SCHEMA, Address, Digests
 from augkit.tasks import (

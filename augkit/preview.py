@@ -13,12 +13,13 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from augkit.contracts import Augment, DrawnMasks, Images, ImageSet, Masks, Record, Synthesizer
-from augkit.draws import Draws
+from augkit.contracts import Augment, Synthesizer
+from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
+from augkit.data.draws import Draws
+from augkit.data.stored import read_image_set
 from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
-from augkit.image_sets import read_image_set
 from augkit.recipe import Recipe, Reference, Source
 from augkit.replay import replay
 from augkit.store import read_array, read_json, write_bytes, write_text

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Images, ImageSet, Masks, Synthesizer
+from augkit.contracts import Synthesizer
 from augkit.copies import near_copies
+from augkit.data.arrays import Images, ImageSet, Masks
+from augkit.data.draws import Draws
 from augkit.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
-from augkit.draws import Draws
 from augkit.features import NAME, Features, Scale, describe
 from augkit.memorisation import RARE, Memorisation, Sides, nearest_in_features, nearest_in_pixels
 from augkit.metrics import confusion, scores

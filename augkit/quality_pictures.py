@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Images, ImageSet, Masks
+from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.figures import PREDICTION, TRUTH, Row, Tile, gallery, mask_picture
 from augkit.memorisation import Nearest
 

@@ -17,15 +17,16 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 
 from augkit import contracts
 from augkit.conformance import CHECKS_OF_KIND, describe_check
-from augkit.draws import Draws
+from augkit.data import arrays
+from augkit.data.draws import Draws
 from augkit.hookspecs import HOOK_OF_KIND
 from augkit.options import describe_options
 from augkit.registry import Entry, Provider, Registry, load_registry
 from augkit.store import write_text
 
 PROTOCOLS_OF_KIND: Mapping[str, tuple[type[Any], ...]] = {
-    "dataset": (contracts.Dataset, contracts.HasNativeMasks, contracts.Splits, contracts.ImageSet),
-    "mask source": (contracts.MaskSource, contracts.DrawnMasks, contracts.Workspace, Draws),
+    "dataset": (contracts.Dataset, contracts.HasNativeMasks, arrays.Splits, arrays.ImageSet),
+    "mask source": (contracts.MaskSource, arrays.DrawnMasks, contracts.Workspace, Draws),
     "generator": (contracts.Generator, contracts.Synthesizer, contracts.Workspace, Draws),
     "augmentation": (contracts.Augmentation, Draws),
     "segmenter": (contracts.Segmenter, contracts.Predictor, contracts.Workspace),

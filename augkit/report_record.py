@@ -12,7 +12,7 @@ from io import StringIO
 import numpy as np
 
 from augkit.comparison import Comparison, comparison_record
-from augkit.contracts import ImageSet
+from augkit.data.arrays import ImageSet
 from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import METRICS
 from augkit.statistics import ArmScores, summarise

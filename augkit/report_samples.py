@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from augkit import figures
 from augkit.comparison import Comparison, signed
-from augkit.contracts import ImageSet
+from augkit.data.arrays import ImageSet
 from augkit.evidence import ArmEvidence, Evidence
 from augkit.figures import EITHER, TRUTH, Row, Tile
 from augkit.report_pictures import Picture, slug

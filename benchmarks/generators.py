@@ -33,9 +33,10 @@ import numpy as np
 import torch
 
 from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
-from augkit.contracts import Images, Masks, SilentLog
+from augkit.contracts import SilentLog
+from augkit.data.arrays import Images, Masks
+from augkit.data.encoding import encode_png
 from augkit.features import NAME
-from augkit.images import encode_png
 from augkit.quality import Material, judge
 from augkit.store import write_bytes
 from augkit_flow.generator import Flow

@@ -31,11 +31,12 @@ from skimage.metrics import structural_similarity
 from augkit import Draws, ImageSet
 from augkit.audience import Audience
 from augkit.checked import check_recipes
-from augkit.contracts import Images, Masks, Synthesizer
-from augkit.draws import sample_keys
+from augkit.contracts import Synthesizer
+from augkit.data.arrays import Images, Masks
+from augkit.data.draws import sample_keys
+from augkit.data.stored import read_image_set
 from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
-from augkit.image_sets import read_image_set
 from augkit.metrics import confusion, scores
 from augkit.plan import make_plan
 from augkit.recipe import load_recipes

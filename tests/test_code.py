@@ -132,7 +132,7 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("stages/masks.py", {"DrawMasks"}),
         ("stages/dataset.py", DATASET),
         ("pipeline.py", {"TrainSegmenter"}),
-        ("draws.py", EVERY),
+        ("data/draws.py", EVERY),
         ("commands/terminal.py", set()),
         ("engine.py", set()),
         ("plan.py", set()),
@@ -174,7 +174,13 @@ USES_METRICS = "from augkit import Draws\nfrom augkit.metrics import scores\nfro
 
 @pytest.mark.parametrize(
     ("file", "counts"),
-    [("metrics.py", True), ("draws.py", True), ("contracts.py", True), ("figures.py", False), ("training.py", False)],
+    [
+        ("metrics.py", True),
+        ("data/draws.py", True),
+        ("contracts.py", False),
+        ("figures.py", False),
+        ("training.py", False),
+    ],
 )
 def test_what_a_plugin_uses_of_the_core_counts_but_for_pictures(plugin, core, file, counts):
     plugin(USES_METRICS)

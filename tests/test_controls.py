@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from augkit.checked import check_recipes
-from augkit.draws import Draws
+from augkit.data.draws import Draws
+from augkit.data.stored import read_image_set
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
 from augkit.export import gather_export
 from augkit.export_card import data_card
 from augkit.gather import _kept
-from augkit.image_sets import read_image_set
 from augkit.plan import make_plan, make_quality, make_selections
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry

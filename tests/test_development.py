@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from augkit.checked import check_recipes
-from augkit.contracts import ImageSet, Splits
-from augkit.draws import Draws, sample_keys
+from augkit.data.arrays import ImageSet, Splits
+from augkit.data.draws import Draws, sample_keys
+from augkit.data.stored import read_splits
 from augkit.engine import Engine
 from augkit.errors import InputError, StageError
-from augkit.image_sets import read_splits
 from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import load_recipes
 from augkit.registry import load_registry

@@ -9,8 +9,8 @@ import pytest
 
 from augkit import doctor, estimate
 from augkit.cli import app
+from augkit.data.encoding import encode_png
 from augkit.document import parse
-from augkit.images import encode_png
 from augkit.registry import load_registry
 from augkit.schema import recipe_schema
 

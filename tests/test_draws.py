@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from augkit.draws import Draws, derive_seed, sample_keys
+from augkit.data.draws import Draws, derive_seed, sample_keys
 
 PAIRS = 1_000_000
 IDS = tuple(f"patient-{i:04d}/left" for i in range(257))

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from augkit import ImageSet, Splits
+from augkit.data.encoding import encode_png, encode_webp
+from augkit.data.reading import read_image, read_mask
 from augkit.errors import InputError, StageError
 from augkit.export import check_target, write_export
 from augkit.export_files import Export, Source
 from augkit.export_layouts import coco_annotations, run_lengths
-from augkit.images import encode_png, encode_webp, read_image, read_mask
 from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
 

@@ -12,18 +12,10 @@ import pytest
 from PIL import Image, ImageFile
 
 from augkit import InputError, Problem
-from augkit.images import (
-    MAX_PIXELS,
-    Pair,
-    encode_png,
-    load_pairs,
-    load_splits,
-    match_pairs,
-    read_image,
-    read_mask,
-    resize_image,
-    resize_mask,
-)
+from augkit.data.encoding import encode_png
+from augkit.data.pairs import Pair, load_pairs, load_splits, match_pairs
+from augkit.data.reading import MAX_PIXELS, read_image, read_mask
+from augkit.data.resizing import resize_image, resize_mask
 
 RGB = np.random.Generator(np.random.Philox(1)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 BLOB = np.zeros((20, 30), np.bool_)
@@ -560,7 +552,7 @@ def test_files_are_matched_by_id_and_what_has_no_partner_is_reported():
 
 
 def test_the_module_does_not_import_torch():
-    code = "import sys, augkit.images; sys.exit('torch' in sys.modules)"
+    code = "import sys, augkit.data.reading; sys.exit('torch' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from augkit.checked import check_recipes
-from augkit.contracts import DrawnMasks
-from augkit.draws import Draws
+from augkit.data.arrays import DrawnMasks
+from augkit.data.draws import Draws
 from augkit.errors import InputError
 from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
 from augkit.recipe import load_recipes

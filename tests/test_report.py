@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augkit import figures
-from augkit.contracts import ImageSet
-from augkit.draws import Draws, sample_keys
+from augkit.data.arrays import ImageSet
+from augkit.data.draws import Draws, sample_keys
 from augkit.errors import StageError
 from augkit.evidence import ArmEvidence, Evidence, Section
 from augkit.figures import Row, Tile

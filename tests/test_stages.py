@@ -12,11 +12,11 @@ import torch
 from augkit import DrawnMasks, ImageSet, Splits
 from augkit.batches import Batches
 from augkit.checked import CheckedRecipe, CheckedSource, Component
-from augkit.draws import Draws
+from augkit.data.draws import Draws
+from augkit.data.stored import read_image_set, write_image_set
 from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.gather import _finds_nothing, design_of, read_scores
-from augkit.image_sets import read_image_set, write_image_set
 from augkit.metrics import METRICS, surface_distance
 from augkit.pipeline import FirstChecked, Pipeline
 from augkit.plan import Plan, make_plan, make_quality

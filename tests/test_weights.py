@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from augkit.contracts import ImageSet, Synthesizer, Workspace
+from augkit.contracts import Synthesizer, Workspace
+from augkit.data.arrays import ImageSet
 from augkit.errors import InputError, Problem
 from augkit.registry import Entry, Provider, Registry
 from augkit.store import find_damage

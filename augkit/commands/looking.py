@@ -123,8 +123,8 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from dataclasses import replace
 
     from augkit.check import check_copies
+    from augkit.data.stored import read_splits
     from augkit.engine import Engine
-    from augkit.image_sets import read_splits
     from augkit.plan import make_plan
     from augkit.store import Digests, Store
 

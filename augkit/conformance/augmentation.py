@@ -21,7 +21,7 @@ from augkit.checks import (
 )
 from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
 from augkit.conformance.toy import SEED, draw_set
-from augkit.draws import Draws
+from augkit.data.draws import Draws
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,8 @@ from augkit.checks import (
     describe,
 )
 from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts import HasNativeMasks, Splits
+from augkit.contracts import HasNativeMasks
+from augkit.data.arrays import Splits
 
 PARTS = ("train", "validation", "test")
 USABLE = "returns_splits, splits_have_samples_of_one_size and splits_share_nothing"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augkit.checks import BreachError
 from augkit.conformance.bench import Bench, UnansweredError
-from augkit.draws import Draws
+from augkit.data.draws import Draws
 from augkit.errors import Problem
 from augkit.options import build_component, canonical
 from augkit.recipe import Reference

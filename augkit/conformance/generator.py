@@ -14,7 +14,9 @@ from augkit.conformance.bench import CONDUCT, UnansweredError, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import draw_masks, draw_set, draws_of
 from augkit.conformance.training import TrainingBench, fits_again, resumes
-from augkit.contracts import ArrayDraws, Images, ImageSet, Masks, Synthesizer, Workspace
+from augkit.contracts import Synthesizer, Workspace
+from augkit.data.arrays import Images, ImageSet, Masks
+from augkit.data.draws import ArrayDraws
 from augkit.store import read_json
 
 PAINTED = 9

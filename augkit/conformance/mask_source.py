@@ -20,7 +20,7 @@ from augkit.checks import (
 )
 from augkit.conformance.bench import CONDUCT, Bench, answers_to
 from augkit.conformance.toy import draw_masks, draws_of
-from augkit.contracts import DrawnMasks, Masks
+from augkit.data.arrays import DrawnMasks, Masks
 
 COUNT = 9
 """Masks that are drawn."""

@@ -14,7 +14,9 @@ from augkit.conformance.bench import CONDUCT, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import SIZE, dice, draw_set
 from augkit.conformance.training import TrainingBench, fits_again, resumes
-from augkit.contracts import ImageSet, Predictor, Scores, TensorDraws, Workspace
+from augkit.contracts import Predictor, Workspace
+from augkit.data.arrays import ImageSet, Scores
+from augkit.data.draws import TensorDraws
 
 if TYPE_CHECKING:
     from torch import Tensor

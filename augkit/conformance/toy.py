@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import ArrayDraws, Images, ImageSet, Masks
-from augkit.draws import Draws
+from augkit.data.arrays import Images, ImageSet, Masks
+from augkit.data.draws import ArrayDraws, Draws
 
 SIZE = 32
 """Side of the toy images in pixels; small, and a power of two as some networks want it."""

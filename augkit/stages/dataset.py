@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from augkit.checks import check_splits, contract, harmless
-from augkit.contracts import ImageSet, Splits
-from augkit.draws import Draws, sample_keys
+from augkit.data.arrays import ImageSet, Splits
+from augkit.data.draws import Draws, sample_keys
+from augkit.data.stored import read_image_set, read_splits, write_splits
 from augkit.errors import Problem, StageError
-from augkit.image_sets import read_image_set, read_splits, write_splits
 from augkit.job import Job
 from augkit.store import read_json, write_json
 from augkit.tasks import HoldOutDevelopment, LoadDataset, TakeShare

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from augkit.checks import check_native_count, check_native_mask, contract
-from augkit.contracts import HasNativeMasks, ImageSet, Masks
-from augkit.image_sets import read_image_set
-from augkit.images import upsample_scores
+from augkit.contracts import HasNativeMasks
+from augkit.data.arrays import ImageSet, Masks
+from augkit.data.resizing import upsample_scores
+from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.metrics import confusion, surface_distance
 from augkit.stages.predictions import FOREGROUND, scores_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from augkit.contracts import Workspace
-from augkit.image_sets import read_image_set
+from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.stages.trainings import training
 from augkit.tasks import TrainGenerator

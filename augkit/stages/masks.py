@@ -6,7 +6,7 @@ import numpy as np
 
 from augkit.checks import check_masks, contract, harmless
 from augkit.contracts import Workspace
-from augkit.draws import Draws
+from augkit.data.draws import Draws
 from augkit.job import Job
 from augkit.stages.trainings import training
 from augkit.store import read_array, write_array, write_json

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.checks import SAMPLES, STATELESS, check_same, check_scores, contract, harmless
-from augkit.contracts import Images, Masks, Predictor
+from augkit.contracts import Predictor
+from augkit.data.arrays import Images, Masks
 
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""

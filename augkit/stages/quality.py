@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from augkit.checks import check_images
-from augkit.contracts import ImageSet
-from augkit.image_sets import read_image_set
+from augkit.data.arrays import ImageSet
+from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.quality import Material, judge
 from augkit.stages.predictions import segmented

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from augkit.contracts import ImageSet, Workspace
-from augkit.image_sets import read_image_set
+from augkit.contracts import Workspace
+from augkit.data.arrays import ImageSet
+from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.stages.trainings import training
 from augkit.tasks import TrainSegmenter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from augkit.data.stored import read_image_set, write_image_set
 from augkit.errors import Problem, StageError
-from augkit.image_sets import read_image_set, write_image_set
 from augkit.job import Job
 from augkit.metrics import confusion, scores
 from augkit.stages.predictions import segmented

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.checks import SAMPLES, STATELESS, check_images, check_same, contract, harmless
-from augkit.contracts import ArrayDraws, ImageSet, Masks, Record
-from augkit.draws import Draws
+from augkit.data.arrays import ImageSet, Masks, Record
+from augkit.data.draws import ArrayDraws, Draws
+from augkit.data.stored import write_image_set
 from augkit.errors import Problem, StageError
-from augkit.image_sets import write_image_set
 from augkit.job import Job
 from augkit.stages.predictions import CHUNK
 from augkit.store import read_array, read_json

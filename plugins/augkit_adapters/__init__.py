@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import Augmentation
+from augkit import Augmentation, hookimpl
 from augkit_adapters.albumentations import Albumentations
 from augkit_adapters.torchvision import Torchvision
 

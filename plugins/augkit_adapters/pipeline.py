@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from augkit import InputError, Problem
-from augkit.errors import did_you_mean
+from augkit import InputError, Problem, did_you_mean
 
 Step = dict[str, dict[str, Any]]
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import Augmentation
+from augkit import Augmentation, hookimpl
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
 from augkit_classical.cutout import Cutout

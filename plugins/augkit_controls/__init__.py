@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import Generator
+from augkit import Generator, hookimpl
 from augkit_controls.noise import Noise
 from augkit_controls.repeat import Repeat
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import Draws, ImageSet, Synthesizer, Within, Workspace
-from augkit.contracts import Images, Masks
+from augkit import Draws, Images, ImageSet, Masks, Synthesizer, Within, Workspace
 from augkit.store import read_json, write_json
 
 COLOURS = "colours.json"

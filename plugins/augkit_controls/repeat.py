@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import Draws, ImageSet, InputError, Problem, Synthesizer, Workspace
-from augkit.contracts import Images, Masks
+from augkit import Draws, Images, ImageSet, InputError, Masks, Problem, Synthesizer, Workspace
 from augkit.store import read_array, write_array
 
 IMAGES, MASKS = "images.npy", "masks.npy"

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from augkit import Draws
-from augkit.contracts import Images, Masks
+from augkit import Draws, Images, Masks
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import autocast, settle
 from augkit_flow.generator import FACTS, WEIGHTS

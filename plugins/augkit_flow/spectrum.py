@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts import Images
+from augkit import Images
 
 _FLOOR = 1e-6
 _CHUNK = 256

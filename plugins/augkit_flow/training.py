@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, InputError, Problem, Workspace
-from augkit.contracts import TensorDraws
+from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
 from augkit.training import Batches, Ema, autocast, seeded, settle, train
 from augkit_flow.network import MULTIPLE, FlowNetwork
 from augkit_flow.painter import save_network

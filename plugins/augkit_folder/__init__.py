@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Dataset, InputError, Problem, Splits, Within, hookimpl
-from augkit.contracts import Masks
+from augkit import AtLeast, Dataset, InputError, Masks, Problem, Splits, Within, hookimpl
 from augkit.images import Pair, load_splits, read_mask, unreadable
 from augkit_folder.files import check_places, list_files, match_files
 from augkit_folder.splits import assign_groups, cut

@@ -6,8 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from augkit import Draws, Problem
-from augkit.draws import sample_keys
+from augkit import Draws, Problem, sample_keys
 from augkit.images import Pair
 
 Parts = tuple[list[Pair], list[Pair], list[Pair]]

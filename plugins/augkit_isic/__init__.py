@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import Dataset, Splits, Within, hookimpl
-from augkit.contracts import Masks
+from augkit import Dataset, Masks, Splits, Within, hookimpl
 from augkit.images import load_splits, read_mask
 from augkit_isic.files import list_files, match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import Generator
+from augkit import Generator, hookimpl
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.presets import Fast128, Released256
 

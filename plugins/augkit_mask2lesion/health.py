@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from augkit.contracts import Images
+from augkit import Images
 
 LEAST_DIVERSITY = 0.05
 LEAST_CONTRAST = 0.01

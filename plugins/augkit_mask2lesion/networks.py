@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts import TensorDraws
+from augkit import TensorDraws
 from augkit_mask2lesion.generator import Dropout, Norm
 
 SIZES = (32, 64, 128, 256)

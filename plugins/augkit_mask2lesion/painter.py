@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from augkit import Draws
-from augkit.contracts import Images, Masks
+from augkit import Draws, Images, Masks
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import autocast, settle
 from augkit_mask2lesion.generator import FACTS, WEIGHTS, Dropout

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from augkit.contracts import TensorDraws
+from augkit import TensorDraws
 from augkit_mask2lesion.generator import MaskResample, OutResize
 
 ENLARGED = 286 / 256

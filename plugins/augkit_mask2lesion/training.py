@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, InputError, Problem, Workspace
-from augkit.contracts import TensorDraws
+from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
 from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right

@@ -16,9 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from augkit import Draws, ImageSet, Workspace
-from augkit.contracts import Images, Log, Masks
-from augkit.draws import sample_keys
+from augkit import Draws, Images, ImageSet, Log, Masks, Workspace, sample_keys
 from augkit.images import encode_png, read_image
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import Learner

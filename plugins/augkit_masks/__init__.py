@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import MaskSource
+from augkit import MaskSource, hookimpl
 from augkit_masks.combine import Combine
 from augkit_masks.drawn import Drawn
 from augkit_masks.elastic import Elastic

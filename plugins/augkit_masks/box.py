@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from augkit.contracts import Masks
+from augkit import Masks
 
 Box = tuple[slice, slice]
 

@@ -10,8 +10,19 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import AtLeast, DrawnMasks, InputError, MaskSource, Problem, Within, Workspace
-from augkit.contracts import ArrayDraws, Masks, Record, SilentLog
+from augkit import (
+    ArrayDraws,
+    AtLeast,
+    DrawnMasks,
+    InputError,
+    Masks,
+    MaskSource,
+    Problem,
+    Record,
+    SilentLog,
+    Within,
+    Workspace,
+)
 from augkit_masks.drawn import Drawn
 from augkit_masks.drift import keep_drift
 from augkit_masks.elastic import Elastic

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, InputError, Problem, Within, Workspace
-from augkit.contracts import ArrayDraws, Masks
+from augkit import ArrayDraws, DrawnMasks, InputError, Masks, Problem, Within, Workspace
 from augkit.images import SUFFIXES, average_resize, read_drawing
 from augkit_masks.training import Training
 from augkit_masks.validity import fill_holes

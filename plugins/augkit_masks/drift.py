@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks, Workspace
+from augkit import Masks, Workspace
 from augkit.figures import GRID, Line, density, line_plot
 from augkit.store import write_bytes, write_json
 from augkit_masks.moments import moments

@@ -18,8 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, InputError, Problem, Within, Workspace
-from augkit.contracts import Masks, Record
+from augkit import DrawnMasks, Draws, InputError, Masks, Problem, Record, Within, Workspace
 from augkit.store import read_array, write_array
 from augkit_masks.box import foreground_box
 from augkit_masks.fem import Boundary, lowest_modes

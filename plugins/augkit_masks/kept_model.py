@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from augkit.contracts import Log, Masks
+from augkit import Log, Masks
 from augkit.store import read_array, read_json, write_array, write_json
 from augkit_masks.representations import Representation
 from augkit_masks.shape_model import Preparation, ShapeModel, fit_shape_model

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks
+from augkit import Masks
 
 Values = NDArray[np.float64]
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import AtLeast, DrawnMasks, Within, Workspace
-from augkit.contracts import ArrayDraws, Masks
+from augkit import ArrayDraws, AtLeast, DrawnMasks, Masks, Within, Workspace
 from augkit_masks.kept_model import fit_or_find, meaning
 from augkit_masks.moments import moments
 from augkit_masks.representations import Representation

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks
+from augkit import Masks
 from augkit_masks.warp import Field, signed_distance, warp
 
 MOST_MASKS = 100

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks
+from augkit import Masks
 from augkit_masks.warp import signed_distance
 
 Representation = Literal["sdm", "pixel", "landmark", "logodds"]

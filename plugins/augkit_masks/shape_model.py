@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import InputError, Problem
-from augkit.contracts import Masks
+from augkit import InputError, Masks, Problem
 from augkit_masks.moments import Moments, moments
 from augkit_masks.representations import Representation, Vectors, decode, encode, vector_length
 from augkit_masks.validity import count_parts, fill_holes, largest_part

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, Workspace
-from augkit.contracts import Masks, Record
+from augkit import DrawnMasks, Draws, Masks, Record, Workspace
 
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
 

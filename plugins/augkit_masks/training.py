@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, InputError, Problem, Workspace
-from augkit.contracts import Masks
+from augkit import DrawnMasks, Draws, InputError, Masks, Problem, Workspace
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Masks
+from augkit import Masks
 from augkit_masks.box import foreground_box
 
 Field = NDArray[np.float32]

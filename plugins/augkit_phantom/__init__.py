@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import AtLeast, Dataset, Draws, ImageSet, Splits, Within, hookimpl
-from augkit.draws import sample_keys
+from augkit import AtLeast, Dataset, Draws, ImageSet, Splits, Within, hookimpl, sample_keys
 
 if TYPE_CHECKING:
-    from augkit.contracts import Images, Masks
+    from augkit import Images, Masks
 
 __all__ = ["Phantom", "augkit_datasets"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import ArrayDraws
+from augkit import ArrayDraws
 from augkit_phantom.fields import OCTAVES, Plane, Values, grid, log_uniform, octave, planes, step
 from augkit_phantom.layers import having, paint
 from augkit_phantom.strokes import cover

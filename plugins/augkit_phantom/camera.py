@@ -5,7 +5,7 @@ Every function changes or returns images float32 (N, 3, S, S), display-referred 
 
 import numpy as np
 
-from augkit.contracts import ArrayDraws
+from augkit import ArrayDraws
 from augkit_phantom.fields import Plane, grid, log_uniform, planes, step
 from augkit_phantom.layers import having, paint
 

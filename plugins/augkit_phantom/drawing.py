@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from augkit.contracts import ArrayDraws, Images, Masks
+from augkit import ArrayDraws, Images, Masks
 from augkit_phantom import artefacts, camera
 from augkit_phantom.fields import Plane
 from augkit_phantom.shape import outline

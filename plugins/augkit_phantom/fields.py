@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import ArrayDraws
+from augkit import ArrayDraws
 
 Values = NDArray[np.floating[Any]]
 """Always float32; the type is wider because NumPy's annotations lose the width in mixed arithmetic."""

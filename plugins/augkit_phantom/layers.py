@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import ArrayDraws
+from augkit import ArrayDraws
 from augkit_phantom.fields import Plane, Values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from augkit.contracts import ArrayDraws, Masks
+from augkit import ArrayDraws, Masks
 from augkit_phantom.fields import Plane, Values, around, grid, octaves, planes
 
 _HARMONICS = 16

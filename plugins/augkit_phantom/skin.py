@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augkit.contracts import ArrayDraws
+from augkit import ArrayDraws
 from augkit_phantom.fields import OCTAVES, Plane, Values, around, bump, grid, log_uniform, octave, octaves, planes, step
 from augkit_phantom.shape import Outline
 

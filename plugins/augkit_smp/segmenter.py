@@ -7,8 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, ImageSet, Workspace
-from augkit.contracts import Augment, Predictor
+from augkit import AtLeast, Augment, ImageSet, Predictor, Workspace
 
 WEIGHTS = "smp.safetensors"
 

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from augkit import ImageSet, InputError, Problem, Workspace
-from augkit.contracts import Augment, Images, Scores
+from augkit import Augment, Images, ImageSet, InputError, Problem, Scores, Workspace
 from augkit.store import write_bytes
 from augkit.training import Batches, autocast, memory_layout, score_images, seeded, settle, train
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from augkit import Draws, ImageSet, InputError, Problem, Workspace
-from augkit.draws import sample_keys
+from augkit import Draws, ImageSet, InputError, Problem, Workspace, sample_keys
 from augkit_texture.filling import Bools, Floats, add_grain, fill_smoothly
 from augkit_texture.hair import remove_hair
 from augkit_texture.library import OFFSET, Library, encode_density, halo_of, save_library

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import Draws, InputError, Problem
-from augkit.contracts import Images, Masks
+from augkit import Draws, Images, InputError, Masks, Problem
 from augkit_texture.filling import Bools, Floats
 from augkit_texture.library import OFFSET, Library, decode_density, halo_of, load_library
 from augkit_texture.matching import Matcher

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from augkit import hookimpl
-from augkit.contracts import Segmenter
+from augkit import Segmenter, hookimpl
 from augkit_unet.presets import UnetPaper, UnetStrong
 from augkit_unet.segmenter import Unet
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, ImageSet, Within, Workspace
-from augkit.contracts import Augment, Predictor
+from augkit import AtLeast, Augment, ImageSet, Predictor, Within, Workspace
 
 WEIGHTS = "unet.safetensors"
 

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit import Draws, ImageSet, InputError, Problem
-from augkit.draws import sample_keys
+from augkit import Draws, ImageSet, InputError, Problem, sample_keys
 from augkit.metrics import confusion, scores
 from augkit.training import Learner, score_images
 

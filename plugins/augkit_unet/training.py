@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.flop_counter import FlopCounterMode
 
-from augkit import ImageSet, InputError, Problem, Workspace
-from augkit.contracts import Augment, Images, Scores
+from augkit import Augment, Images, ImageSet, InputError, Problem, Scores, Workspace
 from augkit.store import write_bytes, write_json
 from augkit.training import (
     Batch,

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 
 from augkit.contracts import RecordsParameters
-from augkit.draws import Draws, sample_keys
+from augkit.data.draws import Draws, sample_keys
 from augkit.registry import load_registry
 
 N, HEIGHT, WIDTH = 12, 48, 64

@@ -7,7 +7,7 @@ import pytest
 
 from augkit import ImageSet, InputError, Workspace
 from augkit.contracts import SilentLog
-from augkit.draws import Draws
+from augkit.data.draws import Draws
 from augkit_controls import Noise, Repeat
 
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from augkit import Draws, InputError, Workspace
-from augkit.images import average_resize, read_drawing
+from augkit.data.reading import read_drawing
+from augkit.data.resizing import average_resize
 from augkit_masks.drawn import Drawn
 
 REAL = np.zeros((3, 32, 48), np.bool_)

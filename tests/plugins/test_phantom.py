@@ -9,8 +9,7 @@ import pytest
 from scipy import ndimage
 
 from augkit import Draws, Splits
-from augkit.contracts import ArrayDraws
-from augkit.draws import sample_keys
+from augkit.data.draws import ArrayDraws, sample_keys
 from augkit_phantom import Phantom, augkit_datasets
 from augkit_phantom.artefacts import add_gel, add_hair, add_ink, add_ruler, add_sticker
 from augkit_phantom.camera import add_vignette

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from augkit.contracts import ImageSet, Splits
+from augkit.data.arrays import ImageSet, Splits
 from augkit.store import read_array, read_json, write_array, write_json
 
 SPLITS = ("train", "validation", "test")

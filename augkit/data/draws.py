@@ -217,3 +217,7 @@ def _normal_table_on(device: str) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(_normal_table()).to(device)
+
+
+ArrayDraws = Draws[NDArray[Any]]
+TensorDraws = Draws["torch.Tensor"]

@@ -1,0 +1,1 @@
+"""Images, masks and their random numbers, in memory and in files."""

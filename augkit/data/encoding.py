@@ -1,0 +1,48 @@
+"""Images and masks as the bytes of a file."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+
+_PNG_FILTER_UP = 2
+
+
+def encode_png(array: NDArray[np.uint8] | NDArray[np.bool_]) -> bytes:
+    """Return a PNG file of uint8 (H, W, 3) RGB, uint8 (H, W) grey, or bool (H, W) written as 0 and 255.
+
+    Every row is stored as its difference from the row above and run-length coded. Pillow tries five filters per row
+    and searches for repeats: a third of the speed, for files of dermoscopy images 2 % smaller.
+    """
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+        raise ValueError(f"found {array.dtype} {array.shape}; allowed: uint8 (H, W, 3), uint8 (H, W) or bool (H, W)")
+    height, width = array.shape[:2]
+    flat = array.reshape(height, -1)
+    rows = np.empty((height, flat.shape[1] + 1), np.uint8)
+    rows[:, 0] = _PNG_FILTER_UP
+    rows[0, 1:] = flat[0]
+    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if array.ndim == 3 else 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", packer.compress(rows.data) + packer.flush()), (b"IEND", b""))
+    return _PNG_MARK + b"".join(_png_chunk(kind, content) for kind, content in chunks)
+
+
+def encode_webp(image: NDArray[np.uint8]) -> bytes:
+    """Return a lossless WebP file of uint8 (H, W, 3) RGB."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, "WEBP", lossless=True, method=0, quality=0)
+    return file.getvalue()
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

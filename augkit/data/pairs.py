@@ -1,0 +1,146 @@
+"""Images with their masks: pairs of files, matched by their ids and read into image sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.data.arrays import ImageSet, Splits
+from augkit.data.reading import read_image, read_mask, refusal
+from augkit.data.resizing import Resize, resize_image, resize_mask
+from augkit.errors import InputError, Problem
+
+
+class Pair(NamedTuple):
+    """An image file and its mask file.
+
+    id:    the sample's unique name.
+    group: the patient or lesion the sample comes from; empty means that the id is the group.
+    """
+
+    id: str
+    image: Path
+    mask: Path
+    group: str = ""
+
+
+def match_pairs(
+    images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]]
+) -> tuple[list[Pair], list[Problem]]:
+    """Return the pairs of equal id, sorted by id, and a problem for every file without partner or with a double."""
+    problems: list[Problem] = []
+    image_of = _by_id(images, "image", problems)
+    mask_of = _by_id(masks, "mask", problems)
+    for name in sorted(image_of.keys() - mask_of.keys()):
+        problems.append(Problem(str(image_of[name]), f"no mask has the id {name}", "Add the mask or remove the image"))
+    for name in sorted(mask_of.keys() - image_of.keys()):
+        problems.append(Problem(str(mask_of[name]), f"no image has the id {name}", "Add the image or remove the mask"))
+    return [Pair(name, image_of[name], mask_of[name]) for name in sorted(image_of.keys() & mask_of.keys())], problems
+
+
+def load_pairs(pairs: Sequence[Pair], size: int, resize: Resize, problems: Iterable[Problem] = ()) -> ImageSet:
+    """Return the pairs, resized to size x size, in the order given; every origin is ``real``.
+
+    Every file is read even when some are bad. Raises one `InputError` with `problems`, which the caller has found
+    before, and those of every bad file.
+    """
+    images = np.empty((len(pairs), size, size, 3), np.uint8)
+    masks = np.empty((len(pairs), size, size), np.bool_)
+
+    def load(index: int) -> tuple[Problem, ...]:
+        try:
+            image, mask = _read_pair(pairs[index])
+        except InputError as error:
+            return error.problems
+        images[index], masks[index] = resize_image(image, size, resize), resize_mask(mask, size)
+        return ()
+
+    found = [*problems, *_repeated_ids(pairs)]
+    with ThreadPoolExecutor(_threads()) as pool:
+        for more in pool.map(load, range(len(pairs))):
+            found += more
+    if found:
+        raise InputError(*found)
+    groups = tuple(pair.group or pair.id for pair in pairs)
+    return ImageSet(tuple(pair.id for pair in pairs), images, masks, groups, ("real",) * len(pairs))
+
+
+def load_splits(
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
+    test: Sequence[Pair],
+    size: int,
+    resize: Resize,
+    problems: Iterable[Problem] = (),
+) -> Splits:
+    """Return the three splits as `load_pairs` does, reporting the bad files of all three at once."""
+    samples = load_pairs([*train, *validation, *test], size, resize, problems)
+    ends = (0, len(train), len(train) + len(validation), len(samples))
+    return Splits(*(_part(samples, slice(start, stop)) for start, stop in pairwise(ends)))
+
+
+def _by_id(files: Iterable[tuple[str, Path]], kind: str, problems: list[Problem]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, path in files:
+        if name in found:
+            what = f"is a second {kind} with the id {name}, beside {found[name].name}"
+            problems.append(Problem(str(path), what, "Remove one of the two"))
+        found.setdefault(name, path)
+    return found
+
+
+def _repeated_ids(pairs: Sequence[Pair]) -> list[Problem]:
+    first: dict[str, Path] = {}
+    again = [pair for pair in pairs if first.setdefault(pair.id, pair.image) != pair.image]
+    return [
+        Problem(str(pair.image), f"the id {pair.id} is already taken by {first[pair.id]}", "Remove one of the two")
+        for pair in again
+    ]
+
+
+def _read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return image and mask of equal size; raises the problems of both files together."""
+    try:
+        image = read_image(pair.image)
+    except InputError as error:
+        raise InputError(*error.problems, *_mask_problems(pair.mask)) from error
+    mask = read_mask(pair.mask)
+    if mask.shape != image.shape[:2]:
+        sizes = f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
+        raise refusal(pair.mask, f"{sizes}; allowed: equal sizes", "Export the mask at the size of the upright image")
+    return image, mask
+
+
+def _mask_problems(path: Path) -> tuple[Problem, ...]:
+    try:
+        read_mask(path)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def _spell_size(array: NDArray[Any]) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def _threads() -> int:
+    """Return how many files to decode at once; decoding frees the GIL, and eight large originals are memory enough."""
+    return min(8, max(2, os.cpu_count() or 2))
+
+
+def _part(samples: ImageSet, where: slice) -> ImageSet:
+    """Return a run of samples as views: a copy would double the memory of a large data set."""
+    return ImageSet(
+        samples.ids[where],
+        samples.images[where],
+        samples.masks[where],
+        samples.groups[where],
+        samples.origins[where],
+    )

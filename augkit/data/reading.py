@@ -1,0 +1,230 @@
+"""Image and mask files <-> arrays; the only place that opens image files.
+
+A file is used exactly as it was meant or refused by name. An image is turned upright by its EXIF orientation and
+becomes RGB. A mask keeps the numbers it was saved with: its grey levels or palette indices are read, never converted to
+grey, because a conversion turns the palette indices 0, 1, 2 into colours such as 0, 38, 75.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from augkit.errors import AugkitError, InputError, Problem
+
+MAX_PIXELS = 64_000_000
+"""The largest width x height that is decoded; dermoscopy originals reach 30 million pixels."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""File-name endings of the formats that can be read, in lower case."""
+
+# The format classes are called directly, not through `Image.open`: that one warns about large images, and a warning can
+# only be made an error by changing filters that all threads share.
+_READERS: Mapping[str, Callable[[BinaryIO, str], ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}
+
+_SIGNATURES = (
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("TIFF", 0, b"II*\0"),
+    ("TIFF", 0, b"MM\0*"),
+    ("TIFF", 0, b"II+\0"),
+    ("TIFF", 0, b"MM\0+"),
+    ("BMP", 0, b"BM"),
+    ("WEBP", 8, b"WEBP"),
+    ("GIF", 0, b"GIF8"),
+    ("DICOM", 128, b"DICM"),
+    ("JPEG 2000", 4, b"jP  "),
+    ("HEIF or AVIF", 4, b"ftyp"),
+    ("ZIP", 0, b"PK\x03\x04"),
+    ("Git LFS pointer", 0, b"version https://git-lfs"),
+    ("HTML", 0, b"<!DOCTYPE"),
+    ("HTML", 0, b"<html"),
+)
+
+_TIFF_BITS_PER_SAMPLE = 258
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image file as uint8 (H, W, 3), 0..255, RGB, upright.
+
+    Grey, palette and fully opaque alpha images are accepted; ICC profiles are ignored. Raises `InputError` for
+    everything whose 8-bit RGB values would be a guess: 16 bits, CMYK, transparent pixels, several pages.
+    """
+    image = _decode_8_bit(path)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if not _is_opaque(image):
+            raise refusal(path, "has transparent pixels; allowed: opaque images", "Save it on its background, as RGB")
+    return np.asarray(image.convert("RGB"))
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Return a mask file as bool (H, W), upright: true where the level or palette index is not 0.
+
+    A file may hold 0 and one other level, at any bit depth, or one level only (nothing or everything is foreground).
+    Raises `InputError` for more levels, for colours and for JPEG, whose compression invents levels.
+    """
+    file = _decode(path)
+    if file.image.format == "JPEG":
+        what = "is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP or lossless WEBP"
+        raise refusal(path, what, "Export the mask again in one of these; converting this file does not undo the blur")
+    levels = _levels(path, file)
+    mask: NDArray[np.bool_] = levels != 0
+    foreground = levels.ravel()[mask.argmax()]
+    if (mask & (levels != foreground)).any():
+        what = f"holds {_spell_levels(levels)}; allowed in a mask: 0 (background) and one other level (foreground)"
+        raise refusal(path, what, "Save the structure to segment as 255 on 0; if a resize blurred the edge, redo it")
+    if file.image.mode == "P":
+        _refuse_white_background(path, file.image, int(foreground))
+    return mask
+
+
+def read_drawing(path: Path) -> NDArray[np.float32]:
+    """Return a drawing as float32 (H, W), its brightness from 0 (black) to 1 (white), upright.
+
+    Brightness is the luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of the drawing laid on white paper: what is
+    transparent is white. Raises `InputError` for 16 bits, CMYK and several pages.
+    """
+    drawing = _decode_8_bit(path).convert("RGBA")
+    paper = Image.new("RGBA", drawing.size, "white")
+    luma = Image.alpha_composite(paper, drawing).convert("L")
+    return np.asarray(luma).astype(np.float32) / np.float32(255)
+
+
+def unreadable(paths: Iterable[Path]) -> list[Problem]:
+    """Return what is wrong with the headers of image files; no pixel is decoded, so this is fast and not the whole."""
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                _open(path, file)
+        except InputError as error:
+            problems += error.problems
+        except Exception as error:  # a damaged header can make a decoder raise anything
+            problems += _damaged(path, error).problems
+    return problems
+
+
+def refusal(path: Path, what: str, hint: str = "") -> InputError:
+    """Return the error that refuses a file."""
+    return InputError(Problem(str(path), what, hint))
+
+
+def _decode_8_bit(path: Path) -> Image.Image:
+    """Return the decoded, upright image if its values can be made 8-bit RGB, perhaps with transparency."""
+    file = _decode(path)
+    image: Image.Image = file.image
+    if file.bits > 8:
+        what = f"is a {file.bits}-bit image; allowed: 8 bits per channel"
+        raise refusal(path, what, "Scale it to 0..255 yourself: which range is black and white is your choice")
+    if image.mode == "CMYK":
+        what = "is a CMYK image, whose colours depend on a printing profile; allowed: RGB, grey or palette"
+        raise refusal(path, what, "Save it as RGB")
+    if image.mode not in ("1", "L", "P", "RGB", "LA", "PA", "RGBA"):
+        raise refusal(path, f"has the pixel mode {image.mode}; allowed: 8-bit RGB, grey or palette", "Save it as RGB")
+    return image
+
+
+class _Decoded(NamedTuple):
+    image: ImageFile
+    bits: int
+    """Bits per channel in the file: the decoder cuts 16-bit colour down to 8 without a word."""
+
+
+def _decode(path: Path) -> _Decoded:
+    """Return the decoded, upright image."""
+    if not path.is_file():
+        raise refusal(path, "is not a file" if path.exists() else "does not exist")
+    try:
+        with path.open("rb") as file:
+            image = _open(path, file)
+            bits = _bits(image)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+    except (AugkitError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise _damaged(path, error) from error
+    return _Decoded(image, bits)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    what = f"cannot be decoded ({type(error).__name__}: {error})"
+    return refusal(path, what, "The file is damaged or incomplete; copy or download it again")
+
+
+def _open(path: Path, file: BinaryIO) -> ImageFile:
+    """Return the image with its header read and checked, and no pixel decoded."""
+    head = file.read(160)
+    file.seek(0)
+    if not head:
+        raise refusal(path, "is empty (0 bytes)", "Copy or download it again")
+    kind = next((name for name, at, mark in _SIGNATURES if head[at : at + len(mark)] == mark), "unknown")
+    if kind not in _READERS:
+        raise refusal(path, f"is no image that can be read (content: {kind}); allowed: {', '.join(_READERS)}")
+    image = _READERS[kind](file, str(path))
+    if image.width * image.height > MAX_PIXELS:
+        what = f"has {image.width} x {image.height} pixels; allowed: {MAX_PIXELS // 1_000_000} million"
+        raise refusal(path, what, "Shrink it first")
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise refusal(path, f"holds {pages} pages or frames; allowed: one", "Save the one that is meant")
+    return image
+
+
+def _bits(image: ImageFile) -> int:
+    """Return the bits per channel of an image whose pixels are not decoded yet."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, 1)
+        return max(bits) if isinstance(bits, tuple) else int(bits)
+    deep = image.format == "PNG" and any(";16" in str(tile.args) for tile in image.tile)
+    return 16 if deep else 8
+
+
+def _is_opaque(image: Image.Image) -> bool:
+    return image.getchannel("A").getextrema()[0] == 255
+
+
+def _levels(path: Path, file: _Decoded) -> NDArray[Any]:
+    """Return the levels or palette indices as they were saved, an integer or bool array (H, W)."""
+    image, bits = file
+    if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode not in ("RGB", "LA", "RGBA") or bits > 8:
+        what = f"has the pixel mode {image.mode} at {bits} bits; allowed in a mask: integer grey or palette"
+        raise refusal(path, what, "Save it as 8-bit grey, 255 on 0")
+    if image.mode.endswith("A") and not _is_opaque(image):
+        what = "has transparent pixels, so its levels and its transparency may disagree; allowed: an opaque mask"
+        raise refusal(path, what, "Save it as 8-bit grey, 255 on 0")
+    first, *others = (np.asarray(image.getchannel(name)) for name in image.getbands() if name != "A")
+    if not all(np.array_equal(first, other) for other in others):
+        what = "is a colour image, such as a superpixel map or an overlay; allowed in a mask: grey or palette"
+        raise refusal(path, what, "Give the binary mask instead")
+    return first
+
+
+def _spell_levels(levels: NDArray[Any]) -> str:
+    found = np.unique(levels)
+    some = ", ".join(str(int(level)) for level in found[:6])
+    return f"{len(found)} levels ({some}{', ...' if len(found) > 6 else ''})"
+
+
+def _refuse_white_background(path: Path, image: ImageFile, foreground: int) -> None:
+    """Refuse a palette that paints index 0 in a colour and the foreground black: one of the two is the wrong way."""
+    colours = image.getpalette() or []
+    background = colours[:3]
+    if foreground and any(background) and not any(colours[3 * foreground : 3 * foreground + 3]):
+        what = f"paints index 0 as {tuple(background)} and index {foreground} black: which of them is the background?"
+        raise refusal(path, what, "Save it as 8-bit grey, 255 on 0")
