@@ -5,8 +5,8 @@ A plugin author needs only this module::
     from augkit import hookimpl, DrawnMasks, ImageSet, Splits, Workspace, Draws
 """
 
-from augkit import events
-from augkit.contracts import (
+from augkit.contracts import events
+from augkit.contracts.components import (
     AtLeast,
     Augment,
     Augmentation,
@@ -21,10 +21,10 @@ from augkit.contracts import (
     Within,
     Workspace,
 )
+from augkit.contracts.hookspecs import hookimpl
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores, Splits
 from augkit.data.draws import ArrayDraws, Draws, TensorDraws, sample_keys
 from augkit.errors import InputError, Problem, did_you_mean
-from augkit.hookspecs import hookimpl
 
 __version__ = "0.1.0"
 

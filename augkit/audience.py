@@ -11,8 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from augkit import events
-from augkit.registry import Observer
+from augkit.contracts import events
+from augkit.contracts.registry import Observer
 
 WAITING = 256
 """Events that may wait for an observer before progress is dropped for it."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts import Augment, TakesStoredPixels
+from augkit.contracts.components import Augment, TakesStoredPixels
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
 from augkit.precision import memory_layout

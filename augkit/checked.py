@@ -7,15 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts import (
-    NATIVE_SIZE,
-    TRAINING_SIZE,
-    HasNativeMasks,
-)
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks
+from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
 from augkit.options import build_component, canonical
 from augkit.recipe import Part, Recipe, Reference, Source
-from augkit.registry import Entry, Registry
 from augkit.store import Digests
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from augkit import ranks
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
 from augkit.precision import choose_precision, is_compiled
 from augkit.store import (
     explained,

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from augkit.registry import Registry
+from augkit.contracts.registry import Registry
 from augkit.store import free_bytes
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from augkit import events
 from augkit.allocator import keep_freed_memory
 from augkit.cache import forget_run, record_run
-from augkit.contracts import Log
+from augkit.contracts import events
+from augkit.contracts.components import Log
+from augkit.contracts.executor import Executor
 from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
-from augkit.executors import Executor
 from augkit.job import RESUMABLE, Job
 from augkit.plan import Plan
 from augkit.processor import crowded, usage

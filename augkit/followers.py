@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from augkit import ranks
 from augkit.allocator import keep_freed_memory
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.job import Job
 from augkit.plan import Plan

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts import Log
+from augkit.contracts.components import Log
 from augkit.tasks import DrawMasks, Stage, TrainGenerator, TrainSegmenter
 
 RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)

@@ -18,10 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from augkit.contracts.registry import Entry
 from augkit.document import Steps, Unreadable, Value, unquoted
 from augkit.errors import InputError, Problem, did_you_mean
 from augkit.recipe import Reference
-from augkit.registry import Entry
 
 _PREFIX = "option_"
 """Keeps an option called ``copy`` or ``json`` apart from pydantic's own names."""

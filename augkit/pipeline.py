@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from augkit.checks import STATELESS, check_augmented, check_same, contract, harmless
-from augkit.contracts import Augment, RecordsParameters
+from augkit.contracts.components import Augment, RecordsParameters
+from augkit.contracts.rules import STATELESS, check_augmented, check_same, contract, harmless
 from augkit.data.draws import TensorDraws
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Recipes + registry -> a frozen plan: components, stages, seeds, and the fingerprint of every artifact.
 
 A stage's fingerprint covers its component's options, provider and code, its seed, its inputs' fingerprints and what
-the code that does its task does (`augkit.code`). Equal stages of several arms or seeds are one stage, which is how arms
+the code that does its task does (`augkit.contracts.code`). Equal stages of several arms or seeds are one stage, which is how arms
 share a generator.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
-from augkit.code import core_code
-from augkit.contracts import NATIVE_SIZE
+from augkit.contracts.code import core_code
+from augkit.contracts.components import NATIVE_SIZE
 from augkit.data.draws import derive_seed
 from augkit.errors import InputError, Problem
 from augkit.store import SCHEMA, Address, Digests

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils import deterministic
 
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
 from augkit.errors import InputError, Problem
 
 M = TypeVar("M", bound=nn.Module)

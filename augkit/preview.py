@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from augkit.contracts import Augment, Synthesizer
+from augkit.contracts.components import Augment, Synthesizer
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import Synthesizer
+from augkit.contracts.components import Synthesizer
 from augkit.copies import near_copies
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import Draws

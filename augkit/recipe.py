@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
 from augkit.document import (
     Document,
     Steps,

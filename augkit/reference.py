@@ -15,13 +15,13 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
-from augkit import contracts
 from augkit.conformance import CHECKS_OF_KIND, describe_check
+from augkit.contracts import components as contracts
+from augkit.contracts.hookspecs import HOOK_OF_KIND
+from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.data import arrays
 from augkit.data.draws import Draws
-from augkit.hookspecs import HOOK_OF_KIND
 from augkit.options import describe_options
-from augkit.registry import Entry, Provider, Registry, load_registry
 from augkit.store import write_text
 
 PROTOCOLS_OF_KIND: Mapping[str, tuple[type[Any], ...]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augkit.contracts import Augment
+from augkit.contracts.components import Augment
 from augkit.data.arrays import Images, ImageSet, Scores
 from augkit.data.draws import Draws, sample_keys
 from augkit.pipeline import Pipeline, drawn_parameters

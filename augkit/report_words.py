@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from augkit.contracts import NATIVE_SIZE
+from augkit.contracts.components import NATIVE_SIZE
 from augkit.evidence import Evidence
 from augkit.statistics import TEST_IMAGES, ArmScores, Design
 

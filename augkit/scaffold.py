@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from augkit.contracts.hookspecs import HOOK_OF_KIND
+from augkit.contracts.registry import Registry
 from augkit.errors import InputError, Problem
-from augkit.hookspecs import HOOK_OF_KIND
-from augkit.registry import Registry
 from augkit.store import write_text
 
 SUMMARIES: Mapping[str, str] = {

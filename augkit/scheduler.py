@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from augkit import events
+from augkit.contracts import events
+from augkit.contracts.executor import Executor, Unit
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.executors import Executor, Unit
 from augkit.plan import Plan
 from augkit.tasks import Arm, Stage
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from augkit.contracts import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.registry import Entry, Registry
 from augkit.options import option_model
-from augkit.registry import Entry, Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts import TRAINING_SIZE
+from augkit.contracts.components import TRAINING_SIZE
 
 TEST_IMAGES, DEVELOPMENT_IMAGES = "test images", "development images"
 """What arms are scored on: the test split, or a part of the training images that was held out in its place."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.comparison import Comparison, Finding, p_text, signed
-from augkit.contracts import NATIVE_SIZE
+from augkit.contracts.components import NATIVE_SIZE
 from augkit.inference import Estimate
 from augkit.metrics import METRICS, TABLE_1
 from augkit.statistics import TEST_IMAGES, ArmScores, Design, Summary, summarise

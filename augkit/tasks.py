@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from augkit.contracts import (
+from augkit.contracts.components import (
     TRAINING_SIZE,
     Augmentation,
     Dataset,

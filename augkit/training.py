@@ -26,7 +26,7 @@ from augkit.checkpoints import (
     remove_checkpoints,
     save_checkpoint,
 )
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
 from augkit.ema import Ema
 from augkit.errors import DivergedError, Problem
 from augkit.precision import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
-from augkit.registry import Entry, Registry
 from augkit.store import publish_folder, remove_folder, seal
 
 KIND = "generator"

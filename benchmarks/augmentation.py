@@ -34,7 +34,7 @@ from torch import Tensor
 
 from augkit import ImageSet, Workspace
 from augkit.allocator import keep_freed_memory
-from augkit.contracts import Augment, SilentLog
+from augkit.contracts.components import Augment, SilentLog
 from augkit.data.draws import TensorDraws
 from augkit.pipeline import Pipeline
 from augkit.precision import reproducible

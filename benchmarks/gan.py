@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import Draws, ImageSet, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.training import computes_in_bfloat16
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.painter import Painter

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.data.arrays import Images, Masks
 from augkit.data.encoding import encode_png
 from augkit.features import NAME

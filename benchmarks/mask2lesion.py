@@ -31,7 +31,8 @@ from skimage.metrics import structural_similarity
 from augkit import Draws, ImageSet
 from augkit.audience import Audience
 from augkit.checked import check_recipes
-from augkit.contracts import Synthesizer
+from augkit.contracts.components import Synthesizer
+from augkit.contracts.registry import load_registry
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import sample_keys
 from augkit.data.stored import read_image_set
@@ -40,7 +41,6 @@ from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.metrics import confusion, scores
 from augkit.plan import make_plan
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 from augkit.store import Digests, Store, read_json, write_bytes
 from augkit.tasks import Arm, Synthesise, TrainSegmenter
 

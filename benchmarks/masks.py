@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from augkit import Draws, MaskSource, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.data.arrays import Masks
 from augkit_masks.elastic import Elastic
 from augkit_masks.pca import Pca

@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit import ImageSet, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.precision import choose_device, choose_precision, reproducible
 from augkit.training import seeded
 from augkit_classical.geometry import Geometry

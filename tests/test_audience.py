@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from augkit import audience, events
+from augkit import audience
 from augkit.audience import WAITING, Audience
+from augkit.contracts import events
 
 
 class Watcher:

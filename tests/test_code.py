@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from augkit import code
+from augkit.contracts import code
 from augkit.plan import CODE, COPIES
 from augkit.stages import STAGES
 

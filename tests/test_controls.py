@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from augkit.checked import check_recipes
+from augkit.contracts.registry import load_registry
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
 from augkit.engine import Engine
@@ -15,7 +16,6 @@ from augkit.export_card import data_card
 from augkit.gather import _kept
 from augkit.plan import make_plan, make_quality, make_selections
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 from augkit.stages.synthesis import other_masks
 from augkit.store import Digests, Store
 

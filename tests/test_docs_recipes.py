@@ -9,9 +9,9 @@ import pytest
 
 from augkit import doctor, estimate
 from augkit.cli import app
+from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
 from augkit.document import parse
-from augkit.registry import load_registry
 from augkit.schema import recipe_schema
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"

@@ -6,7 +6,7 @@ import pytest
 
 from augkit import doctor
 from augkit.cli import app
-from augkit.registry import Fault, Provider, Registry, load_registry
+from augkit.contracts.registry import Fault, Provider, Registry, load_registry
 
 
 def test_it_tells_versions_device_speeds_disk_and_plugins(capsys, tmp_path, monkeypatch):

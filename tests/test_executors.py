@@ -6,7 +6,8 @@ import time
 import pytest
 
 from augkit import executors
-from augkit.executors import LocalExecutor, Unit, threads_of
+from augkit.contracts.executor import Unit
+from augkit.executors import LocalExecutor, threads_of
 
 WORKER = """
     import json, os, signal, sys, time

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pytest
 
 from augkit import AtLeast, Within
+from augkit.contracts.registry import Entry, Provider
 from augkit.document import parse
 from augkit.errors import InputError, Problem
 from augkit.options import build_component, canonical, describe_options, option_model
 from augkit.recipe import Reference
-from augkit.registry import Entry, Provider
 
 if TYPE_CHECKING:
     from decimal import Decimal

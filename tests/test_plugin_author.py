@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from augkit import reference
-from augkit.hookspecs import HOOK_OF_KIND
-from augkit.registry import load_registry
+from augkit.contracts.hookspecs import HOOK_OF_KIND
+from augkit.contracts.registry import load_registry
 
 DOCS = Path(__file__).parents[1] / "docs"
 KINDS = [kind.replace(" ", "-") for kind in HOOK_OF_KIND]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from augkit import DrawnMasks, cli
-from augkit.registry import Entry, Provider, Registry, load_registry
+from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 
 REGISTRY = load_registry()
 
@@ -33,7 +33,7 @@ def augkit(tmp_path, monkeypatch, capsys):
     """Run a command line in an empty folder, with one faulty plugin; returns exit code, output and errors."""
     broken = Entry("mask source", "numbers", Numbers, Provider("numbers", "augkit-numbers", "0.3"))
     registry = Registry({**REGISTRY.entries, ("mask source", "numbers"): broken}, ())
-    monkeypatch.setattr("augkit.registry.load_registry", lambda: registry)
+    monkeypatch.setattr("augkit.contracts.registry.load_registry", lambda: registry)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:

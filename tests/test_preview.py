@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from augkit.checked import check_recipes
+from augkit.contracts.registry import load_registry
 from augkit.data.arrays import DrawnMasks
 from augkit.data.draws import Draws
 from augkit.errors import InputError
 from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 

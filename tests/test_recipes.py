@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from augkit.checked import check_recipes
+from augkit.contracts.registry import load_registry
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.errors import Problem
-from augkit.registry import Entry, Provider, Registry, load_registry
 
 GOOD = """
 from dataclasses import dataclass
@@ -255,7 +255,7 @@ def test_a_plugin_may_call_its_helpers_as_it_likes(shelf):
 
 
 def test_the_source_hash_changes_with_the_source_only(shelf, monkeypatch):
-    from augkit import code
+    from augkit.contracts import code
 
     shelf.add("acme", GOOD)
     entry = shelf.load().entries["generator", "painter"]
@@ -273,7 +273,7 @@ def test_the_source_hash_changes_with_the_source_only(shelf, monkeypatch):
 
 
 def test_the_source_hash_changes_with_the_package_of_a_base_class(shelf):
-    from augkit import code
+    from augkit.contracts import code
 
     shelf.add("acme", GOOD)
     base = shelf.load().entries["generator", "painter"]

@@ -1,8 +1,8 @@
 import pytest
 
-from augkit import events
+from augkit.contracts import events
+from augkit.contracts.executor import Said
 from augkit.errors import AugkitError, InterruptedRunError
-from augkit.executors import Said
 from augkit.plan import Plan
 from augkit.scheduler import build_side_by_side
 from augkit.store import Address

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from augkit.cli import app
+from augkit.contracts.registry import load_registry
 from augkit.document import parse
 from augkit.recipe import RECIPE_KEYS, SOURCE_KEYS
-from augkit.registry import load_registry
 from augkit.schema import option_texts, recipe_schema
 from augkit.shipped import shipped_recipes
 

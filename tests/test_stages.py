@@ -12,6 +12,7 @@ import torch
 from augkit import DrawnMasks, ImageSet, Splits
 from augkit.batches import Batches
 from augkit.checked import CheckedRecipe, CheckedSource, Component
+from augkit.contracts.registry import Entry, Provider
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
 from augkit.engine import Engine
@@ -21,7 +22,6 @@ from augkit.metrics import METRICS, surface_distance
 from augkit.pipeline import FirstChecked, Pipeline
 from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
-from augkit.registry import Entry, Provider
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.tasks import in_order
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from augkit.contracts import Synthesizer, Workspace
+from augkit.contracts.components import Synthesizer, Workspace
+from augkit.contracts.registry import Entry, Provider, Registry
 from augkit.data.arrays import ImageSet
 from augkit.errors import InputError, Problem
-from augkit.registry import Entry, Provider, Registry
 from augkit.store import find_damage
 from augkit.weights import import_weights
 

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from augkit.checked import check_recipes
+from augkit.contracts.registry import load_registry
 from augkit.executors import start_out_of_reach
 from augkit.plan import make_plan
 from augkit.recipe import recipe_of
-from augkit.registry import load_registry
 from augkit.store import Digests, Store
 
 PLUGIN = """

@@ -13,8 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from augkit.checked import CheckedRecipe
+    from augkit.contracts.registry import Registry
     from augkit.errors import Problem
-    from augkit.registry import Registry
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
@@ -136,9 +136,9 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
 def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
     """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
     from augkit.checked import check_parts, check_recipes
+    from augkit.contracts.registry import load_registry
     from augkit.errors import InputError
     from augkit.recipe import read_recipes
-    from augkit.registry import load_registry
 
     reading = read_recipes(files, changes or [])
     registry = load_registry()

@@ -22,7 +22,7 @@ from augkit.commands.terminal import explained, open_console, prepare, print_tab
 
 if TYPE_CHECKING:
     from augkit.checked import CheckedRecipe
-    from augkit.registry import Registry
+    from augkit.contracts.registry import Registry
 
 
 def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:

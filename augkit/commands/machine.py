@@ -56,7 +56,7 @@ def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
     """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
     with explained():
         from augkit import doctor as examine
-        from augkit.registry import load_registry
+        from augkit.contracts.registry import load_registry
         from augkit.training import choose_device
 
         chosen = choose_device(device)

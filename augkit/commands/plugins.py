@@ -12,15 +12,15 @@ from augkit.commands.arguments import Kind, Name, Options
 from augkit.commands.terminal import complain, explained
 
 if TYPE_CHECKING:
-    from augkit.registry import Entry
+    from augkit.contracts.registry import Entry
 
 
 def list_plugins() -> None:
     """Show every component with its options, their defaults, and who provides it."""
     with explained():
-        from augkit.hookspecs import HOOK_OF_KIND
+        from augkit.contracts.hookspecs import HOOK_OF_KIND
+        from augkit.contracts.registry import load_registry
         from augkit.options import describe_options
-        from augkit.registry import load_registry
 
         registry = load_registry()
         faults = [str(fault) for fault in registry.faults]
@@ -80,7 +80,7 @@ def new_plugin(
 ) -> None:
     """Write a package with a component that works, its contract test and a recipe."""
     with explained():
-        from augkit.registry import load_registry
+        from augkit.contracts.registry import load_registry
         from augkit.scaffold import kind_named, write_package
 
         folder = write_package(name, kind_named(kind), out, load_registry())
@@ -89,9 +89,9 @@ def new_plugin(
 
 def _entries(name: str, kind: str | None) -> list[Entry]:
     """Return the components of this name, of one kind or of all."""
+    from augkit.contracts.hookspecs import HOOK_OF_KIND
+    from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
-    from augkit.hookspecs import HOOK_OF_KIND
-    from augkit.registry import Entry, load_registry
     from augkit.scaffold import kind_named
 
     registry = load_registry()

@@ -27,8 +27,8 @@ from augkit.commands.terminal import explained, open_console, prepare, print_tab
 
 if TYPE_CHECKING:
     from augkit.checked import CheckedRecipe
-    from augkit.executors import Executor
-    from augkit.registry import Registry
+    from augkit.contracts.executor import Executor
+    from augkit.contracts.registry import Registry
 
 
 def run(

@@ -12,8 +12,8 @@ from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
     from augkit.checked import CheckedRecipe
+    from augkit.contracts.registry import Registry
     from augkit.export_files import Format, ImageFormat
-    from augkit.registry import Registry
 
 
 def export(
@@ -98,7 +98,7 @@ def schema() -> None:
     with explained():
         import json
 
-        from augkit.registry import load_registry
+        from augkit.contracts.registry import load_registry
         from augkit.schema import recipe_schema
 
         print(json.dumps(recipe_schema(load_registry()), indent=1))
@@ -113,7 +113,7 @@ def import_generator(
 ) -> None:
     """Turn weights trained elsewhere into a folder that recipes can use. Names and shapes are checked."""
     with explained():
-        from augkit.registry import load_registry
+        from augkit.contracts.registry import load_registry
         from augkit.weights import import_weights
 
         folder = to or Path(file.stem)

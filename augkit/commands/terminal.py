@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from augkit.audience import Audience
     from augkit.commands.arguments import How
-    from augkit.registry import Registry
+    from augkit.contracts.registry import Registry
 
 
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from augkit.checks import (
+from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.conformance.toy import SEED, draw_set
+from augkit.contracts.rules import (
     BreachError,
     check_augmented,
     check_binary,
@@ -19,8 +21,6 @@ from augkit.checks import (
     check_shape,
     check_unit,
 )
-from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.conformance.toy import SEED, draw_set
 from augkit.data.draws import Draws
 
 if TYPE_CHECKING:

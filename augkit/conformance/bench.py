@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
-from augkit.checks import (
+from augkit.conformance.writes import writes_outside
+from augkit.contracts.components import Log, SilentLog, Workspace
+from augkit.contracts.rules import (
     BreachError,
     as_array,
     check_random_states,
@@ -21,8 +23,6 @@ from augkit.checks import (
     random_states,
     torch_threads,
 )
-from augkit.conformance.writes import writes_outside
-from augkit.contracts import Log, SilentLog, Workspace
 from augkit.options import canonical, describe_options, option_model
 
 T = TypeVar("T")

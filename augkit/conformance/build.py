@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from augkit.contracts.registry import Entry
 from augkit.document import Steps, Value, parse_overrides
 from augkit.errors import InputError, Problem
 from augkit.options import build_component
 from augkit.recipe import Reference
-from augkit.registry import Entry
 
 
 def build_alone(entry: Entry, changes: Sequence[str]) -> Any:

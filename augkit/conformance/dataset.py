@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from augkit.checks import (
+from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.contracts.components import HasNativeMasks
+from augkit.contracts.rules import (
     BreachError,
     check_brightness,
     check_native_count,
@@ -17,8 +19,6 @@ from augkit.checks import (
     check_splits,
     describe,
 )
-from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts import HasNativeMasks
 from augkit.data.arrays import Splits
 
 PARTS = ("train", "validation", "test")

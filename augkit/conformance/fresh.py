@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.checks import BreachError
 from augkit.conformance.bench import Bench, UnansweredError
+from augkit.contracts.registry import Entry, Provider
+from augkit.contracts.rules import BreachError
 from augkit.data.draws import Draws
 from augkit.errors import Problem
 from augkit.options import build_component, canonical
 from augkit.recipe import Reference
-from augkit.registry import Entry, Provider
 from augkit.store import read_array, read_json, write_array, write_json
 
 

@@ -9,12 +9,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from augkit.checks import BreachError, check_brightness, check_dtype, check_images, check_same, check_shape
 from augkit.conformance.bench import CONDUCT, UnansweredError, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import draw_masks, draw_set, draws_of
 from augkit.conformance.training import TrainingBench, fits_again, resumes
-from augkit.contracts import Synthesizer, Workspace
+from augkit.contracts.components import Synthesizer, Workspace
+from augkit.contracts.rules import (
+    BreachError,
+    check_brightness,
+    check_dtype,
+    check_images,
+    check_same,
+    check_shape,
+)
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import ArrayDraws
 from augkit.store import read_json

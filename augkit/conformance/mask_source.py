@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from augkit.checks import (
+from augkit.conformance.bench import CONDUCT, Bench, answers_to
+from augkit.conformance.toy import draw_masks, draws_of
+from augkit.contracts.rules import (
     BreachError,
     check_dtype,
     check_filled,
@@ -18,8 +20,6 @@ from augkit.checks import (
     check_same,
     check_shape,
 )
-from augkit.conformance.bench import CONDUCT, Bench, answers_to
-from augkit.conformance.toy import draw_masks, draws_of
 from augkit.data.arrays import DrawnMasks, Masks
 
 COUNT = 9

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from augkit.checks import BreachError, check_dtype, check_finite, check_same, check_scores, check_shape, check_unit
 from augkit.conformance.bench import CONDUCT, answers_to
 from augkit.conformance.fresh import ask_fresh_process
 from augkit.conformance.toy import SIZE, dice, draw_set
 from augkit.conformance.training import TrainingBench, fits_again, resumes
-from augkit.contracts import Predictor, Workspace
+from augkit.contracts.components import Predictor, Workspace
+from augkit.contracts.rules import (
+    BreachError,
+    check_dtype,
+    check_finite,
+    check_same,
+    check_scores,
+    check_shape,
+    check_unit,
+)
 from augkit.data.arrays import ImageSet, Scores
 from augkit.data.draws import TensorDraws
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from augkit.checks import BreachError
 from augkit.conformance.bench import Bench, InterruptingLog, UnansweredError
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
+from augkit.contracts.rules import BreachError
 from augkit.errors import InterruptedRunError
 from augkit.store import remove_folder
 

@@ -1,7 +1,8 @@
 """One function per stage, in one module per kind of artifact: artifacts in, one artifact out.
 
-What a plugin returns is checked there, where it enters the house, by the rules of `augkit.checks`, and a breach is told
-to the plugin's author. What a module does, with all that it imports, is part of its artifacts' names (`augkit.code`).
+What a plugin returns is checked there, where it enters the house, by `augkit.contracts.rules`, and a breach is told to
+the plugin's author. What a module does, with all that it imports, is part of its artifacts' names
+(`augkit.contracts.code`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augkit.checks import check_splits, contract, harmless
+from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
 from augkit.data.stored import read_image_set, read_splits, write_splits

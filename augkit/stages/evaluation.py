@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from augkit.checks import check_native_count, check_native_mask, contract
-from augkit.contracts import HasNativeMasks
+from augkit.contracts.components import HasNativeMasks
+from augkit.contracts.rules import check_native_count, check_native_mask, contract
 from augkit.data.arrays import ImageSet, Masks
 from augkit.data.resizing import upsample_scores
 from augkit.data.stored import read_image_set

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
 from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.stages.trainings import training

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from augkit.checks import check_masks, contract, harmless
-from augkit.contracts import Workspace
+from augkit.contracts.components import Workspace
+from augkit.contracts.rules import check_masks, contract, harmless
 from augkit.data.draws import Draws
 from augkit.job import Job
 from augkit.stages.trainings import training

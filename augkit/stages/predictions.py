@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.checks import SAMPLES, STATELESS, check_same, check_scores, contract, harmless
-from augkit.contracts import Predictor
+from augkit.contracts.components import Predictor
+from augkit.contracts.rules import SAMPLES, STATELESS, check_same, check_scores, contract, harmless
 from augkit.data.arrays import Images, Masks
 
 CHUNK = 256

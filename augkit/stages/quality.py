@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augkit.checks import check_images
+from augkit.contracts.rules import check_images
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.job import Job

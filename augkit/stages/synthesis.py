@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.checks import SAMPLES, STATELESS, check_images, check_same, contract, harmless
+from augkit.contracts.rules import SAMPLES, STATELESS, check_images, check_same, contract, harmless
 from augkit.data.arrays import ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.stored import write_image_set

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from augkit import events, hookimpl
+from augkit import hookimpl
+from augkit.contracts import events
 from augkit.store import append_line
 
 

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from augkit import events, hookimpl
+from augkit import hookimpl
+from augkit.contracts import events
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer

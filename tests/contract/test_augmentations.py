@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from augkit.contracts import RecordsParameters
+from augkit.contracts.components import RecordsParameters
+from augkit.contracts.registry import load_registry
 from augkit.data.draws import Draws, sample_keys
-from augkit.registry import load_registry
 
 N, HEIGHT, WIDTH = 12, 48, 64
 IDS = tuple(f"sample-{i}" for i in range(N))

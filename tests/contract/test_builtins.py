@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augkit.contracts.registry import load_registry
 from augkit.errors import Problem
 from augkit.options import build_component
 from augkit.recipe import Reference
-from augkit.registry import load_registry
 from augkit.testing import CONTRACT_OF_KIND
 
 FILES = Path(tempfile.gettempdir()) / f"augkit-contract-{os.getpid()}"

@@ -8,8 +8,8 @@ import torch
 
 from augkit import Draws, InputError
 from augkit.checked import check_recipes
+from augkit.contracts.registry import load_registry
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 from augkit_adapters.albumentations import Albumentations
 from augkit_adapters.pipeline import build_steps
 from augkit_adapters.torchvision import Torchvision
@@ -124,7 +124,7 @@ def test_torchvision_flips_image_and_mask_by_the_sample_s_own_draw():
 
 def test_listing_components_imports_neither_library():
     code = (
-        "import sys; from augkit.registry import load_registry; load_registry();"
+        "import sys; from augkit.contracts.registry import load_registry; load_registry();"
         "print([n for n in ('albumentations', 'torchvision', 'cv2', 'torch') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

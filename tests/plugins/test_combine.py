@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from augkit import Draws, InputError, Workspace
+from augkit.contracts.registry import Entry, Provider
 from augkit.options import build_component, canonical
 from augkit.recipe import Reference
-from augkit.registry import Entry, Provider
 from augkit_masks.combine import ATTEMPTS, Combine, Weighted
 from augkit_masks.drawn import Drawn
 from augkit_masks.drift import measure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augkit import ImageSet, InputError, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit.data.draws import Draws
 from augkit_controls import Noise, Repeat
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from augkit import Draws, ImageSet, InputError, Workspace
-from augkit.registry import load_registry
+from augkit.contracts.registry import load_registry
 from augkit_flow.generator import Flow
 from augkit_flow.network import FlowNetwork
 from augkit_flow.painter import Painter

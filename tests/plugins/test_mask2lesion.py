@@ -7,8 +7,8 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
 from augkit import Draws, ImageSet, InputError, Workspace
-from augkit.contracts import SilentLog
-from augkit.registry import load_registry
+from augkit.contracts.components import SilentLog
+from augkit.contracts.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
 from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, dropout_blocks, normalise_each

@@ -11,9 +11,9 @@ import pluggy
 import pytest
 from rich.console import Console
 
-from augkit import events, hookspecs
+from augkit.contracts import events, hookspecs
+from augkit.contracts.registry import Registry, load_registry
 from augkit.errors import InputError
-from augkit.registry import Registry, load_registry
 from augkit_observers.jsonl import JsonLines
 from augkit_observers.progress import ProgressDisplay
 
@@ -94,7 +94,7 @@ def test_tensorboard_has_one_curve_per_stage_and_value(tmp_path):
     pytest.importorskip("tensorboard", reason="the extra augkit[tensorboard] is not installed")
     code = f"""
 from pathlib import Path
-from augkit import events
+from augkit.contracts import events
 from augkit_observers.tensorboard import TensorBoard
 board = TensorBoard()
 board.augkit_event(event=events.RunStarted(("unet · a",), 0, Path({str(tmp_path)!r})))

@@ -9,9 +9,9 @@ import pytest
 
 from augkit import ImageSet, InputError, Workspace
 from augkit.checked import check_recipes
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
+from augkit.contracts.registry import load_registry
 from augkit.recipe import load_recipes
-from augkit.registry import load_registry
 from augkit_smp import segmenter
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
@@ -51,7 +51,7 @@ def test_a_recipe_that_names_it_says_what_to_install_where_it_is_missing(tmp_pat
 
 
 def test_it_is_imported_only_when_a_recipe_trains_with_it():
-    code = "import sys; from augkit.registry import load_registry; load_registry(); print(sys.modules)"
+    code = "import sys; from augkit.contracts.registry import load_registry; load_registry(); print(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'augkit_smp'" in done.stdout
     assert "segmentation_models_pytorch" not in done.stdout

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from augkit import Draws, ImageSet, InputError, Workspace
-from augkit.contracts import SilentLog
-from augkit.registry import load_registry
+from augkit.contracts.components import SilentLog
+from augkit.contracts.registry import load_registry
 from augkit_phantom import Phantom
 from augkit_texture.filling import add_grain, fill_smoothly
 from augkit_texture.generator import Texture

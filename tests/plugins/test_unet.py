@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from augkit import ImageSet, InputError, Workspace
-from augkit.contracts import SilentLog
+from augkit.contracts.components import SilentLog
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, _colour_statistics, _loss

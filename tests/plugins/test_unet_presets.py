@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from augkit import ImageSet, InputError, Workspace
+from augkit.contracts.registry import load_registry
 from augkit.errors import InterruptedRunError
-from augkit.registry import load_registry
 from augkit_unet.network import UnetNetwork
 from augkit_unet.presets import UnetPaper, UnetStrong
 from augkit_unet.segmenter import WEIGHTS, Unet

@@ -17,8 +17,8 @@ from typing import Any
 
 import pluggy
 
-from augkit import hookspecs
-from augkit.code import package_code
+from augkit.contracts import hookspecs
+from augkit.contracts.code import package_code
 from augkit.errors import InputError, Problem, did_you_mean
 
 Observer = tuple[str, Callable[..., object]]

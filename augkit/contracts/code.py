@@ -16,10 +16,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-CORE = Path(__file__).parent
+CORE = Path(__file__).parent.parent
 
 DECIDE_NO_BYTES = frozenset(
-    {"errors", "store", "checks", "document", "events", "hookspecs", "job", "rehearsal", "stopping", "tasks"}
+    {
+        "errors",
+        "store",
+        "contracts/rules",
+        "document",
+        "contracts/events",
+        "contracts/hookspecs",
+        "job",
+        "rehearsal",
+        "stopping",
+        "tasks",
+    }
 )
 """Core modules whose code no artifact's name covers: they refuse, tell, read recipes, hold options, write, or stop."""
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pluggy
 
-from augkit.contracts import Augmentation, Dataset, Generator, MaskSource, Segmenter
-from augkit.events import Event
+from augkit.contracts.components import Augmentation, Dataset, Generator, MaskSource, Segmenter
+from augkit.contracts.events import Event
 
 GROUP = "augkit"
 hookspec = pluggy.HookspecMarker(GROUP)
