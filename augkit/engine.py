@@ -109,7 +109,7 @@ class Engine:
     @cached_property
     def device(self) -> str:
         """The torch device that was asked for; finding it out imports torch."""
-        from augkit.training import choose_device
+        from augkit.training.precision import choose_device
 
         return choose_device(self._wanted_device)
 
@@ -199,7 +199,7 @@ def _computing(stage: Stage) -> AbstractContextManager[None]:
     """Return the context of a stage's numbers: predictions and synthesis are to be reproducible as training is."""
     if isinstance(stage.task, _WITHOUT_DEVICE):
         return nullcontext()
-    from augkit.precision import reproducible
+    from augkit.training.precision import reproducible
 
     return reproducible()
 
@@ -224,7 +224,7 @@ def environment(device: str) -> dict[str, Any]:
     if "torch" in sys.modules:
         import torch
 
-        from augkit.training import computes_in_bfloat16
+        from augkit.training.precision import computes_in_bfloat16
 
         facts["threads"] = torch.get_num_threads()
         facts["precision"] = "bfloat16" if computes_in_bfloat16(device) else "float32"

@@ -30,10 +30,10 @@ from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.job import Job
 from augkit.plan import Plan
-from augkit.rehearsal import Rehearsal, rehearsing
 from augkit.stages import run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
 from augkit.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
+from augkit.training.rehearsal import Rehearsal, rehearsing
 
 SECONDS = 10.0
 """How long a stage is tried, if it tells of its steps by then."""

@@ -11,16 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from augkit import ranks
 from augkit.allocator import keep_freed_memory
 from augkit.contracts.components import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.job import Job
 from augkit.plan import Plan
-from augkit.precision import choose_device
 from augkit.stages import run_stage
 from augkit.store import Store
 from augkit.tasks import Stage
+from augkit.training import ranks
+from augkit.training.precision import choose_device
 
 _END = ""
 

@@ -155,7 +155,7 @@ def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Ma
         environment = manifests[stage]["environment"]
         facts = {"device": environment["device"].partition(":")[0], "torch": environment["torch"]}
         facts |= {"precision": environment["precision"]} if "precision" in environment else {}
-        training = inputs[stage] / "training.json"  # of what `augkit.training.train` trained
+        training = inputs[stage] / "training.json"  # of what `augkit.training.loop.train` trained
         facts |= {"optimiser steps": str(read_json(training)["steps"])} if training.is_file() else {}
         for name, value in facts.items():
             found.setdefault(name, []).append(value)

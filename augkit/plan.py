@@ -1,8 +1,8 @@
 """Recipes + registry -> a frozen plan: components, stages, seeds, and the fingerprint of every artifact.
 
-A stage's fingerprint covers its component's options, provider and code, its seed, its inputs' fingerprints and what
-the code that does its task does (`augkit.contracts.code`). Equal stages of several arms or seeds are one stage, which is how arms
-share a generator.
+A stage's fingerprint covers its component's options, provider and code, its seed, its inputs' fingerprints and what the
+code that does its task does (`augkit.contracts.code`). Equal stages of several arms or seeds are one stage, which is
+how arms share a generator.
 """
 
 from __future__ import annotations

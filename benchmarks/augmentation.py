@@ -36,9 +36,9 @@ from augkit import ImageSet, Workspace
 from augkit.allocator import keep_freed_memory
 from augkit.contracts.components import Augment, SilentLog
 from augkit.data.draws import TensorDraws
-from augkit.pipeline import Pipeline
-from augkit.precision import reproducible
 from augkit.training import Batches
+from augkit.training.pipeline import Pipeline
+from augkit.training.precision import reproducible
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
 from augkit_classical.geometry import Geometry

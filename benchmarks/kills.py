@@ -30,8 +30,9 @@ import numpy as np
 import augkit_classical.host
 import augkit_mask2lesion.training
 import augkit_unet.training
-from augkit import cli, report, training, worker
+from augkit import cli, report, worker
 from augkit.store import find_damage
+from augkit.training import loop
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 COMMAND = [
@@ -124,7 +125,7 @@ def _be_augkit(store: Path) -> None:
         log = os.open(store.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        training.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
+        loop.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
         cli.app([*COMMAND, "--out", str(store)])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0

@@ -37,8 +37,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit import ImageSet, Workspace
 from augkit.contracts.components import SilentLog
-from augkit.precision import choose_device, choose_precision, reproducible
 from augkit.training import seeded
+from augkit.training.precision import choose_device, choose_precision, reproducible
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 from augkit_unet.network import UnetNetwork

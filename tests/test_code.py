@@ -131,7 +131,7 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("stages/predictions.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "Synthesise"}),
         ("stages/masks.py", {"DrawMasks"}),
         ("stages/dataset.py", DATASET),
-        ("pipeline.py", {"TrainSegmenter"}),
+        ("training/pipeline.py", {"TrainSegmenter"}),
         ("data/draws.py", EVERY),
         ("commands/terminal.py", set()),
         ("engine.py", set()),
@@ -179,7 +179,7 @@ USES_METRICS = "from augkit import Draws\nfrom augkit.metrics import scores\nfro
         ("data/draws.py", True),
         ("contracts.py", False),
         ("figures.py", False),
-        ("training.py", False),
+        ("training/loop.py", False),
     ],
 )
 def test_what_a_plugin_uses_of_the_core_counts_but_for_pictures(plugin, core, file, counts):

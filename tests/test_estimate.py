@@ -21,7 +21,7 @@ from augkit.plan import make_plan
 from augkit.recipe import load_recipes
 from augkit.store import Address, Digests
 from augkit.tasks import Stage
-from augkit.training import train
+from augkit.training.loop import train
 
 RECIPE = """\
 name: tiny
@@ -126,7 +126,7 @@ def test_checkpoints_that_are_left_out_are_counted(tmp_path, monkeypatch):
     def slow(*arguments):
         clock.now += 5.0
 
-    monkeypatch.setattr("augkit.training.save_checkpoint", slow)  # one every 20 s is a quarter more
+    monkeypatch.setattr("augkit.training.loop.save_checkpoint", slow)  # one every 20 s is a quarter more
     found = watched(lambda space: train(Ticking(clock), space, 1000), tmp_path, seconds=10)
     assert found == pytest.approx(10 + 1 + 5 + 989 * 1.25)
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from augkit import InputError
-from augkit.ranks import Gradients
 from augkit.store import read_json
+from augkit.training.ranks import Gradients
 
 SEVERAL = """
     import json, os, sys
@@ -21,7 +21,7 @@ SEVERAL = """
     sys.path.insert(0, sys.argv[1])
     import torch
     from test_training import bits, mirrored, pairs, train, workspace
-    from augkit import ranks
+    from augkit.training import ranks
     from augkit_mask2lesion.generator import Mask2Lesion
     from augkit_mask2lesion.training import PixToPix
     from augkit_unet.segmenter import Unet
@@ -117,8 +117,9 @@ ONE_IS_BAD = """
     sys.path.insert(0, sys.argv[1])
     import torch
     from test_training import train, workspace
-    from augkit import ranks
-    from augkit.training import Gradients, seeded
+    from augkit.training import ranks
+    from augkit.training.ranks import Gradients
+    from augkit.training.loop import seeded
     torch.set_num_threads(1)
 
     class Learner:
@@ -202,9 +203,9 @@ segmenter: {unet: {width: 4, steps: STEPS, batch_size: 4, reduction: ordered}}
 """
 PROGRAM = """
 import os
-from augkit import training
+from augkit.training import loop
 from augkit.cli import main
-training.CHECKPOINT_SECONDS = 0.1
+loop.CHECKPOINT_SECONDS = 0.1
 os.fsync = lambda handle: None  # no power cut is tested, only the death of a process
 main()
 """

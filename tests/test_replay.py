@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from augkit import ImageSet
-from augkit.pipeline import Pipeline, drawn_parameters
-from augkit.replay import replay
-from augkit.training import Batches
+from augkit.training.batches import Batches
+from augkit.training.pipeline import Pipeline, drawn_parameters
+from augkit.training.replay import replay
 from augkit_classical.colour import Colour
 from augkit_classical.geometry import Geometry
 from augkit_classical.mixing import Mixup

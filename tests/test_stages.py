@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
-from augkit.batches import Batches
 from augkit.checked import CheckedRecipe, CheckedSource, Component
 from augkit.contracts.registry import Entry, Provider
 from augkit.data.draws import Draws
@@ -19,11 +18,12 @@ from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.gather import _finds_nothing, design_of, read_scores
 from augkit.metrics import METRICS, surface_distance
-from augkit.pipeline import FirstChecked, Pipeline
 from augkit.plan import Plan, make_plan, make_quality
 from augkit.recipe import Recipe, Reference
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.tasks import in_order
+from augkit.training.batches import Batches
+from augkit.training.pipeline import FirstChecked, Pipeline
 
 SIZE = 8
 

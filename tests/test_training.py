@@ -17,12 +17,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from augkit import ImageSet, Workspace, training
-from augkit.checkpoints import State
+from augkit import ImageSet, Workspace
 from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
-from augkit.precision import choose_precision
 from augkit.store import read_json
-from augkit.training import Batches, Ema, autocast, choose_device, memory_layout, remove_checkpoints, seeded, train
+from augkit.training import loop
+from augkit.training.batches import Batches
+from augkit.training.checkpoints import State, remove_checkpoints
+from augkit.training.ema import Ema
+from augkit.training.loop import seeded, train
+from augkit.training.precision import autocast, choose_device, choose_precision, memory_layout
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.training import PixToPix
 from augkit_unet.segmenter import Unet
@@ -176,7 +179,7 @@ def test_a_training_stopped_at_every_single_step_ends_in_the_same_bits(tmp_path,
 
 
 def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path, monkeypatch, uninterrupted):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     learner, _ = run_toy(tmp_path)
     assert (bits(learner), read_json(tmp_path / "history.json")) == uninterrupted
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["000000039", "000000040"]
@@ -185,8 +188,8 @@ def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path,
 def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 3))
     saved = []
-    original = training.save_checkpoint
-    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    original = loop.save_checkpoint
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(
         training, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
     )
@@ -240,7 +243,7 @@ def test_tied_weights_and_a_value_watched_under_two_names_can_be_saved(tmp_path)
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "missing", "manifest"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch, uninterrupted, harm):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(InterruptedRunError):
         run_toy(tmp_path, at=29, plant=interrupt(signal.SIGINT))
     newest = tmp_path / "checkpoints" / "000000030"
@@ -492,12 +495,12 @@ def from_then_on(fault):
 def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never_saved(
     tmp_path, monkeypatch, clock, fault, at
 ):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", clock)
     learner = Toy(at, from_then_on(fault))
     with pytest.raises(DivergedError, match=r"became infinite or not a number\. Lower the learning rate") as caught:
         train(learner, workspace(tmp_path), STEPS)
     assert caught.value.exit_code == 4
-    assert max(learner.done) <= at + training.LOG_EVERY
+    assert max(learner.done) <= at + loop.LOG_EVERY
     assert all(bool(torch.isfinite(tensor).all()) for tensor in saved_tensors(tmp_path))
     assert not (tmp_path / "history.json").exists()
     sound = list((tmp_path / "checkpoints").glob("0*"))
@@ -508,7 +511,7 @@ def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never
 @pytest.mark.parametrize("fault", [poison_loss, poison_gradient])
 @pytest.mark.parametrize("at", [0, 24, 39])
 def test_a_fault_that_does_not_come_again_costs_no_bit(tmp_path, monkeypatch, uninterrupted, clock, fault, at):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", clock)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", clock)
 
     def once(toy):
         weight, hooks = toy.networks["toy"][0].weight, set(toy.networks["toy"][0].weight._backward_hooks or ())
@@ -724,13 +727,13 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path, uninterrupted):
 
 
 def test_a_signal_after_the_last_step_reaches_whoever_handled_it_before(tmp_path, monkeypatch):
-    original = training.save_checkpoint
+    original = loop.save_checkpoint
 
     def save(space, done, tensors, facts):
         original(space, done, tensors, facts)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training, "save_checkpoint", save)
+    monkeypatch.setattr(loop, "save_checkpoint", save)
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path)
     assert (tmp_path / "checkpoints" / "000000040").is_dir()
@@ -816,7 +819,7 @@ def test_pixels_are_scaled_to_0_1_and_read_only_data_is_accepted(tmp_path):
 
 def test_batches_that_do_not_fit_the_device_are_sent_one_by_one_with_the_same_bits(monkeypatch):
     resident = Batches(numbered(10), 4, 3, "cpu")
-    monkeypatch.setattr("augkit.batches.free_memory", lambda device: 0)
+    monkeypatch.setattr("augkit.training.batches.free_memory", lambda device: 0)
     mapped = Batches(numbered(10), 4, 3, "cpu")
     assert type(mapped._pixels) is not type(resident._pixels)
     for number in range(7):
@@ -833,7 +836,7 @@ def test_half_of_the_free_memory_decides_what_fits(monkeypatch):
     data = numbered(10)
     needed = data.images.nbytes + data.masks.nbytes
     for free, kind in ((2 * needed, "_Resident"), (2 * needed - 2, "_Mapped")):
-        monkeypatch.setattr("augkit.batches.free_memory", lambda device, free=free: free)
+        monkeypatch.setattr("augkit.training.batches.free_memory", lambda device, free=free: free)
         assert type(Batches(data, 4, 3, "cpu")._pixels).__name__ == kind
 
 
@@ -851,7 +854,7 @@ def test_half_of_the_free_memory_decides_what_fits(monkeypatch):
 )
 def test_the_hardware_decides_the_precision_unless_it_is_named(monkeypatch, wanted, native, precision):
     monkeypatch.setenv("AUGKIT_PRECISION", wanted)
-    monkeypatch.setattr("augkit.precision.has_native_bfloat16", lambda device: native)
+    monkeypatch.setattr("augkit.training.precision.has_native_bfloat16", lambda device: native)
     assert choose_precision("cpu") == precision
     with autocast("cpu"):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
@@ -897,7 +900,7 @@ def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_pat
     per_step = 4 * operations(4, (32, 32))
     layout = "contiguous" if memory_layout("cpu") == torch.contiguous_format else "channels last"
     for name, limit in (("short", per_step * STEPS + 1), ("long", per_step * STEPS)):
-        monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): limit})
+        monkeypatch.setattr("augkit.training.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): limit})
         fit_unet(tmp_path / name)
         facts = read_json(tmp_path / name / "training.json")["circumstances"]
         assert facts["layout of unet"] == layout + (", compiled" if name == "long" else "")
@@ -913,7 +916,7 @@ def test_where_the_network_cannot_be_compiled_it_trains_as_it_is_and_says_so(tmp
         return call
 
     fake_compiler(monkeypatch, broken)
-    monkeypatch.setattr("augkit.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): 0.0})
+    monkeypatch.setattr("augkit.training.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): 0.0})
     space = workspace(tmp_path)
     learner = UnetLearner(Unet(width=2, steps=2, batch_size=2), pairs(), mirrored, space)
     train(learner, space, 2)

@@ -57,7 +57,7 @@ def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
     with explained():
         from augkit import doctor as examine
         from augkit.contracts.registry import load_registry
-        from augkit.training import choose_device
+        from augkit.training.precision import choose_device
 
         chosen = choose_device(device)
         sections = {

@@ -203,7 +203,7 @@ def stored_pixels_change_alike(bench: AugmentationBench) -> None:
     """Stored pixels, where the augmentation takes them, change as their float32 values do."""
     import torch
 
-    from augkit.batches import as_floats, takes_stored_pixels
+    from augkit.training.batches import as_floats, takes_stored_pixels
 
     if not takes_stored_pixels(bench.component):
         raise UnansweredError("it takes no stored pixels, which is optional")

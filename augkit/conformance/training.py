@@ -60,7 +60,7 @@ def _compare(one: Path, other: Path, when: str) -> None:
     different = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if different:
         found = f"left other files after {when}: {', '.join(different[:3])}"
-        wanted = "let everything random come from space.seed, or train with augkit.training.train"
+        wanted = "let everything random come from space.seed, or train with augkit.training.loop.train"
         raise BreachError(found, wanted)
 
 

@@ -27,8 +27,8 @@ DECIDE_NO_BYTES = frozenset(
         "contracts/events",
         "contracts/hookspecs",
         "job",
-        "rehearsal",
-        "stopping",
+        "training/rehearsal",
+        "training/stopping",
         "tasks",
     }
 )

@@ -12,7 +12,7 @@ from augkit.tasks import TrainSegmenter
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
-    from augkit.pipeline import FirstChecked, Pipeline
+    from augkit.training.pipeline import FirstChecked, Pipeline
 
     with training(job):
         dataset = job.of_kind("dataset")[0]

@@ -15,7 +15,7 @@ from augkit.tasks import SelectAdherent
 
 def select_adherent(task: SelectAdherent, job: Job) -> None:
     """Write the samples of a synthetic set whose mask the segmenter finds, and ``adherence.json`` about all of them."""
-    from augkit.rehearsal import current
+    from augkit.training.rehearsal import current
 
     samples = read_image_set(job.of_kind("synthesis")[0])
     predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)

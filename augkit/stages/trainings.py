@@ -11,8 +11,8 @@ from augkit.job import Job
 @contextmanager
 def training(job: Job) -> Iterator[None]:
     """Let a stage train inside: the other processes of torchrun are called to it, and its checkpoints end with it."""
-    from augkit import ranks
-    from augkit.checkpoints import remove_checkpoints
+    from augkit.training import ranks
+    from augkit.training.checkpoints import remove_checkpoints
 
     if ranks.rank() == 0:
         ranks.announce(job.folder.name)

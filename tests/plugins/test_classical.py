@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage, stats
 
 from augkit import Draws
-from augkit.batches import as_floats
+from augkit.training.batches import as_floats
 from augkit_classical import warp
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour

@@ -229,7 +229,7 @@ def test_watching_does_not_change_the_bits_of_the_training(norm, tmp_path):
 
 def test_an_interrupted_training_ends_with_the_same_samples_and_health(tmp_path, monkeypatch):
     fit(tmp_path / "whole", **QUICK)
-    monkeypatch.setattr("augkit.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("augkit.training.loop.CHECKPOINT_SECONDS", 0.0)
     original = PixToPix.step
     for stop in (2, 3, 10, 20):
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Pipeline:
     """The recipe's augmentations in order; each has its own draws, by its name and place in the list.
 
-    A call takes float32, or stored pixels as in `augkit.batches.Batch`, which stay what they are for as long as the
+    A call takes float32, or stored pixels as in `augkit.training.batches.Batch`, which stay what they are for as long as the
     augmentations take them; it returns float32.
     """
 
@@ -29,7 +29,7 @@ class Pipeline:
 
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment."""
-        from augkit.batches import as_floats, suited
+        from augkit.training.batches import as_floats, suited
 
         for i, (name, augmentation) in enumerate(self._augment):
             images, masks = augmentation(*suited(augmentation, images, masks), draws.fork(_place(i, name)))
@@ -56,7 +56,7 @@ class FirstChecked:
 
     def takes_stored_pixels(self) -> bool:
         """Return whether the augmentation does; the batch that is checked is float32."""
-        from augkit.batches import takes_stored_pixels
+        from augkit.training.batches import takes_stored_pixels
 
         return self._checked and takes_stored_pixels(self._augmentation)
 

@@ -11,7 +11,7 @@ import numpy as np
 from augkit.contracts.components import Augment
 from augkit.data.arrays import Images, ImageSet, Scores
 from augkit.data.draws import Draws, sample_keys
-from augkit.pipeline import Pipeline, drawn_parameters
+from augkit.training.pipeline import Pipeline, drawn_parameters
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     """
     import torch
 
-    from augkit.batches import Batch
+    from augkit.training.batches import Batch
 
     pixels = torch.from_numpy(np.array(samples.images)).permute(0, 3, 1, 2)
     labels = torch.from_numpy(np.array(samples.masks)[:, None]).view(torch.uint8)

@@ -15,9 +15,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from augkit import ranks
 from augkit.contracts.components import Workspace
-from augkit.precision import choose_precision, is_compiled
 from augkit.store import (
     explained,
     find_damage,
@@ -27,6 +25,8 @@ from augkit.store import (
     write_bytes,
     write_json,
 )
+from augkit.training import ranks
+from augkit.training.precision import choose_precision, is_compiled
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINTS = "checkpoints"

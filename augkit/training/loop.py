@@ -1,9 +1,8 @@
-"""What every trained plugin shares: one loop that checkpoints, resumes, survives faults and stops well.
+"""One loop that checkpoints, resumes, survives faults and stops well.
 
 A plugin brings networks, optimisers and a step (`Learner`); `train` does the rest. Everything random in a step comes
 from the step's number, so a checkpoint is tensors and a counter, and an interrupted training ends in the same bits as
-an uninterrupted one on the same kind of machine. A plugin author needs only this module; its parts are `precision`,
-`batches`, `ranks`, `ema` and `checkpoints`.
+an uninterrupted one on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -16,51 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augkit import ranks, rehearsal
-from augkit.batches import Batch, Batches, as_floats, score_images
-from augkit.checkpoints import (
+from augkit.contracts.components import Workspace
+from augkit.errors import DivergedError, Problem
+from augkit.store import write_json
+from augkit.training import ranks, rehearsal
+from augkit.training.checkpoints import (
     Learner,
     State,
     circumstances,
     load_checkpoint,
-    remove_checkpoints,
     save_checkpoint,
 )
-from augkit.contracts.components import Workspace
-from augkit.ema import Ema
-from augkit.errors import DivergedError, Problem
-from augkit.precision import (
-    autocast,
-    choose_device,
-    compile_if_repaid,
-    computes_in_bfloat16,
-    memory_layout,
+from augkit.training.precision import (
     reproducible,
-    settle,
 )
-from augkit.ranks import Gradients, Reduction
-from augkit.stopping import deferred_signals, interrupted
-from augkit.store import write_json
-
-__all__ = [
-    "Batch",
-    "Batches",
-    "Ema",
-    "Gradients",
-    "Learner",
-    "Reduction",
-    "as_floats",
-    "autocast",
-    "choose_device",
-    "compile_if_repaid",
-    "computes_in_bfloat16",
-    "memory_layout",
-    "remove_checkpoints",
-    "score_images",
-    "seeded",
-    "settle",
-    "train",
-]
+from augkit.training.stopping import deferred_signals, interrupted
 
 LOG_EVERY = 25
 """Steps between two looks at the watched values; between them the host never waits for the device."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from augkit.contracts.components import Augment, TakesStoredPixels
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
-from augkit.precision import memory_layout
+from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
 
