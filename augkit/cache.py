@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from augkit.errors import Problem, StageError
+from augkit.planning.tasks import Stage, in_order
 from augkit.store import MANIFEST, Store, read_json, write_json
-from augkit.tasks import Stage, in_order
 
 SHORT = 12
 """Letters of a fingerprint in the name of a folder."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.metrics import METRICS
+from augkit.planning.sweep import SweepPoint
 from augkit.statistics import ArmScores
 from augkit.store import write_json, write_text
-from augkit.sweep import SweepPoint
 from augkit.tables import metric_title
 
 SHOWN = "dice"

@@ -23,12 +23,12 @@ from augkit.contracts.executor import Executor
 from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.job import RESUMABLE, Job
-from augkit.plan import Plan
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import LoadDataset, Stage, WriteReport, components, in_order
 from augkit.processor import crowded, usage
 from augkit.scheduler import Tell, build_side_by_side
 from augkit.stages import run_stage
 from augkit.store import Digests, Store, write_text
-from augkit.tasks import LoadDataset, Stage, WriteReport, components, in_order
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
 

@@ -29,10 +29,10 @@ from augkit.data.stored import read_image_set, write_image_set
 from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.job import Job
-from augkit.plan import Plan
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
 from augkit.stages import run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
-from augkit.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
 from augkit.training.rehearsal import Rehearsal, rehearsing
 
 SECONDS = 10.0

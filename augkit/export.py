@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from augkit.checked import CheckedRecipe
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, read_splits
 from augkit.engine import Engine
@@ -22,9 +21,10 @@ from augkit.errors import InputError, Problem
 from augkit.export_card import data_card, manifest_csv
 from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
 from augkit.export_layouts import LAYOUTS
+from augkit.planning.components import CheckedRecipe
+from augkit.planning.tasks import Stage, Synthesise
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
-from augkit.tasks import Stage, Synthesise
 
 _ELSEWHERE = "Choose another folder, or move this one away"
 

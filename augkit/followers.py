@@ -15,10 +15,10 @@ from augkit.allocator import keep_freed_memory
 from augkit.contracts.components import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.job import Job
-from augkit.plan import Plan
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import Stage
 from augkit.stages import run_stage
 from augkit.store import Store
-from augkit.tasks import Stage
 from augkit.training import ranks
 from augkit.training.precision import choose_device
 

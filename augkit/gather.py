@@ -17,10 +17,19 @@ from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.evidence import ArmEvidence, Evidence, Section
 from augkit.metrics import scores
+from augkit.planning.tasks import (
+    Arm,
+    HoldOutDevelopment,
+    SelectAdherent,
+    Stage,
+    Synthesise,
+    TakeShare,
+    WriteReport,
+    in_order,
+)
 from augkit.quality_table import PICTURES, quality_section, unjudged_section
 from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 from augkit.store import read_array, read_json
-from augkit.tasks import Arm, HoldOutDevelopment, SelectAdherent, Stage, Synthesise, TakeShare, WriteReport, in_order
 
 SHOWN = 64
 """Samples of a set that the report may show."""

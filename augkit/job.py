@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit.contracts.components import Log
-from augkit.tasks import DrawMasks, Stage, TrainGenerator, TrainSegmenter
+from augkit.planning.tasks import DrawMasks, Stage, TrainGenerator, TrainSegmenter
 
 RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)
 """Tasks that find what an interrupted run left in their work folder."""

@@ -20,9 +20,9 @@ from augkit.data.stored import read_image_set
 from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
-from augkit.recipe import Recipe, Reference, Source
+from augkit.planning.recipe import Recipe, Reference, Source
+from augkit.planning.tasks import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.store import read_array, read_json, write_bytes, write_text
-from augkit.tasks import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.training.replay import replay
 
 SHOWN = 8

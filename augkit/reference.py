@@ -21,7 +21,7 @@ from augkit.contracts.hookspecs import HOOK_OF_KIND
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.data import arrays
 from augkit.data.draws import Draws
-from augkit.options import describe_options
+from augkit.planning.options import describe_options
 from augkit.store import write_text
 
 PROTOCOLS_OF_KIND: Mapping[str, tuple[type[Any], ...]] = {

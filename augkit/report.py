@@ -17,6 +17,7 @@ from augkit.comparison import Comparison, compare
 from augkit.curves import Curve, curves_of, write_curves
 from augkit.evidence import Evidence, Section, check_evidence
 from augkit.figures import PREDICTION
+from augkit.planning.sweep import SweepPoint, swept_recipe
 from augkit.report_pictures import (
     Curves,
     Picture,
@@ -31,7 +32,6 @@ from augkit.report_record import per_image, report_record
 from augkit.report_samples import CaseGroup, Source, case_columns, case_groups, case_pair, synthetic_sources
 from augkit.report_words import case_rule, empties_sentence, resolution, scope, seed_sentence, summary_sentence
 from augkit.store import explained, write_json, write_text
-from augkit.sweep import SweepPoint, swept_recipe
 from augkit.tables import (
     Table,
     condition_rows,

@@ -8,8 +8,8 @@ from typing import Any
 from augkit.contracts import events
 from augkit.contracts.executor import Executor, Unit
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.plan import Plan
-from augkit.tasks import Arm, Stage
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import Arm, Stage
 
 Tell = Callable[[events.Event], None]
 

@@ -20,15 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from augkit.checked import check_recipes
 from augkit.contracts import events
 from augkit.contracts.registry import Registry, load_registry
 from augkit.engine import Engine
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.plan import Plan, make_plan
-from augkit.recipe import recipe_of
+from augkit.planning.components import check_recipes
+from augkit.planning.plan import Plan, make_plan
+from augkit.planning.recipe import recipe_of
+from augkit.planning.tasks import Stage
 from augkit.store import Digests, Store
-from augkit.tasks import Stage
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""

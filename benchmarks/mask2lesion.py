@@ -30,7 +30,6 @@ from skimage.metrics import structural_similarity
 
 from augkit import Draws, ImageSet
 from augkit.audience import Audience
-from augkit.checked import check_recipes
 from augkit.contracts.components import Synthesizer
 from augkit.contracts.registry import load_registry
 from augkit.data.arrays import Images, Masks
@@ -39,10 +38,11 @@ from augkit.data.stored import read_image_set
 from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.metrics import confusion, scores
-from augkit.plan import make_plan
-from augkit.recipe import load_recipes
+from augkit.planning.components import check_recipes
+from augkit.planning.plan import make_plan
+from augkit.planning.recipe import load_recipes
+from augkit.planning.tasks import Arm, Synthesise, TrainSegmenter
 from augkit.store import Digests, Store, read_json, write_bytes
-from augkit.tasks import Arm, Synthesise, TrainSegmenter
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
 SHOWN = 8

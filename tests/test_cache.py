@@ -10,9 +10,9 @@ import pytest
 from augkit.cache import collect, contents, forget_run, record_run
 from augkit.cli import app
 from augkit.errors import StageError
-from augkit.plan import Plan
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import Stage
 from augkit.store import Address, Store, find_damage, write_bytes
-from augkit.tasks import Stage
 
 DAY = 86400.0
 

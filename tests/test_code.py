@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from augkit.contracts import code
-from augkit.plan import CODE, COPIES
+from augkit.planning.plan import CODE, COPIES
 from augkit.stages import STAGES
 
 SAMPLE = """
@@ -135,7 +135,7 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("data/draws.py", EVERY),
         ("commands/terminal.py", set()),
         ("engine.py", set()),
-        ("plan.py", set()),
+        ("planning/plan.py", set()),
     ],
 )
 def test_a_change_rebuilds_exactly_what_it_can_change(core, file, wanted):

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit.checked import check_recipes
 from augkit.contracts.registry import load_registry
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
@@ -14,8 +13,9 @@ from augkit.errors import InputError, StageError
 from augkit.export import gather_export
 from augkit.export_card import data_card
 from augkit.gather import _kept
-from augkit.plan import make_plan, make_quality, make_selections
-from augkit.recipe import load_recipes
+from augkit.planning.components import check_recipes
+from augkit.planning.plan import make_plan, make_quality, make_selections
+from augkit.planning.recipe import load_recipes
 from augkit.stages.synthesis import other_masks
 from augkit.store import Digests, Store
 

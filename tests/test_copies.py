@@ -9,7 +9,7 @@ from PIL import Image
 from augkit import ImageSet, Splits
 from augkit.check import check_copies
 from augkit.copies import NEAR, find_copies, near_copies, without_copies
-from augkit.recipe import read_recipes
+from augkit.planning.recipe import read_recipes
 from augkit.store import read_json
 from augkit_phantom import Phantom
 

@@ -9,8 +9,8 @@ from scipy.stats import t
 
 from augkit.curves import curve_figure, curves_of, shown, write_curves
 from augkit.metrics import METRICS
+from augkit.planning.sweep import SweepPoint
 from augkit.statistics import ArmScores
-from augkit.sweep import SweepPoint
 
 SEEDS = (0, 1, 2)
 

@@ -11,8 +11,8 @@ from augkit import doctor, estimate
 from augkit.cli import app
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
-from augkit.document import parse
-from augkit.schema import recipe_schema
+from augkit.planning.document import parse
+from augkit.planning.schema import recipe_schema
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)

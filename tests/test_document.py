@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from augkit import document
-from augkit.document import (
+from augkit.errors import Problem
+from augkit.planning import document
+from augkit.planning.document import (
     MAX_BYTES,
     MAX_WHOLE,
     Document,
@@ -18,7 +19,6 @@ from augkit.document import (
     read_document,
     unused_override,
 )
-from augkit.errors import Problem
 
 
 def read(text: str) -> tuple[Document | None, list[str]]:

@@ -13,10 +13,10 @@ import pytest
 
 from augkit import AtLeast, Within
 from augkit.contracts.registry import Entry, Provider
-from augkit.document import parse
 from augkit.errors import InputError, Problem
-from augkit.options import build_component, canonical, describe_options, option_model
-from augkit.recipe import Reference
+from augkit.planning.document import parse
+from augkit.planning.options import build_component, canonical, describe_options, option_model
+from augkit.planning.recipe import Reference
 
 if TYPE_CHECKING:
     from decimal import Decimal

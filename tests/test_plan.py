@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from augkit.checked import check_parts, check_recipes
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.errors import InputError, Problem
-from augkit.plan import Plan, make_plan
-from augkit.recipe import load_recipes, read_recipes
+from augkit.planning.components import check_parts, check_recipes
+from augkit.planning.plan import Plan, make_plan
+from augkit.planning.recipe import load_recipes, read_recipes
+from augkit.planning.tasks import DrawMasks, Stage, Synthesise
 from augkit.store import Digests
-from augkit.tasks import DrawMasks, Stage, Synthesise
 
 
 @dataclass(frozen=True)

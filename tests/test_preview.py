@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from augkit.checked import check_recipes
 from augkit.contracts.registry import load_registry
 from augkit.data.arrays import DrawnMasks
 from augkit.data.draws import Draws
 from augkit.errors import InputError
+from augkit.planning.components import check_recipes
+from augkit.planning.recipe import load_recipes
 from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
-from augkit.recipe import load_recipes
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 

@@ -70,10 +70,10 @@ def test_a_run_tells_it_unless_somebody_chose_the_threads(monkeypatch, tmp_path,
 
 def build(folder, tell):
     """Build the masks of a small data set, which may use the device."""
-    from augkit.checked import check_recipes
     from augkit.contracts.registry import load_registry
-    from augkit.plan import make_plan
-    from augkit.recipe import load_recipes
+    from augkit.planning.components import check_recipes
+    from augkit.planning.plan import make_plan
+    from augkit.planning.recipe import load_recipes
     from augkit.store import Digests, Store
 
     recipe = folder / "r.yaml"

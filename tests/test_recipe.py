@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from augkit.errors import InputError
-from augkit.recipe import RECIPE_KEYS, Reading, load_recipes, read_recipes
+from augkit.planning.recipe import RECIPE_KEYS, Reading, load_recipes, read_recipes
 
 GOOD = """\
 name: demo

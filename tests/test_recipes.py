@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from augkit.checked import check_recipes
 from augkit.contracts.registry import load_registry
-from augkit.recipe import load_recipes
+from augkit.planning.components import check_recipes
+from augkit.planning.recipe import load_recipes
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")

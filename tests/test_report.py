@@ -22,10 +22,10 @@ from augkit.errors import StageError
 from augkit.evidence import ArmEvidence, Evidence, Section
 from augkit.figures import Row, Tile
 from augkit.metrics import METRICS, confusion, scores, surface_distance
+from augkit.planning.sweep import SweepPoint
 from augkit.report import write_report
 from augkit.report_samples import choose_cases
 from augkit.statistics import ArmScores, Design, summarise
-from augkit.sweep import SweepPoint
 from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
 
 SIZE = 32

@@ -3,10 +3,10 @@ import pytest
 from augkit.contracts import events
 from augkit.contracts.executor import Said
 from augkit.errors import AugkitError, InterruptedRunError
-from augkit.plan import Plan
+from augkit.planning.plan import Plan
+from augkit.planning.tasks import Arm, Stage
 from augkit.scheduler import build_side_by_side
 from augkit.store import Address
-from augkit.tasks import Arm, Stage
 
 
 def stage(name, *inputs):

@@ -7,10 +7,10 @@ import pytest
 
 from augkit.cli import app
 from augkit.contracts.registry import load_registry
-from augkit.document import parse
-from augkit.recipe import RECIPE_KEYS, SOURCE_KEYS
-from augkit.schema import option_texts, recipe_schema
-from augkit.shipped import shipped_recipes
+from augkit.planning.document import parse
+from augkit.planning.recipe import RECIPE_KEYS, SOURCE_KEYS
+from augkit.planning.schema import option_texts, recipe_schema
+from augkit.planning.shipped import shipped_recipes
 
 jsonschema = pytest.importorskip("jsonschema")
 

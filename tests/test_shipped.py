@@ -7,7 +7,7 @@ import pytest
 
 from augkit.cli import app
 from augkit.errors import InputError
-from augkit.shipped import copy_recipes, purpose, shipped_recipes
+from augkit.planning.shipped import copy_recipes, purpose, shipped_recipes
 
 ROOT = Path(__file__).parents[1]
 

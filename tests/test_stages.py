@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
-from augkit.checked import CheckedRecipe, CheckedSource, Component
 from augkit.contracts.registry import Entry, Provider
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
@@ -18,10 +17,11 @@ from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.gather import _finds_nothing, design_of, read_scores
 from augkit.metrics import METRICS, surface_distance
-from augkit.plan import Plan, make_plan, make_quality
-from augkit.recipe import Recipe, Reference
+from augkit.planning.components import CheckedRecipe, CheckedSource, Component
+from augkit.planning.plan import Plan, make_plan, make_quality
+from augkit.planning.recipe import Recipe, Reference
+from augkit.planning.tasks import in_order
 from augkit.store import Digests, Store, read_array, read_json, write_json
-from augkit.tasks import in_order
 from augkit.training.batches import Batches
 from augkit.training.pipeline import FirstChecked, Pipeline
 

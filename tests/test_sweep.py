@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from augkit.errors import InputError
-from augkit.recipe import load_recipes
-from augkit.sweep import SweepPoint, swept_recipe
+from augkit.planning.recipe import load_recipes
+from augkit.planning.sweep import SweepPoint, swept_recipe
 
 RECIPE = """\
 name: ratio

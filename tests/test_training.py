@@ -191,7 +191,7 @@ def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
     original = loop.save_checkpoint
     monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(
-        training, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
+        loop, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
     )
     run_toy(tmp_path)
     assert saved[-1] == STEPS

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from augkit.checked import check_recipes
 from augkit.contracts.registry import load_registry
 from augkit.executors import start_out_of_reach
-from augkit.plan import make_plan
-from augkit.recipe import recipe_of
+from augkit.planning.components import check_recipes
+from augkit.planning.plan import make_plan
+from augkit.planning.recipe import recipe_of
 from augkit.store import Digests, Store
 
 PLUGIN = """

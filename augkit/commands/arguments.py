@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from augkit.checked import CheckedRecipe
     from augkit.contracts.registry import Registry
     from augkit.errors import Problem
+    from augkit.planning.components import CheckedRecipe
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
@@ -135,10 +135,10 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
 
 def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
     """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
-    from augkit.checked import check_parts, check_recipes
     from augkit.contracts.registry import load_registry
     from augkit.errors import InputError
-    from augkit.recipe import read_recipes
+    from augkit.planning.components import check_parts, check_recipes
+    from augkit.planning.recipe import read_recipes
 
     reading = read_recipes(files, changes or [])
     registry = load_registry()

@@ -21,8 +21,8 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained, open_console, prepare, print_table
 
 if TYPE_CHECKING:
-    from augkit.checked import CheckedRecipe
     from augkit.contracts.registry import Registry
+    from augkit.planning.components import CheckedRecipe
 
 
 def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
@@ -34,7 +34,7 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
     from augkit.engine import Engine
-    from augkit.plan import make_plan
+    from augkit.planning.plan import make_plan
     from augkit.preview import preview as draw_panels
     from augkit.preview import write_page
     from augkit.store import Digests, Store
@@ -52,9 +52,9 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
 def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with explained():
-        from augkit.checked import check_recipes
         from augkit.engine import Engine
-        from augkit.plan import make_plan
+        from augkit.planning.components import check_recipes
+        from augkit.planning.plan import make_plan
         from augkit.preview import figure_3, figure_3_recipe, write_page
         from augkit.store import Digests, Store
 
@@ -89,7 +89,7 @@ def quality(
 
 def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> None:
     from augkit.engine import Engine
-    from augkit.plan import make_quality
+    from augkit.planning.plan import make_quality
     from augkit.quality_table import HEADER, quality_rows
     from augkit.store import Digests, Store, read_json
 
@@ -125,7 +125,7 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from augkit.check import check_copies
     from augkit.data.stored import read_splits
     from augkit.engine import Engine
-    from augkit.plan import make_plan
+    from augkit.planning.plan import make_plan
     from augkit.store import Digests, Store
 
     digests = Digests(out)

@@ -26,7 +26,7 @@ from augkit.commands.terminal import explained
 
 if TYPE_CHECKING:
     from augkit.engine import Engine
-    from augkit.plan import Plan
+    from augkit.planning.plan import Plan
     from augkit.store import Store
 
 
@@ -49,7 +49,7 @@ def plan(
     """
     with explained():
         from augkit.engine import Engine
-        from augkit.plan import make_plan
+        from augkit.planning.plan import make_plan
         from augkit.store import Digests, Store
 
         checked, _ = checked_recipes(recipes, changes)

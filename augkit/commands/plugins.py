@@ -20,7 +20,7 @@ def list_plugins() -> None:
     with explained():
         from augkit.contracts.hookspecs import HOOK_OF_KIND
         from augkit.contracts.registry import load_registry
-        from augkit.options import describe_options
+        from augkit.planning.options import describe_options
 
         registry = load_registry()
         faults = [str(fault) for fault in registry.faults]

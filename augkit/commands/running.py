@@ -26,9 +26,9 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained, open_console, prepare, print_table, print_verdict
 
 if TYPE_CHECKING:
-    from augkit.checked import CheckedRecipe
     from augkit.contracts.executor import Executor
     from augkit.contracts.registry import Registry
+    from augkit.planning.components import CheckedRecipe
 
 
 def run(
@@ -86,7 +86,7 @@ def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int
     """Build the report of some recipes and return its folder."""
     from augkit.engine import Engine
     from augkit.executors import LocalExecutor, threads_of
-    from augkit.plan import make_plan
+    from augkit.planning.plan import make_plan
     from augkit.store import Digests, Store
 
     audience = prepare(registry, how)

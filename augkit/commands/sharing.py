@@ -11,9 +11,9 @@ from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quie
 from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
-    from augkit.checked import CheckedRecipe
     from augkit.contracts.registry import Registry
     from augkit.export_files import Format, ImageFormat
+    from augkit.planning.components import CheckedRecipe
 
 
 def export(
@@ -52,7 +52,7 @@ def _export(
 ) -> None:
     from augkit.engine import Engine
     from augkit.export import check_target, gather_export, write_export
-    from augkit.plan import make_quality, make_selections
+    from augkit.planning.plan import make_quality, make_selections
     from augkit.store import Digests, Store
 
     check_target(to, *forms)
@@ -73,7 +73,7 @@ def _export(
 def list_recipes() -> None:
     """List the recipes that come with augkit."""
     with explained():
-        from augkit.shipped import purpose, shipped_recipes
+        from augkit.planning.shipped import purpose, shipped_recipes
 
         for name, file in shipped_recipes().items():
             print(f"{name:<28} {purpose(file)}")
@@ -87,7 +87,7 @@ def copy_recipe(
 ) -> None:
     """Copy a recipe that comes with augkit, to change it."""
     with explained():
-        from augkit.shipped import copy_recipes
+        from augkit.planning.shipped import copy_recipes
 
         for file in copy_recipes(name, target):
             print(file)
@@ -99,7 +99,7 @@ def schema() -> None:
         import json
 
         from augkit.contracts.registry import load_registry
-        from augkit.schema import recipe_schema
+        from augkit.planning.schema import recipe_schema
 
         print(json.dumps(recipe_schema(load_registry()), indent=1))
 

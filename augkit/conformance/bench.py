@@ -23,7 +23,7 @@ from augkit.contracts.rules import (
     random_states,
     torch_threads,
 )
-from augkit.options import canonical, describe_options, option_model
+from augkit.planning.options import canonical, describe_options, option_model
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from augkit.contracts.registry import Entry
-from augkit.document import Steps, Value, parse_overrides
 from augkit.errors import InputError, Problem
-from augkit.options import build_component
-from augkit.recipe import Reference
+from augkit.planning.document import Steps, Value, parse_overrides
+from augkit.planning.options import build_component
+from augkit.planning.recipe import Reference
 
 
 def build_alone(entry: Entry, changes: Sequence[str]) -> Any:

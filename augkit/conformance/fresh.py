@@ -19,8 +19,8 @@ from augkit.contracts.registry import Entry, Provider
 from augkit.contracts.rules import BreachError
 from augkit.data.draws import Draws
 from augkit.errors import Problem
-from augkit.options import build_component, canonical
-from augkit.recipe import Reference
+from augkit.planning.options import build_component, canonical
+from augkit.planning.recipe import Reference
 from augkit.store import read_array, read_json, write_array, write_json
 
 

@@ -23,13 +23,13 @@ DECIDE_NO_BYTES = frozenset(
         "errors",
         "store",
         "contracts/rules",
-        "document",
+        "planning/document",
         "contracts/events",
         "contracts/hookspecs",
         "job",
         "training/rehearsal",
         "training/stopping",
-        "tasks",
+        "planning/tasks",
     }
 )
 """Core modules whose code no artifact's name covers: they refuse, tell, read recipes, hold options, write, or stop."""

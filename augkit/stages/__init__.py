@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from augkit.job import Job
-from augkit.stages import dataset, evaluation, generator, masks, quality, report, segmenter, selection, synthesis
-from augkit.tasks import (
+from augkit.planning.tasks import (
     DrawMasks,
     Evaluate,
     HoldOutDevelopment,
@@ -26,6 +25,7 @@ from augkit.tasks import (
     TrainSegmenter,
     WriteReport,
 )
+from augkit.stages import dataset, evaluation, generator, masks, quality, report, segmenter, selection, synthesis
 
 STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     LoadDataset: dataset.load_dataset,

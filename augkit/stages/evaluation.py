@@ -13,9 +13,9 @@ from augkit.data.resizing import upsample_scores
 from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.metrics import confusion, surface_distance
+from augkit.planning.tasks import Evaluate
 from augkit.stages.predictions import FOREGROUND, scores_of
 from augkit.store import write_array
-from augkit.tasks import Evaluate
 
 
 def evaluate(task: Evaluate, job: Job) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from augkit.contracts.components import Workspace
 from augkit.data.stored import read_image_set
 from augkit.job import Job
+from augkit.planning.tasks import TrainGenerator
 from augkit.stages.trainings import training
-from augkit.tasks import TrainGenerator
 
 
 def train_generator(task: TrainGenerator, job: Job) -> None:

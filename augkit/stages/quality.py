@@ -6,10 +6,10 @@ from augkit.contracts.rules import check_images
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.job import Job
+from augkit.planning.tasks import JudgeQuality
 from augkit.quality import Material, judge
 from augkit.stages.predictions import segmented
 from augkit.store import write_bytes, write_json
-from augkit.tasks import JudgeQuality
 
 
 def judge_quality(task: JudgeQuality, job: Job) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from augkit.costs import cost_record
 from augkit.job import Job
+from augkit.planning.tasks import WriteReport
 from augkit.store import write_json
-from augkit.tasks import WriteReport
 
 
 def write(task: WriteReport, job: Job) -> None:

@@ -6,8 +6,8 @@ from augkit.contracts.components import Workspace
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.job import Job
+from augkit.planning.tasks import TrainSegmenter
 from augkit.stages.trainings import training
-from augkit.tasks import TrainSegmenter
 
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:

@@ -13,9 +13,9 @@ from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.stored import write_image_set
 from augkit.errors import Problem, StageError
 from augkit.job import Job
+from augkit.planning.tasks import Synthesise
 from augkit.stages.predictions import CHUNK
 from augkit.store import read_array, read_json
-from augkit.tasks import Synthesise
 
 
 def synthesise(task: Synthesise, job: Job) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Pipeline:
     """The recipe's augmentations in order; each has its own draws, by its name and place in the list.
 
-    A call takes float32, or stored pixels as in `augkit.training.batches.Batch`, which stay what they are for as long as the
-    augmentations take them; it returns float32.
+    A call takes float32, or stored pixels as in `augkit.training.batches.Batch`, which stay what they are for as long
+    as the augmentations take them; it returns float32.
     """
 
     def __init__(self, augment: Sequence[tuple[str, Augment]]) -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from augkit.contracts.registry import load_registry
 from augkit.errors import Problem
-from augkit.options import build_component
-from augkit.recipe import Reference
+from augkit.planning.options import build_component
+from augkit.planning.recipe import Reference
 from augkit.testing import CONTRACT_OF_KIND
 
 FILES = Path(tempfile.gettempdir()) / f"augkit-contract-{os.getpid()}"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from augkit import Draws, InputError
-from augkit.checked import check_recipes
 from augkit.contracts.registry import load_registry
-from augkit.recipe import load_recipes
+from augkit.planning.components import check_recipes
+from augkit.planning.recipe import load_recipes
 from augkit_adapters.albumentations import Albumentations
 from augkit_adapters.pipeline import build_steps
 from augkit_adapters.torchvision import Torchvision

@@ -7,8 +7,8 @@ from PIL import Image
 
 from augkit import Draws, InputError, Workspace
 from augkit.contracts.registry import Entry, Provider
-from augkit.options import build_component, canonical
-from augkit.recipe import Reference
+from augkit.planning.options import build_component, canonical
+from augkit.planning.recipe import Reference
 from augkit_masks.combine import ATTEMPTS, Combine, Weighted
 from augkit_masks.drawn import Drawn
 from augkit_masks.drift import measure

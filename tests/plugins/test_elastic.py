@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augkit import Draws, InputError, Workspace
-from augkit.options import canonical, option_model
+from augkit.planning.options import canonical, option_model
 from augkit_masks.elastic import Elastic, _parent, _repair
 from augkit_masks.registration import learn_variation, register
 from augkit_masks.warp import (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from augkit import ImageSet, InputError, Workspace
-from augkit.checked import check_recipes
 from augkit.contracts.components import SilentLog
 from augkit.contracts.registry import load_registry
-from augkit.recipe import load_recipes
+from augkit.planning.components import check_recipes
+from augkit.planning.recipe import load_recipes
 from augkit_smp import segmenter
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"

@@ -45,6 +45,6 @@ def copy_recipes(name: str, target: Path) -> tuple[Path, ...]:
 
 def _folder() -> Path:
     """Return where the recipes lie: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"

@@ -10,8 +10,8 @@ from typing import Any
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks
 from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
-from augkit.options import build_component, canonical
-from augkit.recipe import Part, Recipe, Reference, Source
+from augkit.planning.options import build_component, canonical
+from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests
 
 

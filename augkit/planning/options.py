@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from augkit.contracts.registry import Entry
-from augkit.document import Steps, Unreadable, Value, unquoted
 from augkit.errors import InputError, Problem, did_you_mean
-from augkit.recipe import Reference
+from augkit.planning.document import Steps, Unreadable, Value, unquoted
+from augkit.planning.recipe import Reference
 
 _PREFIX = "option_"
 """Keeps an option called ``copy`` or ``json`` apart from pydantic's own names."""

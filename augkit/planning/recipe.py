@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
-from augkit.document import (
+from augkit.errors import InputError, Problem, did_you_mean
+from augkit.planning.document import (
     Document,
     Steps,
     Unreadable,
@@ -24,8 +25,7 @@ from augkit.document import (
     unquoted,
     unused_override,
 )
-from augkit.errors import InputError, Problem, did_you_mean
-from augkit.sweep import SweepPoint, expand_sweep
+from augkit.planning.sweep import SweepPoint, expand_sweep
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from augkit.document import Document, Override, Value, apply_override, unused_override
 from augkit.errors import Problem
+from augkit.planning.document import Document, Override, Value, apply_override, unused_override
 
 MOST_POINTS = 32
 

@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
 from augkit.contracts.registry import Entry, Registry
-from augkit.options import option_model
+from augkit.planning.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -18,8 +18,8 @@ from augkit.contracts.components import (
 from augkit.store import Address
 
 if TYPE_CHECKING:
-    from augkit.document import Value
-    from augkit.sweep import SweepPoint
+    from augkit.planning.document import Value
+    from augkit.planning.sweep import SweepPoint
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from augkit.checked import CheckedRecipe, CheckedSource, Component, used_sources
 from augkit.contracts.code import core_code
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.data.draws import derive_seed
 from augkit.errors import InputError, Problem
-from augkit.store import SCHEMA, Address, Digests
-from augkit.tasks import (
+from augkit.planning.components import CheckedRecipe, CheckedSource, Component, used_sources
+from augkit.planning.tasks import (
     Arm,
     DrawMasks,
     Evaluate,
@@ -36,6 +35,7 @@ from augkit.tasks import (
     WriteReport,
     in_order,
 )
+from augkit.store import SCHEMA, Address, Digests
 
 CODE: Mapping[type[Task], str] = {
     LoadDataset: "stages/dataset",

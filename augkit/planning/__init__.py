@@ -1,0 +1,1 @@
+"""Recipe text -> frozen plan; nothing is computed, and torch is not imported."""
