@@ -8,7 +8,7 @@ from importlib.metadata import version
 from io import StringIO
 
 from augkit.export_files import Export, Format, ImageFormat, Source
-from augkit.features import NAME
+from augkit.quality.features import NAME
 from augkit.quality_table import HEADER, quality_rows
 
 COLUMNS = (

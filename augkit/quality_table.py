@@ -28,7 +28,7 @@ PICTURES = {
     "closest": "Synthetic and held-out images nearest to a training image, beside it",
     "diversity": "Some masks, each painted with several draws",
 }
-"""File stem of a picture of `augkit.quality.judge` -> what it shows."""
+"""File stem of a picture of `augkit.quality.judge.judge` -> what it shows."""
 
 
 def quality_section(

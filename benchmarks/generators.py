@@ -4,7 +4,7 @@
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
 paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. Quality is what
-`augkit.quality` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
+`augkit.quality.judge` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
 
     adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
     kid         kernel distance to the training images in the features it is named after, and its standard error
@@ -36,8 +36,8 @@ from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.data.arrays import Images, Masks
 from augkit.data.encoding import encode_png
-from augkit.features import NAME
-from augkit.quality import Material, judge
+from augkit.quality.features import NAME
+from augkit.quality.judge import Material, judge
 from augkit.store import write_bytes
 from augkit_flow.generator import Flow
 from augkit_isic import Isic
@@ -84,7 +84,7 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
 
 
 def measures(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the columns of a record of `augkit.quality.judge`."""
+    """Return the columns of a record of `augkit.quality.judge.judge`."""
     follows, kid, varies = record["adherence"], record[f"kid_{NAME}"], record["diversity"]
     return {
         "adherence": follows["dice"],

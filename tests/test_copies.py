@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from augkit import ImageSet, Splits
-from augkit.check import check_copies
-from augkit.copies import NEAR, find_copies, near_copies, without_copies
 from augkit.planning.recipe import read_recipes
+from augkit.quality.copies import NEAR, find_copies, near_copies, without_copies
+from augkit.quality.copies_sheet import check_copies
 from augkit.store import read_json
 from augkit_phantom import Phantom
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from augkit import ImageSet
-from augkit.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
-from augkit.features import COUNT, Scale, describe
-from augkit.memorisation import Memorisation, Nearest, Sides, nearest_in_features, nearest_in_pixels
-from augkit.quality import Material, judge
+from augkit.quality.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
+from augkit.quality.features import COUNT, Scale, describe
+from augkit.quality.judge import Material, judge
+from augkit.quality.memorisation import Memorisation, Nearest, Sides, nearest_in_features, nearest_in_pixels
 from augkit.quality_table import quality_rows
 from augkit_phantom import Phantom
 
@@ -279,7 +279,7 @@ def test_one_held_out_image_accuses_nobody():
 def no_pictures(monkeypatch):
     """Drawing takes longer than judging."""
     for name in ("adherence", "closest", "diversity"):
-        monkeypatch.setattr(f"augkit.quality.{name}_picture", lambda *given: b"")
+        monkeypatch.setattr(f"augkit.quality.judge.{name}_picture", lambda *given: b"")
 
 
 def material(synthetic, paint, held_out=None):

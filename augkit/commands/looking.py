@@ -122,10 +122,10 @@ def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs"))
 def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from dataclasses import replace
 
-    from augkit.check import check_copies
     from augkit.data.stored import read_splits
     from augkit.engine import Engine
     from augkit.planning.plan import make_plan
+    from augkit.quality.copies_sheet import check_copies
     from augkit.store import Digests, Store
 
     digests = Digests(out)

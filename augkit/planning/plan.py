@@ -52,7 +52,7 @@ CODE: Mapping[type[Task], str] = {
 }
 """The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
 
-COPIES = "copies"
+COPIES = "quality/copies"
 """Counts only where a recipe excludes copies."""
 
 

@@ -69,7 +69,7 @@ def _some_groups(samples: ImageSet, seed: int, stream: str, count: int) -> set[s
 
 def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
     """Return the splits without copies of images in a later split, and write the names of all left out so far."""
-    from augkit.copies import without_copies
+    from augkit.quality.copies import without_copies
 
     splits, copies = without_copies(splits)
     excluded = list(dict.fromkeys(copy.first for copy in copies))

@@ -7,7 +7,7 @@ from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.job import Job
 from augkit.planning.tasks import JudgeQuality
-from augkit.quality import Material, judge
+from augkit.quality.judge import Material, judge
 from augkit.stages.predictions import segmented
 from augkit.store import write_bytes, write_json
 

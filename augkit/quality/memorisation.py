@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from augkit.data.arrays import Images
 from augkit.data.resizing import shrink_images
-from augkit.features import Features
+from augkit.quality.features import Features
 
 RARE = 0.01
 """An image is suspicious where fewer than this share of held-out images have as small a distance, and a ratio."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from augkit.copies import SPLITS, Copy, find_copies
 from augkit.data.arrays import Splits
 from augkit.figures import Row, Tile, gallery
+from augkit.quality.copies import SPLITS, Copy, find_copies
 from augkit.store import write_bytes, write_json
 
 _PER_ROW = 8

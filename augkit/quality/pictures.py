@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.figures import PREDICTION, TRUTH, Row, Tile, gallery, mask_picture
-from augkit.memorisation import Nearest
+from augkit.quality.memorisation import Nearest
 
 SHOWN = 8
 """Images in a row."""

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from augkit.data.arrays import Images
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.resizing import shrink_images
-from augkit.features import Features
+from augkit.quality.features import Features
 
 BLOCKS = 10
 """Blocks from which the standard error of a KID is taken."""

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts.components import Synthesizer
-from augkit.copies import near_copies
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import Draws
-from augkit.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
-from augkit.features import NAME, Features, Scale, describe
-from augkit.memorisation import RARE, Memorisation, Sides, nearest_in_features, nearest_in_pixels
 from augkit.metrics import confusion, scores
-from augkit.quality_pictures import SHOWN, adherence_picture, closest_picture, diversity_picture
+from augkit.quality.copies import near_copies
+from augkit.quality.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
+from augkit.quality.features import NAME, Features, Scale, describe
+from augkit.quality.memorisation import RARE, Memorisation, Sides, nearest_in_features, nearest_in_pixels
+from augkit.quality.pictures import SHOWN, adherence_picture, closest_picture, diversity_picture
 
 MOST = 2000
 """Synthetic images, evenly chosen, that are compared with the real ones; adherence and nearest images use all."""

@@ -1,0 +1,1 @@
+"""How good synthetic images are, and which images are copies of one photograph."""
