@@ -23,7 +23,7 @@ from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Sou
 from augkit.export_layouts import LAYOUTS
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.tasks import Stage, Synthesise
-from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES
+from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 
 _ELSEWHERE = "Choose another folder, or move this one away"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Record, Splits
 from augkit.data.encoding import encode_png, encode_webp
-from augkit.statistics import TEST_IMAGES
+from augkit.report.verdict.scores import TEST_IMAGES
 from augkit.store import FileFacts, write_json, write_text, write_unflushed
 
 Format = Literal["folder", "nnunet", "coco"]

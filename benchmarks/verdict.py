@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.inference import LEAVE, Estimate, estimates
+from augkit.report.verdict.inference import LEAVE, Estimate, estimates
 
 Values = NDArray[np.float64]
 

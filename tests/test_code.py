@@ -117,11 +117,11 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
     ("file", "wanted"),
     [
         ("stages/report.py", REPORT),
-        ("report_words.py", REPORT),
-        ("statistics.py", REPORT),
-        ("templates/report.html.j2", REPORT),
-        ("templates/parts.html.j2", REPORT),
-        ("templates/comparison.html.j2", set()),
+        ("report/words.py", REPORT),
+        ("report/verdict/scores.py", REPORT),
+        ("report/templates/report.html.j2", REPORT),
+        ("report/templates/parts.html.j2", REPORT),
+        ("report/templates/comparison.html.j2", set()),
         ("templates/plugin/generator.py.j2", set()),
         ("conformance/training.py", set()),
         ("figures.py", {"WriteReport", "JudgeQuality"}),
@@ -144,7 +144,10 @@ def test_a_change_rebuilds_exactly_what_it_can_change(core, file, wanted):
 
 def test_templates_that_the_report_uses_are_found_and_no_others():
     files = code.core_modules(TASKS["WriteReport"])
-    assert [file for file in files if file.endswith(".j2")] == ["templates/parts.html.j2", "templates/report.html.j2"]
+    assert [file for file in files if file.endswith(".j2")] == [
+        "report/templates/parts.html.j2",
+        "report/templates/report.html.j2",
+    ]
 
 
 @pytest.fixture

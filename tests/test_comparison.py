@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augkit.comparison import compare, comparison_record, signed
-from augkit.contrasts import plan_contrasts
 from augkit.metrics import METRICS
-from augkit.statistics import ArmScores, Design
-from augkit.tables import contrast_rows, exploratory_rows, unadjusted_rows
+from augkit.report.tables import contrast_rows, exploratory_rows, unadjusted_rows
+from augkit.report.verdict.comparison import compare, comparison_record, signed
+from augkit.report.verdict.contrasts import plan_contrasts
+from augkit.report.verdict.scores import ArmScores, Design
 
 PLAIN = Design("phantom #1", "unet #2")
 AUGMENT, SYNTHESIS = "geometry #3", "mask2lesion/training × 1 #4"

@@ -12,10 +12,10 @@ from augkit.engine import Engine
 from augkit.errors import InputError, StageError
 from augkit.export import gather_export
 from augkit.export_card import data_card
-from augkit.gather import _kept
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan, make_quality, make_selections
 from augkit.planning.recipe import load_recipes
+from augkit.report.gather import _kept
 from augkit.stages.synthesis import other_masks
 from augkit.store import Digests, Store
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from augkit.curves import curve_figure, curves_of, shown, write_curves
 from augkit.metrics import METRICS
 from augkit.planning.sweep import SweepPoint
-from augkit.statistics import ArmScores
+from augkit.report.curves import curve_figure, curves_of, shown, write_curves
+from augkit.report.verdict.scores import ArmScores
 
 SEEDS = (0, 1, 2)
 

@@ -267,7 +267,7 @@ def test_arms_share_what_is_equal_and_their_report_needs_all_of_them(tmp_path, m
         written.append([arm.scores.arm for arm in evidence.arms])
         write_json(folder / "report.json", {})
 
-    monkeypatch.setattr("augkit.report.write_report", write_report)
+    monkeypatch.setattr("augkit.report.page.write_report", write_report)
     plan = make(tmp_path, PLAIN, RECIPE, seeds=[0, 1])
     run(tmp_path, plan)
     built = ["load", *["fit painter", "draw", "paint"] * 2, *["fit threshold", "predict"] * 4]

@@ -203,7 +203,7 @@ def test_long_names_lose_their_middle(text: str, length: int, expected: str) -> 
 
 
 def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
-    code = "import sys, augkit.report; print([m for m in ('torch', 'matplotlib', 'scipy') if m in sys.modules])"
+    code = "import sys, augkit.report.page; print([m for m in ('torch', 'matplotlib', 'scipy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

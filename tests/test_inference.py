@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit.inference import crossed_error, detectable, estimates, holm, resampled_means, sign_flip
+from augkit.report.verdict.inference import crossed_error, detectable, estimates, holm, resampled_means, sign_flip
 
 _spec = importlib.util.spec_from_file_location("verdict", Path(__file__).parents[1] / "benchmarks" / "verdict.py")
 assert _spec is not None

@@ -11,7 +11,7 @@ from augkit.quality.distribution import density_and_coverage, kernel_distance, s
 from augkit.quality.features import COUNT, Scale, describe
 from augkit.quality.judge import Material, judge
 from augkit.quality.memorisation import Memorisation, Nearest, Sides, nearest_in_features, nearest_in_pixels
-from augkit.quality_table import quality_rows
+from augkit.report.quality import quality_rows
 from augkit_phantom import Phantom
 
 KEY = np.random.Philox(3)

@@ -10,9 +10,10 @@ import pytest
 
 from augkit.errors import InputError
 from augkit.metrics import METRICS
-from augkit.recorded import merge, read_report, write_comparison
-from augkit.report_record import per_image
-from augkit.statistics import ArmScores, Design
+from augkit.report.comparison_page import write_comparison
+from augkit.report.record import per_image
+from augkit.report.recorded import merge, read_report
+from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import read_json, seal, write_json, write_text
 
 CONTROL = Design("d #1", "s #2", "geometry #3")

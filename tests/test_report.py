@@ -19,14 +19,14 @@ from augkit import figures
 from augkit.data.arrays import ImageSet
 from augkit.data.draws import Draws, sample_keys
 from augkit.errors import StageError
-from augkit.evidence import ArmEvidence, Evidence, Section
 from augkit.figures import Row, Tile
 from augkit.metrics import METRICS, confusion, scores, surface_distance
 from augkit.planning.sweep import SweepPoint
-from augkit.report import write_report
-from augkit.report_samples import choose_cases
-from augkit.statistics import ArmScores, Design, summarise
-from augkit.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
+from augkit.report.evidence import ArmEvidence, Evidence, Section
+from augkit.report.page import write_report
+from augkit.report.samples import choose_cases
+from augkit.report.tables import difference_rows, recorded_rows, recorded_warnings, table_rows
+from augkit.report.verdict.scores import ArmScores, Design, summarise
 
 SIZE = 32
 

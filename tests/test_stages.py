@@ -15,12 +15,13 @@ from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
 from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
-from augkit.gather import _finds_nothing, design_of, read_scores
 from augkit.metrics import METRICS, surface_distance
 from augkit.planning.components import CheckedRecipe, CheckedSource, Component
 from augkit.planning.plan import Plan, make_plan, make_quality
 from augkit.planning.recipe import Recipe, Reference
 from augkit.planning.tasks import in_order
+from augkit.report.arms import design_of, read_scores
+from augkit.report.gather import _finds_nothing
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.training.batches import Batches
 from augkit.training.pipeline import FirstChecked, Pipeline

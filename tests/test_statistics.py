@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from augkit.statistics import Summary, summarise
+from augkit.report.verdict.scores import Summary, summarise
 
 
 def test_the_mean_and_its_standard_error_are_those_computed_by_hand():

@@ -90,7 +90,7 @@ def quality(
 def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> None:
     from augkit.engine import Engine
     from augkit.planning.plan import make_quality
-    from augkit.quality_table import HEADER, quality_rows
+    from augkit.report.quality import HEADER, quality_rows
     from augkit.store import Digests, Store, read_json
 
     digests = Digests(how.out)

@@ -124,9 +124,10 @@ def _compare(
     how: How,
 ) -> None:
     from augkit.errors import InputError, Problem
-    from augkit.recorded import merge, read_report, write_comparison
+    from augkit.report.comparison_page import write_comparison
+    from augkit.report.recorded import merge, read_report
+    from augkit.report.tables import table_rows, table_title
     from augkit.store import read_json
-    from augkit.tables import table_rows, table_title
 
     if changes and not recipes:
         raise InputError(Problem(f"--set {changes[0]}", "changes recipes, and none was given; allowed: with recipes"))
@@ -146,8 +147,8 @@ def _compare(
 
 
 def _print_result(folder: Path) -> None:
+    from augkit.report.tables import recorded_rows, recorded_title, recorded_warnings
     from augkit.store import read_json
-    from augkit.tables import recorded_rows, recorded_title, recorded_warnings
 
     record, console = read_json(folder / "report.json"), open_console()
     header, *rows = recorded_rows(record)

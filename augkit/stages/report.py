@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from augkit.costs import cost_record
 from augkit.job import Job
 from augkit.planning.tasks import WriteReport
+from augkit.report.costs import cost_record
 from augkit.store import write_json
 
 
 def write(task: WriteReport, job: Job) -> None:
     """Write the report of all arms, and ``costs.json``."""
-    from augkit.gather import gather_evidence
-    from augkit.report import write_report
+    from augkit.report.gather import gather_evidence
+    from augkit.report.page import write_report
 
     costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
     write_report(gather_evidence(task, job.inputs, job.manifests, costs), job.folder)

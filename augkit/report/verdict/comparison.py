@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from augkit.contrasts import Contrast, plan_contrasts
-from augkit.inference import LEAVE, Estimate, detectable, estimates, holm
 from augkit.metrics import METRICS
-from augkit.statistics import TEST_IMAGES, ArmScores
+from augkit.report.verdict.contrasts import Contrast, plan_contrasts
+from augkit.report.verdict.inference import LEAVE, Estimate, detectable, estimates, holm
+from augkit.report.verdict.scores import TEST_IMAGES, ArmScores
 
 HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
 POSITIVE, NEGATIVE = "positive interaction", "negative interaction"

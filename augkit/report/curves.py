@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.metrics import METRICS
 from augkit.planning.sweep import SweepPoint
-from augkit.statistics import ArmScores
+from augkit.report.tables import metric_title
+from augkit.report.verdict.scores import ArmScores
 from augkit.store import write_json, write_text
-from augkit.tables import metric_title
 
 SHOWN = "dice"
 """The metric of figure and table; the files have all of them."""

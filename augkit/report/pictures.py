@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from augkit import figures
-from augkit.comparison import Comparison
-from augkit.curves import Curve, curve_figure
-from augkit.evidence import ArmEvidence
 from augkit.figures import DARK, LIGHT, Form, Line, Look
-from augkit.statistics import ArmScores
+from augkit.report.curves import Curve, curve_figure
+from augkit.report.evidence import ArmEvidence
+from augkit.report.tables import DENSITY_METRICS, metric_title
+from augkit.report.verdict.comparison import Comparison
+from augkit.report.verdict.scores import ArmScores
 from augkit.store import write_bytes
-from augkit.tables import DENSITY_METRICS, metric_title
 
 
 @dataclass(frozen=True)

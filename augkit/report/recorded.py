@@ -7,8 +7,6 @@ A report that was changed by hand is refused, and so are reports on other images
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from augkit.comparison import Comparison, compare, comparison_record
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
-from augkit.report import Verdicts, template, verdicts
-from augkit.report_pictures import Picture, density, write_pictures
-from augkit.report_record import per_image
-from augkit.report_words import resolution, scope
-from augkit.statistics import ArmScores, Design
-from augkit.store import explained, find_damage, read_json, write_json, write_text
-from augkit.tables import Table, metric_rows, quantile_rows, recorded_warnings, table_rows, table_title
+from augkit.report.tables import recorded_warnings
+from augkit.report.verdict.scores import ArmScores, Design
+from augkit.store import find_damage, read_json
 
 
 @dataclass(frozen=True)
@@ -86,67 +79,6 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
     if problems:
         raise InputError(*problems)
     return tuple(sorted(chosen, key=lambda arm: (bool(arm.design.synthesis), bool(arm.design.augment))))
-
-
-@dataclass(frozen=True)
-class Page:
-    """Everything the template of a comparison prints."""
-
-    title: str
-    scored_on: str
-    scope: str
-    resolution: str
-    verdicts: Verdicts
-    warnings: tuple[str, ...]
-    table_title: str
-    table: Table
-    other_metrics: Table
-    seed_sentence: str
-    density: Picture
-    quantiles: Table
-    reports: Sequence[Recorded]
-
-
-def write_comparison(reports: Sequence[Recorded], arms: Sequence[ArmScores], margin: float, root: Path) -> Path:
-    """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
-
-    The folder is named by what is compared, so equal comparisons have one folder.
-    """
-    comparison = compare(arms, margin)
-    scores = per_image(arms)
-    facts = json.dumps([margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores])
-    names = "+".join(arm.arm for arm in arms)
-    label = names if len(names) <= 60 else f"{len(arms)}-arms"
-    folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
-    page = _page(names, reports, arms, comparison)
-    with explained(folder):
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
-    write_text(folder / "per_image.csv", scores)
-    sources = [{"report": report.folder.name, "command": report.command} for report in reports]
-    write_json(folder / "comparison.json", {**comparison_record(comparison), "reports": sources})
-    write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
-    return folder
-
-
-def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison) -> Page:
-    warnings = tuple(dict.fromkeys(line for report in reports for line in report.warnings))
-    seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
-    return Page(
-        title,
-        arms[0].design.scored_on,
-        scope(arms[0].design),
-        resolution(arms[0].design),
-        verdicts(comparison),
-        warnings,
-        table_title(arms[0].design),
-        table_rows(arms),
-        metric_rows(arms),
-        f"Seeds: {seeds}.",
-        density(arms),
-        quantile_rows(arms),
-        reports,
-    )
 
 
 def _report_folder(path: Path) -> Path:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import figures
-from augkit.comparison import Comparison, signed
 from augkit.data.arrays import ImageSet
-from augkit.evidence import ArmEvidence, Evidence
 from augkit.figures import EITHER, TRUTH, Row, Tile
-from augkit.report_pictures import Picture, slug
-from augkit.statistics import ArmScores
-from augkit.tables import Table, Values
+from augkit.report.evidence import ArmEvidence, Evidence
+from augkit.report.pictures import Picture, slug
+from augkit.report.tables import Table, Values
+from augkit.report.verdict.comparison import Comparison, signed
+from augkit.report.verdict.scores import ArmScores
 
 CASES = 3
 """Images per group of segmentation cases."""

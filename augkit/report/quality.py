@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from augkit.evidence import Section
+from augkit.report.evidence import Section
 
 HEADER = ("measure", "synthetic", "real, held out", "reads")
 

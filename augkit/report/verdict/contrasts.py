@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.statistics import ArmScores, Design
+from augkit.report.verdict.scores import ArmScores, Design
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,29 +10,26 @@ from typing import Any
 import numpy as np
 import yaml
 
-from augkit.costs import cost_rows
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
-from augkit.evidence import ArmEvidence, Evidence, Section
-from augkit.metrics import scores
 from augkit.planning.tasks import (
     Arm,
     HoldOutDevelopment,
     SelectAdherent,
     Stage,
-    Synthesise,
-    TakeShare,
     WriteReport,
     in_order,
 )
-from augkit.quality_table import PICTURES, quality_section, unjudged_section
-from augkit.statistics import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
+from augkit.report.costs import cost_rows
+from augkit.report.evidence import ArmEvidence, Evidence, Section
+from augkit.report.quality import PICTURES, quality_section, unjudged_section
 from augkit.store import read_array, read_json
 
 SHOWN = 64
 """Samples of a set that the report may show."""
 
 Inputs = Mapping[Stage, Path]
+
 Manifests = Mapping[Stage, Mapping[str, Any]]
 
 
@@ -64,62 +59,6 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         costs=cost_rows(costs),
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
     )
-
-
-def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
-    """Return the scores of one arm from the evaluations of its seeds."""
-    folders = [folder_of(arm.evaluation) for arm in arms]
-    found = [{**scores(np.asarray(read_array(f / "counts.npy"))), "nsd": read_array(f / "nsd.npy")} for f in folders]
-    values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
-
-
-def design_of(arm: Arm) -> Design:
-    """Return what an arm is, from the components of its stages; seeds do not count."""
-    segmenter, *augment = arm.segmenter.identity["components"]
-    sources: list[tuple[str, object]] = []
-    for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
-        generator, masks = synthesis.inputs[1:]
-        amount = {name: masks.identity[name] for name in ("per_real", "count")}
-        (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
-        share = f"× {amount['per_real']:g}" if amount["count"] is None else f"· {amount['count']}"
-        painting = synthesis.task
-        assert isinstance(painting, Synthesise)
-        shuffled = [("shuffled", True)] if painting.shuffled else []
-        if isinstance(selected.task, SelectAdherent):
-            share += f" of {selected.task.min_adherence:g} adherence"
-            amount["min_adherence"] = selected.task.min_adherence
-        sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
-    if not arm.real_images:
-        sources.append(("no real images", False))
-    taking = arm.training.task
-    share_of_data = (
-        [(f"{taking.share:g} of the training groups", taking.share)] if isinstance(taking, TakeShare) else []
-    )
-    holding = arm.dataset.task
-    held_out = (
-        [(f"without {holding.share:g} of the training groups", holding.share)]
-        if isinstance(holding, HoldOutDevelopment)
-        else []
-    )
-    loaded = [(one["name"], one) for one in arm.dataset.identity["components"]]
-    without_copies = [("without copies of test images", True)] if "exclude_copies" in arm.dataset.identity else []
-    return Design(
-        data=_part([*loaded, *without_copies, *held_out, *share_of_data]),
-        segmenter=_part([(segmenter["name"], segmenter)]),
-        augment=_part([(one["name"], one) for one in augment]),
-        synthesis=_part(sources),
-        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
-        score_at=arm.score_at,
-    )
-
-
-def _part(parts: Sequence[tuple[str, object]]) -> str:
-    """Return the words of a part of a design with a digest of all that they stand for; '' for no part."""
-    if not parts:
-        return ""
-    text = json.dumps([content for _, content in parts], sort_keys=True)
-    return f"{', '.join(words for words, _ in parts)} #{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:

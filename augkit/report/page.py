@@ -13,12 +13,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from augkit.amounts import duration
-from augkit.comparison import Comparison, compare
-from augkit.curves import Curve, curves_of, write_curves
-from augkit.evidence import Evidence, Section, check_evidence
 from augkit.figures import PREDICTION
 from augkit.planning.sweep import SweepPoint, swept_recipe
-from augkit.report_pictures import (
+from augkit.report.curves import Curve, curves_of, write_curves
+from augkit.report.evidence import Evidence, Section, check_evidence
+from augkit.report.pictures import (
     Curves,
     Picture,
     density,
@@ -28,11 +27,9 @@ from augkit.report_pictures import (
     training_curves,
     write_pictures,
 )
-from augkit.report_record import per_image, report_record
-from augkit.report_samples import CaseGroup, Source, case_columns, case_groups, case_pair, synthetic_sources
-from augkit.report_words import case_rule, empties_sentence, resolution, scope, seed_sentence, summary_sentence
-from augkit.store import explained, write_json, write_text
-from augkit.tables import (
+from augkit.report.record import per_image, report_record
+from augkit.report.samples import CaseGroup, Source, case_columns, case_groups, case_pair, synthetic_sources
+from augkit.report.tables import (
     Table,
     condition_rows,
     contrast_rows,
@@ -46,6 +43,9 @@ from augkit.tables import (
     unadjusted_rows,
     warning_lines,
 )
+from augkit.report.verdict.comparison import Comparison, compare
+from augkit.report.words import case_rule, empties_sentence, resolution, scope, seed_sentence, summary_sentence
+from augkit.store import explained, write_json, write_text
 
 
 def write_report(evidence: Evidence, folder: Path) -> None:
@@ -218,7 +218,7 @@ def _command(evidence: Evidence) -> str:
 def template(name: str) -> Template:
     """Return one of the package's templates; names and texts of users are escaped."""
     environment = Environment(
-        loader=PackageLoader("augkit"),
+        loader=PackageLoader("augkit.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.comparison import Comparison, Finding, p_text, signed
 from augkit.contracts.components import NATIVE_SIZE
-from augkit.inference import Estimate
 from augkit.metrics import METRICS, TABLE_1
-from augkit.statistics import TEST_IMAGES, ArmScores, Design, Summary, summarise
+from augkit.report.verdict.comparison import Comparison, Finding, p_text, signed
+from augkit.report.verdict.inference import Estimate
+from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design, Summary, summarise
 
 Table = list[list[str]]
 Values = NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from augkit.data.arrays import ImageSet, Masks
 from augkit.metrics import METRICS
 from augkit.planning.sweep import SweepPoint
-from augkit.statistics import ArmScores
+from augkit.report.verdict.scores import ArmScores
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from io import StringIO
 
 import numpy as np
 
-from augkit.comparison import Comparison, comparison_record
 from augkit.data.arrays import ImageSet
-from augkit.evidence import ArmEvidence, Evidence
 from augkit.metrics import METRICS
-from augkit.statistics import ArmScores, summarise
+from augkit.report.evidence import ArmEvidence, Evidence
+from augkit.report.verdict.comparison import Comparison, comparison_record
+from augkit.report.verdict.scores import ArmScores, summarise
 
 
 def report_record(evidence: Evidence, comparison: Comparison, command: str) -> Mapping[str, object]:

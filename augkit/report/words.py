@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from augkit.contracts.components import NATIVE_SIZE
-from augkit.evidence import Evidence
-from augkit.statistics import TEST_IMAGES, ArmScores, Design
+from augkit.report.evidence import Evidence
+from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design
 
 
 def summary_sentence(evidence: Evidence) -> str:

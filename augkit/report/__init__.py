@@ -1,0 +1,1 @@
+"""Artifacts -> verdict and pages."""

@@ -1,0 +1,79 @@
+"""A comparison of reports that exist already, on a page of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from augkit.report.page import Verdicts, template, verdicts
+from augkit.report.pictures import Picture, density, write_pictures
+from augkit.report.record import per_image
+from augkit.report.tables import Table, metric_rows, quantile_rows, table_rows, table_title
+from augkit.report.verdict.comparison import Comparison, compare, comparison_record
+from augkit.report.verdict.scores import ArmScores
+from augkit.report.words import resolution, scope
+from augkit.store import explained, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the template of a comparison prints."""
+
+    title: str
+    scored_on: str
+    scope: str
+    resolution: str
+    verdicts: Verdicts
+    warnings: tuple[str, ...]
+    table_title: str
+    table: Table
+    other_metrics: Table
+    seed_sentence: str
+    density: Picture
+    quantiles: Table
+    reports: Sequence[Recorded]
+
+
+def write_comparison(reports: Sequence[Recorded], arms: Sequence[ArmScores], margin: float, root: Path) -> Path:
+    """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
+
+    The folder is named by what is compared, so equal comparisons have one folder.
+    """
+    comparison = compare(arms, margin)
+    scores = per_image(arms)
+    facts = json.dumps([margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores])
+    names = "+".join(arm.arm for arm in arms)
+    label = names if len(names) <= 60 else f"{len(arms)}-arms"
+    folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+    page = _page(names, reports, arms, comparison)
+    with explained(folder):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
+    write_text(folder / "per_image.csv", scores)
+    sources = [{"report": report.folder.name, "command": report.command} for report in reports]
+    write_json(folder / "comparison.json", {**comparison_record(comparison), "reports": sources})
+    write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
+    return folder
+
+
+def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison) -> Page:
+    warnings = tuple(dict.fromkeys(line for report in reports for line in report.warnings))
+    seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
+    return Page(
+        title,
+        arms[0].design.scored_on,
+        scope(arms[0].design),
+        resolution(arms[0].design),
+        verdicts(comparison),
+        warnings,
+        table_title(arms[0].design),
+        table_rows(arms),
+        metric_rows(arms),
+        f"Seeds: {seeds}.",
+        density(arms),
+        quantile_rows(arms),
+        reports,
+    )

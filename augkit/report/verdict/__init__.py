@@ -1,0 +1,1 @@
+"""What is compared with what, over images and seeds, and what may be said of it."""
