@@ -11,6 +11,7 @@ from pathlib import Path
 from augkit.report.page import Verdicts, template, verdicts
 from augkit.report.pictures import Picture, density, write_pictures
 from augkit.report.record import per_image
+from augkit.report.recorded import Recorded
 from augkit.report.tables import Table, metric_rows, quantile_rows, table_rows, table_title
 from augkit.report.verdict.comparison import Comparison, compare, comparison_record
 from augkit.report.verdict.scores import ArmScores

@@ -20,6 +20,7 @@ from augkit.planning.tasks import (
     WriteReport,
     in_order,
 )
+from augkit.report.arms import read_scores
 from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, Section
 from augkit.report.quality import PICTURES, quality_section, unjudged_section
