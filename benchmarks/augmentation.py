@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augkit import ImageSet, Workspace
-from augkit.allocator import keep_freed_memory
 from augkit.contracts.components import Augment, SilentLog
 from augkit.data.draws import TensorDraws
+from augkit.running.allocator import keep_freed_memory
 from augkit.training import Batches
 from augkit.training.pipeline import Pipeline
 from augkit.training.precision import reproducible

@@ -30,8 +30,9 @@ import numpy as np
 import augkit_classical.host
 import augkit_mask2lesion.training
 import augkit_unet.training
-from augkit import cli, worker
+from augkit import cli
 from augkit.report import page as report
+from augkit.running import worker
 from augkit.store import find_damage
 from augkit.training import loop
 

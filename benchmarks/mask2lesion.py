@@ -29,19 +29,19 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from augkit import Draws, ImageSet
-from augkit.audience import Audience
 from augkit.contracts.components import Synthesizer
 from augkit.contracts.registry import load_registry
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import sample_keys
 from augkit.data.stored import read_image_set
-from augkit.engine import Engine
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.metrics import confusion, scores
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import load_recipes
 from augkit.planning.tasks import Arm, Synthesise, TrainSegmenter
+from augkit.running.audience import Audience
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store, read_json, write_bytes
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from augkit import audience
-from augkit.audience import WAITING, Audience
 from augkit.contracts import events
+from augkit.running import audience
+from augkit.running.audience import WAITING, Audience
 
 
 class Watcher:

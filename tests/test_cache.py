@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from augkit.cache import collect, contents, forget_run, record_run
 from augkit.cli import app
 from augkit.errors import StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
+from augkit.running.cache import collect, contents, forget_run, record_run
 from augkit.store import Address, Store, find_damage, write_bytes
 
 DAY = 86400.0

@@ -10,7 +10,7 @@ import pytest
 
 from augkit.contracts import code
 from augkit.planning.plan import CODE, COPIES
-from augkit.stages import STAGES
+from augkit.running.stages import STAGES
 
 SAMPLE = """
 'The module.'
@@ -116,7 +116,7 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
 @pytest.mark.parametrize(
     ("file", "wanted"),
     [
-        ("stages/report.py", REPORT),
+        ("running/stages/report.py", REPORT),
         ("report/words.py", REPORT),
         ("report/verdict/scores.py", REPORT),
         ("report/templates/report.html.j2", REPORT),
@@ -128,13 +128,13 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("quality/judge.py", {"JudgeQuality"}),
         ("quality/features.py", {"JudgeQuality"}),
         ("metrics.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "WriteReport"}),
-        ("stages/predictions.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "Synthesise"}),
-        ("stages/masks.py", {"DrawMasks"}),
-        ("stages/dataset.py", DATASET),
+        ("running/stages/predictions.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "Synthesise"}),
+        ("running/stages/masks.py", {"DrawMasks"}),
+        ("running/stages/dataset.py", DATASET),
         ("training/pipeline.py", {"TrainSegmenter"}),
         ("data/draws.py", EVERY),
         ("commands/terminal.py", set()),
-        ("engine.py", set()),
+        ("running/engine.py", set()),
         ("planning/plan.py", set()),
     ],
 )

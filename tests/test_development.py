@@ -12,11 +12,11 @@ from augkit.contracts.registry import load_registry
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
 from augkit.data.stored import read_splits
-from augkit.engine import Engine
 from augkit.errors import InputError, StageError
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import Plan, make_plan, make_quality
 from augkit.planning.recipe import load_recipes
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store
 
 RECIPE = """\

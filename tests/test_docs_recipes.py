@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from augkit import doctor, estimate
+from augkit import doctor
 from augkit.cli import app
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
 from augkit.planning.document import parse
 from augkit.planning.schema import recipe_schema
+from augkit.running import estimate
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from augkit import DrawnMasks, ImageSet, Splits
-from augkit.audience import Audience
 from augkit.contracts import events
 from augkit.contracts.registry import Entry, Provider, Registry
-from augkit.engine import Engine, environment
 from augkit.errors import DamagedArtifactError, InputError, InterruptedRunError, Problem, StageError
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import Plan, make_plan
 from augkit.planning.recipe import load_recipes
+from augkit.running.audience import Audience
+from augkit.running.engine import Engine, environment
 from augkit.store import Digests, Store, write_array, write_bytes, write_json
 
 RECIPE = """\

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from augkit import costs, estimate
 from augkit.amounts import duration
 from augkit.cli import app
 from augkit.contracts.components import Workspace
 from augkit.contracts.registry import load_registry
-from augkit.costs import Estimate, Estimates
-from augkit.estimate import _try, _Watch, total_seconds
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import load_recipes
 from augkit.planning.tasks import Stage
 from augkit.report.costs import cost_record, cost_rows
+from augkit.running import costs, estimate
+from augkit.running.costs import Estimate, Estimates
+from augkit.running.estimate import _try, _Watch, total_seconds
 from augkit.store import Address, Digests
 from augkit.training.loop import train
 

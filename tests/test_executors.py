@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from augkit import executors
 from augkit.contracts.executor import Unit
-from augkit.executors import LocalExecutor, threads_of
+from augkit.running import local as executors
+from augkit.running.local import LocalExecutor, threads_of
 
 WORKER = """
     import json, os, signal, sys, time

@@ -10,11 +10,11 @@ import pytest
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
 from augkit.data.resizing import upsample_scores
-from augkit.engine import Engine
 from augkit.errors import ContractError, InputError
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import load_recipes
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store
 
 RECIPE = """\

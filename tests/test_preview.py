@@ -12,7 +12,15 @@ from augkit.data.draws import Draws
 from augkit.errors import InputError
 from augkit.planning.components import check_recipes
 from augkit.planning.recipe import load_recipes
-from augkit.preview import _drawn_lines, _note, augment_panel, data_panel, figure_3_recipe, masks_panel, write_page
+from augkit.running.preview import (
+    _drawn_lines,
+    _note,
+    augment_panel,
+    data_panel,
+    figure_3_recipe,
+    masks_panel,
+    write_page,
+)
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from augkit import engine, processor
 from augkit.contracts import events
-from augkit.processor import Usage, crowded, usage
+from augkit.running import engine, processor
+from augkit.running.processor import Usage, crowded, usage
 
 
 @pytest.fixture

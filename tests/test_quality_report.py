@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from augkit.contracts.registry import load_registry
-from augkit.engine import Engine
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan, make_quality
 from augkit.planning.recipe import load_recipes
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store
 
 DATA = "dataset: {phantom: {train: 12, test: 8, size: 32}}\nsegmenter: {unet: {width: 2, steps: 1, batch_size: 2}}\n"

@@ -5,7 +5,7 @@ from augkit.contracts.executor import Said
 from augkit.errors import AugkitError, InterruptedRunError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Arm, Stage
-from augkit.scheduler import build_side_by_side
+from augkit.running.scheduler import build_side_by_side
 from augkit.store import Address
 
 

@@ -13,7 +13,6 @@ from augkit import DrawnMasks, ImageSet, Splits
 from augkit.contracts.registry import Entry, Provider
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
-from augkit.engine import Engine
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.metrics import METRICS, surface_distance
 from augkit.planning.components import CheckedRecipe, CheckedSource, Component
@@ -22,6 +21,7 @@ from augkit.planning.recipe import Recipe, Reference
 from augkit.planning.tasks import in_order
 from augkit.report.arms import design_of, read_scores
 from augkit.report.gather import _finds_nothing
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.training.batches import Batches
 from augkit.training.pipeline import FirstChecked, Pipeline
@@ -350,7 +350,7 @@ def test_the_number_of_synthetic_images_is_a_share_of_the_training_set_or_a_coun
 
 def test_an_image_does_not_depend_on_the_size_of_the_chunk_it_is_painted_in(tmp_path, monkeypatch):
     arm = run(tmp_path / "a", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
-    monkeypatch.setattr("augkit.stages.synthesis.CHUNK", 5)
+    monkeypatch.setattr("augkit.running.stages.synthesis.CHUNK", 5)
     run(tmp_path / "b", sources=[(FakeGenerator(), FakeMasks(), None, 23)])
     first, second = (read_image_set(folder_of(tmp_path / name, arm.syntheses[0])) for name in "ab")
     assert (first.images == second.images).all()

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from augkit.contracts.registry import load_registry
-from augkit.executors import start_out_of_reach
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import recipe_of
+from augkit.running.local import start_out_of_reach
 from augkit.store import Digests, Store
 
 PLUGIN = """
@@ -64,7 +64,7 @@ def site(tmp_path, monkeypatch):
 class Worker:
     def __init__(self, root):
         self.root = root
-        command = [sys.executable, "-P", "-m", "augkit.worker", str(root), "cpu"]
+        command = [sys.executable, "-P", "-m", "augkit.running.worker", str(root), "cpu"]
         self.errors = root.with_name("errors")
         before = os.dup(2)
         with self.errors.open("w") as stream:

@@ -33,10 +33,10 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
 
 
 def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
-    from augkit.engine import Engine
     from augkit.planning.plan import make_plan
-    from augkit.preview import preview as draw_panels
-    from augkit.preview import write_page
+    from augkit.running.engine import Engine
+    from augkit.running.preview import preview as draw_panels
+    from augkit.running.preview import write_page
     from augkit.store import Digests, Store
 
     digests = Digests(out)
@@ -52,10 +52,10 @@ def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, 
 def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with explained():
-        from augkit.engine import Engine
         from augkit.planning.components import check_recipes
         from augkit.planning.plan import make_plan
-        from augkit.preview import figure_3, figure_3_recipe, write_page
+        from augkit.running.engine import Engine
+        from augkit.running.preview import figure_3, figure_3_recipe, write_page
         from augkit.store import Digests, Store
 
         checked, registry = checked_recipes(recipes, changes)
@@ -88,9 +88,9 @@ def quality(
 
 
 def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> None:
-    from augkit.engine import Engine
     from augkit.planning.plan import make_quality
     from augkit.report.quality import HEADER, quality_rows
+    from augkit.running.engine import Engine
     from augkit.store import Digests, Store, read_json
 
     digests = Digests(how.out)
@@ -123,9 +123,9 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from dataclasses import replace
 
     from augkit.data.stored import read_splits
-    from augkit.engine import Engine
     from augkit.planning.plan import make_plan
     from augkit.quality.copies_sheet import check_copies
+    from augkit.running.engine import Engine
     from augkit.store import Digests, Store
 
     digests = Digests(out)

@@ -15,7 +15,7 @@ def list_cache(out: Out = Path("runs")) -> None:
     """Show everything that is stored: kind, name, size, age, and which runs need it."""
     with explained():
         from augkit.amounts import bytes_text, duration
-        from augkit.cache import contents
+        from augkit.running.cache import contents
         from augkit.store import Store
 
         items = contents(Store(out))
@@ -42,7 +42,7 @@ def collect_garbage(
     """Remove what no run on disk needs: a run with a report, or one that can be continued."""
     with explained():
         from augkit.amounts import bytes_text
-        from augkit.cache import collect
+        from augkit.running.cache import collect
         from augkit.store import Store
 
         items = collect(Store(out), parse_age(older_than), unfinished, dry_run)

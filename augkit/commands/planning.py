@@ -25,8 +25,8 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained
 
 if TYPE_CHECKING:
-    from augkit.engine import Engine
     from augkit.planning.plan import Plan
+    from augkit.running.engine import Engine
     from augkit.store import Store
 
 
@@ -48,8 +48,8 @@ def plan(
     An estimate takes --precision, --jobs and --threads as the run will be given them.
     """
     with explained():
-        from augkit.engine import Engine
         from augkit.planning.plan import make_plan
+        from augkit.running.engine import Engine
         from augkit.store import Digests, Store
 
         checked, _ = checked_recipes(recipes, changes)
@@ -74,7 +74,7 @@ def _use_threads(jobs: int, threads: int | None) -> None:
     if jobs > 1 or threads is not None:
         import torch
 
-        from augkit.executors import threads_of
+        from augkit.running.local import threads_of
 
         torch.set_num_threads(threads or threads_of(jobs))
 
@@ -82,7 +82,7 @@ def _use_threads(jobs: int, threads: int | None) -> None:
 def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> None:
     from augkit.amounts import bytes_text, duration
     from augkit.errors import InterruptedRunError
-    from augkit.estimate import estimate_plan, is_busy, total_seconds
+    from augkit.running.estimate import estimate_plan, is_busy, total_seconds
 
     try:
         found = estimate_plan(planned, store, engine)

@@ -84,16 +84,16 @@ def compare(
 
 def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> Path:
     """Build the report of some recipes and return its folder."""
-    from augkit.engine import Engine
-    from augkit.executors import LocalExecutor, threads_of
     from augkit.planning.plan import make_plan
+    from augkit.running.engine import Engine
+    from augkit.running.local import LocalExecutor, threads_of
     from augkit.store import Digests, Store
 
     audience = prepare(registry, how)
     digests = Digests(how.out)
     planned = make_plan(checked, seeds, digests)
     if how.is_one_of_several:
-        from augkit.followers import follow, meet
+        from augkit.running.followers import follow, meet
 
         if meet() > 0:
             follow(planned, Store(how.out), how.device)
@@ -109,7 +109,7 @@ def _run(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int
         folder = Engine(Store(how.out), how.device, audience.tell, executor, digests).run(planned)
     digests.save()
     if how.is_one_of_several:
-        from augkit.followers import dismiss
+        from augkit.running.followers import dismiss
 
         dismiss()
     return folder

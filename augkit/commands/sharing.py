@@ -50,9 +50,9 @@ def _export(
     forms: tuple[str, str],
     how: How,
 ) -> None:
-    from augkit.engine import Engine
     from augkit.export import check_target, gather_export, write_export
     from augkit.planning.plan import make_quality, make_selections
+    from augkit.running.engine import Engine
     from augkit.store import Digests, Store
 
     check_target(to, *forms)

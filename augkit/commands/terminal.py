@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from augkit.audience import Audience
     from augkit.commands.arguments import How
     from augkit.contracts.registry import Registry
+    from augkit.running.audience import Audience
 
 
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS)
@@ -58,7 +58,7 @@ def prepare(registry: Registry, how: How) -> Audience:
 
     Sets the precision of this process and of those it starts.
     """
-    from augkit.audience import Audience
+    from augkit.running.audience import Audience
 
     watching = registry.choose_observers([*([] if how.quiet else ["progress"]), *how.observers], "--observer")
     os.environ["AUGKIT_PRECISION"] = how.precision

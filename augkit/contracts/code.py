@@ -26,7 +26,7 @@ DECIDE_NO_BYTES = frozenset(
         "planning/document",
         "contracts/events",
         "contracts/hookspecs",
-        "job",
+        "running/job",
         "training/rehearsal",
         "training/stopping",
         "planning/tasks",
@@ -39,7 +39,7 @@ DRAW_ONLY = frozenset({"figures"})
 
 
 def core_code(module: str, root: Path = CORE, without: frozenset[str] = frozenset()) -> str:
-    """Return the hash of a core module (``running/report``) and of all that it imports from the core.
+    """Return the hash of a core module (``running/stages/report``) and of all that it imports from the core.
 
     root:    the folder of the core.
     without: modules that do not count besides `DECIDE_NO_BYTES`.

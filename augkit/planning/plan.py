@@ -38,17 +38,17 @@ from augkit.planning.tasks import (
 from augkit.store import SCHEMA, Address, Digests
 
 CODE: Mapping[type[Task], str] = {
-    LoadDataset: "stages/dataset",
-    HoldOutDevelopment: "stages/dataset",
-    TakeShare: "stages/dataset",
-    TrainGenerator: "stages/generator",
-    DrawMasks: "stages/masks",
-    Synthesise: "stages/synthesis",
-    SelectAdherent: "stages/selection",
-    TrainSegmenter: "stages/segmenter",
-    Evaluate: "stages/evaluation",
-    JudgeQuality: "stages/quality",
-    WriteReport: "stages/report",
+    LoadDataset: "running/stages/dataset",
+    HoldOutDevelopment: "running/stages/dataset",
+    TakeShare: "running/stages/dataset",
+    TrainGenerator: "running/stages/generator",
+    DrawMasks: "running/stages/masks",
+    Synthesise: "running/stages/synthesis",
+    SelectAdherent: "running/stages/selection",
+    TrainSegmenter: "running/stages/segmenter",
+    Evaluate: "running/stages/evaluation",
+    JudgeQuality: "running/stages/quality",
+    WriteReport: "running/stages/report",
 }
 """The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
 

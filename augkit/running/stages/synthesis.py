@@ -12,9 +12,9 @@ from augkit.data.arrays import ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.stored import write_image_set
 from augkit.errors import Problem, StageError
-from augkit.job import Job
 from augkit.planning.tasks import Synthesise
-from augkit.stages.predictions import CHUNK
+from augkit.running.job import Job
+from augkit.running.stages.predictions import CHUNK
 from augkit.store import read_array, read_json
 
 

@@ -17,11 +17,11 @@ from augkit.contracts.components import Augment, Synthesizer
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
-from augkit.engine import Engine
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Arm, Stage, Synthesise, TrainSegmenter
+from augkit.running.engine import Engine
 from augkit.store import read_array, read_json, write_bytes, write_text
 from augkit.training.replay import replay
 
@@ -71,7 +71,7 @@ def figure_3_recipe(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     if not recipe.synthesize:
         what = "has no generator; allowed: a recipe with at least one source under 'synthesize'"
         raise InputError(Problem(recipe.file, what))
-    rows: Any = yaml.safe_load(resources.files("augkit").joinpath("templates/figure3.yaml").read_text("utf-8"))
+    rows: Any = yaml.safe_load(resources.files("augkit.running").joinpath("templates/figure3.yaml").read_text("utf-8"))
     generator = recipe.synthesize[0].generator
     sources = []
     for row in rows:
@@ -180,7 +180,7 @@ def write_page(title: str, panels: Sequence[Panel], folder: Path) -> None:
     """Write one PNG per panel and ``index.html``, which holds them all and opens offline."""
     for panel in panels:
         write_bytes(folder / f"{panel.stem}.png", panel.png)
-    environment = Environment(loader=PackageLoader("augkit"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("augkit.running"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("preview.html.j2").render(title=title, panels=panels)
     write_text(folder / "index.html", page)
 

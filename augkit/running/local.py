@@ -37,7 +37,7 @@ class LocalExecutor:
 
     def __init__(self, root: Path, device: str, capacity: int, threads: int) -> None:
         self.capacity = capacity
-        self._command = [sys.executable, "-P", "-m", "augkit.worker", str(root), device]
+        self._command = [sys.executable, "-P", "-m", "augkit.running.worker", str(root), device]
         self._environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
         self._gpus = visible_gpus() if device == "cuda" else []
         self._said: queue.Queue[Said] = queue.Queue()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from augkit.contracts.components import Workspace
 from augkit.data.stored import read_image_set
-from augkit.job import Job
 from augkit.planning.tasks import TrainGenerator
-from augkit.stages.trainings import training
+from augkit.running.job import Job
+from augkit.running.stages.trainings import training
 
 
 def train_generator(task: TrainGenerator, job: Job) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 
 from augkit.data.stored import read_image_set, write_image_set
 from augkit.errors import Problem, StageError
-from augkit.job import Job
 from augkit.metrics import confusion, scores
 from augkit.planning.tasks import SelectAdherent
-from augkit.stages.predictions import segmented
+from augkit.running.job import Job
+from augkit.running.stages.predictions import segmented
 from augkit.store import write_json
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from augkit.job import Job
 from augkit.planning.tasks import WriteReport
 from augkit.report.costs import cost_record
+from augkit.running.job import Job
 from augkit.store import write_json
 
 

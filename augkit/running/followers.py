@@ -11,13 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from augkit.allocator import keep_freed_memory
 from augkit.contracts.components import SilentLog
 from augkit.errors import AugkitError, Problem, StageError
-from augkit.job import Job
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
-from augkit.stages import run_stage
+from augkit.running.allocator import keep_freed_memory
+from augkit.running.job import Job
+from augkit.running.stages import run_stage
 from augkit.store import Store
 from augkit.training import ranks
 from augkit.training.precision import choose_device

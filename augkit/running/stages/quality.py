@@ -5,10 +5,10 @@ from __future__ import annotations
 from augkit.contracts.rules import check_images
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
-from augkit.job import Job
 from augkit.planning.tasks import JudgeQuality
 from augkit.quality.judge import Material, judge
-from augkit.stages.predictions import segmented
+from augkit.running.job import Job
+from augkit.running.stages.predictions import segmented
 from augkit.store import write_bytes, write_json
 
 

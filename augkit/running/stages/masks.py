@@ -7,9 +7,9 @@ import numpy as np
 from augkit.contracts.components import Workspace
 from augkit.contracts.rules import check_masks, contract, harmless
 from augkit.data.draws import Draws
-from augkit.job import Job
 from augkit.planning.tasks import DrawMasks
-from augkit.stages.trainings import training
+from augkit.running.job import Job
+from augkit.running.stages.trainings import training
 from augkit.store import read_array, write_array, write_json
 
 

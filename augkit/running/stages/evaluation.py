@@ -11,10 +11,10 @@ from augkit.contracts.rules import check_native_count, check_native_mask, contra
 from augkit.data.arrays import ImageSet, Masks
 from augkit.data.resizing import upsample_scores
 from augkit.data.stored import read_image_set
-from augkit.job import Job
 from augkit.metrics import confusion, surface_distance
 from augkit.planning.tasks import Evaluate
-from augkit.stages.predictions import FOREGROUND, scores_of
+from augkit.running.job import Job
+from augkit.running.stages.predictions import FOREGROUND, scores_of
 from augkit.store import write_array
 
 

@@ -1,4 +1,4 @@
-"""A process that builds one stage after another for an executor: ``python -m augkit.worker ROOT DEVICE``.
+"""A process that builds one stage after another for an executor: ``python -m augkit.running.worker ROOT DEVICE``.
 
 It reads units as lines of JSON and writes events and results as such. When its input ends, because the run is
 interrupted or its process has died, it saves the state of the stage under way and ends. It is started so that signals
@@ -22,12 +22,12 @@ from typing import Any
 
 from augkit.contracts import events
 from augkit.contracts.registry import Registry, load_registry
-from augkit.engine import Engine
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import Plan, make_plan
 from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
+from augkit.running.engine import Engine
 from augkit.store import Digests, Store
 
 STOP = signal.SIGTERM

@@ -22,16 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from augkit.allocator import keep_freed_memory
-from augkit.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set, write_image_set
-from augkit.engine import Engine, environment
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.job import Job
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
-from augkit.stages import run_stage
+from augkit.running.allocator import keep_freed_memory
+from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
+from augkit.running.engine import Engine, environment
+from augkit.running.job import Job
+from augkit.running.stages import run_stage
 from augkit.store import Store, read_array, read_json, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing
 

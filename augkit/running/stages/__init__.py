@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from augkit.job import Job
 from augkit.planning.tasks import (
     DrawMasks,
     Evaluate,
@@ -25,7 +24,18 @@ from augkit.planning.tasks import (
     TrainSegmenter,
     WriteReport,
 )
-from augkit.stages import dataset, evaluation, generator, masks, quality, report, segmenter, selection, synthesis
+from augkit.running.job import Job
+from augkit.running.stages import (
+    dataset,
+    evaluation,
+    generator,
+    masks,
+    quality,
+    report,
+    segmenter,
+    selection,
+    synthesis,
+)
 
 STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     LoadDataset: dataset.load_dataset,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from augkit.contracts.components import Workspace
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
-from augkit.job import Job
 from augkit.planning.tasks import TrainSegmenter
-from augkit.stages.trainings import training
+from augkit.running.job import Job
+from augkit.running.stages.trainings import training
 
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:

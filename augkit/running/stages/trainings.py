@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from augkit.job import Job
+from augkit.running.job import Job
 
 
 @contextmanager

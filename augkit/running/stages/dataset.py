@@ -11,8 +11,8 @@ from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
 from augkit.data.stored import read_image_set, read_splits, write_splits
 from augkit.errors import Problem, StageError
-from augkit.job import Job
 from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeShare
+from augkit.running.job import Job
 from augkit.store import read_json, write_json
 
 

@@ -15,19 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from augkit.allocator import keep_freed_memory
-from augkit.cache import forget_run, record_run
 from augkit.contracts import events
 from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
-from augkit.costs import Estimates, peak_memory
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
-from augkit.job import RESUMABLE, Job
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import LoadDataset, Stage, WriteReport, components, in_order
-from augkit.processor import crowded, usage
-from augkit.scheduler import Tell, build_side_by_side
-from augkit.stages import run_stage
+from augkit.running.allocator import keep_freed_memory
+from augkit.running.cache import forget_run, record_run
+from augkit.running.costs import Estimates, peak_memory
+from augkit.running.job import RESUMABLE, Job
+from augkit.running.processor import crowded, usage
+from augkit.running.scheduler import Tell, build_side_by_side
+from augkit.running.stages import run_stage
 from augkit.store import Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
