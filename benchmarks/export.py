@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image
 
 from augkit import ImageSet, Splits
-from augkit.export import write_export
-from augkit.export_files import Export, ImageFormat, Source
+from augkit.sharing.export import write_export
+from augkit.sharing.files import Export, ImageFormat, Source
 from augkit_phantom import Phantom
 
 QUALITY = {

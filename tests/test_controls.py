@@ -9,14 +9,14 @@ from augkit.contracts.registry import load_registry
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
 from augkit.errors import InputError, StageError
-from augkit.export import gather_export
-from augkit.export_card import data_card
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan, make_quality, make_selections
 from augkit.planning.recipe import load_recipes
 from augkit.report.gather import _kept
 from augkit.running.engine import Engine
 from augkit.running.stages.synthesis import other_masks
+from augkit.sharing.card import data_card
+from augkit.sharing.export import gather_export
 from augkit.store import Digests, Store
 
 RECIPES = Path(__file__).parents[1] / "recipes"

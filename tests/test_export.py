@@ -10,9 +10,9 @@ from augkit import ImageSet, Splits
 from augkit.data.encoding import encode_png, encode_webp
 from augkit.data.reading import read_image, read_mask
 from augkit.errors import InputError, StageError
-from augkit.export import check_target, write_export
-from augkit.export_files import Export, Source
-from augkit.export_layouts import coco_annotations, run_lengths
+from augkit.sharing.export import check_target, write_export
+from augkit.sharing.files import Export, Source
+from augkit.sharing.layouts import coco_annotations, run_lengths
 from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
 
@@ -235,7 +235,7 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, mo
             raise StageError(*InputError().problems)
         return write_unflushed(path, data)
 
-    monkeypatch.setattr("augkit.export_files.write_unflushed", full)
+    monkeypatch.setattr("augkit.sharing.files.write_unflushed", full)
     with pytest.raises(StageError):
         write_export(example(), tmp_path / "out", "folder", "png")
     assert list(tmp_path.iterdir()) == []

@@ -12,8 +12,8 @@ from augkit.contracts.components import Synthesizer, Workspace
 from augkit.contracts.registry import Entry, Provider, Registry
 from augkit.data.arrays import ImageSet
 from augkit.errors import InputError, Problem
+from augkit.sharing.weights import import_weights
 from augkit.store import find_damage
-from augkit.weights import import_weights
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
-    from augkit.export_files import Format, ImageFormat
     from augkit.planning.components import CheckedRecipe
+    from augkit.sharing.files import Format, ImageFormat
 
 
 def export(
@@ -50,9 +50,9 @@ def _export(
     forms: tuple[str, str],
     how: How,
 ) -> None:
-    from augkit.export import check_target, gather_export, write_export
     from augkit.planning.plan import make_quality, make_selections
     from augkit.running.engine import Engine
+    from augkit.sharing.export import check_target, gather_export, write_export
     from augkit.store import Digests, Store
 
     check_target(to, *forms)
@@ -114,7 +114,7 @@ def import_generator(
     """Turn weights trained elsewhere into a folder that recipes can use. Names and shapes are checked."""
     with explained():
         from augkit.contracts.registry import load_registry
-        from augkit.weights import import_weights
+        from augkit.sharing.weights import import_weights
 
         folder = to or Path(file.stem)
         for sentence in import_weights(file, folder, generator, load_registry()):

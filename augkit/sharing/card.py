@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from io import StringIO
 
-from augkit.export_files import Export, Format, ImageFormat, Source
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
+from augkit.sharing.files import Export, Format, ImageFormat, Source
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",

@@ -14,7 +14,7 @@ from scipy.ndimage import find_objects, label
 
 from augkit.data.arrays import ImageSet, Masks
 from augkit.data.draws import sample_keys
-from augkit.export_files import Encoder, Export, Format, ImageFormat, Sink
+from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
 
 FOLDS = 5
 """Cross-validation folds of nnU-Net."""

@@ -17,13 +17,13 @@ import yaml
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, read_splits
 from augkit.errors import InputError, Problem
-from augkit.export_card import data_card, manifest_csv
-from augkit.export_files import Export, Format, ImageFormat, Progress, Sink, Source
-from augkit.export_layouts import LAYOUTS
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.tasks import Stage, Synthesise
 from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.running.engine import Engine
+from augkit.sharing.card import data_card, manifest_csv
+from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, Source
+from augkit.sharing.layouts import LAYOUTS
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 
 _ELSEWHERE = "Choose another folder, or move this one away"
