@@ -8,7 +8,7 @@
 
 Give options that make it small: it is fitted three times on a few dozen images of 32 x 32 pixels. A rule that the
 component breaks for a good reason goes into ``exceptions``, a mapping from the check's name to the reason; it is shown
-as an expected failure, and is an error once the check passes. `augkit.conformance` holds the checks.
+as an expected failure, and is an error once the check passes. `augkit.authors.conformance` holds the checks.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from augkit.conformance import BENCH_OF_KIND, CHECKS_OF_KIND, try_check
-from augkit.conformance.bench import Bench, Check
+from augkit.authors.conformance import BENCH_OF_KIND, CHECKS_OF_KIND, try_check
+from augkit.authors.conformance.bench import Bench, Check
 
 
 class Contract:

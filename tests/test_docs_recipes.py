@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from augkit import doctor
 from augkit.cli import app
+from augkit.commands import doctor
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
 from augkit.planning.document import parse

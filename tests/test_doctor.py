@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from augkit import doctor
 from augkit.cli import app
+from augkit.commands import doctor
 from augkit.contracts.registry import Fault, Provider, Registry, load_registry
 
 

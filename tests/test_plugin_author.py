@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augkit import reference
+from augkit.authors import reference
 from augkit.contracts.hookspecs import HOOK_OF_KIND
 from augkit.contracts.registry import load_registry
 
@@ -115,4 +115,4 @@ def test_a_new_package_installs_for_editing_with_nothing_but_hatchling(tmp_path)
 def test_the_reference_page_of_a_kind_is_as_the_code_says(kind):
     file = DOCS / "reference" / f"{kind.replace(' ', '-')}.md"
     made = reference.page(kind, load_registry())
-    assert file.read_text() == made, "run: python -m augkit.reference docs/reference"
+    assert file.read_text() == made, "run: python -m augkit.authors.reference docs/reference"

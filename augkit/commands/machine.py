@@ -55,7 +55,7 @@ def collect_garbage(
 def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
     """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
     with explained():
-        from augkit import doctor as examine
+        from augkit.commands import doctor as examine
         from augkit.contracts.registry import load_registry
         from augkit.training.precision import choose_device
 

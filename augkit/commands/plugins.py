@@ -44,7 +44,7 @@ def list_plugins() -> None:
 def show_plugin(name: Name, kind: Kind = None) -> None:
     """Show a component: what it does, its options with types, bounds and defaults, provider, version and licence."""
     with explained():
-        from augkit.reference import describe_component
+        from augkit.authors.reference import describe_component
 
         for i, entry in enumerate(_entries(name, kind)):
             print(*([""] if i else []), *describe_component(entry), sep="\n")
@@ -55,8 +55,8 @@ def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None
     with explained():
         from tempfile import TemporaryDirectory
 
-        from augkit.conformance import try_component
-        from augkit.conformance.build import build_alone
+        from augkit.authors.conformance import try_component
+        from augkit.authors.conformance.build import build_alone
 
         broken = 0
         for entry in _entries(name, kind):
@@ -80,8 +80,8 @@ def new_plugin(
 ) -> None:
     """Write a package with a component that works, its contract test and a recipe."""
     with explained():
+        from augkit.authors.scaffold import kind_named, write_package
         from augkit.contracts.registry import load_registry
-        from augkit.scaffold import kind_named, write_package
 
         folder = write_package(name, kind_named(kind), out, load_registry())
         print(f"{folder}\nNext: pip install -e '{folder}' && augkit plugin check {name}")
@@ -89,10 +89,10 @@ def new_plugin(
 
 def _entries(name: str, kind: str | None) -> list[Entry]:
     """Return the components of this name, of one kind or of all."""
+    from augkit.authors.scaffold import kind_named
     from augkit.contracts.hookspecs import HOOK_OF_KIND
     from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
-    from augkit.scaffold import kind_named
 
     registry = load_registry()
     kinds = [kind_named(kind)] if kind else [one for one in HOOK_OF_KIND if name in registry.names(one)]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from augkit.conformance import augmentation, dataset, generator, mask_source, segmenter
-from augkit.conformance.bench import Bench, Check, UnansweredError
+from augkit.authors.conformance import augmentation, dataset, generator, mask_source, segmenter
+from augkit.authors.conformance.bench import Bench, Check, UnansweredError
 from augkit.contracts.rules import BreachError
 
 BENCH_OF_KIND: Mapping[str, type[Bench]] = {

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from augkit import DrawnMasks, ImageSet, Splits
-from augkit.conformance.toy import draw_set
+from augkit.authors.conformance.toy import draw_set
 from augkit.store import read_json, write_json
 
 STATE = {"calls": 0}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit.conformance import CHECKS_OF_KIND, try_component
+from augkit.authors.conformance import CHECKS_OF_KIND, try_component
 
 spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
 assert spec is not None
@@ -208,7 +208,7 @@ PLANTED = [
 def in_one_process(monkeypatch):
     """Starting an interpreter for every fault would cost minutes; the components that have none are opened in one."""
     for module in ("generator", "segmenter"):
-        monkeypatch.setattr(f"augkit.conformance.{module}.ask_fresh_process", answer_here)
+        monkeypatch.setattr(f"augkit.authors.conformance.{module}.ask_fresh_process", answer_here)
 
 
 def answer_here(bench, fitted, arrays):

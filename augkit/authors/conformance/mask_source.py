@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from augkit.conformance.bench import CONDUCT, Bench, answers_to
-from augkit.conformance.toy import draw_masks, draws_of
+from augkit.authors.conformance.bench import CONDUCT, Bench, answers_to
+from augkit.authors.conformance.toy import draw_masks, draws_of
 from augkit.contracts.rules import (
     BreachError,
     check_dtype,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
 from augkit.contracts.components import HasNativeMasks
 from augkit.contracts.rules import (
     BreachError,

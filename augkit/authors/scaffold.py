@@ -66,7 +66,7 @@ def write_package(name: str, kind: str, parent: Path, registry: Registry) -> Pat
         "contract": CONTRACTS[kind],
     }
     environment = Environment(
-        loader=PackageLoader("augkit", "templates/plugin"), undefined=StrictUndefined, keep_trailing_newline=True
+        loader=PackageLoader("augkit.authors"), undefined=StrictUndefined, keep_trailing_newline=True
     )
     files = {
         "pyproject.toml": "pyproject.toml.j2",

@@ -1,6 +1,6 @@
 """What the code says about itself: ``augkit plugin show`` and the pages of docs/reference.
 
-``python -m augkit.reference docs/reference`` writes the pages anew.
+``python -m augkit.authors.reference docs/reference`` writes the pages anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
-from augkit.conformance import CHECKS_OF_KIND, describe_check
+from augkit.authors.conformance import CHECKS_OF_KIND, describe_check
 from augkit.contracts import components as contracts
 from augkit.contracts.hookspecs import HOOK_OF_KIND
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
@@ -96,7 +96,7 @@ def page(kind: str, registry: Registry) -> str:
     lines = [
         f"# The {title}",
         "",
-        "*Made from the code by `python -m augkit.reference docs/reference`; a test compares them.*",
+        "*Made from the code by `python -m augkit.authors.reference docs/reference`; a test compares them.*",
         "",
         f"Hook: `{HOOK_OF_KIND[kind]}`, which returns a mapping from the name in recipes to the class.",
     ]

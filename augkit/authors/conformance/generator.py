@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from augkit.conformance.bench import CONDUCT, UnansweredError, answers_to
-from augkit.conformance.fresh import ask_fresh_process
-from augkit.conformance.toy import draw_masks, draw_set, draws_of
-from augkit.conformance.training import TrainingBench, fits_again, resumes
+from augkit.authors.conformance.bench import CONDUCT, UnansweredError, answers_to
+from augkit.authors.conformance.fresh import ask_fresh_process
+from augkit.authors.conformance.toy import draw_masks, draw_set, draws_of
+from augkit.authors.conformance.training import TrainingBench, fits_again, resumes
 from augkit.contracts.components import Synthesizer, Workspace
 from augkit.contracts.rules import (
     BreachError,

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
-from augkit.conformance.writes import writes_outside
+from augkit.authors.conformance.writes import writes_outside
 from augkit.contracts.components import Log, SilentLog, Workspace
 from augkit.contracts.rules import (
     BreachError,

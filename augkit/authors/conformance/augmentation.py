@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from augkit.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.conformance.toy import SEED, draw_set
+from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
+from augkit.authors.conformance.toy import SEED, draw_set
 from augkit.contracts.rules import (
     BreachError,
     check_augmented,

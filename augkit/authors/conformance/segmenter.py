@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from augkit.conformance.bench import CONDUCT, answers_to
-from augkit.conformance.fresh import ask_fresh_process
-from augkit.conformance.toy import SIZE, dice, draw_set
-from augkit.conformance.training import TrainingBench, fits_again, resumes
+from augkit.authors.conformance.bench import CONDUCT, answers_to
+from augkit.authors.conformance.fresh import ask_fresh_process
+from augkit.authors.conformance.toy import SIZE, dice, draw_set
+from augkit.authors.conformance.training import TrainingBench, fits_again, resumes
 from augkit.contracts.components import Predictor, Workspace
 from augkit.contracts.rules import (
     BreachError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from augkit.conformance.bench import Bench, InterruptingLog, UnansweredError
+from augkit.authors.conformance.bench import Bench, InterruptingLog, UnansweredError
 from augkit.contracts.components import Workspace
 from augkit.contracts.rules import BreachError
 from augkit.errors import InterruptedRunError

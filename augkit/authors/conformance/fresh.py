@@ -1,4 +1,4 @@
-"""Asking a component in a process that knows nothing of its fit: ``python -m augkit.conformance.fresh REQUEST``."""
+"""Asking a component in a process that knows nothing of its fit: ``python -m augkit.authors.conformance.fresh REQUEST``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.conformance.bench import Bench, UnansweredError
+from augkit.authors.conformance.bench import Bench, UnansweredError
 from augkit.contracts.registry import Entry, Provider
 from augkit.contracts.rules import BreachError
 from augkit.data.draws import Draws
@@ -44,7 +44,7 @@ def ask_fresh_process(bench: Bench, fitted: Path, arrays: Mapping[str, NDArray[A
 
 def _ask(folder: Path, seconds: float) -> NDArray[Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "augkit.conformance.fresh", str(folder)],
+        [sys.executable, "-m", "augkit.authors.conformance.fresh", str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         cwd=folder,
         capture_output=True,
