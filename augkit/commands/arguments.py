@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from augkit.contracts.registry import Registry
-    from augkit.errors import Problem
-    from augkit.planning.components import CheckedRecipe
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
@@ -131,34 +126,3 @@ def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
         close = get_close_matches(value, allowed, n=1)
         what = f"found '{value}'; allowed: {', '.join(allowed)}"
         raise InputError(Problem(option, what, f"Did you mean '{close[0]}'?" if close else ""))
-
-
-def checked_recipes(files: list[Path], changes: list[str] | None) -> tuple[tuple[CheckedRecipe, ...], Registry]:
-    """Return checked recipes, or raise every problem of every file at once, of structure and of options alike."""
-    from augkit.contracts.registry import load_registry
-    from augkit.errors import InputError
-    from augkit.planning.components import check_parts, check_recipes
-    from augkit.planning.recipe import read_recipes
-
-    reading = read_recipes(files, changes or [])
-    registry = load_registry()
-    problems = [*reading.problems, *check_parts(reading.parts, registry)]
-    try:
-        checked = check_recipes(reading.recipes, registry)
-    except InputError as error:
-        problems += error.problems
-    if problems:
-        raise InputError(*_in_reading_order(dict.fromkeys(problems)))
-    return checked, registry
-
-
-def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems file by file and from top to bottom, whichever check found them."""
-    files: dict[str, int] = {}
-
-    def place(problem: Problem) -> tuple[int, int]:
-        found = re.match(r"(.+?):([0-9]+)(?=:|$)", problem.where)
-        file, line = found.groups() if found else (problem.where, "0")
-        return files.setdefault(file, len(files)), int(line)
-
-    return sorted(problems, key=place)

@@ -15,7 +15,6 @@ from augkit.commands.arguments import (
     Recipe,
     Recipes,
     Seeds,
-    checked_recipes,
     parse_seeds,
 )
 from augkit.commands.terminal import explained, open_console, prepare, print_table
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
     """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
     with explained():
-        checked, registry = checked_recipes(recipes, changes)
+        from augkit.planning.loading import load_checked
+
+        checked, registry = load_checked(recipes, changes or ())
         _preview(checked, registry, out, device)
 
 
@@ -53,12 +54,13 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with explained():
         from augkit.planning.components import check_recipes
+        from augkit.planning.loading import load_checked
         from augkit.planning.plan import make_plan
         from augkit.running.engine import Engine
         from augkit.running.preview import figure_3, figure_3_recipe, write_page
         from augkit.store import Digests, Store
 
-        checked, registry = checked_recipes(recipes, changes)
+        checked, registry = load_checked(recipes, changes or ())
         engine = Engine(Store(out), device)
         for one in checked:
             recipe, panels = figure_3_recipe(one.recipe)
@@ -82,7 +84,9 @@ def quality(
     Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with.
     """
     with explained():
-        checked, registry = checked_recipes(recipes, changes)
+        from augkit.planning.loading import load_checked
+
+        checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
         _quality(checked, registry, chosen, How(out, device, precision, quiet))
 
@@ -115,7 +119,9 @@ def check_data(recipe: Recipe, changes: Changes = None, out: Out = Path("runs"))
     Finds exact copies, and near ones that were recoloured, cropped, turned or mirrored.
     """
     with explained():
-        checked, registry = checked_recipes([recipe], changes)
+        from augkit.planning.loading import load_checked
+
+        checked, registry = load_checked([recipe], changes or ())
         _check_data(checked[0], registry, out)
 
 

@@ -19,7 +19,6 @@ from augkit.commands.arguments import (
     Seeds,
     Threads,
     check_choice,
-    checked_recipes,
     parse_seeds,
 )
 from augkit.commands.terminal import explained
@@ -48,11 +47,12 @@ def plan(
     An estimate takes --precision, --jobs and --threads as the run will be given them.
     """
     with explained():
+        from augkit.planning.loading import load_checked
         from augkit.planning.plan import make_plan
         from augkit.running.engine import Engine
         from augkit.store import Digests, Store
 
-        checked, _ = checked_recipes(recipes, changes)
+        checked, _ = load_checked(recipes, changes or ())
         planned = make_plan(checked, parse_seeds(seeds), Digests(out))
         store = Store(out)
         engine = Engine(store, device)
@@ -112,6 +112,8 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> N
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
     with explained():
-        checked, _ = checked_recipes(recipes, changes)
+        from augkit.planning.loading import load_checked
+
+        checked, _ = load_checked(recipes, changes or ())
         for file in dict.fromkeys(one.recipe.file for one in checked):  # a sweep is several recipes in one file
             print(f"{file}: ok")

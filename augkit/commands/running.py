@@ -20,7 +20,6 @@ from augkit.commands.arguments import (
     Recipes,
     Seeds,
     Threads,
-    checked_recipes,
     parse_seeds,
 )
 from augkit.commands.terminal import explained, open_console, prepare, print_table, print_verdict
@@ -48,7 +47,9 @@ def run(
     What exists already is reused, so a second call does nothing and an interrupted one continues.
     """
     with explained():
-        checked, registry = checked_recipes(recipes, changes)
+        from augkit.planning.loading import load_checked
+
+        checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
         how = How(out, device, precision, quiet, jobs, threads, observers or ())
         _print_result(_run(checked, registry, chosen, how))
@@ -124,6 +125,7 @@ def _compare(
     how: How,
 ) -> None:
     from augkit.errors import InputError, Problem
+    from augkit.planning.loading import load_checked
     from augkit.report.comparison_page import write_comparison
     from augkit.report.recorded import merge, read_report
     from augkit.report.tables import table_rows, table_title
@@ -133,7 +135,7 @@ def _compare(
         raise InputError(Problem(f"--set {changes[0]}", "changes recipes, and none was given; allowed: with recipes"))
     reports = [read_report(folder) for folder in folders]  # what is wrong with them is told before anything trains
     if recipes:
-        reports.insert(0, read_report(_run(*checked_recipes(recipes, changes), seeds, how)))
+        reports.insert(0, read_report(_run(*load_checked(recipes, changes or ()), seeds, how)))
     arms = merge(reports, seeds)
     folder = write_comparison(reports, arms, margin, how.out)
     console = open_console()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quiet, Recipe, check_choice, checked_recipes
+from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quiet, Recipe, check_choice
 from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ def export(
     What is missing is built first. The folder gets everything or, when interrupted, nothing.
     """
     with explained():
+        from augkit.planning.loading import load_checked
+
         check_choice("--format", layout, ("folder", "nnunet", "coco"))
         check_choice("--image-format", image_format, ("png", "webp"))
-        checked, registry = checked_recipes([recipe], changes)
+        checked, registry = load_checked([recipe], changes or ())
         how = How(out, device, precision, quiet)
         _export(checked[0], registry, seed, to, (layout, image_format), how)
 

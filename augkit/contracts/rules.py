@@ -1,7 +1,7 @@
 """What plugins return, held to their contract: each rule once, for real runs and for the conformance kit.
 
 A rule raises `BreachError`, which says what was found and what to return instead. A run holds every answer to the rules
-of shape and dtype, and the first few samples to all of them; `augkit.authors.conformance` holds a component to all of them.
+of shape and dtype, and the first few samples to all of them; `augkit.authors.conformance` holds a component to all.
 """
 
 from __future__ import annotations

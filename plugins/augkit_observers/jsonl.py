@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from augkit import hookimpl
-from augkit.contracts import events
+from augkit import events, hookimpl
 from augkit.store import append_line
 
 

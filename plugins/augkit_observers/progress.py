@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from augkit import hookimpl
+from augkit import events, hookimpl
 from augkit.amounts import duration
-from augkit.contracts import events
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines of one stage."""

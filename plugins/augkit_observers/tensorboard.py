@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from augkit import hookimpl
-from augkit.contracts import events
+from augkit import events, hookimpl
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer

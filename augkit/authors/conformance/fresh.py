@@ -1,4 +1,4 @@
-"""Asking a component in a process that knows nothing of its fit: ``python -m augkit.authors.conformance.fresh REQUEST``."""
+"""Asking a component in a process that knows nothing of its fit: ``python -m ...conformance.fresh REQUEST``."""
 
 from __future__ import annotations
 

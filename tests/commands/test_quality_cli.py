@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = [
     "--set=dataset.phantom={train: 12, test: 8, size: 32}",
     "--set=segmenter.unet={width: 2, steps: 30, batch_size: 4}",

@@ -653,7 +653,7 @@ FORKING = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     import torch
-    from test_training import Toy, bits, train, workspace
+    from test_loop import Toy, bits, train, workspace
     from augkit.errors import InterruptedRunError
     torch.set_num_threads(1)
 

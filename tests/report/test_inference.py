@@ -10,7 +10,7 @@ import pytest
 
 from augkit.report.verdict.inference import crossed_error, detectable, estimates, holm, resampled_means, sign_flip
 
-_spec = importlib.util.spec_from_file_location("verdict", Path(__file__).parents[1] / "benchmarks" / "verdict.py")
+_spec = importlib.util.spec_from_file_location("verdict", Path(__file__).parents[2] / "benchmarks" / "verdict.py")
 assert _spec is not None
 assert _spec.loader is not None
 simulation = importlib.util.module_from_spec(_spec)

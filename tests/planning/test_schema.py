@@ -112,4 +112,4 @@ def test_the_command_prints_the_schema(capsys):
 
 
 def test_this_folder_s_recipes_are_the_shipped_ones():
-    assert set(shipped_recipes().values()) == set((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
+    assert set(shipped_recipes().values()) == set((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))

@@ -93,7 +93,7 @@ def test_the_page_holds_every_picture_and_needs_no_network(train, tmp_path):
     assert sorted(path.name for path in (tmp_path / "preview").iterdir()) == ["data.png", "index.html", "source-1.png"]
 
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():

@@ -9,7 +9,7 @@ from augkit.cli import app
 from augkit.errors import InputError
 from augkit.planning.shipped import copy_recipes, purpose, shipped_recipes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_ls_names_every_recipe_with_what_it_is_for(capsys):

@@ -226,7 +226,7 @@ def test_every_exception_names_a_registered_augmentation_and_a_reason():
 
 
 def test_the_documentation_has_a_row_for_every_augmentation_with_its_options():
-    table = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+    table = (Path(__file__).parents[3] / "docs" / "augmentation.md").read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
     own = {
         name

@@ -20,7 +20,7 @@ SEVERAL = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     import torch
-    from test_training import bits, mirrored, pairs, train, workspace
+    from test_loop import bits, mirrored, pairs, train, workspace
     from augkit.training import ranks
     from augkit_mask2lesion.generator import Mask2Lesion
     from augkit_mask2lesion.training import PixToPix
@@ -116,7 +116,7 @@ ONE_IS_BAD = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     import torch
-    from test_training import train, workspace
+    from test_loop import train, workspace
     from augkit.training import ranks
     from augkit.training.ranks import Gradients
     from augkit.training.loop import seeded

@@ -8,7 +8,7 @@ from augkit.contracts.registry import load_registry
 from augkit.planning.components import check_recipes
 from augkit.planning.recipe import load_recipes
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
 
 

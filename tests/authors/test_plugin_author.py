@@ -14,7 +14,7 @@ from augkit.authors import reference
 from augkit.contracts.hookspecs import HOOK_OF_KIND
 from augkit.contracts.registry import load_registry
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 KINDS = [kind.replace(" ", "-") for kind in HOOK_OF_KIND]
 PROGRAMS = {
     "augkit": [sys.executable, "-c", "from augkit.cli import main; main()"],

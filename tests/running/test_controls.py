@@ -19,7 +19,7 @@ from augkit.sharing.card import data_card
 from augkit.sharing.export import gather_export
 from augkit.store import Digests, Store
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 RECIPE = """\
 name: arm
 dataset: {phantom: {train: 16, test: 4, validation: 3, size: 32}}

@@ -325,7 +325,7 @@ def test_the_components_of_a_recipe_with_a_broken_structure_are_checked_too(tmp_
 
 
 def test_synthetic_samples_are_named_by_their_source_and_not_by_fingerprints(tmp_path):
-    shipped = Path(__file__).parent.parent / "recipes" / "allaug.yaml"
+    shipped = Path(__file__).parents[2] / "recipes" / "allaug.yaml"
     names = set()
     for width in (8, 16):
         recipes = load_recipes([shipped], [f"synthesize.0.generator.mask2lesion.width={width}"])
