@@ -28,17 +28,42 @@ class Component:
         """The name used in recipes."""
         return self.entry.name
 
-    def identity(self, digests: Digests) -> dict[str, Any]:
-        """Return what its artifacts depend on: options with defaults, files, provider, source code.
+    def identify(self, digests: Digests) -> Identified:
+        """Return the component with what its artifacts depend on.
 
         A file counts by its name and content; where it lies does not matter.
         """
+        options = canonical(self.instance, places=not self.files)
+        return Identified(self, options, _digest(self.files, digests), self.entry.source_hash())
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A component with what its artifacts depend on: options with defaults, its files, what its code does."""
+
+    component: Component
+    options: Any
+    files: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The name used in recipes."""
+        return self.component.name
+
+    @property
+    def provider(self) -> str:
+        """The plugin that provides it, with its version."""
+        return str(self.component.entry.provider)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is hashed and recorded of it, JSON-ready."""
         return {
-            "name": self.entry.name,
-            "options": canonical(self.instance, places=not self.files),
-            "files": _digest(self.files, digests),
-            "provider": str(self.entry.provider),
-            "source": self.entry.source_hash(),
+            "name": self.name,
+            "options": self.options,
+            "files": self.files,
+            "provider": self.provider,
+            "source": self.source,
         }
 
 

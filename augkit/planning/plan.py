@@ -11,13 +11,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from augkit.contracts.code import core_code
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.data.draws import derive_seed
 from augkit.errors import InputError, Problem
-from augkit.planning.components import CheckedRecipe, CheckedSource, Component, used_sources
+from augkit.planning.components import CheckedRecipe, CheckedSource, Component, Identified, used_sources
+from augkit.planning.document import Value
 from augkit.planning.tasks import (
     Arm,
     DrawMasks,
@@ -97,6 +99,12 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
     return tuple(dict.fromkeys(stage for stages in found for stage in stages))
 
 
+def everything_of(recipe: CheckedRecipe, digests: Digests) -> tuple[Stage, ...]:
+    """Return every stage that a recipe with its own seed can have part in but for reports; for who has one to build."""
+    arm = _arm(recipe, None, False, False, digests)
+    return in_order((arm.evaluation, *_quality_stages(recipe, None, False, digests)))
+
+
 def make_selections(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> tuple[Stage, ...]:
     """Return the synthetic sets that a recipe's segmenter is given, one per stage of `make_quality`."""
     return _arm(recipe, seed, False, False, digests).selected
@@ -116,7 +124,7 @@ def _judged(
         if not used_sources(recipe) or recipe.recipe.sweep is not None:
             continue
         found = _quality_stages(recipe, seed, several_seeds, digests)
-        if all(stage.inputs[3] in trained for stage in found):
+        if all(stage.inputs["segmenter"] in trained for stage in found):
             stages |= dict.fromkeys(found)
         else:
             unjudged.append(recipe.recipe.name)
@@ -142,52 +150,63 @@ def _quality(
 ) -> Stage:
     seed = derive_seed(arm.seed, "quality")
     judging = JudgeQuality(source.generator.instance, recipe.segmenter.instance, seed)
-    parts = [source.generator, recipe.segmenter]
-    identity = _identity(parts, digests, seed)
-    inputs = [arm.training, synthesis.inputs[1], synthesis, plain.segmenter]
+    parts = _identified([source.generator, recipe.segmenter], digests)
+    inputs = {
+        "dataset": arm.training,
+        "generator": synthesis.inputs["generator"],
+        "synthesis": synthesis,
+        "segmenter": plain.segmenter,
+    }
     note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
-    return _stage("quality", note, inputs, judging, identity, synthesis.address.label)
+    return _stage("quality", note, inputs, judging, parts, synthesis.document, {"seed": seed}, synthesis.address.label)
 
 
 def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
     recipe = checked.recipe
     seed = recipe.seed if chosen is None else chosen
+    document = {**recipe.document, "seed": seed}
     shared = f" · seed {seed}" if several_seeds else ""
     own = (f" · {recipe.name}" if several_arms else "") + shared
+
+    # The data: as it is read, with development images in place of the test split, and a share of what is trained on.
     loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
     excluding = {"exclude_copies": core_code(COPIES)} if recipe.exclude_copies else {}
-    loaded = _stage("dataset", "", [], loading, _identity([checked.dataset], digests) | excluding)
+    read = _identified([checked.dataset], digests)
+    loaded = _stage("dataset", "", {}, loading, read, document, excluding)
     dataset = _development(recipe.development_share, recipe.exclude_copies, excluding, loaded)
     if recipe.training_share != 1:
         shared = f" · {recipe.training_share:g} of training groups{shared}"
     training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
+
+    # The synthetic images. The same source twice in one recipe must not give the same images twice.
     sources = used_sources(checked)
-    generators: list[Stage] = []
-    syntheses: list[Stage] = []
-    for i, source in enumerate(sources):
-        # The same source twice in one recipe must not give the same images twice.
-        twin = sum(_origin(earlier) == _origin(source) for earlier in sources[:i])
-        generator, synthesis = _source_stages(source, seed, twin, shared, training_set, digests)
-        generators.append(generator)
-        syntheses.append(synthesis)
+    twins = [sum(_origin(earlier) == _origin(source) for earlier in sources[:i]) for i, source in enumerate(sources)]
+    syntheses = tuple(
+        _synthesis(source, seed, twin, shared, training_set, document, digests)
+        for source, twin in zip(sources, twins, strict=True)
+    )
     selected = tuple(
         _selected(source, synthesis, checked, seed, shared, digests)
         for source, synthesis in zip(sources, syntheses, strict=True)
     )
+
+    # The segmenter, and its scores.
     segmenter_seed = derive_seed(seed, "segmenter")
     augment = tuple((component.name, component.instance) for component in checked.augment)
     training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed, recipe.real_images)
-    parts = [checked.segmenter, *checked.augment]
-    identity = _identity(parts, digests, segmenter_seed) | {"real": recipe.real_images}
-    segmenter = _stage("segmenter", own, [training_set, *selected], training, identity)
-    scoring, parts = Evaluate(checked.segmenter.instance), [checked.segmenter]
+    parts = _identified([checked.segmenter, *checked.augment], digests)
+    inputs = {"dataset": training_set, **{f"synthesis {i}": stage for i, stage in enumerate(selected, 1)}}
+    facts = {"seed": segmenter_seed, "real": recipe.real_images}
+    segmenter = _stage("segmenter", own, inputs, training, parts, document, facts)
+    scoring, scored = Evaluate(checked.segmenter.instance), [checked.segmenter]
     if recipe.score_at == NATIVE_SIZE:
         scoring = Evaluate(checked.segmenter.instance, (checked.dataset.name, checked.dataset.instance))
-        parts = [checked.segmenter, checked.dataset]
-    evaluation = _stage("evaluation", own, [dataset, segmenter], scoring, _identity(parts, digests))
+        scored = [checked.segmenter, checked.dataset]
+    inputs = {"dataset": dataset, "segmenter": segmenter}
+    evaluation = _stage("evaluation", own, inputs, scoring, _identified(scored, digests), document)
     return Arm(
-        recipe.name, seed, recipe.document, dataset, training_set, tuple(generators), tuple(syntheses), selected,
-        segmenter, evaluation, recipe.real_images, recipe.sweep, recipe.score_at
+        recipe.name, seed, recipe.document, dataset, training_set, syntheses, selected, segmenter, evaluation,
+        recipe.real_images, recipe.sweep, recipe.score_at
     )  # fmt: skip
 
 
@@ -195,37 +214,50 @@ def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any
     """Return the stage whose test split is cut from the training images; the data set itself for none."""
     if share == 0:
         return loaded
-    identity = {"components": loaded.identity["components"], "development_share": share, **excluding}
+    facts = {"development_share": share, **excluding}
     note = f" · {share:g} of training groups to score on"
-    return _stage("dataset", note, [loaded], HoldOutDevelopment(share, exclude_copies), identity)
+    task = HoldOutDevelopment(share, exclude_copies)
+    return _stage("dataset", note, {"dataset": loaded}, task, loaded.components, loaded.document, facts)
 
 
 def _share(share: float, seed: int, note: str, dataset: Stage) -> Stage:
     """Return the stage that leaves a share of the training groups; the data set itself for all of them."""
     if share == 1:
         return dataset
-    identity = {"share": share, "seed": seed}
-    return _stage("dataset", note, [dataset], TakeShare(share, seed), identity, dataset.address.label)
+    facts = {"share": share, "seed": seed}
+    task = TakeShare(share, seed)
+    return _stage("dataset", note, {"dataset": dataset}, task, (), dataset.document, facts, dataset.address.label)
 
 
-def _source_stages(
-    source: CheckedSource, seed: int, twin: int, note: str, dataset: Stage, digests: Digests
-) -> tuple[Stage, Stage]:
-    """Return the generator's stage and the stage that paints with it."""
+def _synthesis(
+    source: CheckedSource,
+    seed: int,
+    twin: int,
+    note: str,
+    dataset: Stage,
+    document: Mapping[str, Value],
+    digests: Digests,
+) -> Stage:
+    """Return the stage that paints with a generator, which is one of its inputs, as the masks are."""
     fit_seed = derive_seed(seed, "generator")
+    painter = _identified([source.generator], digests)
     fitting = TrainGenerator(source.generator.instance, fit_seed)
-    generator = _stage("generator", note, [dataset], fitting, _identity([source.generator], digests, fit_seed))
+    generator = _stage("generator", note, {"dataset": dataset}, fitting, painter, document, {"seed": fit_seed})
+
     mask_seed = derive_seed(seed, "masks", str(twin))
     drawing = DrawMasks(source.masks.instance, mask_seed, source.per_real, source.count)
-    amount = {"per_real": source.per_real, "count": source.count}
-    masks = _stage("masks", note, [dataset], drawing, _identity([source.masks], digests, mask_seed) | amount)
+    facts = {"seed": mask_seed, "per_real": source.per_real, "count": source.count}
+    drawer = _identified([source.masks], digests)
+    masks = _stage("masks", note, {"dataset": dataset}, drawing, drawer, document, facts)
+
     paint_seed = derive_seed(seed, "synthesis", str(twin))
     label = f"{source.generator.name}-{source.masks.name}"
-    # Draws belong to sample ids, so these must not change with a fingerprint: an edited comment would train anew.
+    # Draws belong to sample ids, so these must not change with a fingerprint: other code would train anew.
     prefix = f"{label}-{twin}{'-shuffled' if source.shuffled else ''}"
     painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix, source.shuffled)
-    identity = _identity([source.generator], digests, paint_seed) | {"prefix": prefix, "shuffled": source.shuffled}
-    return generator, _stage("synthesis", note, [dataset, generator, masks], painting, identity, label)
+    inputs = {"dataset": dataset, "generator": generator, "masks": masks}
+    painted = {"seed": paint_seed, "prefix": prefix, "shuffled": source.shuffled}
+    return _stage("synthesis", note, inputs, painting, painter, document, painted, label)
 
 
 def _selected(
@@ -236,13 +268,15 @@ def _selected(
         return synthesis
     judge = _arm(_plain(checked), seed, False, False, digests).segmenter
     selecting = SelectAdherent(checked.segmenter.instance, source.min_adherence)
-    identity = _identity([checked.segmenter], digests) | {"min_adherence": source.min_adherence}
+    parts = _identified([checked.segmenter], digests)
+    facts = {"min_adherence": source.min_adherence}
     note = f" of {source.min_adherence:g} adherence{note}"
-    return _stage("synthesis", note, [synthesis, judge], selecting, identity, synthesis.address.label)
+    inputs = {"synthesis": synthesis, "segmenter": judge}
+    return _stage("synthesis", note, inputs, selecting, parts, synthesis.document, facts, synthesis.address.label)
 
 
-def _identity(parts: Sequence[Component], digests: Digests, seed: int | None = None) -> dict[str, Any]:
-    return {"components": [part.identity(digests) for part in parts], "seed": seed}
+def _identified(parts: Sequence[Component], digests: Digests) -> tuple[Identified, ...]:
+    return tuple(part.identify(digests) for part in parts)
 
 
 def _origin(source: CheckedSource) -> str:
@@ -256,7 +290,7 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
     label = title if len(title) <= 60 else f"{len(names)}-arms"
     if isinstance(arms[0].dataset.task, HoldOutDevelopment):
         title, label = f"{title} (development split)", f"{label}-development"
-    inputs = dict.fromkeys(
+    stages = dict.fromkeys(
         stage
         for arm in arms
         for stage in (
@@ -268,29 +302,42 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
             arm.evaluation,
         )
     )
-    identity = {
+    facts = {
         "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
     }
     writing = WriteReport(title, arms, quality, unjudged)
-    return _stage("report", "", (*inputs, *quality), writing, identity, label)
+    inputs = {f"{stage.address.kind}/{stage.address.name}": stage for stage in (*stages, *quality)}
+    return _stage("report", "", inputs, writing, (), None, facts, label)
 
 
 def _stage(
-    kind: str, note: str, inputs: Sequence[Stage], task: Task, identity: Mapping[str, Any], label: str = ""
+    kind: str,
+    note: str,
+    inputs: Mapping[str, Stage],
+    task: Task,
+    components: tuple[Identified, ...],
+    document: Mapping[str, Value] | None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    label: str = "",
 ) -> Stage:
-    """Return a stage, labelled by its first component unless `label` says otherwise; `note` is for people only."""
-    everything = {
+    """Return a stage, labelled by its first component unless `label` says otherwise.
+
+    note:  for people only.
+    facts: what its artifact depends on besides its components, its inputs and the code that does the task.
+    """
+    identity = {
         "schema": SCHEMA,
         "kind": kind,
         "code": core_code(CODE[type(task)], without=frozenset({COPIES})),
-        "inputs": [stage.address.fingerprint for stage in inputs],
-        **identity,
+        "inputs": [stage.address.fingerprint for stage in inputs.values()],
+        "components": [component.facts() for component in components],
+        **facts,
     }
-    label = label or identity["components"][0]["name"]
-    text = json.dumps(everything, sort_keys=True, allow_nan=False)
+    label = label or components[0].name
+    text = json.dumps(identity, sort_keys=True, allow_nan=False)
     address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
-    return Stage(address, f"{kind} {label}{note}", tuple(inputs), task, everything)
+    return Stage(address, f"{kind} {label}{note}", inputs, task, components, document, identity)
 
 
 def _refuse_different_data(arms: Sequence[Arm]) -> None:

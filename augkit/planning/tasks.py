@@ -18,6 +18,7 @@ from augkit.contracts.components import (
 from augkit.store import Address
 
 if TYPE_CHECKING:
+    from augkit.planning.components import Identified
     from augkit.planning.document import Value
     from augkit.planning.sweep import SweepPoint
 
@@ -142,34 +143,24 @@ Task = (
 )
 
 
-def components(task: Task) -> tuple[object, ...]:
-    """Return the plugins' components that a task works with."""
-    match task:
-        case LoadDataset(dataset):
-            return (dataset,)
-        case TrainGenerator(generator) | Synthesise(generator):
-            return (generator,)
-        case DrawMasks(masks):
-            return (masks,)
-        case SelectAdherent(segmenter):
-            return (segmenter,)
-        case TrainSegmenter(segmenter, augment):
-            return segmenter, *(augmentation for _, augmentation in augment)
-        case Evaluate(segmenter, native):
-            return (segmenter,) if native is None else (segmenter, native[1])
-        case JudgeQuality(generator, segmenter):
-            return generator, segmenter
-    return ()
-
-
 @dataclass(frozen=True)
 class Stage:
-    """One artifact to be: what to do, on which inputs, at which address."""
+    """One artifact to be: what to do, on which inputs, at which address.
+
+    inputs:     by the names that the task's function asks for: ``dataset``, ``generator``, ``masks``, ``segmenter``,
+                ``synthesis``; where there are several synthetic sets, ``synthesis 1`` and so on.
+    components: what plugins bring to it.
+    document:   the resolved recipe of an arm that has the stage, with its seed, from which it can be planned again
+                elsewhere; None for a report, which belongs to no single arm.
+    identity:   everything that the fingerprint covers, JSON-ready.
+    """
 
     address: Address
     title: str
-    inputs: tuple[Stage, ...]
+    inputs: Mapping[str, Stage]
     task: Task
+    components: tuple[Identified, ...]
+    document: Mapping[str, Value] | None
     identity: Mapping[str, Any]
 
     def __hash__(self) -> int:
@@ -196,7 +187,6 @@ class Arm:
     document: Mapping[str, Value]
     dataset: Stage
     training: Stage
-    generators: tuple[Stage, ...]
     syntheses: tuple[Stage, ...]
     selected: tuple[Stage, ...]
     segmenter: Stage
@@ -204,6 +194,11 @@ class Arm:
     real_images: bool = True
     sweep: SweepPoint | None = None
     score_at: str = TRAINING_SIZE
+
+    @property
+    def generators(self) -> tuple[Stage, ...]:
+        """The trained generator of each of `syntheses`."""
+        return tuple(stage.inputs["generator"] for stage in self.syntheses)
 
 
 def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stage: False) -> tuple[Stage, ...]:
@@ -215,7 +210,7 @@ def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stag
 
     def visit(stage: Stage) -> None:
         if stage not in ordered and not has(stage):
-            for upstream in stage.inputs:
+            for upstream in stage.inputs.values():
                 visit(upstream)
             ordered[stage] = None
 

@@ -12,6 +12,7 @@ import numpy as np
 from augkit.metrics import scores
 from augkit.planning.tasks import (
     Arm,
+    DrawMasks,
     HoldOutDevelopment,
     SelectAdherent,
     Stage,
@@ -32,20 +33,20 @@ def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callab
 
 def design_of(arm: Arm) -> Design:
     """Return what an arm is, from the components of its stages; seeds do not count."""
-    segmenter, *augment = arm.segmenter.identity["components"]
+    segmenter, *augment = arm.segmenter.components
     sources: list[tuple[str, object]] = []
     for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
-        generator, masks = synthesis.inputs[1:]
-        amount = {name: masks.identity[name] for name in ("per_real", "count")}
-        (made,), (drawn,) = generator.identity["components"], masks.identity["components"]
-        share = f"× {amount['per_real']:g}" if amount["count"] is None else f"· {amount['count']}"
-        painting = synthesis.task
+        (made,), (drawn,) = synthesis.components, synthesis.inputs["masks"].components
+        painting, drawing = synthesis.task, synthesis.inputs["masks"].task
         assert isinstance(painting, Synthesise)
+        assert isinstance(drawing, DrawMasks)
+        amount: dict[str, float | None] = {"per_real": drawing.per_real, "count": drawing.count}
+        share = f"× {drawing.per_real:g}" if drawing.count is None else f"· {drawing.count}"
         shuffled = [("shuffled", True)] if painting.shuffled else []
         if isinstance(selected.task, SelectAdherent):
             share += f" of {selected.task.min_adherence:g} adherence"
             amount["min_adherence"] = selected.task.min_adherence
-        sources += [(f"{made['name']}/{drawn['name']} {share}", [made, drawn, amount]), *shuffled]
+        sources += [(f"{made.name}/{drawn.name} {share}", [made.facts(), drawn.facts(), amount]), *shuffled]
     if not arm.real_images:
         sources.append(("no real images", False))
     taking = arm.training.task
@@ -58,12 +59,12 @@ def design_of(arm: Arm) -> Design:
         if isinstance(holding, HoldOutDevelopment)
         else []
     )
-    loaded = [(one["name"], one) for one in arm.dataset.identity["components"]]
+    loaded = [(one.name, one.facts()) for one in arm.dataset.components]
     without_copies = [("without copies of test images", True)] if "exclude_copies" in arm.dataset.identity else []
     return Design(
         data=_part([*loaded, *without_copies, *held_out, *share_of_data]),
-        segmenter=_part([(segmenter["name"], segmenter)]),
-        augment=_part([(one["name"], one) for one in augment]),
+        segmenter=_part([(segmenter.name, segmenter.facts())]),
+        augment=_part([(one.name, one.facts()) for one in augment]),
         synthesis=_part(sources),
         scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
         score_at=arm.score_at,

@@ -163,7 +163,7 @@ def _kept(arm: Arm, synthesis: Stage) -> str:
 
 def _quality_sections(task: WriteReport, inputs: Inputs) -> Iterator[Section]:
     for number, stage in enumerate(task.quality, 1):
-        folder, synthesis = inputs[stage], stage.inputs[2]
+        folder, synthesis = inputs[stage], stage.inputs["synthesis"]
         arms = {arm.name: _kept(arm, synthesis) for arm in task.arms if synthesis in arm.syntheses}
         pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
         yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)

@@ -20,7 +20,7 @@ from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.planning.plan import Plan
-from augkit.planning.tasks import LoadDataset, Stage, WriteReport, components, in_order
+from augkit.planning.tasks import LoadDataset, Stage, WriteReport, in_order
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.cache import forget_run, record_run
 from augkit.running.costs import Estimates, peak_memory
@@ -59,13 +59,10 @@ class Engine:
 
     def run(self, plan: Plan) -> Path:
         """Build everything the plan's report needs and return the report's folder."""
-        return self._build_all((plan.report,), plan)[0]
+        return self.build((plan.report,))[0]
 
     def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
-        """Build these stages and everything they need, one after another, and return the stages' folders."""
-        return self._build_all(stages, None)
-
-    def _build_all(self, stages: Sequence[Stage], plan: Plan | None) -> tuple[Path, ...]:
+        """Build these stages and everything they need, and return the stages' folders."""
         began = time.monotonic()
         missing = in_order(stages, self.has)
         needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
@@ -80,8 +77,8 @@ class Engine:
             self._tell(events.StageNoted("processor", warning))
         completed = False
         try:
-            if plan is not None and needs_device and self._executor is not None:
-                build_side_by_side(missing, plan, self._executor(self.device), self._tell)
+            if needs_device and self._executor is not None:
+                build_side_by_side(missing, self._executor(self.device), self._tell)
             folders = tuple(self.artifact(stage) for stage in stages)
             completed = True
             if missing:
@@ -128,22 +125,22 @@ class Engine:
     def _ensure(self, stage: Stage) -> None:
         if self._store.has(stage.address):
             return
-        inputs = {upstream: self.artifact(upstream) for upstream in stage.inputs}
+        inputs = {name: self.artifact(upstream) for name, upstream in stage.inputs.items()}
         log = self.log(stage)
         with self._store.lock(stage.address, log.note):
             if not self._store.has(stage.address):
                 self._build(stage, inputs, log)
 
-    def _build(self, stage: Stage, inputs: Mapping[Stage, Path], log: Log) -> None:
+    def _build(self, stage: Stage, inputs: Mapping[str, Path], log: Log) -> None:
         self._tell(events.StageStarted(stage.title))
         began = time.monotonic()
         work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))
         device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
-        manifests = {upstream: self._store.manifest(upstream.address) for upstream in inputs}
+        manifests = {name: self._store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
         try:
             keep_freed_memory()
             with _computing(stage):
-                run_stage(stage.task, Job(work, device, log, inputs, manifests))
+                run_stage(Job(stage, work, device, log, inputs, manifests))
             self._refuse_changed_files(stage)
         except AugkitError as error:
             self._place(error, stage)
@@ -168,18 +165,18 @@ class Engine:
 
     def _refuse_changed_files(self, stage: Stage) -> None:
         """Refuse what was made from files that are not those the plan was made for."""
-        planned = {part["files"] for part in stage.identity.get("components", [])}
-        for component in components(stage.task):
-            if hasattr(component, "sources") and self._digests.of(tuple(component.sources())) not in planned:
+        for planned in stage.components:
+            instance = planned.component.instance
+            if hasattr(instance, "sources") and self._digests.of(tuple(instance.sources())) != planned.files:
                 what = "files that it reads were changed since the run began; nothing of it is kept"
-                raise StageError(Problem(type(component).__name__, what, "Run it again, with the files left alone"))
+                raise StageError(Problem(type(instance).__name__, what, "Run it again, with the files left alone"))
 
     def _place(self, error: AugkitError, stage: Stage) -> None:
         """Name the stage in the error; in place, because a plugin's own kind of error may be made otherwise."""
         error.problems = tuple(replace(problem, where=f"{stage.title}: {problem.where}") for problem in error.problems)
         if isinstance(error, ContractError):
-            parts = stage.identity["components"]
-            maker = next((part["provider"] for part in parts if part["name"] == error.component), parts[0]["provider"])
+            parts = stage.components
+            maker = next((part.provider for part in parts if part.name == error.component), parts[0].provider)
             error.problems = tuple(replace(problem, hint=f"Provided by {maker}") for problem in error.problems)
         error.args = ("\n".join(str(problem) for problem in error.problems),)
 
@@ -188,7 +185,7 @@ class Engine:
         file = self._store.root / ".errors" / f"{stage.address.name}.txt"
         with suppress(AugkitError):
             write_text(file, "".join(traceback.format_exception(error)))
-        providers = {component["provider"] for component in stage.identity.get("components", [])}
+        providers = {component.provider for component in stage.components}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
         said = str(error).strip().partition("\n")[0]
         what = f"{type(error).__name__}{who}: {said}"

@@ -73,11 +73,11 @@ def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
     waiting = list(found)
 
     def begin(stage: Stage) -> float:
-        return max(free[0], *(ends.get(before, 0.0) for before in stage.inputs), 0.0)
+        return max(free[0], *(ends.get(before, 0.0) for before in stage.inputs.values()), 0.0)
 
     while waiting:
         free.sort()
-        stage = min((one for one in waiting if not {*waiting}.intersection(one.inputs)), key=begin)
+        stage = min((one for one in waiting if not {*waiting}.intersection(one.inputs.values())), key=begin)
         waiting.remove(stage)
         ends[stage] = free[0] = begin(stage) + (found[stage].seconds or 0.0)
     return max(ends.values(), default=0.0)
@@ -115,15 +115,16 @@ class _Trial:
 
     def _tried(self, stage: Stage, folder: Path) -> Estimate | None:
         """Return what a few steps tell; None where a stage before it has left nothing, or it told nothing itself."""
-        inputs = {one: self._folder(one) for one in stage.inputs}
-        known = {one: path for one, path in inputs.items() if path is not None}
+        inputs = {name: self._folder(one) for name, one in stage.inputs.items()}
+        known = {name: path for name, path in inputs.items() if path is not None}
         if len(known) < len(inputs):
             return None
+        manifests = {name: self._manifest(one) for name, one in stage.inputs.items()}
         watch = _Watch()
-        job = Job(folder, self.engine.device, watch, known, {one: self._manifest(one) for one in known})
+        job = Job(stage, folder, self.engine.device, watch, known, manifests)
         keep_freed_memory()
         try:
-            _try(lambda: run_stage(stage.task, job), watch, SECONDS)
+            _try(lambda: run_stage(job), watch, SECONDS)
         except AugkitError:
             raise
         except Exception as error:  # a plugin may raise anything
@@ -158,8 +159,8 @@ class _Trial:
 
     def _stand_in(self, stage: Stage) -> ImageSet:
         """Return as many real samples as a synthesis would paint."""
-        train = read_image_set(self.engine.artifact(stage.inputs[0]) / "train")
-        count = len(read_array(self.engine.artifact(stage.inputs[2]) / "masks.npy"))
+        train = read_image_set(self.engine.artifact(stage.inputs["dataset"]) / "train")
+        count = len(read_array(self.engine.artifact(stage.inputs["masks"]) / "masks.npy"))
         index = np.arange(count) % len(train)
         return ImageSet(
             tuple(f"stand-in-{i}" for i in range(count)),
@@ -173,7 +174,7 @@ class _Trial:
 def _kind(stage: Stage) -> str:
     """Return what a stage and all before it are but for their seeds."""
     own = {key: value for key, value in stage.identity.items() if key not in ("seed", "inputs")}
-    return json.dumps([own, [_kind(one) for one in stage.inputs]])
+    return json.dumps([own, [_kind(one) for one in stage.inputs.values()]])
 
 
 class _Watch:

@@ -54,8 +54,8 @@ def dismiss() -> None:
 
 
 def _join_in(stage: Stage, store: Store, device: str) -> None:
-    inputs = {upstream: store.path(upstream.address) for upstream in stage.inputs}
-    manifests = {upstream: store.manifest(upstream.address) for upstream in stage.inputs}
+    inputs = {name: store.path(upstream.address) for name, upstream in stage.inputs.items()}
+    manifests = {name: store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
     keep_freed_memory()
     with TemporaryDirectory(prefix="augkit-") as folder:
-        run_stage(stage.task, Job(Path(folder), device, SilentLog(), inputs, manifests))
+        run_stage(Job(stage, Path(folder), device, SilentLog(), inputs, manifests))

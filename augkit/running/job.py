@@ -16,14 +16,18 @@ RESUMABLE = (TrainGenerator, DrawMasks, TrainSegmenter)
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage function is given: a folder to fill, a device, a log, and its inputs' folders and manifests."""
+    """What a stage function is given: the stage, a folder to fill, a device, a log.
 
+    inputs, manifests: the folders of the stage's inputs and what was recorded of each, by the names of `Stage.inputs`.
+    """
+
+    stage: Stage
     folder: Path
     device: str
     log: Log
-    inputs: Mapping[Stage, Path]
-    manifests: Mapping[Stage, Mapping[str, Any]]
+    inputs: Mapping[str, Path]
+    manifests: Mapping[str, Mapping[str, Any]]
 
-    def of_kind(self, kind: str) -> list[Path]:
-        """Return the folders of the inputs of one kind, in order."""
-        return [folder for stage, folder in self.inputs.items() if stage.address.kind == kind]
+    def several(self, name: str) -> list[Path]:
+        """Return the folders of the inputs ``name 1``, ``name 2`` and so on."""
+        return [folder for key, folder in self.inputs.items() if key.rpartition(" ")[0] == name]

@@ -125,13 +125,13 @@ def _source_panel(synthesis: Stage, stem: str, engine: Engine) -> Panel:
 
 
 def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
-    folder = engine.artifact(synthesis.inputs[2])
+    folder = engine.artifact(synthesis.inputs["masks"])
     return DrawnMasks(read_array(folder / "masks.npy"), tuple(read_json(folder / "records.json")))
 
 
 def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]:
     """Return the trained generator of a synthesis, None where there is none, and the seed of its draws."""
-    task, generator = synthesis.task, synthesis.inputs[1]
+    task, generator = synthesis.task, synthesis.inputs["generator"]
     assert isinstance(task, Synthesise)
     if not engine.has(generator):
         return None, task.seed

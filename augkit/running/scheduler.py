@@ -8,21 +8,20 @@ from typing import Any
 from augkit.contracts import events
 from augkit.contracts.executor import Executor, Unit
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
-from augkit.planning.plan import Plan
-from augkit.planning.tasks import Arm, Stage
+from augkit.planning.tasks import Stage
 
 Tell = Callable[[events.Event], None]
 
 
-def build_side_by_side(missing: Sequence[Stage], plan: Plan, executor: Executor, tell: Tell) -> None:
-    """Build the missing stages of a plan's arms, as many at once as the executor takes.
+def build_side_by_side(missing: Sequence[Stage], executor: Executor, tell: Tell) -> None:
+    """Build the missing stages, as many at once as the executor takes.
 
-    missing: what has to be built, in an order that would do; what belongs to no single arm is left out.
+    missing: what has to be built, in an order that would do; a report, which belongs to no single arm, is left out.
 
     When some fail, everything that does not need them is still built; then one error names all that failed. A signal
     is passed on once; when all have ended its exception goes on, with what the stages said to it.
     """
-    crew = _Crew(missing, plan, executor, tell)
+    crew = _Crew(missing, executor, tell)
     try:
         crew.work()
     except (KeyboardInterrupt, SystemExit) as end:
@@ -36,9 +35,8 @@ def build_side_by_side(missing: Sequence[Stage], plan: Plan, executor: Executor,
 class _Crew:
     """What waits, what is under way, and what failed."""
 
-    def __init__(self, missing: Sequence[Stage], plan: Plan, executor: Executor, tell: Tell) -> None:
-        self._arms = _arms_of(plan)
-        self._waiting = [stage for stage in missing if stage in self._arms]
+    def __init__(self, missing: Sequence[Stage], executor: Executor, tell: Tell) -> None:
+        self._waiting = [stage for stage in missing if stage.document is not None]
         self._executor = executor
         self._tell = tell
         self._under_way: dict[str, Stage] = {}
@@ -76,14 +74,10 @@ class _Crew:
         for stage in list(self._waiting):
             if len(self._under_way) == self._executor.capacity:
                 return
-            if not blocked.intersection(stage.inputs):
+            if not blocked.intersection(stage.inputs.values()):
                 self._waiting.remove(stage)
-                self._executor.submit(self._unit(stage))
+                self._executor.submit(_unit(stage))
                 self._under_way[stage.address.fingerprint] = stage
-
-    def _unit(self, stage: Stage) -> Unit:
-        arm = self._arms[stage]
-        return Unit({**arm.document, "seed": arm.seed}, stage.address.fingerprint, stage.title)
 
     def _hear(self) -> None:
         said = self._executor.wait()
@@ -97,23 +91,13 @@ class _Crew:
                 self.failures[stage] = _error(said.facts)
 
 
+def _unit(stage: Stage) -> Unit:
+    assert stage.document is not None
+    return Unit(stage.document, stage.address.fingerprint, stage.title)
+
+
 def _error(facts: Mapping[str, Any]) -> AugkitError:
     kind: type[AugkitError] = InterruptedRunError if facts.get("interrupted") else StageError
     error = kind(*(Problem(*problem) for problem in facts["problems"]))
     error.exit_code = facts["exit_code"]
     return error
-
-
-def _arms_of(plan: Plan) -> dict[Stage, Arm]:
-    """Return an arm for every stage that belongs to one."""
-    arms: dict[Stage, Arm] = {}
-
-    def visit(stage: Stage, arm: Arm) -> None:
-        if stage not in arms:
-            arms[stage] = arm
-            for upstream in stage.inputs:
-                visit(upstream, arm)
-
-    for arm in plan.arms:
-        visit(arm.evaluation, arm)
-    return arms

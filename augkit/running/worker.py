@@ -24,7 +24,7 @@ from augkit.contracts import events
 from augkit.contracts.registry import Registry, load_registry
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.components import check_recipes
-from augkit.planning.plan import Plan, make_plan
+from augkit.planning.plan import everything_of
 from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
 from augkit.running.engine import Engine
@@ -92,17 +92,17 @@ class _Planner:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
-        self._plans: dict[str, Plan] = {}
+        self._stages: dict[str, tuple[Stage, ...]] = {}
 
     def stage(self, order: Mapping[str, Any]) -> Stage:
         """Return the stage of an order; `StageError` where it is planned with another fingerprint."""
         document = order["document"]
         key = json.dumps(document)
-        if key not in self._plans:
+        if key not in self._stages:
             recipe = recipe_of(document, f"recipe '{document['name']}'")
             checked = check_recipes([recipe], self._registry)
-            self._plans[key] = make_plan(checked, None, Digests(self._store.root))
-        for stage in self._plans[key].stages():
+            self._stages[key] = everything_of(checked[0], Digests(self._store.root))
+        for stage in self._stages[key]:
             if stage.address.fingerprint == order["fingerprint"]:
                 return replace(stage, title=order["title"])
         what = "code, plugins or data changed since the run began, so it was not built"

@@ -34,7 +34,7 @@ def gather_export(recipe: CheckedRecipe, seed: int, used: Sequence[tuple[Stage, 
 
     used: for each source the set that its segmenter is given, and the `JudgeQuality` stage of all that was painted.
     """
-    dataset = used[0][1].inputs[0]
+    dataset = used[0][1].inputs["dataset"]
     engine.build([stage for stages in used for stage in stages])
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
     sources = tuple(_source(selected, quality, engine) for selected, quality in used)
@@ -44,14 +44,14 @@ def gather_export(recipe: CheckedRecipe, seed: int, used: Sequence[tuple[Stage, 
 
 
 def _source(selected: Stage, quality: Stage, engine: Engine) -> Source:
-    _, generator, synthesis, _ = quality.inputs
+    generator, synthesis = quality.inputs["generator"], quality.inputs["synthesis"]
     task = synthesis.task
     assert isinstance(task, Synthesise)
     painted, samples = (read_image_set(engine.artifact(stage)) for stage in (synthesis, selected))
     place_of = {name: place for place, name in enumerate(painted.ids)}
     places = [place_of[name] for name in samples.ids]
     folder = engine.artifact(quality)
-    records = read_json(engine.artifact(synthesis.inputs[2]) / "records.json")
+    records = read_json(engine.artifact(synthesis.inputs["masks"]) / "records.json")
     per_image = read_json(folder / "images.json")
     return Source(
         samples=samples,

@@ -50,4 +50,4 @@ def test_the_wheel_has_every_recipe_where_an_installed_augkit_looks(tmp_path):
     inside = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"augkit/recipes/{name}.yaml" for name in shipped_recipes()}
     assert wanted <= inside
-    assert "augkit/shipped.py" in inside
+    assert "augkit/planning/shipped.py" in inside

@@ -56,7 +56,7 @@ def test_a_source_of_several_arms_is_judged_once_by_the_plain_arms_segmenter(pla
     task = planned.report.task
     assert task.unjudged == ()
     (stage,) = task.quality
-    assert stage.inputs[3] == next(arm.segmenter for arm in planned.arms if arm.name == "plain")
+    assert stage.inputs["segmenter"] == next(arm.segmenter for arm in planned.arms if arm.name == "plain")
     assert kinds(planned).count("segmenter") == 3
     (asked_for,) = make_quality(checked(PAINTED), None, Digests(tmp_path))
     assert asked_for == stage, "'augkit quality' finds the same artifact"
@@ -66,7 +66,7 @@ def test_of_several_seeds_the_first_is_judged(plan):
     planned = plan(PLAIN, PAINTED, seeds=[3, 5])
     (stage,) = planned.report.task.quality
     first = next(arm for arm in planned.arms if (arm.name, arm.seed) == ("painted", 3))
-    assert stage.inputs[2] == first.syntheses[0]
+    assert stage.inputs["synthesis"] == first.syntheses[0]
 
 
 def test_no_segmenter_is_trained_for_the_sake_of_quality(plan):

@@ -25,7 +25,7 @@ def no_power_cut(monkeypatch):
 def stage(kind, label, inputs=()):
     fingerprint = hashlib.sha256(f"{kind} {label}".encode()).hexdigest()
     identity = {"inputs": [upstream.address.fingerprint for upstream in inputs]}
-    return Stage(Address(kind, label, fingerprint), label, tuple(inputs), None, identity)
+    return Stage(Address(kind, label, fingerprint), label, {one.title: one for one in inputs}, None, (), {}, identity)
 
 
 def plan(name, data=None):

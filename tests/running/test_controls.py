@@ -121,7 +121,7 @@ def test_with_a_share_no_component_sees_the_other_training_images(plan, store, s
     assert fitted[0].ids == share.ids
     assert set(seen[0].groups) == set(share.groups)
     assert len(seen[0]) == 4 + 4
-    assert arm.evaluation.inputs[0] == arm.dataset
+    assert arm.evaluation.inputs["dataset"] == arm.dataset
 
 
 def test_a_whole_share_is_the_data_set_itself(plan):
@@ -247,7 +247,7 @@ def test_without_a_threshold_the_painted_images_are_the_selected_ones(plan):
 def test_the_judge_is_the_segmenter_of_the_plain_arm(plan):
     plain = RECIPE.replace(RECIPE[RECIPE.index("synthesize") : RECIPE.index("segmenter")], "")
     (arm,), (control,) = plan(FILTERED).arms, plan(plain).arms
-    assert arm.selected[0].inputs == (arm.syntheses[0], control.segmenter)
+    assert arm.selected[0].inputs == {"synthesis": arm.syntheses[0], "segmenter": control.segmenter}
 
 
 def test_a_threshold_that_no_image_reaches_is_an_error_that_says_the_best(plan, store, build, seen, monkeypatch):

@@ -64,7 +64,7 @@ def test_development_images_come_from_the_training_images_and_are_not_trained_on
     assert sorted(found.train.ids + found.test.ids) == sorted(whole.train.ids)
     assert found.validation.ids == whole.validation.ids
     assert arm.training == arm.dataset
-    assert arm.evaluation.inputs[0] == arm.dataset
+    assert arm.evaluation.inputs["dataset"] == arm.dataset
 
 
 def test_all_seeds_and_arms_share_one_development_split(plan):
@@ -93,8 +93,8 @@ def test_a_training_share_is_a_share_of_the_rest(plan, store):
 
 def test_quality_is_judged_with_development_images_held_out(checked, store):
     (stage,) = make_quality(checked(RECIPE + "development_share: 0.2\n"), None, Digests(store.root))
-    assert len(splits_of(stage.inputs[0], store).test) == 4
-    assert len(splits_of(stage.inputs[0], store).train) == 16
+    assert len(splits_of(stage.inputs["dataset"], store).test) == 4
+    assert len(splits_of(stage.inputs["dataset"], store).train) == 16
 
 
 def test_no_share_is_the_data_set_itself(plan):

@@ -199,7 +199,7 @@ def test_stages_that_differ_in_nothing_but_seeds_are_tried_once(tmp_path):
 
 
 def stage(name, *inputs):
-    return Stage(Address("segmenter", name, name * 12), name, inputs, None, {})
+    return Stage(Address("segmenter", name, name * 12), name, {one.title: one for one in inputs}, None, (), {}, {})
 
 
 def test_plan_tells_time_memory_and_disk_and_the_report_puts_reality_beside_it(tmp_path, monkeypatch, capsys):

@@ -9,20 +9,22 @@ from augkit.running.scheduler import build_side_by_side
 from augkit.store import Address
 
 
-def stage(name, *inputs):
-    return Stage(Address("kind", name, f"fingerprint of {name}"), name, inputs, None, {})
+def stage(name, *inputs, recipe="a"):
+    document = recipe and {"name": recipe, "seed": 7}
+    named = {one.title: one for one in inputs}
+    return Stage(Address("kind", name, f"fingerprint of {name}"), name, named, None, (), document, {})
 
 
-def arm(name, dataset, generators=()):
-    segmenter = stage(f"unet {name}", dataset, *generators)
-    evaluation = stage(f"evaluation {name}", dataset, segmenter)
-    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, tuple(generators), (), (), segmenter, evaluation)
+def arm(name, dataset, *generators):
+    segmenter = stage(f"unet {name}", dataset, *generators, recipe=name)
+    evaluation = stage(f"evaluation {name}", dataset, segmenter, recipe=name)
+    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, (), (), segmenter, evaluation)
 
 
 DATA = stage("data")
 GAN = stage("gan", DATA)
-ARMS = (arm("a", DATA), arm("b", DATA, [GAN]), arm("c", DATA, [GAN]))
-PLAN = Plan(ARMS, stage("report", *(one.evaluation for one in ARMS)))
+ARMS = (arm("a", DATA), arm("b", DATA, GAN), arm("c", DATA, GAN))
+PLAN = Plan(ARMS, stage("report", *(one.evaluation for one in ARMS), recipe=None))
 
 
 class Executor:
@@ -58,7 +60,7 @@ class Executor:
 
 def work(executor, missing=None, tell=lambda event: None):
     stages = missing or [one for one in PLAN.stages() if one is not PLAN.report]
-    build_side_by_side(stages, PLAN, executor, tell)
+    build_side_by_side(stages, executor, tell)
     return [unit.title for unit in executor.log]
 
 
@@ -70,7 +72,7 @@ def test_every_stage_is_built_once_after_what_it_needs_and_never_more_than_the_c
     stages = {one.title: one for one in PLAN.stages()}
     assert sorted(order) == sorted(set(stages) - {"report"})
     for i, title in enumerate(order):
-        assert all(upstream.title in order[:i] for upstream in stages[title].inputs)
+        assert all(upstream.title in order[:i] for upstream in stages[title].inputs.values())
     assert executor.most == min(capacity, 3)
     assert executor.closed == 1
 

@@ -15,7 +15,7 @@ from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
 from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
 from augkit.metrics import METRICS, surface_distance
-from augkit.planning.components import CheckedRecipe, CheckedSource, Component
+from augkit.planning.components import CheckedRecipe, CheckedSource, Component, Identified
 from augkit.planning.plan import Plan, make_plan, make_quality
 from augkit.planning.recipe import Recipe, Reference
 from augkit.planning.tasks import in_order
@@ -132,11 +132,9 @@ def component(instance, name="fake"):
 
 @dataclass(frozen=True)
 class FakeComponent(Component):
-    def identity(self, digests):
+    def identify(self, digests):
         files = digests.of(self.instance.sources()) if hasattr(self.instance, "sources") else ""
-        return {
-            "name": self.name, "options": {}, "files": files, "provider": str(self.entry.provider), "source": "source"
-        }  # fmt: skip
+        return Identified(self, {}, files, "source")
 
 
 def checked(dataset=None, sources=None, segmenter=None, augment=(), name="arm"):
@@ -316,7 +314,7 @@ def test_synthetic_samples_have_unique_ids_and_the_group_of_the_mask_they_came_f
     assert len(set(ids)) == len(ids)
     assert not set(ids) & set(good_splits().train.ids)
     groups = good_splits().train.groups
-    records = read_json(folder_of(tmp_path, arm.syntheses[1].inputs[2]) / "records.json")
+    records = read_json(folder_of(tmp_path, arm.syntheses[1].inputs["masks"]) / "records.json")
     assert sets[1].groups == tuple(groups[record["parent"]] for record in records)
     assert sets[2].groups == sets[2].ids
     assert set(sets[0].origins) == {"fake/fake"}
@@ -373,7 +371,7 @@ def test_what_a_training_keeps_for_continuing_is_not_part_of_the_artifact(tmp_pa
     for stage in (arm.generators[0], arm.segmenter):
         names = sorted(path.name for path in folder_of(tmp_path, stage).iterdir())
         assert names == ["artifact.json", "weights.json"]
-    masks = arm.syntheses[0].inputs[2]
+    masks = arm.syntheses[0].inputs["masks"]
     names = sorted(path.name for path in folder_of(tmp_path, masks).iterdir())
     assert names == ["artifact.json", "masks.npy", "records.json"]
 
@@ -918,7 +916,7 @@ def test_quality_is_judged_with_the_segmenter_of_the_plain_arm_and_a_generator_t
     recipe = checked()
     (stage,) = make_quality([recipe], None, Digests(tmp_path))
     plain = make_plan([replace(recipe, sources=(), augment=())], None, Digests(tmp_path)).arms[0]
-    assert stage.inputs[3] == plain.segmenter
+    assert stage.inputs["segmenter"] == plain.segmenter
     SEEN.clear()
     (folder,) = Engine(Store(tmp_path), "cpu").build([stage])
     splits = good_splits()

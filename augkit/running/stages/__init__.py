@@ -52,6 +52,6 @@ STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
 }
 
 
-def run_stage(task: Task, job: Job) -> None:
-    """Do a task: fill ``job.folder``."""
-    STAGES[type(task)](task, job)
+def run_stage(job: Job) -> None:
+    """Do a stage's task: fill ``job.folder``."""
+    STAGES[type(job.stage.task)](job.stage.task, job)

@@ -34,7 +34,7 @@ def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
 
     The groups are chosen by their names alone. ``excluded.json`` also lists what was left out before.
     """
-    whole = job.of_kind("dataset")[0]
+    whole = job.inputs["dataset"]
     train = read_image_set(whole / "train")
     groups = len(set(train.groups))
     if groups < 2:
@@ -53,7 +53,7 @@ def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
 
 def take_share(task: TakeShare, job: Job) -> None:
     """Write the splits with fewer training groups."""
-    splits = read_splits(job.of_kind("dataset")[0])
+    splits = read_splits(job.inputs["dataset"])
     train = splits.train
     kept = _some_groups(train, task.seed, "share", max(1, round(task.share * len(set(train.groups)))))
     fewer = train.take([i for i, group in enumerate(train.groups) if group in kept])

@@ -25,8 +25,8 @@ def evaluate(task: Evaluate, job: Job) -> None:
     of `surface_distance`, which counts do not decide. Predictions have the images' size; at native size, scores are
     interpolated to the size of each mask file before they are cut, and counts and distances are of that size.
     """
-    test = read_image_set(job.of_kind("dataset")[0] / "test")
-    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    test = read_image_set(job.inputs["dataset"] / "test")
+    predict = task.segmenter.open(job.inputs["segmenter"], job.device)
     predictions = np.empty(test.masks.shape, np.bool_)
     counts, distances = np.empty((len(test), 4), np.int64), np.empty(len(test), np.float64)
     truth = (test.masks[i] for i in range(len(test))) if task.native is None else _native_masks(*task.native, test)

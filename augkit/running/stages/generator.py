@@ -12,5 +12,5 @@ from augkit.running.stages.trainings import training
 def train_generator(task: TrainGenerator, job: Job) -> None:
     """Let the generator fit the training split."""
     with training(job):
-        train = read_image_set(job.of_kind("dataset")[0] / "train")
+        train = read_image_set(job.inputs["dataset"] / "train")
         task.generator.fit(train, Workspace(job.folder, task.seed, job.device, job.log))

@@ -16,7 +16,7 @@ from augkit.store import read_array, write_array, write_json
 def draw_masks(task: DrawMasks, job: Job) -> None:
     """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
     with training(job):
-        real = read_array(job.of_kind("dataset")[0] / "train" / "masks.npy")
+        real = read_array(job.inputs["dataset"] / "train" / "masks.npy")
         count = task.count or max(1, round((task.per_real or 0) * len(real)))
         draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
         with contract("the mask source"), harmless():

@@ -13,6 +13,8 @@ def write(task: WriteReport, job: Job) -> None:
     from augkit.report.gather import gather_evidence
     from augkit.report.page import write_report
 
-    costs = cost_record((stage.title, job.manifests[stage]) for stage in job.inputs)
-    write_report(gather_evidence(task, job.inputs, job.manifests, costs), job.folder)
+    inputs = {stage: job.inputs[name] for name, stage in job.stage.inputs.items()}
+    manifests = {stage: job.manifests[name] for name, stage in job.stage.inputs.items()}
+    costs = cost_record((stage.title, manifest) for stage, manifest in manifests.items())
+    write_report(gather_evidence(task, inputs, manifests, costs), job.folder)
     write_json(job.folder / "costs.json", costs)

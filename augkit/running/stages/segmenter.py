@@ -15,9 +15,9 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     from augkit.training.pipeline import FirstChecked, Pipeline
 
     with training(job):
-        dataset = job.of_kind("dataset")[0]
+        dataset = job.inputs["dataset"]
         real = read_image_set(dataset / "train")
-        synthetic = [read_image_set(folder) for folder in job.of_kind("synthesis")]
+        synthetic = [read_image_set(folder) for folder in job.several("synthesis")]
         train = ImageSet.concatenate([real, *synthetic] if task.real else synthetic)
         for pixels in (train.images, train.masks):
             pixels.flags.writeable = False  # as they are when nothing is concatenated

@@ -17,8 +17,8 @@ def select_adherent(task: SelectAdherent, job: Job) -> None:
     """Write the samples of a synthetic set whose mask the segmenter finds, and ``adherence.json`` about all of them."""
     from augkit.training.rehearsal import current
 
-    samples = read_image_set(job.of_kind("synthesis")[0])
-    predict = task.segmenter.open(job.of_kind("segmenter")[0], job.device)
+    samples = read_image_set(job.inputs["synthesis"])
+    predict = task.segmenter.open(job.inputs["segmenter"], job.device)
     found = segmented(predict, samples.images, samples.ids)
     adherence = scores(confusion(found, np.asarray(samples.masks)))["dice"]
     kept = np.flatnonzero(adherence >= task.min_adherence)

@@ -20,11 +20,11 @@ from augkit.store import read_array, read_json
 
 def synthesise(task: Synthesise, job: Job) -> None:
     """Write the synthetic image set; a sample drawn from a real mask joins that mask's group."""
-    masks = read_array(job.of_kind("masks")[0] / "masks.npy")
-    records: list[Record] = read_json(job.of_kind("masks")[0] / "records.json")
-    groups = read_json(job.of_kind("dataset")[0] / "train" / "samples.json")["groups"]
+    masks = read_array(job.inputs["masks"] / "masks.npy")
+    records: list[Record] = read_json(job.inputs["masks"] / "records.json")
+    groups = read_json(job.inputs["dataset"] / "train" / "samples.json")["groups"]
     ids = tuple(f"{task.prefix}-{i:06d}" for i in range(len(masks)))
-    paint = task.generator.open(job.of_kind("generator")[0], job.device)
+    paint = task.generator.open(job.inputs["generator"], job.device)
     draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
     images = np.empty((*masks.shape, 3), np.uint8)
     for begin in range(0, len(masks), CHUNK):
