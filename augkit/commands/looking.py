@@ -92,10 +92,11 @@ def quality(
 
 
 def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> None:
+    from augkit.data.stored import read_quality
     from augkit.planning.plan import make_quality
     from augkit.report.quality import HEADER, quality_rows
     from augkit.running.engine import Engine
-    from augkit.store import Digests, Store, read_json
+    from augkit.store import Digests, Store
 
     digests = Digests(how.out)
     stages = make_quality(checked, seeds, digests)
@@ -103,8 +104,7 @@ def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list
         folders = Engine(Store(how.out), how.device, audience.tell, digests=digests).build(stages)
     digests.save()
     for stage, folder in zip(stages, folders, strict=True):
-        record = read_json(folder / "quality.json")
-        print_table(stage.title, HEADER, quality_rows(record), open_console())
+        print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
         print(f"Pictures and numbers of each image: {folder}\n")
 
 

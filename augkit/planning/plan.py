@@ -11,10 +11,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from augkit.contracts.code import core_code
+from augkit.contracts.code import CORE, core_code
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.data.draws import derive_seed
 from augkit.errors import InputError, Problem
@@ -55,7 +56,7 @@ CODE: Mapping[type[Task], str] = {
 """The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
 
 COPIES = "quality/copies"
-"""Counts only where a recipe excludes copies."""
+"""Counts for a data set only where a recipe excludes copies."""
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,7 @@ def _stage(
     identity = {
         "schema": SCHEMA,
         "kind": kind,
-        "code": core_code(CODE[type(task)], without=frozenset({COPIES})),
+        "code": code_of(type(task)),
         "inputs": [stage.address.fingerprint for stage in inputs.values()],
         "components": [component.facts() for component in components],
         **facts,
@@ -338,6 +339,12 @@ def _stage(
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
     address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
     return Stage(address, f"{kind} {label}{note}", inputs, task, components, document, identity)
+
+
+def code_of(task: type[Task], root: Path = CORE) -> str:
+    """Return the hash of the code that does a kind of task; `root` is the folder of the core."""
+    module = CODE[task]
+    return core_code(module, root, frozenset({COPIES}) if module == CODE[LoadDataset] else frozenset())
 
 
 def _refuse_different_data(arms: Sequence[Arm]) -> None:

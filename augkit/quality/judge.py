@@ -6,7 +6,7 @@ whether the images help a segmenter: that is what comparing arms is for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from augkit.contracts.components import Synthesizer
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import Draws
+from augkit.data.stored import Quality
 from augkit.metrics import confusion, scores
 from augkit.quality.copies import near_copies
 from augkit.quality.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
@@ -51,15 +52,6 @@ class Material:
     seed: int
 
 
-@dataclass(frozen=True)
-class Quality:
-    """The numbers of a synthetic set as plain JSON, those of each image, and pictures (file stem -> PNG)."""
-
-    record: Mapping[str, Any]
-    per_image: Mapping[str, Sequence[str | float | bool]]
-    pictures: Mapping[str, bytes]
-
-
 def judge(material: Material) -> Quality:
     """Return the quality of a synthetic set."""
     leaked = near_copies(material.held_out.images, material.train.images)
@@ -70,6 +62,7 @@ def judge(material: Material) -> Quality:
     memory = _memorisation(material, fair, views)
     drawn = _drawn_again(material)
     record = {
+        "origin": material.synthetic.origins[0],
         "features": NAME,
         "images": {
             "training": len(material.train),

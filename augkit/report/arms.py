@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augkit.data.stored import read_evaluation
 from augkit.metrics import scores
 from augkit.planning.tasks import (
     Arm,
@@ -20,13 +21,12 @@ from augkit.planning.tasks import (
     TakeShare,
 )
 from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
-from augkit.store import read_array
 
 
 def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
     """Return the scores of one arm from the evaluations of its seeds."""
-    folders = [folder_of(arm.evaluation) for arm in arms]
-    found = [{**scores(np.asarray(read_array(f / "counts.npy"))), "nsd": read_array(f / "nsd.npy")} for f in folders]
+    evaluations = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
+    found = [{**scores(one.counts), "nsd": one.nsd} for one in evaluations]
     values = {name: np.stack([one[name] for one in found]) for name in found[0]}
     return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
 

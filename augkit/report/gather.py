@@ -7,11 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from augkit.data.arrays import ImageSet
-from augkit.data.stored import read_image_set
+from augkit.data.stored import (
+    read_evaluation,
+    read_excluded,
+    read_health,
+    read_history,
+    read_image_set,
+    read_names,
+    read_quality,
+    read_training_facts,
+)
 from augkit.planning.tasks import (
     Arm,
     HoldOutDevelopment,
@@ -23,8 +31,7 @@ from augkit.planning.tasks import (
 from augkit.report.arms import read_scores
 from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, Section
-from augkit.report.quality import PICTURES, quality_section, unjudged_section
-from augkit.store import read_array, read_json
+from augkit.report.quality import quality_section, unjudged_section
 
 SHOWN = 64
 """Samples of a set that the report may show."""
@@ -65,7 +72,7 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:
     first = arms[0]
     synthetic = []
-    real = len(read_json(inputs[first.training] / "train" / "samples.json")["ids"])
+    real = len(read_names(inputs[first.training] / "train").ids)
     composition = {"real": real} if first.real_images else {}
     for stage in first.selected:
         samples = read_image_set(inputs[stage])
@@ -79,12 +86,12 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         first.segmenter,
         first.evaluation,
     ]
-    history = {stage.title: _history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
+    history = {stage.title: read_history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
         scores=replace(
             read_scores(arms, test.ids, lambda stage: inputs[stage]), conditions=_conditions(arms, inputs, manifests)
         ),
-        predictions=read_array(inputs[first.evaluation] / "predictions.npy"),
+        predictions=read_evaluation(inputs[first.evaluation]).predictions,
         synthetic=tuple(synthetic),
         history={title: rows for title, rows in history.items() if rows},
         training_images=composition,
@@ -104,8 +111,8 @@ def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Ma
         environment = manifests[stage]["environment"]
         facts = {"device": environment["device"].partition(":")[0], "torch": environment["torch"]}
         facts |= {"precision": environment["precision"]} if "precision" in environment else {}
-        training = inputs[stage] / "training.json"  # of what `augkit.training.loop.train` trained
-        facts |= {"optimiser steps": str(read_json(training)["steps"])} if training.is_file() else {}
+        training = read_training_facts(inputs[stage])  # of what `augkit.training.train` trained
+        facts |= {"optimiser steps": str(training["steps"])} if training else {}
         for name, value in facts.items():
             found.setdefault(name, []).append(value)
     return {name: tuple(dict.fromkeys(values)) for name, values in found.items()}
@@ -115,7 +122,7 @@ def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
     """Yield one sentence where segmenters leave half of the images or more without foreground that have some."""
     seeds = []
     for arm in arms:
-        hits, false_alarms, misses, _ = np.asarray(read_array(inputs[arm.evaluation] / "counts.npy")).T
+        hits, false_alarms, misses, _ = read_evaluation(inputs[arm.evaluation]).counts.T
         shows, found = hits + misses > 0, hits + false_alarms > 0
         if shows.any() and found[shows].mean() <= 0.5:
             seeds.append(str(arm.seed))
@@ -128,8 +135,7 @@ def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
 
 def _warnings(stage: Stage, folder: Path) -> list[str]:
     """Return what a generator said against itself, in its ``health.json``."""
-    file = folder / "health.json"
-    sentences: Sequence[str] = read_json(file)["sentences"] if file.is_file() else []
+    sentences: Sequence[str] = read_health(folder).get("sentences", ())
     return [f"{stage.title}: {sentence}" for sentence in sentences]
 
 
@@ -142,17 +148,10 @@ def _scored_on(arm: Arm, images: int) -> str:
 
 def _excluded(dataset: Path) -> Mapping[str, str]:
     """Return what a report says of excluded copies, where the recipe asked for it."""
-    file = dataset / "excluded.json"
-    if not file.is_file():
+    names = read_excluded(dataset)
+    if names is None:
         return {}
-    names: Sequence[str] = read_json(file)
     return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
-
-
-def _history(folder: Path) -> Sequence[Mapping[str, float]]:
-    file = folder / "history.json"
-    rows: Sequence[Mapping[str, float]] = read_json(file) if file.is_file() else []
-    return rows
 
 
 def _kept(arm: Arm, synthesis: Stage) -> str:
@@ -163,9 +162,8 @@ def _kept(arm: Arm, synthesis: Stage) -> str:
 
 def _quality_sections(task: WriteReport, inputs: Inputs) -> Iterator[Section]:
     for number, stage in enumerate(task.quality, 1):
-        folder, synthesis = inputs[stage], stage.inputs["synthesis"]
+        quality, synthesis = read_quality(inputs[stage]), stage.inputs["synthesis"]
         arms = {arm.name: _kept(arm, synthesis) for arm in task.arms if synthesis in arm.syntheses}
-        pictures = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
-        yield quality_section(number, read_json(folder / "quality.json"), arms, pictures)
+        yield quality_section(number, quality.record, arms, quality.pictures)
     if task.unjudged:
         yield unjudged_section(task.unjudged)

@@ -50,7 +50,9 @@ def quality_section(
         "None of these numbers tells whether the images help; the verdict does.",
     )
     table = ("Quality of the synthetic images, beside what held-out real images get.", [HEADER, *quality_rows(record)])
-    shown = tuple((f"quality-{number}-{stem}", PICTURES[stem], png) for stem, png in pictures.items())
+    shown = tuple(
+        (f"quality-{number}-{stem}", words, pictures[stem]) for stem, words in PICTURES.items() if stem in pictures
+    )
     return Section(f"Quality of {record['origin']} ({users})", text, (table,), shown, record, words=1)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from augkit.data.arrays import ImageSet
-from augkit.data.stored import read_image_set, write_image_set
+from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
@@ -32,7 +32,7 @@ from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
-from augkit.store import Store, read_array, read_json, remove_folder
+from augkit.store import Store, read_json, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing
 
 SECONDS = 10.0
@@ -160,7 +160,7 @@ class _Trial:
     def _stand_in(self, stage: Stage) -> ImageSet:
         """Return as many real samples as a synthesis would paint."""
         train = read_image_set(self.engine.artifact(stage.inputs["dataset"]) / "train")
-        count = len(read_array(self.engine.artifact(stage.inputs["masks"]) / "masks.npy"))
+        count = len(read_drawn_masks(self.engine.artifact(stage.inputs["masks"])).masks)
         index = np.arange(count) % len(train)
         return ImageSet(
             tuple(f"stand-in-{i}" for i in range(count)),

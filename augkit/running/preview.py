@@ -16,13 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from augkit.contracts.components import Augment, Synthesizer
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import Draws
-from augkit.data.stored import read_image_set
+from augkit.data.stored import read_drawn_masks, read_image_set
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Arm, Stage, Synthesise, TrainSegmenter
 from augkit.running.engine import Engine
-from augkit.store import read_array, read_json, write_bytes, write_text
+from augkit.store import write_bytes, write_text
 from augkit.training.replay import replay
 
 SHOWN = 8
@@ -126,7 +126,7 @@ def _source_panel(synthesis: Stage, stem: str, engine: Engine) -> Panel:
 
 def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
     folder = engine.artifact(synthesis.inputs["masks"])
-    return DrawnMasks(read_array(folder / "masks.npy"), tuple(read_json(folder / "records.json")))
+    return read_drawn_masks(folder)
 
 
 def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]:

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from augkit.data.draws import Draws
-from augkit.data.stored import read_image_set, read_splits
+from augkit.data.stored import read_drawn_masks, read_image_set, read_quality, read_splits
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.tasks import Stage, Synthesise
@@ -50,16 +50,15 @@ def _source(selected: Stage, quality: Stage, engine: Engine) -> Source:
     painted, samples = (read_image_set(engine.artifact(stage)) for stage in (synthesis, selected))
     place_of = {name: place for place, name in enumerate(painted.ids)}
     places = [place_of[name] for name in samples.ids]
-    folder = engine.artifact(quality)
-    records = read_json(engine.artifact(synthesis.inputs["masks"]) / "records.json")
-    per_image = read_json(folder / "images.json")
+    records = read_drawn_masks(engine.artifact(synthesis.inputs["masks"])).records
+    judged = read_quality(engine.artifact(quality))
     return Source(
         samples=samples,
         painted=len(painted),
         records=[records[place] for place in places],
         keys=np.asarray(Draws.of(task.seed, "synthesis", np.array(places, np.int64)).keys),
-        quality=read_json(folder / "quality.json"),
-        per_image={name: [values[place] for place in places] for name, values in per_image.items()},
+        quality=judged.record,
+        per_image={name: [values[place] for place in places] for name, values in judged.per_image.items()},
         hashes={"generator": generator.address.fingerprint, "synthesis": selected.address.fingerprint},
     )
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from augkit.contracts.components import Workspace
+from augkit.data.stored import write_history, write_training_facts
 from augkit.errors import DivergedError, Problem
-from augkit.store import write_json
 from augkit.training import ranks, rehearsal
 from augkit.training.checkpoints import (
     Learner,
@@ -171,8 +171,8 @@ class _Training:
         state = self._state
         facts = {"steps": self._steps, "skipped": state.skipped, "back": state.back, "changes": state.changes}
         now = {"circumstances": circumstances(self._learner, self._space.device)}
-        write_json(self._space.folder / "history.json", state.history)
-        write_json(self._space.folder / "training.json", facts | now)
+        write_history(self._space.folder, state.history)
+        write_training_facts(self._space.folder, facts | now)
 
     def _step_and_check(self) -> None:
         state = self._state

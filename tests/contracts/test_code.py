@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from augkit.contracts import code
-from augkit.planning.plan import CODE, COPIES
+from augkit.planning.plan import CODE, COPIES, code_of
 from augkit.running.stages import STAGES
 
 SAMPLE = """
@@ -75,7 +75,7 @@ TASKS = {task.__name__: module for task, module in CODE.items()}
 def hashes(root: Path) -> dict[str, str]:
     code._source.cache_clear()
     code._template_text.cache_clear()
-    return {task: code.core_code(module, root, frozenset({COPIES})) for task, module in TASKS.items()}
+    return {task.__name__: code_of(task, root) for task in CODE}
 
 
 def rebuilt(root: Path, file: str) -> set[str]:
@@ -127,6 +127,8 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("figures.py", {"WriteReport", "JudgeQuality"}),
         ("quality/judge.py", {"JudgeQuality"}),
         ("quality/features.py", {"JudgeQuality"}),
+        ("quality/copies.py", {"JudgeQuality"}),
+        ("data/stored/evaluations.py", {"Evaluate", "WriteReport"}),
         ("metrics.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "WriteReport"}),
         ("running/stages/predictions.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "Synthesise"}),
         ("running/stages/masks.py", {"DrawMasks"}),

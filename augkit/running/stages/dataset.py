@@ -9,11 +9,10 @@ import numpy as np
 from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
-from augkit.data.stored import read_image_set, read_splits, write_splits
+from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_splits
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeShare
 from augkit.running.job import Job
-from augkit.store import read_json, write_json
 
 
 def load_dataset(task: LoadDataset, job: Job) -> None:
@@ -47,7 +46,7 @@ def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
         train.take([i for i, group in enumerate(train.groups) if group in held_out]),
     )
     if task.exclude_copies:
-        splits = _without_copies(splits, read_json(whole / "excluded.json"), job)
+        splits = _without_copies(splits, read_excluded(whole) or (), job)
     write_splits(job.folder, splits)
 
 
@@ -74,7 +73,7 @@ def _without_copies(splits: Splits, earlier: Sequence[str], job: Job) -> Splits:
     splits, copies = without_copies(splits)
     excluded = list(dict.fromkeys(copy.first for copy in copies))
     job.log.note(f"{len(excluded)} images excluded, copies of images in a later split: {', '.join(excluded)}")
-    write_json(job.folder / "excluded.json", [*earlier, *excluded])
+    write_excluded(job.folder, [*earlier, *excluded])
     with contract("the data set"):
         check_splits(splits)  # everything may have been a copy
     return splits

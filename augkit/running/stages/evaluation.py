@@ -10,12 +10,11 @@ from augkit.contracts.components import HasNativeMasks
 from augkit.contracts.rules import check_native_count, check_native_mask, contract
 from augkit.data.arrays import ImageSet, Masks
 from augkit.data.resizing import upsample_scores
-from augkit.data.stored import read_image_set
+from augkit.data.stored import Evaluation, read_image_set, write_evaluation
 from augkit.metrics import confusion, surface_distance
 from augkit.planning.tasks import Evaluate
 from augkit.running.job import Job
 from augkit.running.stages.predictions import FOREGROUND, scores_of
-from augkit.store import write_array
 
 
 def evaluate(task: Evaluate, job: Job) -> None:
@@ -34,9 +33,7 @@ def evaluate(task: Evaluate, job: Job) -> None:
         predictions[i] = score > FOREGROUND
         found = predictions[i] if task.native is None else upsample_scores(score, *mask.shape) > FOREGROUND
         counts[i], distances[i] = confusion(found[None], mask[None])[0], surface_distance(found[None], mask[None])[0]
-    write_array(job.folder / "predictions.npy", predictions)
-    write_array(job.folder / "counts.npy", counts)
-    write_array(job.folder / "nsd.npy", distances)
+    write_evaluation(job.folder, Evaluation(predictions, counts, distances))
 
 
 def _native_masks(name: str, dataset: HasNativeMasks, samples: ImageSet) -> Iterator[Masks]:

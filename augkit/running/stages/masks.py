@@ -7,20 +7,19 @@ import numpy as np
 from augkit.contracts.components import Workspace
 from augkit.contracts.rules import check_masks, contract, harmless
 from augkit.data.draws import Draws
+from augkit.data.stored import read_training_masks, write_drawn_masks
 from augkit.planning.tasks import DrawMasks
 from augkit.running.job import Job
 from augkit.running.stages.trainings import training
-from augkit.store import read_array, write_array, write_json
 
 
 def draw_masks(task: DrawMasks, job: Job) -> None:
     """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
     with training(job):
-        real = read_array(job.inputs["dataset"] / "train" / "masks.npy")
+        real = read_training_masks(job.inputs["dataset"])
         count = task.count or max(1, round((task.per_real or 0) * len(real)))
         draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
         with contract("the mask source"), harmless():
             drawn = task.masks.draw(real, count, draws, Workspace(job.folder, task.seed, job.device, job.log))
             check_masks(drawn, count, real.shape)
-        write_array(job.folder / "masks.npy", drawn.masks)
-        write_json(job.folder / "records.json", list(drawn.records))
+        write_drawn_masks(job.folder, drawn)

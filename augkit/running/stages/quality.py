@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from augkit.contracts.rules import check_images
 from augkit.data.arrays import ImageSet
-from augkit.data.stored import read_image_set
+from augkit.data.stored import read_image_set, write_quality
 from augkit.planning.tasks import JudgeQuality
 from augkit.quality.judge import Material, judge
 from augkit.running.job import Job
 from augkit.running.stages.predictions import segmented
-from augkit.store import write_bytes, write_json
 
 
 def judge_quality(task: JudgeQuality, job: Job) -> None:
@@ -25,8 +24,4 @@ def judge_quality(task: JudgeQuality, job: Job) -> None:
         paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape),
         seed=task.seed,
     )
-    quality = judge(material)
-    write_json(job.folder / "quality.json", {"origin": material.synthetic.origins[0], **quality.record})
-    write_json(job.folder / "images.json", quality.per_image)
-    for name, png in quality.pictures.items():
-        write_bytes(job.folder / f"{name}.png", png)
+    write_quality(job.folder, judge(material))

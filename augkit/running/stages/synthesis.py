@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 from augkit.contracts.rules import SAMPLES, STATELESS, check_images, check_same, contract, harmless
 from augkit.data.arrays import ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
-from augkit.data.stored import write_image_set
+from augkit.data.stored import read_drawn_masks, read_names, write_image_set
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Synthesise
 from augkit.running.job import Job
 from augkit.running.stages.predictions import CHUNK
-from augkit.store import read_array, read_json
 
 
 def synthesise(task: Synthesise, job: Job) -> None:
     """Write the synthetic image set; a sample drawn from a real mask joins that mask's group."""
-    masks = read_array(job.inputs["masks"] / "masks.npy")
-    records: list[Record] = read_json(job.inputs["masks"] / "records.json")
-    groups = read_json(job.inputs["dataset"] / "train" / "samples.json")["groups"]
+    drawn = read_drawn_masks(job.inputs["masks"])
+    masks = drawn.masks
+    groups = read_names(job.inputs["dataset"] / "train").groups
     ids = tuple(f"{task.prefix}-{i:06d}" for i in range(len(masks)))
     paint = task.generator.open(job.inputs["generator"], job.device)
     draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
@@ -36,7 +35,7 @@ def synthesise(task: Synthesise, job: Job) -> None:
                 with harmless():
                     check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, 1.0)
         job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
-    parents = tuple(_group(record, groups, name) for record, name in zip(records, ids, strict=True))
+    parents = tuple(_group(record, groups, name) for record, name in zip(drawn.records, ids, strict=True))
     if task.shuffled:
         masks = masks[other_masks(masks, draws)]
     write_image_set(job.folder, ImageSet(ids, images, masks, parents, (task.origin,) * len(masks)))

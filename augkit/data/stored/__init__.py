@@ -1,0 +1,49 @@
+"""What the folders of artifacts hold: one reader and one writer for each file that stages leave to each other."""
+
+from augkit.data.stored.evaluations import Evaluation, read_evaluation, write_evaluation
+from augkit.data.stored.image_sets import (
+    SPLITS,
+    Names,
+    read_excluded,
+    read_image_set,
+    read_names,
+    read_splits,
+    write_excluded,
+    write_image_set,
+    write_splits,
+)
+from augkit.data.stored.masks import read_drawn_masks, read_training_masks, write_drawn_masks
+from augkit.data.stored.quality import Quality, read_quality, write_quality
+from augkit.data.stored.trainings import (
+    read_health,
+    read_history,
+    read_training_facts,
+    write_history,
+    write_training_facts,
+)
+
+__all__ = [
+    "SPLITS",
+    "Evaluation",
+    "Names",
+    "Quality",
+    "read_drawn_masks",
+    "read_evaluation",
+    "read_excluded",
+    "read_health",
+    "read_history",
+    "read_image_set",
+    "read_names",
+    "read_quality",
+    "read_splits",
+    "read_training_facts",
+    "read_training_masks",
+    "write_drawn_masks",
+    "write_evaluation",
+    "write_excluded",
+    "write_history",
+    "write_image_set",
+    "write_quality",
+    "write_splits",
+    "write_training_facts",
+]

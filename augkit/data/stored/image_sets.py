@@ -1,0 +1,64 @@
+"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and ``excluded.json`` beside the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from augkit.data.arrays import ImageSet, Splits
+from augkit.store import read_array, read_json, write_array, write_json
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is known of the samples of an image set besides their pixels, as in `ImageSet`."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    origins: tuple[str, ...]
+
+
+def write_image_set(folder: Path, samples: ImageSet) -> None:
+    """Write an image set as ``images.npy``, ``masks.npy`` and ``samples.json``."""
+    write_array(folder / "images.npy", samples.images)
+    write_array(folder / "masks.npy", samples.masks)
+    names = {"ids": samples.ids, "groups": samples.groups, "origins": samples.origins}
+    write_json(folder / "samples.json", names)
+
+
+def read_names(folder: Path) -> Names:
+    """Return the names of an image set's samples; no pixel is read."""
+    names = read_json(folder / "samples.json")
+    return Names(tuple(names["ids"]), tuple(names["groups"]), tuple(names["origins"]))
+
+
+def read_image_set(folder: Path) -> ImageSet:
+    """Return an image set whose pixels are mapped from disk, read-only."""
+    names = read_names(folder)
+    images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
+    return ImageSet(names.ids, images, masks, names.groups, names.origins)
+
+
+def write_splits(folder: Path, splits: Splits) -> None:
+    """Write a dataset artifact: ``train``, ``validation`` and ``test``."""
+    for name in SPLITS:
+        write_image_set(folder / name, getattr(splits, name))
+
+
+def read_splits(folder: Path) -> Splits:
+    """Return the splits of a dataset artifact."""
+    return Splits(*(read_image_set(folder / name) for name in SPLITS))
+
+
+def write_excluded(folder: Path, ids: Sequence[str]) -> None:
+    """Write ``excluded.json``: the ids of the images of a data set that were left out as copies."""
+    write_json(folder / "excluded.json", list(ids))
+
+
+def read_excluded(folder: Path) -> tuple[str, ...] | None:
+    """Return the ids that were left out of a data set; None where the recipe did not ask for it."""
+    file = folder / "excluded.json"
+    return tuple(read_json(file)) if file.is_file() else None
