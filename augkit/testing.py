@@ -124,10 +124,7 @@ class DatasetContract(Contract):
 
 
 CONTRACT_OF_KIND: Mapping[str, type[Contract]] = {
-    "generator": GeneratorContract,
-    "mask source": MaskSourceContract,
-    "augmentation": AugmentationContract,
-    "segmenter": SegmenterContract,
-    "dataset": DatasetContract,
+    contract.kind: contract
+    for contract in (GeneratorContract, MaskSourceContract, AugmentationContract, SegmenterContract, DatasetContract)
 }
 """Component kind -> its contract class."""

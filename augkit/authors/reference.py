@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -16,22 +15,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
 from augkit.authors.conformance import CHECKS_OF_KIND, describe_check
-from augkit.contracts import components as contracts
-from augkit.contracts.hookspecs import HOOK_OF_KIND
+from augkit.contracts.kinds import KINDS, Kind
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
-from augkit.data import arrays
-from augkit.data.draws import Draws
 from augkit.planning.options import describe_options
 from augkit.store import write_text
-
-PROTOCOLS_OF_KIND: Mapping[str, tuple[type[Any], ...]] = {
-    "dataset": (contracts.Dataset, contracts.HasNativeMasks, arrays.Splits, arrays.ImageSet),
-    "mask source": (contracts.MaskSource, arrays.DrawnMasks, contracts.Workspace, Draws),
-    "generator": (contracts.Generator, contracts.Synthesizer, contracts.Workspace, Draws),
-    "augmentation": (contracts.Augmentation, Draws),
-    "segmenter": (contracts.Segmenter, contracts.Predictor, contracts.Workspace),
-}
-"""Component kind -> the vocabulary that its author needs."""
 
 OWN = "augkit"
 """The distribution whose components the pages list; what else is installed differs from place to place."""
@@ -90,25 +77,29 @@ def licence(provider: Provider) -> str:
     return marks[0].rpartition(" :: ")[2] if marks else "not declared"
 
 
-def page(kind: str, registry: Registry) -> str:
+def page(kind: Kind, registry: Registry) -> str:
     """Return the reference page of one kind, in Markdown: its contract, its checks, and the built-ins' options."""
-    title = "data set" if kind == "dataset" else kind
     lines = [
-        f"# The {title}",
+        f"# The {kind.noun}",
         "",
         "*Made from the code by `python -m augkit.authors.reference docs/reference`; a test compares them.*",
         "",
-        f"Hook: `{HOOK_OF_KIND[kind]}`, which returns a mapping from the name in recipes to the class.",
+        f"Hook: `{kind.hook}`, which returns a mapping from the name in recipes to the class.",
     ]
-    for protocol in PROTOCOLS_OF_KIND[kind]:
+    for protocol in kind.vocabulary:
         lines += ["", *_protocol(protocol)]
-    contract = "".join(word.capitalize() for word in kind.split(" ")) + "Contract"
-    lines += ["", "## Checks", "", f"What `augkit plugin check` and `augkit.testing.{contract}` try, on toy data:", ""]
+    lines += [
+        "",
+        "## Checks",
+        "",
+        f"What `augkit plugin check` and `augkit.testing.{kind.contract}` try, on toy data:",
+        "",
+    ]
     lines += ["| check | what it demands |", "|---|---|"]
-    lines += [f"| `{check.__name__}` | {describe_check(check)} |" for check in CHECKS_OF_KIND[kind]]
+    lines += [f"| `{check.__name__}` | {describe_check(check)} |" for check in CHECKS_OF_KIND[kind.name]]
     lines += ["", "## Built in"]
-    for name in registry.names(kind):
-        entry = registry.entries[kind, name]
+    for name in registry.names(kind.name):
+        entry = registry.entries[kind.name, name]
         if entry.provider.distribution == OWN:
             lines += ["", *_built_in(entry)]
     return "\n".join(lines) + "\n"
@@ -153,8 +144,8 @@ def _text(docstring: str | None) -> list[str]:
 def write_pages(folder: Path) -> None:
     """Write the page of every kind in `folder`."""
     registry = load_registry()
-    for kind in HOOK_OF_KIND:
-        write_text(folder / f"{kind.replace(' ', '-')}.md", page(kind, registry))
+    for kind in KINDS.values():
+        write_text(folder / f"{kind.slug}.md", page(kind, registry))
 
 
 if __name__ == "__main__":

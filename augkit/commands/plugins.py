@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def list_plugins() -> None:
     """Show every component with its options, their defaults, and who provides it."""
     with explained():
-        from augkit.contracts.hookspecs import HOOK_OF_KIND
+        from augkit.contracts.kinds import KINDS
         from augkit.contracts.registry import load_registry
         from augkit.planning.options import describe_options
 
         registry = load_registry()
         faults = [str(fault) for fault in registry.faults]
-        for kind in HOOK_OF_KIND:
+        for kind in KINDS:
             print(f"{kind}s")
             for name in registry.names(kind):
                 entry = registry.entries[kind, name]
@@ -80,7 +80,8 @@ def new_plugin(
 ) -> None:
     """Write a package with a component that works, its contract test and a recipe."""
     with explained():
-        from augkit.authors.scaffold import kind_named, write_package
+        from augkit.authors.scaffold import write_package
+        from augkit.contracts.kinds import kind_named
         from augkit.contracts.registry import load_registry
 
         folder = write_package(name, kind_named(kind), out, load_registry())
@@ -89,13 +90,12 @@ def new_plugin(
 
 def _entries(name: str, kind: str | None) -> list[Entry]:
     """Return the components of this name, of one kind or of all."""
-    from augkit.authors.scaffold import kind_named
-    from augkit.contracts.hookspecs import HOOK_OF_KIND
+    from augkit.contracts.kinds import KINDS, kind_named
     from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
 
     registry = load_registry()
-    kinds = [kind_named(kind)] if kind else [one for one in HOOK_OF_KIND if name in registry.names(one)]
+    kinds = [kind_named(kind).name] if kind else [one for one in KINDS if name in registry.names(one)]
     if not kinds:
         kinds = ["generator"]  # any kind: the problem says what is wrong with the plugin, or that nobody provides it
     found = [registry.find(one, name, f"component '{name}'") for one in kinds]

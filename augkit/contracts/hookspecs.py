@@ -16,15 +16,6 @@ GROUP = "augkit"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
-HOOK_OF_KIND: Mapping[str, str] = {
-    "dataset": "augkit_datasets",
-    "mask source": "augkit_mask_sources",
-    "generator": "augkit_generators",
-    "augmentation": "augkit_augmentations",
-    "segmenter": "augkit_segmenters",
-}
-"""Component kind -> the hook that registers it."""
-
 
 @hookspec
 def augkit_datasets() -> Mapping[str, type[Dataset]]:  # type: ignore[empty-body]

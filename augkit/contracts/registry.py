@@ -19,18 +19,11 @@ import pluggy
 
 from augkit.contracts import hookspecs
 from augkit.contracts.code import package_code
+from augkit.contracts.kinds import KINDS
 from augkit.errors import InputError, Problem, did_you_mean
 
 Observer = tuple[str, Callable[..., object]]
 """A plugin's name as ``distribution:plugin``, and its function that takes ``event=``."""
-
-METHODS_OF_KIND: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("sources", "load"),
-    "mask source": ("draw",),
-    "generator": ("fit", "open"),
-    "augmentation": ("__call__",),
-    "segmenter": ("fit", "open"),
-}
 
 
 @dataclass(frozen=True)
@@ -199,15 +192,15 @@ def _refuse_misspelt_hooks(plugin: object) -> None:
 
 def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> list[Entry]:
     entries = []
-    for kind, hook in hookspecs.HOOK_OF_KIND.items():
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
+    for kind in KINDS.values():
+        for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
             if implementation.plugin is plugin:
                 components = implementation.function()
                 if not isinstance(components, Mapping):
-                    raise PluginError(f"{hook} returned {components!r}; allowed: a mapping from name to class")
+                    raise PluginError(f"{kind.hook} returned {components!r}; allowed: a mapping from name to class")
                 for name, cls in components.items():
-                    _check_component(kind, name, cls)
-                    entries.append(Entry(kind, name, cls, provider))
+                    _check_component(kind.name, name, cls)
+                    entries.append(Entry(kind.name, name, cls, provider))
     return entries
 
 
@@ -221,7 +214,7 @@ def _check_component(kind: str, name: object, cls: object) -> None:
         raise PluginError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
     if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
         raise PluginError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
-    missing = [method for method in METHODS_OF_KIND[kind] if not callable(getattr(cls, method, None))]
+    missing = [method for method in KINDS[kind].methods if not callable(getattr(cls, method, None))]
     if missing:
         raise PluginError(f"{kind} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
 

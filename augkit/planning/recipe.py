@@ -89,7 +89,7 @@ class Recipe:
 
 
 Part = tuple[str, Reference]
-"""A component's kind, as in `hookspecs.HOOK_OF_KIND`, and what the recipe says about it."""
+"""A component's kind, as in `augkit.contracts.kinds.KINDS`, and what the recipe says about it."""
 
 
 @dataclass(frozen=True)

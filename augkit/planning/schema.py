@@ -15,12 +15,12 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import Entry, Registry
 from augkit.planning.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_KINDS = ("dataset", "generator", "mask source", "augmentation", "segmenter")
 _OPTION_LINE = re.compile(r" {0,4}([a-z_0-9]+(?:, [a-z_0-9]+)*): +(.+)")
 
 
@@ -31,7 +31,7 @@ def recipe_schema(registry: Registry) -> Mapping[str, Any]:
         [(model, "validation") for model in models.values()], ref_template="#/$defs/{model}"
     )
     definitions: dict[str, Any] = dict(shared.get("$defs", {}))
-    for kind in _KINDS:
+    for kind in KINDS:
         options: dict[str, Any] = {}
         for name in registry.names(kind):
             if (kind, name) in models:
@@ -53,7 +53,7 @@ def _model(entry: Entry) -> Any | None:
 
 def _recipe() -> dict[str, Any]:
     """Return the structure that `recipe.read_recipes` checks."""
-    reference = {kind: {"$ref": f"#/$defs/{kind}"} for kind in _KINDS}
+    reference = {kind: {"$ref": f"#/$defs/{kind}"} for kind in KINDS}
     source = _mapping(
         {
             "generator": reference["generator"],

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from augkit.authors import reference
-from augkit.contracts.hookspecs import HOOK_OF_KIND
+from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import load_registry
 
 DOCS = Path(__file__).parents[2] / "docs"
-KINDS = [kind.replace(" ", "-") for kind in HOOK_OF_KIND]
+SLUGS = [kind.slug for kind in KINDS.values()]
 PROGRAMS = {
     "augkit": [sys.executable, "-c", "from augkit.cli import main; main()"],
     "pytest": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -84,9 +84,9 @@ def test_the_tutorial_leads_from_nothing_to_a_comparison(tmp_path):
 
 @pytest.mark.timeout(900)
 def test_a_new_package_of_every_kind_installs_is_listed_keeps_its_contract_and_runs(tmp_path):
-    for kind in KINDS:
+    for kind in SLUGS:
         run(tmp_path, "augkit", "plugin", "new", f"my-{kind}", "--kind", kind)
-    packages = [f"augkit-my-{kind}" for kind in KINDS]
+    packages = [f"augkit-my-{kind}" for kind in SLUGS]
     install(tmp_path, *packages)
     listed = run(tmp_path, "augkit", "plugin", "list")
     for package in packages:
@@ -111,8 +111,8 @@ def test_a_new_package_installs_for_editing_with_nothing_but_hatchling(tmp_path)
         assert wheel.read(path).decode().split() == [str(package / "src")]
 
 
-@pytest.mark.parametrize("kind", HOOK_OF_KIND)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.slug)
 def test_the_reference_page_of_a_kind_is_as_the_code_says(kind):
-    file = DOCS / "reference" / f"{kind.replace(' ', '-')}.md"
+    file = DOCS / "reference" / f"{kind.slug}.md"
     made = reference.page(kind, load_registry())
     assert file.read_text() == made, "run: python -m augkit.authors.reference docs/reference"
