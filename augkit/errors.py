@@ -5,7 +5,7 @@ with five mistakes reports five lines, not one. `exit_code` is what the command 
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -80,3 +80,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean '{near[0]}'?"
     return f"Allowed: {', '.join(choices)}" if choices else ""
+
+
+def check_choice(where: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise an `InputError` that says what is allowed, unless the value of an option is."""
+    if value not in allowed:
+        close = difflib.get_close_matches(value, allowed, n=1)
+        what = f"found '{value}'; allowed: {', '.join(allowed)}"
+        raise InputError(Problem(where, what, f"Did you mean '{close[0]}'?" if close else ""))

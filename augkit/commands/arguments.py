@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +10,6 @@ import typer
 
 _SEED = re.compile("[0-9]{1,15}")
 _MOST_SEEDS = 1000
-PRECISIONS = ("auto", "float32", "bfloat16")
 _AGE = re.compile("([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -54,38 +50,6 @@ Observers = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 
 
-@dataclass(frozen=True)
-class How:
-    """How stages are to be built, as asked for on the command line; raises `InputError` if it cannot be so."""
-
-    out: Path
-    device: str
-    precision: str
-    quiet: bool
-    jobs: int = 1
-    threads: int | None = None
-    observers: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        from augkit.errors import InputError, Problem
-
-        check_choice("--precision", self.precision, PRECISIONS)
-        if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
-            what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
-            raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
-
-    @property
-    def is_one_of_several(self) -> bool:
-        """Whether torchrun started several of us."""
-        from augkit.errors import InputError, Problem
-
-        found = os.environ.get("WORLD_SIZE", "1")
-        if not found.isdecimal():
-            what = f"found '{found}' in the environment; allowed: a number of processes, as torchrun sets it"
-            raise InputError(Problem("WORLD_SIZE", what))
-        return int(found) > 1
-
-
 def parse_seeds(text: str | None) -> list[int] | None:
     """Return the seeds of a list such as ``0,1,2`` or ``0..5``, or None where the recipes' own are meant."""
     if text is None:
@@ -114,15 +78,3 @@ def parse_age(text: str) -> float:
         what = f"found '{text}'; allowed: a whole number and s, m, h or d, as in 30d"
         raise InputError(Problem(f"--older-than {text}", what))
     return float(int(found[1]) * _SECONDS[found[2]])
-
-
-def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise an `InputError` that says what is allowed, unless the value of an option is."""
-    from difflib import get_close_matches
-
-    from augkit.errors import InputError, Problem
-
-    if value not in allowed:
-        close = get_close_matches(value, allowed, n=1)
-        what = f"found '{value}'; allowed: {', '.join(allowed)}"
-        raise InputError(Problem(option, what, f"Did you mean '{close[0]}'?" if close else ""))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from augkit.commands.arguments import (
     Changes,
     Device,
-    How,
+    Jobs,
     Out,
     Precision,
     Quiet,
     Recipe,
     Recipes,
     Seeds,
+    Threads,
     parse_seeds,
 )
 from augkit.commands.terminal import explained, open_console, prepare, print_table
@@ -28,26 +29,17 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
     """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
     with explained():
         from augkit.planning.loading import load_checked
+        from augkit.running.preview import preview as draw_panels
+        from augkit.running.preview import write_page
+        from augkit.running.session import How, Session
 
-        checked, registry = load_checked(recipes, changes or ())
-        _preview(checked, registry, out, device)
-
-
-def _preview(checked: tuple[CheckedRecipe, ...], registry: Registry, out: Path, device: str) -> None:
-    from augkit.planning.plan import make_plan
-    from augkit.running.engine import Engine
-    from augkit.running.preview import preview as draw_panels
-    from augkit.running.preview import write_page
-    from augkit.store import Digests, Store
-
-    digests = Digests(out)
-    planned = make_plan(checked, None, digests)
-    engine = Engine(Store(out), device)
-    for arm in planned.arms:
-        folder = out / "preview" / arm.name
-        write_page(f"Preview of {arm.name}", draw_panels(arm, engine), folder)
-        print(folder / "index.html")
-    digests.save()
+        checked, _ = load_checked(recipes, changes or ())
+        session = Session(How(out, device))
+        for arm in session.plan(checked).arms:
+            session.build([arm.training])
+            folder = out / "preview" / arm.name
+            write_page(f"Preview of {arm.name}", draw_panels(arm, session.engine), folder)
+            print(folder / "index.html")
 
 
 def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
@@ -55,18 +47,16 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
     with explained():
         from augkit.planning.components import check_recipes
         from augkit.planning.loading import load_checked
-        from augkit.planning.plan import make_plan
-        from augkit.running.engine import Engine
         from augkit.running.preview import figure_3, figure_3_recipe, write_page
-        from augkit.store import Digests, Store
+        from augkit.running.session import How, Session
 
         checked, registry = load_checked(recipes, changes or ())
-        engine = Engine(Store(out), device)
+        session = Session(How(out, device))
         for one in checked:
             recipe, panels = figure_3_recipe(one.recipe)
-            arm = make_plan(check_recipes([recipe], registry), None, Digests(out)).arms[0]
+            (arm,) = session.plan(check_recipes([recipe], registry)).arms
             folder = out / "figures" / arm.name
-            write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, engine), folder)
+            write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, session.engine), folder)
             print(folder / "index.html")
 
 
@@ -77,6 +67,8 @@ def quality(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge synthetic images: do they follow their masks, look real, vary, and not repeat the training images?
@@ -84,28 +76,21 @@ def quality(
     Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with.
     """
     with explained():
+        from augkit.data.stored import read_quality
         from augkit.planning.loading import load_checked
+        from augkit.report.quality import HEADER, quality_rows
+        from augkit.running.session import How, Session
 
         checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
-        _quality(checked, registry, chosen, How(out, device, precision, quiet))
-
-
-def _quality(checked: tuple[CheckedRecipe, ...], registry: Registry, seeds: list[int] | None, how: How) -> None:
-    from augkit.data.stored import read_quality
-    from augkit.planning.plan import make_quality
-    from augkit.report.quality import HEADER, quality_rows
-    from augkit.running.engine import Engine
-    from augkit.store import Digests, Store
-
-    digests = Digests(how.out)
-    stages = make_quality(checked, seeds, digests)
-    with prepare(registry, how) as audience:
-        folders = Engine(Store(how.out), how.device, audience.tell, digests=digests).build(stages)
-    digests.save()
-    for stage, folder in zip(stages, folders, strict=True):
-        print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
-        print(f"Pictures and numbers of each image: {folder}\n")
+        audience = prepare(registry, quiet)
+        session = Session(How(out, device, precision, jobs, threads), audience.tell)
+        stages = session.plan_quality(checked, chosen)
+        with audience:
+            folders = session.build(stages)
+        for stage, folder in zip(stages, folders, strict=True):
+            print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
+            print(f"Pictures and numbers of each image: {folder}\n")
 
 
 def _pairs(count: int) -> str:
@@ -129,17 +114,15 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from dataclasses import replace
 
     from augkit.data.stored import read_splits
-    from augkit.planning.plan import make_plan
     from augkit.quality.copies_sheet import check_copies
-    from augkit.running.engine import Engine
-    from augkit.store import Digests, Store
+    from augkit.running.session import How, Session
 
-    digests = Digests(out)
     everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False, development_share=0.0))
-    (arm,) = make_plan([everything], None, digests).arms
-    with prepare(registry, How(out, "cpu", "auto", quiet=False)) as audience:
-        (dataset,) = Engine(Store(out), "cpu", audience.tell, digests=digests).build([arm.dataset])
-    digests.save()
+    audience = prepare(registry, quiet=False)
+    session = Session(How(out, "cpu"), audience.tell)
+    (arm,) = session.plan([everything]).arms
+    with audience:
+        (dataset,) = session.build([arm.dataset])
     folder = out / "check" / arm.name
     copies = check_copies(read_splits(dataset), folder)
     rows = [

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from augkit.commands.arguments import (
-    PRECISIONS,
     Changes,
     Device,
     Jobs,
@@ -18,7 +16,6 @@ from augkit.commands.arguments import (
     Recipes,
     Seeds,
     Threads,
-    check_choice,
     parse_seeds,
 )
 from augkit.commands.terminal import explained
@@ -48,17 +45,13 @@ def plan(
     """
     with explained():
         from augkit.planning.loading import load_checked
-        from augkit.planning.plan import make_plan
-        from augkit.running.engine import Engine
-        from augkit.store import Digests, Store
+        from augkit.running.session import How, Session
 
         checked, _ = load_checked(recipes, changes or ())
-        planned = make_plan(checked, parse_seeds(seeds), Digests(out))
-        store = Store(out)
-        engine = Engine(store, device)
+        session = Session(How(out, device, precision))
+        planned = session.plan(checked, parse_seeds(seeds))
+        store, engine = session.store, session.engine
         if estimate:
-            check_choice("--precision", precision, PRECISIONS)
-            os.environ["AUGKIT_PRECISION"] = precision
             _use_threads(jobs, threads)
             _print_estimate(planned, store, engine, jobs)
             return

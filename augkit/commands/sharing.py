@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from augkit.commands.arguments import Changes, Device, How, Out, Precision, Quiet, Recipe, check_choice
+from augkit.commands.arguments import Changes, Device, Out, Precision, Quiet, Recipe
 from augkit.commands.terminal import complain, explained, prepare
 
 if TYPE_CHECKING:
-    from augkit.contracts.registry import Registry
-    from augkit.planning.components import CheckedRecipe
     from augkit.sharing.files import Format, ImageFormat
 
 
@@ -35,41 +33,24 @@ def export(
     What is missing is built first. The folder gets everything or, when interrupted, nothing.
     """
     with explained():
+        from augkit.errors import check_choice
         from augkit.planning.loading import load_checked
+        from augkit.running.session import How, Session
+        from augkit.sharing.export import check_target, gather_export, write_export
 
         check_choice("--format", layout, ("folder", "nnunet", "coco"))
         check_choice("--image-format", image_format, ("png", "webp"))
-        checked, registry = load_checked([recipe], changes or ())
-        how = How(out, device, precision, quiet)
-        _export(checked[0], registry, seed, to, (layout, image_format), how)
-
-
-def _export(
-    checked: CheckedRecipe,
-    registry: Registry,
-    seed: int | None,
-    to: Path,
-    forms: tuple[str, str],
-    how: How,
-) -> None:
-    from augkit.planning.plan import make_quality, make_selections
-    from augkit.running.engine import Engine
-    from augkit.sharing.export import check_target, gather_export, write_export
-    from augkit.store import Digests, Store
-
-    check_target(to, *forms)
-    digests = Digests(how.out)
-    qualities = make_quality((checked,), None if seed is None else [seed], digests)
-    used = tuple(zip(make_selections(checked, seed, digests), qualities, strict=True))
-    with prepare(registry, how) as audience:
-        engine = Engine(Store(how.out), how.device, audience.tell, digests=digests)
-        exported = gather_export(checked, checked.recipe.seed if seed is None else seed, used, engine)
-    digests.save()
-    written = write_export(exported, to, cast("Format", forms[0]), cast("ImageFormat", forms[1]))
-    print(to if written else f"{to} holds this export already")
-    if forms[0] == "nnunet":
-        real = exported.real
-        complain(f"{to} holds {sum(map(len, (real.train, real.validation, real.test)))} real images, too.")
+        (checked, *_), registry = load_checked([recipe], changes or ())
+        check_target(to, layout, image_format)
+        audience = prepare(registry, quiet)
+        session = Session(How(out, device, precision), audience.tell)
+        with audience:
+            exported = gather_export(checked, seed, session)
+        written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))
+        print(to if written else f"{to} holds this export already")
+        if layout == "nnunet":
+            real = exported.real
+            complain(f"{to} holds {sum(map(len, (real.train, real.validation, real.test)))} real images, too.")
 
 
 def list_recipes() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from augkit.commands.arguments import How
     from augkit.contracts.registry import Registry
+    from augkit.report.verdict.scores import ArmScores
     from augkit.running.audience import Audience
 
 
@@ -53,17 +52,13 @@ def complain(*lines: str) -> None:
         print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
 
 
-def prepare(registry: Registry, how: How) -> Audience:
-    """Make this process ready to build stages as asked for, and return those who hear of the progress.
-
-    Sets the precision of this process and of those it starts.
-    """
+def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> Audience:
+    """Make this process ready to build stages, and return those who hear of the progress."""
     from augkit.running.audience import Audience
 
-    watching = registry.choose_observers([*([] if how.quiet else ["progress"]), *how.observers], "--observer")
-    os.environ["AUGKIT_PRECISION"] = how.precision
+    watching = registry.choose_observers([*([] if quiet else ["progress"]), *observers], "--observer")
     end_on_signals()
-    for fault in registry.faults if not how.quiet else ():
+    for fault in registry.faults if not quiet else ():
         complain(f"skipped plugin: {fault}")
     return Audience(watching)
 
@@ -104,9 +99,16 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     console.print(table)
 
 
-def print_verdict(record: Mapping[str, Any], console: Console) -> None:
-    """Print the sentences of a recorded comparison."""
-    for contrast in record["contrasts"]:
+def print_comparison(arms: Sequence[ArmScores], comparison: Mapping[str, Any], warnings: Iterable[str]) -> None:
+    """Print Table 1, the sentences of a recorded comparison, and warnings: the result of a run or of a comparison."""
+    from augkit.report.tables import table_rows, table_title
+
+    console = open_console()
+    header, *rows = table_rows(arms)
+    print_table(table_title(arms[0].design), header, rows, console)
+    for contrast in comparison["contrasts"]:
         console.print(contrast["sentence"], soft_wrap=True, markup=False)
-    for remark in record["remarks"]:
+    for remark in comparison["remarks"]:
         console.print(remark, soft_wrap=True, markup=False)
+    for warning in warnings:
+        console.print(f"⚠ {warning}", soft_wrap=True, markup=False)

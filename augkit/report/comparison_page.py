@@ -13,7 +13,7 @@ from augkit.report.pictures import Picture, density, write_pictures
 from augkit.report.record import per_image
 from augkit.report.recorded import Recorded
 from augkit.report.tables import Table, metric_rows, quantile_rows, table_rows, table_title
-from augkit.report.verdict.comparison import Comparison, compare, comparison_record
+from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import resolution, scope
 from augkit.store import explained, write_json, write_text
@@ -38,14 +38,17 @@ class Page:
     reports: Sequence[Recorded]
 
 
-def write_comparison(reports: Sequence[Recorded], arms: Sequence[ArmScores], margin: float, root: Path) -> Path:
+def write_comparison(
+    reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, root: Path
+) -> Path:
     """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
 
     The folder is named by what is compared, so equal comparisons have one folder.
     """
-    comparison = compare(arms, margin)
     scores = per_image(arms)
-    facts = json.dumps([margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores])
+    facts = json.dumps(
+        [comparison.margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores]
+    )
     names = "+".join(arm.arm for arm in arms)
     label = names if len(names) <= 60 else f"{len(arms)}-arms"
     folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"

@@ -23,13 +23,17 @@ from augkit.store import find_damage, read_json
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a report recorded: its folder, its arms, the digest of the scored images, warnings, and the command."""
+    """What a report recorded: its folder, its arms, the digest of the scored images, warnings, the command.
+
+    comparison: what `comparison_record` said of the arms.
+    """
 
     folder: Path
     arms: tuple[ArmScores, ...]
     test: str
     warnings: tuple[str, ...]
     command: str
+    comparison: Mapping[str, Any]
 
 
 def read_report(path: Path) -> Recorded:
@@ -47,7 +51,8 @@ def read_report(path: Path) -> Recorded:
             for row in csv.DictReader(stream):
                 rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
         arms = tuple(_arm(name, record["arms"][name], rows) for name in record["order"])
-        return Recorded(folder, arms, record["test"]["sha256"], recorded_warnings(record), record["command"])
+        digest, warnings = record["test"]["sha256"], recorded_warnings(record)
+        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"])
     except (KeyError, TypeError, ValueError) as error:
         what = f"was written by another version of augkit ({type(error).__name__}: {error})"
         raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error

@@ -32,22 +32,11 @@ def table_rows(arms: Sequence[ArmScores]) -> Table:
     return _table_1({arm.arm: {metric: summarise(arm.values[metric]) for metric in TABLE_1} for arm in arms})
 
 
-def recorded_rows(record: Mapping[str, Any]) -> Table:
-    """Return the same table as `table_rows` from the content of a report.json."""
-    arms = {arm: record["arms"][arm]["metrics"] for arm in record["order"]}
-    return _table_1({arm: {name: Summary(**found) for name, found in metrics.items()} for arm, metrics in arms.items()})
-
-
 def table_title(design: Design) -> str:
     """Return what Table 1 shows, with what the arms were scored on; `design` is that of any of them."""
     what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
     size = ", at native size" if design.score_at == NATIVE_SIZE else ""
     return f"Mean ± standard error over the {design.scored_on}{what}{size}"
-
-
-def recorded_title(record: Mapping[str, Any]) -> str:
-    """Return the same title as `table_title` from the content of a report.json."""
-    return table_title(Design(**record["arms"][record["order"][0]]["design"]))
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

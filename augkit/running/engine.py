@@ -27,7 +27,6 @@ from augkit.running.costs import Estimates, peak_memory
 from augkit.running.job import RESUMABLE, Job
 from augkit.running.processor import crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
-from augkit.running.stages import run_stage
 from augkit.store import Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
@@ -132,6 +131,8 @@ class Engine:
                 self._build(stage, inputs, log)
 
     def _build(self, stage: Stage, inputs: Mapping[str, Path], log: Log) -> None:
+        from augkit.running.stages import run_stage  # here, because it needs what looking at a plan does not
+
         self._tell(events.StageStarted(stage.title))
         began = time.monotonic()
         work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))

@@ -7,7 +7,7 @@ whole export or nothing. Equal artifacts and options give equal bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from augkit.planning.components import CheckedRecipe
 from augkit.planning.tasks import Stage, Synthesise
 from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.running.engine import Engine
+from augkit.running.session import Session
 from augkit.sharing.card import data_card, manifest_csv
 from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, Source
 from augkit.sharing.layouts import LAYOUTS
@@ -29,16 +30,15 @@ from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove
 _ELSEWHERE = "Choose another folder, or move this one away"
 
 
-def gather_export(recipe: CheckedRecipe, seed: int, used: Sequence[tuple[Stage, Stage]], engine: Engine) -> Export:
-    """Return what a recipe makes, from artifacts that are built if need be.
-
-    used: for each source the set that its segmenter is given, and the `JudgeQuality` stage of all that was painted.
-    """
-    dataset = used[0][1].inputs["dataset"]
-    engine.build([stage for stages in used for stage in stages])
+def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session) -> Export:
+    """Return what a recipe makes with a seed, or with its own, from artifacts that are built if need be."""
+    seed = recipe.recipe.seed if seed is None else seed
+    selections, qualities = session.plan_selections(recipe, seed), session.plan_quality([recipe], [seed])
+    session.build([*selections, *qualities])
+    engine = session.engine
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
-    sources = tuple(_source(selected, quality, engine) for selected, quality in used)
-    real = read_splits(engine.artifact(dataset))
+    sources = tuple(_source(selected, quality, engine) for selected, quality in zip(selections, qualities, strict=True))
+    real = read_splits(engine.artifact(qualities[0].inputs["dataset"]))
     held_out = DEVELOPMENT_IMAGES if recipe.recipe.development_share else TEST_IMAGES
     return Export(recipe.recipe.name, document, seed, sources, real, held_out)
 

@@ -13,6 +13,7 @@ from augkit.metrics import METRICS
 from augkit.report.comparison_page import write_comparison
 from augkit.report.record import per_image
 from augkit.report.recorded import merge, read_report
+from augkit.report.verdict.comparison import compare, comparison_record
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import read_json, seal, write_json, write_text
 
@@ -36,7 +37,10 @@ def write(folder: Path, arms: tuple[ArmScores, ...], test: str = "same") -> Path
     facts = {
         one.arm: {"seeds": list(one.seeds), "design": asdict(one.design), "warnings": ["gan: weak"]} for one in arms
     }
-    record = {"order": [one.arm for one in arms], "arms": facts, "test": {"sha256": test}, "command": "augkit run x"}
+    record = {
+        "order": [one.arm for one in arms], "arms": facts, "test": {"sha256": test}, "command": "augkit run x",
+        "comparison": comparison_record(compare(arms)),
+    }  # fmt: skip
     write_json(folder / "report.json", record)
     write_text(folder / "per_image.csv", per_image(arms))
     seal(folder, {})
@@ -150,7 +154,7 @@ def test_reports_scored_at_different_sizes_are_refused(tmp_path: Path) -> None:
 def test_a_comparison_is_a_page_numbers_scores_and_pictures_in_a_folder_of_its_own(tmp_path: Path) -> None:
     reports = [read_report(write(tmp_path / str(i), both(seeds))) for i, seeds in enumerate([(0, 1), (2, 3)])]
     arms = merge(reports, None)
-    folder = write_comparison(reports, arms, 0.02, tmp_path)
+    folder = write_comparison(reports, arms, compare(arms, 0.02), tmp_path)
     assert folder.parent == tmp_path / "comparison"
     assert folder.name.startswith("ctrl+treated-")
     record = json.loads((folder / "comparison.json").read_text())

@@ -10,10 +10,11 @@ from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
 from augkit.errors import InputError, StageError
 from augkit.planning.components import check_recipes
-from augkit.planning.plan import make_plan, make_quality, make_selections
+from augkit.planning.plan import make_plan
 from augkit.planning.recipe import load_recipes
 from augkit.report.gather import _kept
 from augkit.running.engine import Engine
+from augkit.running.session import How, Session
 from augkit.running.stages.synthesis import other_masks
 from augkit.sharing.card import data_card
 from augkit.sharing.export import gather_export
@@ -218,10 +219,9 @@ def test_an_export_holds_the_images_that_the_segmenter_is_given_with_their_own_f
     painted = build(arm.syntheses[0])
     monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: follows_even(painted))
     (recipe,) = check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
-    digests = Digests(store.root)
-    (selected,), (quality,) = make_selections(recipe, None, digests), make_quality([recipe], None, digests)
-    assert selected == arm.selected[0]
-    export = gather_export(recipe, 0, [(selected, quality)], Engine(store, "cpu"))
+    session = Session(How(store.root, "cpu"))
+    assert session.plan_selections(recipe) == arm.selected
+    export = gather_export(recipe, 0, session)
     (source,) = export.sources
     even = np.flatnonzero(np.asarray(painted.images)[:, 0, 0, 0] % 2 == 0)
     assert source.samples.ids == tuple(np.array(painted.ids)[even])

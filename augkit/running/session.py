@@ -1,0 +1,113 @@
+"""Recipes -> plan -> artifacts, in one place: what the commands and the face in Python build with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from augkit.errors import InputError, Problem, check_choice
+from augkit.planning.components import CheckedRecipe
+from augkit.planning.plan import Plan, make_plan, make_quality, make_selections
+from augkit.running.engine import Engine
+from augkit.running.scheduler import Tell
+from augkit.store import Digests, Store
+
+if TYPE_CHECKING:
+    from augkit.contracts.executor import Executor
+    from augkit.planning.tasks import Stage
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class How:
+    """How stages are to be built; raises `InputError` if it cannot be so.
+
+    out:       the folder of artifacts and reports.
+    device:    ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    precision: ``auto``, ``float32`` or ``bfloat16``, for this process and those it starts; None for what
+               AUGKIT_PRECISION says.
+    jobs:      stages built side by side, in processes.
+    threads:   CPU threads of each job; None for its share of the cores. Decides bits.
+    """
+
+    out: Path = Path("runs")
+    device: str = "auto"
+    precision: str | None = None
+    jobs: int = 1
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is not None:
+            check_choice("--precision", self.precision, PRECISIONS)
+        if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
+            what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
+            raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether torchrun started several of us."""
+        found = os.environ.get("WORLD_SIZE", "1")
+        if not found.isdecimal():
+            what = f"found '{found}' in the environment; allowed: a number of processes, as torchrun sets it"
+            raise InputError(Problem("WORLD_SIZE", what))
+        return int(found) > 1
+
+
+class Session:
+    """One folder of artifacts, one device, and who hears of the progress. Writes nothing before it builds."""
+
+    def __init__(self, how: How, tell: Tell = lambda event: None) -> None:
+        self._how = how
+        self._digests = Digests(how.out)
+        self.store = Store(how.out)
+        if how.precision is not None:
+            os.environ["AUGKIT_PRECISION"] = how.precision
+        # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
+        side_by_side = how.jobs > 1 or how.threads is not None
+        self.engine = Engine(self.store, how.device, tell, self._executor if side_by_side else None, self._digests)
+
+    def plan(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> Plan:
+        """Return the plan of these arms; `seeds` replaces the recipes' own."""
+        return make_plan(recipes, seeds, self._digests)
+
+    def plan_quality(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> tuple[Stage, ...]:
+        """Return one stage per synthetic source and seed that judges its images."""
+        return make_quality(recipes, seeds, self._digests)
+
+    def plan_selections(self, recipe: CheckedRecipe, seed: int | None = None) -> tuple[Stage, ...]:
+        """Return the synthetic sets that a recipe's segmenter is given, one per stage of `plan_quality`."""
+        return make_selections(recipe, seed, self._digests)
+
+    def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
+        """Build these stages and everything they need, and return the stages' folders."""
+        folders = self.engine.build(stages)
+        self._digests.save()
+        return folders
+
+    def run(self, plan: Plan) -> Path:
+        """Build everything the plan's report needs and return the report's folder.
+
+        Where torchrun started several processes, the first one comes back; the others train with it and end.
+        """
+        if not self._how.is_one_of_several:
+            return self.build((plan.report,))[0]
+        from augkit.running.followers import dismiss, follow, meet
+
+        if meet() > 0:
+            follow(plan, self.store, self._how.device)
+            sys.exit()  # the first process does the rest
+        (folder,) = self.build((plan.report,))
+        dismiss()
+        return folder
+
+    def _executor(self, device: str) -> Executor:
+        from augkit.running.local import LocalExecutor, threads_of
+
+        self._digests.save()  # so that no worker reads the data again to plan
+        jobs = self._how.jobs
+        return LocalExecutor(self._how.out, device, jobs, self._how.threads or threads_of(jobs))
