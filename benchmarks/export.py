@@ -29,7 +29,7 @@ from PIL import Image
 
 from augkit import ImageSet, Splits
 from augkit.sharing.export import write_export
-from augkit.sharing.files import Export, ImageFormat, Source
+from augkit.sharing.files import Export, ImageFormat, SyntheticSet
 from augkit_phantom import Phantom
 
 QUALITY = {
@@ -64,7 +64,7 @@ def example(count: int) -> Export:
     }
     columns |= {"nearest_real_pixels": [1.0] * count, "nearest_real_handcrafted": [1.0] * count}
     hashes = {"generator": "0" * 64, "synthesis": "0" * 64}
-    source = Source(samples, count, [{}] * count, np.arange(count), QUALITY, columns, hashes)
+    source = SyntheticSet(samples, count, [{}] * count, np.arange(count), QUALITY, columns, hashes)
     return Export("bench", "name: bench\n", 0, (source,), Splits(real.train, ImageSet.empty((128, 128)), real.test))
 
 

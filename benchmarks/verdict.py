@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.report.verdict.inference import LEAVE, Estimate, estimates
+from augkit.report.verdict.inference import LEAVE, MeanDifference, estimates
 
 Values = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def simulate(key: int, world: str, seed_sd: float, seeds: int, tables: int) -> t
     return arms[0] - arms[1], truth
 
 
-def finds_difference(found: Estimate) -> bool:
+def finds_difference(found: MeanDifference) -> bool:
     """Tell whether augkit's rule finds a difference: the test and the interval together."""
     return found.p < LEAVE and (found.low > 0 or found.high < 0)
 

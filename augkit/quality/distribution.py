@@ -29,14 +29,14 @@ _PATCHES = 64
 _PROJECTIONS = 256
 
 
-class Estimate(NamedTuple):
+class KernelDistance(NamedTuple):
     """A value and its standard error."""
 
     value: float
     error: float
 
 
-def kernel_distance(real: Features, fake: Features) -> Estimate:
+def kernel_distance(real: Features, fake: Features) -> KernelDistance:
     """Return the kernel inception distance's estimator on other features (Bińkowski et al. 2018, arXiv:1801.01401).
 
     It is the unbiased squared maximum mean discrepancy under the kernel (a·b/d + 1)^3, so that it is zero on average
@@ -53,7 +53,7 @@ def kernel_distance(real: Features, fake: Features) -> Estimate:
         a, b = np.flatnonzero(rows != k), np.flatnonzero(columns != k)
         parts = kernels[0][np.ix_(a, a)], kernels[1][np.ix_(b, b)], kernels[2][np.ix_(a, b)]
         without[k] = _discrepancy(*parts)
-    return Estimate(value, float(np.sqrt((blocks - 1) * without.var())))
+    return KernelDistance(value, float(np.sqrt((blocks - 1) * without.var())))
 
 
 def _kernel(x: Features, y: Features) -> Features:

@@ -28,7 +28,7 @@ from augkit.report.pictures import (
     write_pictures,
 )
 from augkit.report.record import per_image, report_record
-from augkit.report.samples import CaseGroup, Source, case_columns, case_groups, case_pair, synthetic_sources
+from augkit.report.samples import CaseGroup, Gallery, case_columns, case_groups, case_pair, synthetic_sources
 from augkit.report.tables import (
     Table,
     condition_rows,
@@ -112,7 +112,7 @@ class Page:
     other_metrics: Table
     differences: Table
     empties: str
-    sources: tuple[Source, ...]
+    sources: tuple[Gallery, ...]
     extras: tuple[Extra, ...]
     sweep: Picture | None
     density: Picture

@@ -25,8 +25,8 @@ GALLERY = 6
 
 
 @dataclass(frozen=True)
-class Source:
-    """A synthetic source: its origin, the arms that use it, whether real images are shown, and some samples."""
+class Gallery:
+    """Some images of a synthetic source: its origin, the arms that use it, whether real images are shown, and the picture."""
 
     origin: str
     arms: str
@@ -43,7 +43,7 @@ class CaseGroup:
     rows: Table
 
 
-def synthetic_sources(evidence: Evidence) -> tuple[Source, ...]:
+def synthetic_sources(evidence: Evidence) -> tuple[Gallery, ...]:
     """Return every source of synthetic images with some samples, one that several arms share only once."""
     return tuple(_source(i, *found, evidence.train) for i, found in enumerate(_synthetic(evidence.arms), 1))
 
@@ -65,7 +65,7 @@ def _equal(a: ImageSet, b: ImageSet) -> bool:
     return a.ids == b.ids and np.array_equal(a.images, b.images)
 
 
-def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], train: ImageSet) -> Source:
+def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], train: ImageSet) -> Gallery:
     partners = [_partner(samples, i, train) for i in range(len(samples))]
     shown = sorted(range(len(samples)), key=lambda i: partners[i] is None)[:GALLERY]
     rows = [
@@ -78,7 +78,7 @@ def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], tr
         del rows[1]
     alt = f"{len(shown)} samples of {origin}: mask, real image and synthetic image"
     picture = Picture(f"synthetic-{number}-{slug(origin)}", alt, figures.gallery(rows, EITHER))
-    return Source(origin, ", ".join(arms), paired, picture)
+    return Gallery(origin, ", ".join(arms), paired, picture)
 
 
 def _partner(samples: ImageSet, index: int, train: ImageSet) -> int | None:

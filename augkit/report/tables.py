@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.metrics import METRICS, TABLE_1
 from augkit.report.verdict.comparison import Comparison, Finding, p_text, signed
-from augkit.report.verdict.inference import Estimate
+from augkit.report.verdict.inference import MeanDifference
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design, Summary, summarise
 
 Table = list[list[str]]
@@ -164,7 +164,7 @@ def _contrast_row(finding: Finding) -> list[str]:
     ]
 
 
-def _interval(found: Estimate) -> str:
+def _interval(found: MeanDifference) -> str:
     return f"{signed(found.low)} to {signed(found.high)}"
 
 

@@ -9,7 +9,7 @@ from io import StringIO
 
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
-from augkit.sharing.files import Export, Format, ImageFormat, Source
+from augkit.sharing.files import Export, Format, ImageFormat, SyntheticSet
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
@@ -30,7 +30,7 @@ def manifest_csv(export: Export, places: Sequence[tuple[str, str]], digests: Seq
     return text.getvalue()
 
 
-def _facts(export: Export, source: Source, i: int) -> list[str]:
+def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
     generator, _, mask_source = source.samples.origins[i].partition("/")
     parent = source.records[i].get("parent")
     known = source.per_image
@@ -116,11 +116,11 @@ def _limits(layout: Format) -> str:
     return "\n".join(limits)
 
 
-def _source_row(source: Source) -> tuple[str, ...]:
+def _source_row(source: SyntheticSet) -> tuple[str, ...]:
     return source.samples.origins[0], str(len(source.samples)), f"`{source.hashes['generator'][:12]}`"
 
 
-def _quality(source: Source) -> str:
+def _quality(source: SyntheticSet) -> str:
     left_out = source.painted - len(source.samples)
     all_of_them = f"Of all {source.painted} images that were painted; `min_adherence` left out {left_out} of them.\n\n"
     table = _table(HEADER, quality_rows(source.quality))

@@ -23,7 +23,7 @@ from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES
 from augkit.running.engine import Engine
 from augkit.running.session import Session
 from augkit.sharing.card import data_card, manifest_csv
-from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, Source
+from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, SyntheticSet
 from augkit.sharing.layouts import LAYOUTS
 from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
 
@@ -43,7 +43,7 @@ def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session) -> 
     return Export(recipe.recipe.name, document, seed, sources, real, held_out)
 
 
-def _source(selected: Stage, quality: Stage, engine: Engine) -> Source:
+def _source(selected: Stage, quality: Stage, engine: Engine) -> SyntheticSet:
     generator, synthesis = quality.inputs["generator"], quality.inputs["synthesis"]
     task = synthesis.task
     assert isinstance(task, Synthesise)
@@ -52,7 +52,7 @@ def _source(selected: Stage, quality: Stage, engine: Engine) -> Source:
     places = [place_of[name] for name in samples.ids]
     records = read_drawn_masks(engine.artifact(synthesis.inputs["masks"])).records
     judged = read_quality(engine.artifact(quality))
-    return Source(
+    return SyntheticSet(
         samples=samples,
         painted=len(painted),
         records=[records[place] for place in places],

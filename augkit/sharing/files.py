@@ -25,7 +25,7 @@ _RUN = 64
 
 
 @dataclass(frozen=True)
-class Source:
+class SyntheticSet:
     """One synthetic set and what is known of it.
 
     painted:    how many images were painted; the recipe's ``min_adherence`` may have left some out.
@@ -55,7 +55,7 @@ class Export:
     name: str
     recipe: str
     seed: int
-    sources: tuple[Source, ...]
+    sources: tuple[SyntheticSet, ...]
     real: Splits
     held_out: str = TEST_IMAGES
 

@@ -11,7 +11,7 @@ from augkit.data.encoding import encode_png, encode_webp
 from augkit.data.reading import read_image, read_mask
 from augkit.errors import InputError, StageError
 from augkit.sharing.export import check_target, write_export
-from augkit.sharing.files import Export, Source
+from augkit.sharing.files import Export, SyntheticSet
 from augkit.sharing.layouts import coco_annotations, run_lengths
 from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
@@ -43,7 +43,7 @@ def example(validation=0, count=6):
     train = image_set("../real train", 10, groups=[f"patient {i // 2}" for i in range(10)])
     groups = [train.groups[i] for i in range(count)] if count <= 10 else None
     samples = image_set("gan-training-0", count, "gan/training", groups)
-    source = Source(
+    source = SyntheticSet(
         samples=samples,
         painted=len(samples),
         records=[{"parent": i % 10} if i != 4 else {} for i in range(count)],

@@ -18,7 +18,7 @@ import numpy as np
 
 from augkit.metrics import METRICS
 from augkit.report.verdict.contrasts import Contrast, plan_contrasts
-from augkit.report.verdict.inference import LEAVE, Estimate, detectable, estimates, holm
+from augkit.report.verdict.inference import LEAVE, MeanDifference, detectable, estimates, holm
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores
 
 HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
@@ -53,7 +53,7 @@ class Finding:
     verdict: str
     sentence: str
     by_seed: tuple[float, ...]
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, MeanDifference]
     p: float | None = None
     equivalence_p: float | None = None
     detectable: float | None = None
@@ -137,12 +137,12 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
     return findings
 
 
-def _estimates(contrast: Contrast, margin: float) -> Mapping[str, Estimate]:
+def _estimates(contrast: Contrast, margin: float) -> Mapping[str, MeanDifference]:
     tables = np.stack([contrast.table(metric) for metric in METRICS])
     return dict(zip(METRICS, estimates(tables, margin), strict=True))
 
 
-def _verdict(contrast: Contrast, dice: Estimate, p: float, equivalence_p: float, margin: float) -> str:
+def _verdict(contrast: Contrast, dice: MeanDifference, p: float, equivalence_p: float, margin: float) -> str:
     # Test and interval must agree, so that no sentence can claim what its own interval denies.
     if equivalence_p < LEAVE and -margin < dice.low and dice.high < margin:
         return EQUIVALENT
@@ -195,7 +195,7 @@ def _on_development(contrast: Contrast) -> str:
     return " It is about a split of the training images, on which settings are chosen, and no result on test images."
 
 
-def _excludes_zero(dice: Estimate) -> bool:
+def _excludes_zero(dice: MeanDifference) -> bool:
     return dice.low > 0 or dice.high < 0
 
 

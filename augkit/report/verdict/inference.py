@@ -35,7 +35,7 @@ _CHUNK = 1000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanDifference:
     """A mean difference, float64 (S, N) of S seeds and N images, and how sure it is.
 
     error, freedom:  standard error over images and seeds, and its degrees of freedom.
@@ -59,16 +59,16 @@ class Estimate:
     flip_p: float | None
 
 
-def estimates(tables: Values, margin: float, resamples: int = RESAMPLES) -> tuple[Estimate, ...]:
+def estimates(tables: Values, margin: float, resamples: int = RESAMPLES) -> tuple[MeanDifference, ...]:
     """Return what K tables of differences say, float64 (K, S, N) with S >= 2 and N >= 2; all share their resamples."""
     drawn = zip(tables, *resampled_means(tables, resamples), strict=True)
     return tuple(_estimate(table, crossed, fixed, margin) for table, crossed, fixed in drawn)
 
 
-def _estimate(table: Values, crossed: Values, fixed: Values, margin: float) -> Estimate:
+def _estimate(table: Values, crossed: Values, fixed: Values, margin: float) -> MeanDifference:
     mean, (error, freedom), seeds = float(table.mean()), crossed_error(table), table.mean(axis=1)
     seed_error = float(seeds.std(ddof=1) / np.sqrt(len(seeds)))
-    return Estimate(
+    return MeanDifference(
         mean,
         error,
         freedom,
@@ -148,7 +148,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(found: Estimate, tests: int) -> float:
+def detectable(found: MeanDifference, tests: int) -> float:
     """Return the smallest true difference that `tests` Holm-adjusted tests of this precision find with 80 % power.
 
     At the hardest step of Holm's, level 0.05 / tests, so that it promises no more than the design can hold.
