@@ -26,7 +26,7 @@ GALLERY = 6
 
 @dataclass(frozen=True)
 class Gallery:
-    """Some images of a synthetic source: its origin, the arms that use it, whether real images are shown, and the picture."""
+    """Some images of a source: its origin, the arms that use it, whether real images are beside them, the picture."""
 
     origin: str
     arms: str
