@@ -1,9 +1,14 @@
 """augkit: mix augmentation sources in a recipe and learn whether they help your segmenter.
 
-A plugin author needs only this module::
+A notebook and a plugin need only this module::
+
+    result = augkit.run("recipes/classicaug.yaml", "recipes/allaug.yaml", seeds=range(6))
 
     from augkit import hookimpl, DrawnMasks, ImageSet, Splits, Workspace, Draws
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from augkit.contracts import events
 from augkit.contracts.components import (
@@ -26,6 +31,12 @@ from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scor
 from augkit.data.draws import ArrayDraws, Draws, TensorDraws, sample_keys
 from augkit.errors import InputError, Problem, did_you_mean
 
+if TYPE_CHECKING:
+    from augkit.face.augmenting import augmentation
+    from augkit.face.painting import generator
+    from augkit.face.result import Result
+    from augkit.face.studies import load_recipe, replay, run
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -46,6 +57,7 @@ __all__ = [
     "Predictor",
     "Problem",
     "Record",
+    "Result",
     "Scores",
     "Segmenter",
     "SilentLog",
@@ -55,8 +67,33 @@ __all__ = [
     "Within",
     "Workspace",
     "__version__",
+    "augmentation",
     "did_you_mean",
     "events",
+    "generator",
     "hookimpl",
+    "load_recipe",
+    "replay",
+    "run",
     "sample_keys",
 ]
+
+_FACE = {
+    "Result": "augkit.face.result",
+    "augmentation": "augkit.face.augmenting",
+    "generator": "augkit.face.painting",
+    "load_recipe": "augkit.face.studies",
+    "replay": "augkit.face.studies",
+    "run": "augkit.face.studies",
+}
+"""What is imported when it is first asked for: a plugin needs none of it, and it takes time."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FACE:
+        raise AttributeError(f"module 'augkit' has no attribute '{name}'")
+    return getattr(import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACE})

@@ -56,7 +56,7 @@ def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None
         from tempfile import TemporaryDirectory
 
         from augkit.authors.conformance import try_component
-        from augkit.authors.conformance.build import build_alone
+        from augkit.planning.alone import build_alone
 
         broken = 0
         for entry in _entries(name, kind):

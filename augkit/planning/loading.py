@@ -10,15 +10,17 @@ from augkit.contracts.registry import Registry, load_registry
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe, check_parts, check_recipes
 from augkit.planning.recipe import read_recipes
+from augkit.planning.shipped import find_recipe
 
 
 def load_checked(files: Sequence[Path], changes: Sequence[str] = ()) -> tuple[tuple[CheckedRecipe, ...], Registry]:
     """Return the recipes of some files with their components, and what is installed.
 
+    files:   paths, or names of shipped recipes.
     changes: as given to ``--set``. Raises `InputError` with every problem of every file, of structure and of options
     alike.
     """
-    reading = read_recipes(files, changes)
+    reading = read_recipes([find_recipe(file) for file in files], changes)
     registry = load_registry()
     problems = [*reading.problems, *check_parts(reading.parts, registry)]
     try:

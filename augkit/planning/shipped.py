@@ -16,6 +16,14 @@ def shipped_recipes() -> Mapping[str, Path]:
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 
 
+def find_recipe(file: Path) -> Path:
+    """Return `file`, or the shipped recipe of this name where there is no such file: ``allaug``, ``isic2017/noaug``.
+
+    A name that ends in ``.yaml`` is a file's: somebody's own recipe that is missing must not be another one.
+    """
+    return file if file.exists() else shipped_recipes().get(file.as_posix(), file)
+
+
 def purpose(file: Path) -> str:
     """Return the first line of a recipe's opening comment."""
     return file.read_text(encoding="utf-8").split("\n")[0].lstrip("# ")

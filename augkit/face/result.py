@@ -1,0 +1,83 @@
+"""What a run found, for Python and for notebooks, read from its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from augkit.metrics import METRICS
+from augkit.report.recorded import Recorded, read_report
+from augkit.report.tables import table_rows, table_title
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of one planned contrast.
+
+    word:     helps, harms, no evidence, equivalent, or no verdict; for interactions positive or negative.
+    sentence: the same with its figures.
+    facts:    every number behind it, as in report.json.
+    """
+
+    contrast: str
+    word: str
+    sentence: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run's report: Table 1, the verdicts, every score, and the page. Shown as such in a notebook."""
+
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        """The page, which opens in any browser without a network."""
+        return self.folder / "report.html"
+
+    @cached_property
+    def recorded(self) -> Recorded:
+        """What the report recorded; its bytes are verified."""
+        return read_report(self.folder)
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Table 1 as text, header row first: mean ± standard error over the test images."""
+        return table_rows(self.recorded.arms)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The planned contrasts on mean Dice."""
+        contrasts = self.recorded.comparison["contrasts"]
+        return tuple(Verdict(one["name"], one["verdict"], one["sentence"], one) for one in contrasts)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the arms."""
+        return self.recorded.warnings
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """One row per arm, seed and image: ``arm``, ``seed``, ``image_id`` and every metric; for `pandas.DataFrame`."""
+        return [
+            {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in METRICS}
+            for arm in self.recorded.arms
+            for s, seed in enumerate(arm.seeds)
+            for i, name in enumerate(arm.image_ids)
+        ]
+
+    def __repr__(self) -> str:
+        lines = [table_title(self.recorded.arms[0].design)]
+        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
+        lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in self.table]
+        lines += [verdict.sentence for verdict in self.verdicts] + list(self.recorded.comparison["remarks"])
+        return "\n".join([*lines, *(f"⚠ {warning}" for warning in self.warnings), f"Report: {self.report}"])
+
+    def _repr_html_(self) -> str:
+        from augkit.report.embedded import embed_report
+
+        return embed_report(self.recorded)

@@ -1,0 +1,41 @@
+"""A report in a notebook's cell: Table 1, the verdict, warnings and the main pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from augkit.report.page import template
+from augkit.report.pictures import Picture
+from augkit.report.recorded import Recorded
+from augkit.report.tables import table_rows, table_title
+
+PICTURES = {
+    "effects": "Differences in mean Dice",
+    "synthetic-": "Synthetic images",
+    "cases-": "Segmentation cases",
+    "densities": "Distribution of the scores",
+}
+"""Beginning of a picture's file name -> what it shows; in the order of the page."""
+
+
+def embed_report(report: Recorded) -> str:
+    """Return HTML without styles of its own, for a page that somebody else writes."""
+    return template("embedded.html.j2").render(
+        verdicts={
+            "sentences": [(one["verdict"], one["sentence"]) for one in report.comparison["contrasts"]],
+            "remarks": report.comparison["remarks"],
+        },
+        warnings=report.warnings,
+        title=table_title(report.arms[0].design),
+        table=table_rows(report.arms),
+        pictures=_pictures(report.folder / "figures"),
+        page=report.folder / "report.html",
+    )
+
+
+def _pictures(folder: Path) -> list[Picture]:
+    return [
+        Picture(file.stem, words, file.read_bytes())
+        for beginning, words in PICTURES.items()
+        for file in sorted(folder.glob(f"{beginning}*.png"))
+    ]

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+import augkit
+from augkit.data.stored import read_image_set
+from augkit.errors import InputError
+from augkit.planning.tasks import TrainSegmenter
+
+
+@pytest.fixture
+def pairs():
+    generator = np.random.Generator(np.random.PCG64(1))
+    images = generator.integers(0, 256, (6, 16, 20, 3), np.uint8)
+    return images, images[..., 0] > 128
+
+
+STRONG = augkit.augmentation("classical-strong: {}")
+
+
+def test_arrays_come_back_as_arrays_and_those_given_stay_as_they_were(pairs):
+    images, masks = pairs
+    before = images.copy(), masks.copy()
+    changed, moved = STRONG(images, masks, seed=1)
+    assert (changed.dtype, changed.shape, moved.dtype, moved.shape) == (np.uint8, images.shape, np.bool_, masks.shape)
+    assert not np.array_equal(changed, images)
+    assert np.array_equal(images, before[0])
+    assert np.array_equal(masks, before[1])
+
+
+def test_tensors_give_the_same_pixels_as_arrays(pairs):
+    images, masks = pairs
+    tensors = torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(masks)[:, None].float()
+    changed, moved = STRONG(*tensors, seed=1)
+    arrays, cut = STRONG(images, masks, seed=1)
+    assert np.abs((changed * 255).permute(0, 2, 3, 1).numpy() - arrays).max() <= 1
+    assert np.array_equal(moved[:, 0].numpy() > 0.5, cut)
+
+
+def test_a_sample_gets_the_same_whatever_the_batch_and_another_thing_in_another_epoch(pairs):
+    images, masks = pairs
+    names = list("abcdef")
+    whole, _ = STRONG(images, masks, seed=1, epoch=3, ids=names)
+    part, _ = STRONG(images[[4, 1]], masks[[4, 1]], seed=1, epoch=3, ids=["e", "b"])
+    later, _ = STRONG(images, masks, seed=1, epoch=4, ids=names)
+    assert np.array_equal(part, whole[[4, 1]])
+    assert not np.array_equal(later, whole)
+
+
+def test_with_the_seed_and_ids_of_a_run_it_is_what_that_run_trains_on(folder, result):
+    study = augkit.load_recipe(folder / "classic.yaml")
+    task = study.plan(out=folder / "runs").arms[0].segmenter.task
+    assert isinstance(task, TrainSegmenter)
+    train = read_image_set(next((folder / "runs" / "dataset").iterdir()) / "train")
+    again = augkit.replay(study, sample=[0, 1, 2], epoch=5, out=folder / "runs")
+    images, _ = STRONG(train.images[:3], train.masks[:3], seed=task.seed, epoch=5, ids=train.ids[:3])
+    assert np.array_equal(images, again.images)
+
+
+def test_several_are_named_as_in_a_recipe_and_as_python_values(pairs):
+    text = augkit.augmentation("[{geometry: {flip: both}}, {colour: {}}]")
+    values = augkit.augmentation([{"geometry": {"flip": "both"}}, {"colour": {}}])
+    assert text == values
+    assert [name for name, _ in text.augment] == ["geometry", "colour"]
+    assert np.array_equal(text(*pairs)[0], values(*pairs)[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("elastik: {}", "augmentation: no augmentation is called 'elastik'. Did you mean 'elastic'?"),
+        ("geometry: {flop: both}", "augmentation geometry: geometry has no option 'flop'"),
+        ("geometry: 3", "augmentation geometry: found 3; allowed: a mapping of options"),
+        ("geometry", "augmentation: found 'geometry'; allowed: a name with options"),
+        ("[", "augmentation: not YAML"),
+    ],
+)
+def test_what_a_recipe_could_not_name_is_refused_in_the_same_words(text, told):
+    with pytest.raises(InputError) as caught:
+        augkit.augmentation(text)
+    assert str(caught.value.problems[0]).startswith(told)
+
+
+def test_wrong_arrays_are_refused(pairs):
+    images, masks = pairs
+    with pytest.raises(InputError, match=r"images: found float64 .* allowed: uint8 \(N, H, W, 3\)"):
+        STRONG(images / 255, masks)
+    with pytest.raises(InputError, match="found 6 images, 5 masks and 6 ids; allowed: one of each per sample"):
+        STRONG(images, masks[:5])
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Somebody's data set."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        image = torch.full((3, 16, 16), index / 10)
+        image[:, :8] += 0.3
+        return image, (image[:1] > 0.4).float()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_in_a_data_loader_a_sample_keeps_its_draws_in_any_order_with_any_number_of_workers(workers):
+    samples = STRONG.over(Pairs(), seed=7)
+    samples.epoch = 2
+    wanted = {i: samples[i][0] for i in range(6)}
+    loader = torch.utils.data.DataLoader(samples, batch_size=4, num_workers=workers, sampler=[5, 3, 1, 0, 2, 4])
+    images = torch.cat([batch for batch, _ in loader])
+    for place, index in enumerate([5, 3, 1, 0, 2, 4]):
+        assert torch.equal(images[place], wanted[index])
+    samples.epoch = 3
+    assert not torch.equal(samples[0][0], wanted[0])

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+import augkit
+from augkit.data.stored import read_image_set
+from augkit.errors import InputError
+from augkit.planning.tasks import Synthesise
+
+
+def artifact(folder, kind):
+    return next((folder / "runs" / kind).iterdir())
+
+
+def test_a_generator_is_opened_from_its_folder_and_paints_the_images_of_its_run(folder, result):
+    (recipe,) = augkit.load_recipe(folder / "both.yaml").plan(seeds=[0], out=folder / "runs").arms
+    (synthesis,) = recipe.syntheses
+    assert isinstance(synthesis.task, Synthesise)
+    painted = read_image_set(folder / "runs" / "synthesis" / synthesis.address.name)
+    place = folder / "runs" / "generator" / recipe.generators[0].address.name
+    images = augkit.generator(place, device="cpu").paint(np.asarray(painted.masks), seed=synthesis.task.seed)
+    assert np.array_equal(images, painted.images)
+
+
+def test_an_image_is_a_function_of_its_mask_its_place_and_the_seed(folder, result):
+    painter = augkit.generator(artifact(folder, "generator"), device="cpu")
+    masks = np.zeros((3, 32, 32), np.bool_)
+    masks[:, 8:20, 8:20] = True
+    first = painter.paint(masks)
+    assert np.array_equal(painter.paint(masks[:2]), first[:2])
+    assert not np.array_equal(painter.paint(masks, seed=1), first)
+
+
+def test_what_is_no_generator_is_refused(folder, result, tmp_path):
+    with pytest.raises(InputError, match="holds a segmenter; allowed: a trained generator"):
+        augkit.generator(artifact(folder, "segmenter"))
+    with pytest.raises(InputError, match=r"artifact.json cannot be read .* Give the folder of a generator"):
+        augkit.generator(tmp_path)
+
+
+def test_wrong_masks_are_refused(folder, result):
+    painter = augkit.generator(artifact(folder, "generator"), device="cpu")
+    with pytest.raises(InputError, match=r"masks: found uint8 \(1, 8, 8\); allowed: bool \(N, H, W\)"):
+        painter.paint(np.ones((1, 8, 8), np.uint8))
