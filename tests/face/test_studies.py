@@ -25,7 +25,7 @@ def test_a_recipe_is_planned_without_torch_and_without_writing_anything(tmp_path
 def test_a_shipped_recipe_is_found_by_its_name_and_a_missing_file_is_not_taken_for_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert repr(augkit.load_recipe("allaug", "isic2017-64/noaug.yaml"[:-5])) == "Study(allaug, noaug)"
-    with pytest.raises(InputError, match=r"allaug\.yaml: does not exist"):
+    with pytest.raises(InputError, match=r"allaug\.yaml: no such recipe"):
         augkit.load_recipe("allaug.yaml")
 
 
@@ -41,7 +41,7 @@ def test_a_run_from_python_is_the_run_of_the_command(folder, result):
     files = [str(folder / "classic.yaml"), str(folder / "both.yaml")]
     options = ["--seeds", "0,1", "--out", str(folder / "runs"), "--device", "cpu", "--quiet"]
     done = subprocess.run(
-        [sys.executable, "-m", "augkit.cli", "run", *files, *options], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "augkit", "run", *files, *options], capture_output=True, text=True, check=False
     )
     assert done.stdout.endswith(f"Report: {result.report}\n"), done.stderr
 
