@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 README = Path(__file__).parent.parent / "README.md"
 RECIPES = README.parent / "recipes"
 
@@ -62,3 +64,16 @@ def test_every_recipe_that_the_readme_names_exists():
     assert named
     for name in named:
         assert list(README.parent.glob(name)), name
+
+
+def test_the_recipe_in_the_readme_is_the_shipped_one():
+    shown = yaml.safe_load(block_after("## A recipe", "yaml"))
+    assert shown == yaml.safe_load((RECIPES / "allaug.yaml").read_text())
+
+
+def test_the_readme_has_the_two_commands():
+    lines = README.read_text().splitlines()
+    block = block_after("## Two commands", "").splitlines()
+    assert block[-1].endswith("augkit run recipes/allaug.yaml")
+    tested = next(line for line in lines if line.endswith("pytest"))  # what .ci/run looks for
+    assert tested == "pip install -c constraints.txt -e '.[test]' && pytest"
