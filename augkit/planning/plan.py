@@ -70,6 +70,9 @@ class Plan:
         """Return every stage once, inputs before the stages that use them."""
         return in_order((self.report,))
 
+    def __str__(self) -> str:
+        return "\n".join(stage.title for stage in self.stages())
+
 
 def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> Plan:
     """Return the plan of several arms; `seeds` replaces the recipes' own seeds.

@@ -1,16 +1,18 @@
-"""The progress display: a live line per running stage on a terminal, and plain lines elsewhere."""
+"""The progress display: a live line per running stage on a terminal, bars in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from augkit import events, hookimpl
 from augkit.amounts import duration
+from augkit_observers.pace import Pace
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines of one stage."""
@@ -68,7 +70,7 @@ class ProgressDisplay:
         line = self._running.get(event.stage)
         if line is None:
             return
-        facts = line.facts(event.step, event.total, event.values)
+        facts = line.pace.facts(event.step, event.total, event.values)
         if self._live is not None and line.task is not None:
             self._live.update(line.task, completed=event.step, total=event.total, facts=facts)
         elif time.monotonic() - line.said_at >= PLAIN_SECONDS:
@@ -95,24 +97,21 @@ class ProgressDisplay:
 
 @dataclass
 class _Line:
-    """One running stage: how fast it goes, measured from its first report so that a resumed one is not flattered."""
+    """One running stage: when something was last said of it, its place in the live display, its pace."""
 
     said_at: float
     task: TaskID | None = None
-    first_step: int | None = None
-    first_at: float = 0.0
-
-    def facts(self, step: int, total: int, values: Mapping[str, float]) -> str:
-        now = time.monotonic()
-        if self.first_step is None:
-            self.first_step, self.first_at = step, now
-        done = step - self.first_step
-        parts = [f"step {step}/{total}"]
-        parts += [f"{name} {value:.3g}" for name, value in values.items()]
-        if done > 0 and now > self.first_at:
-            rate = done / (now - self.first_at)
-            parts += [f"{rate:.1f}/s", f"{duration((total - step) / rate)} left"]
-        return "  ".join(parts)
+    pace: Pace = field(default_factory=Pace)
 
 
-observer = ProgressDisplay(Console(stderr=True))
+def choose_display() -> Any:
+    """Return the display of where this process runs: a terminal, a file or pipe, or a notebook."""
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    if shell is not None and hasattr(shell, "kernel"):
+        from augkit_observers.notebook import NotebookDisplay
+
+        return NotebookDisplay()
+    return ProgressDisplay(Console(stderr=True))
+
+
+observer = choose_display()

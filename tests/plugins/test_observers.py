@@ -15,7 +15,7 @@ from augkit.contracts import events, hookspecs
 from augkit.contracts.registry import Registry, load_registry
 from augkit.errors import InputError
 from augkit_observers.jsonl import JsonLines
-from augkit_observers.progress import ProgressDisplay
+from augkit_observers.progress import ProgressDisplay, choose_display
 
 RUN = [
     events.RunStarted(("gan", "unet · a", "unet · b"), 2, Path()),
@@ -160,3 +160,50 @@ def test_the_lines_on_the_page_about_observers_are_events():
         facts = json.loads(line)
         fields = {field.name for field in dataclasses.fields(getattr(events, facts["event"]))}
         assert set(facts) == {"time", "event", *fields}
+
+
+class Shown:
+    """The part of IPython that a notebook's progress uses."""
+
+    def __init__(self, monkeypatch, kernel=True):
+        self.pages = []
+        shell = type("Shell", (), {"kernel": object()} if kernel else {})()
+        ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
+        ipython.get_ipython = lambda: shell
+        display.HTML = str
+        display.display = self.display
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", display)
+
+    def display(self, page, display_id):
+        self.pages.append(page)
+        return self
+
+    def update(self, page):
+        self.pages.append(page)
+
+
+def test_in_a_notebook_bars_are_shown_and_replaced_and_what_stages_say_stays(monkeypatch):
+    shown = Shown(monkeypatch)
+    monkeypatch.setattr("augkit_observers.notebook.UPDATE_SECONDS", 0.0)
+    display = choose_display()
+    for event in RUN:
+        display.augkit_event(event=event)
+    assert '<td>all stages</td><td><progress max="1" value="0.0000"></progress></td><td>0 of 3</td>' in shown.pages[0]
+    assert '<td>unet · a</td><td><progress max="1" value="0.5000">' in shown.pages[4]
+    assert "step 5/10  loss 0.25" in shown.pages[4]
+    assert shown.pages[-1].count("<tr>") == 1
+    assert "<div>unet · b: [bold] is no markup</div><div>1 stages built in 1 min 10 s</div>" in shown.pages[-1]
+
+
+def test_a_run_with_nothing_to_build_shows_nothing_in_a_notebook(monkeypatch):
+    shown = Shown(monkeypatch)
+    display = choose_display()
+    display.augkit_event(event=events.RunStarted((), 4, Path()))
+    display.augkit_event(event=events.RunFinished(0.1, True))
+    assert shown.pages == []
+
+
+def test_a_shell_without_a_kernel_is_a_terminal(monkeypatch):
+    Shown(monkeypatch, kernel=False)
+    assert isinstance(choose_display(), ProgressDisplay)
