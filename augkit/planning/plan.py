@@ -79,11 +79,14 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
 
     Arms stand in the order of the paper's Table 1: plain, classical, synthetic, both; then as given.
     """
+    # The arms, each seed after the other.
     recipes = sorted(recipes, key=lambda checked: (bool(checked.sources), bool(checked.augment)))
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
     several = len(recipes) > 1, len(chosen) > 1
     arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
     _refuse_different_data(arms)
+
+    # What the report shows besides their scores: the quality of their synthetic images.
     quality, unjudged = _judged(recipes, chosen[0], arms, several[1], digests)
     return Plan(arms, _report(arms, quality, unjudged))
 

@@ -54,13 +54,18 @@ class Material:
 
 def judge(material: Material) -> Quality:
     """Return the quality of a synthetic set."""
+    # Held-out images of which the generator saw a copy would flatter it.
     leaked = near_copies(material.held_out.images, material.train.images)
     fair = material.held_out.take(np.flatnonzero(~leaked)) if not leaked.all() else material.held_out
+
+    # What is measured of the synthetic images, and of held-out real ones beside it.
     segmented, adherence = _adherence(material.synthetic, material.segment)
     _, ceiling = _adherence(fair, material.segment)
     views = _Views.of(material, fair)
     memory = _memorisation(material, fair, views)
     drawn = _drawn_again(material)
+
+    # Numbers for machines, then pictures.
     record = {
         "origin": material.synthetic.origins[0],
         "features": NAME,

@@ -133,11 +133,14 @@ class Engine:
     def _build(self, stage: Stage, inputs: Mapping[str, Path], log: Log) -> None:
         from augkit.running.stages import run_stage  # here, because it needs what looking at a plan does not
 
+        # A place to work in; what an interrupted run left there is continued by tasks that can.
         self._tell(events.StageStarted(stage.title))
         began = time.monotonic()
         work = self._store.workplace(stage.address, fresh=not isinstance(stage.task, RESUMABLE))
         device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
         manifests = {name: self._store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
+
+        # The work, which plugins do. Whatever they raise becomes a sentence that names who made them.
         try:
             keep_freed_memory()
             with _computing(stage):
@@ -152,6 +155,8 @@ class Engine:
             if _ends_by_signal(error):
                 raise
             raise self._explained(error, stage) from error
+
+        # The result, with what it cost and what decided its bits, published by one rename.
         seconds = time.monotonic() - began
         estimate = self._estimates.of(stage.address.fingerprint)
         facts = {
