@@ -6,7 +6,9 @@ predict, load).
 
 import random
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from augkit.store import read_json, write_json
 STATE = {"calls": 0}
 """Where a component that keeps a state keeps it."""
 
+EXECUTOR = ThreadPoolExecutor(1)
+
+NO_FAULT = "keeps the thread of its executor"
+
 CONDUCT = {
     "raises": lambda: 1 / 0,
     "hangs": lambda: time.sleep(30),
@@ -28,6 +34,8 @@ CONDUCT = {
     "uses the global generator": lambda: np.random.random(),  # noqa: NPY002
     "uses torch's global generator": lambda: torch.rand(1),
     "uses the standard library's generator": lambda: random.random(),
+    "leaves a thread running": lambda: threading.Thread(target=time.sleep, args=(3,), daemon=True).start(),
+    NO_FAULT: lambda: EXECUTOR.submit(int).result(),
     "changes threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
 }
 """Faults that are the same in every kind."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from augkit.authors.conformance import CHECKS_OF_KIND, try_component
+from augkit.authors.conformance.writes import writes_outside
 
 spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
 assert spec is not None
@@ -166,6 +168,10 @@ MORE = {
             "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5",
         ),
         "depends on the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+        "leaves a thread running": (
+            "leaves_threads_alone",
+            "your augmentation left 1 threads running in a call; end your threads before you return, or keep them in a",
+        ),
         "takes stored pixels as floats": (
             "stored_pixels_change_alike",
             "your augmentation changed 9 of 9 answers for stored pixels, the first for sample 0; return what float32",
@@ -273,6 +279,22 @@ def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_pa
     also = {one.check for one in found.values() if one.state == "failed"} - {check}
     assert also <= CONSEQUENCES.get(fault, set()), found
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_executor_may_keep_its_threads_for_the_next_call(tmp_path):
+    assert [one for one in findings("augmentation", faults.NO_FAULT, tmp_path) if one.state == "failed"] == []
+
+
+def test_removing_a_folder_is_heard_where_it_lies(tmp_path):
+    for folder in ("own/old", "other/old"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "file").write_text("x")
+    with writes_outside(tmp_path / "own") as strays:
+        shutil.rmtree(tmp_path / "own" / "old")
+    assert strays == []
+    with writes_outside(tmp_path / "own") as strays:
+        shutil.rmtree(tmp_path / "other" / "old")
+    assert strays == [str(tmp_path / "other" / "old" / "file"), str(tmp_path / "other" / "old")]
 
 
 CONSEQUENCES = {
