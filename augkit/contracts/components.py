@@ -150,9 +150,12 @@ class Augmentation(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return changed images and masks of the same shapes; the inputs are left as they were.
 
-        images: float32 (N, 3, H, W) in 0..1; masks: float32 (N, K, H, W) in {0, 1}; draws: N samples. Sample i of the
-        result depends only on sample i of each. What blends samples (mixup) may depend on the whole batch, and may
-        return soft masks in 0..1, the share of the foreground; every segmenter takes these.
+        images: float32 (N, 3, H, W) in 0..1, of any height and width; the images returned are new memory.
+        masks:  float32 (N, K, H, W) in {0, 1}, K >= 1 classes that share no pixel; a run feeds K = 1.
+        draws:  N samples. Sample i of the result depends only on sample i of each.
+
+        What blends samples (mixup) may depend on the whole batch, though not on its order, and may return soft masks in
+        0..1, the share of the foreground; every segmenter takes these.
         """
 
 
@@ -177,9 +180,10 @@ class TakesStoredPixels(Protocol):
     """
 
     def takes_stored_pixels(self) -> bool:
-        """Return whether, with these options, a call may be given uint8 images in 0..255 and uint8 masks in {0, 1}.
+        """Return whether, with these options, a call may be given stored pixels.
 
-        It then returns the pixels that it returns for float32, uint8 or float32.
+        These are images uint8 (N, 3, H, W) in 0..255 and masks uint8 (N, K, H, W) in {0, 1}. It then
+        returns the pixels that it returns for float32, uint8 or float32.
         """
 
     def __call__(
@@ -192,7 +196,7 @@ class Predictor(Protocol):
     """A trained segmenter, ready to predict."""
 
     def __call__(self, images: Images) -> Scores:
-        """Return float32 (N, K, H, W) in 0..1; a pixel is foreground where its score exceeds 0.5."""
+        """Return float32 (N, 1, H, W) in 0..1 for uint8 images (N, H, W, 3); foreground is where it exceeds 0.5."""
 
 
 class Segmenter(Protocol):
@@ -202,7 +206,8 @@ class Segmenter(Protocol):
         """Train and leave everything `open` needs in ``space.folder``.
 
         validation: may be empty; cut from the training data, never the evaluation images.
-        augment:    the recipe's augmentations in one call, to be applied to every training batch.
+        augment:    the recipe's augmentations in one call, to be applied to every training batch. It takes what an
+                    `Augmentation` takes, with K = 1, and returns float32 (N, 3, H, W) and (N, 1, H, W), both in 0..1.
         """
 
     def open(self, folder: Path, device: str) -> Predictor:

@@ -310,9 +310,14 @@ def check_random_states(before: Mapping[str, object]) -> None:
 
 
 def torch_threads() -> tuple[int, int]:
-    """Return how many threads torch computes with, and how many run in this process."""
+    """Return how many threads torch computes with, and how many run in this process, those of executors aside.
+
+    An executor keeps its threads for the next call; they end with it, and with the process.
+    """
     torch = sys.modules.get("torch")
-    return (torch.get_num_threads() if torch else 0), threading.active_count()
+    kept = sys.modules.get("concurrent.futures.thread")
+    running = [thread for thread in threading.enumerate() if not (kept and thread in kept._threads_queues)]
+    return (torch.get_num_threads() if torch else 0), len(running)
 
 
 def check_threads(before: tuple[int, int]) -> None:

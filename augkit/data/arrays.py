@@ -2,7 +2,8 @@
 
 Pixels at rest are NumPy arrays: images ``uint8 (N, H, W, 3)`` in 0..255, masks ``bool (N, H, W)``. Pixels in flight
 (inside a training loop) are torch tensors on the run's device: images ``float32 (N, 3, H, W)`` in 0..1 and masks
-``float32 (N, K, H, W)`` in {0, 1} (0..1 after mixup), where K is the number of foreground classes (1 for bool masks).
+``float32 (N, 1, H, W)`` in {0, 1} (0..1 after mixup). Augmentations take masks ``float32 (N, K, H, W)`` of any number
+K >= 1 of foreground classes; what a run feeds them, and what a segmenter is scored by, has one class: K = 1.
 """
 
 from __future__ import annotations

@@ -169,9 +169,10 @@ def free_memory(device: str) -> int:
 
 @torch.inference_mode()
 def score_images(network: nn.Module, images: Images, device: str) -> Scores:
-    """Return float32 (N, K, H, W) in 0..1: the sigmoid of a network's logits for uint8 images (N, H, W, 3).
+    """Return float32 (N, 1, H, W) in 0..1: the sigmoid of a network's logits for uint8 images (N, H, W, 3).
 
-    The network lies on the device, in evaluation mode, and takes float32 (B, 3, H, W) in 0..1; computed in float32.
+    The network lies on the device, in evaluation mode, and turns float32 (B, 3, H, W) in 0..1 into logits (B, 1, H, W),
+    computed in float32.
     """
     parts = []
     for begin in range(0, len(images), PREDICTION_BATCH):

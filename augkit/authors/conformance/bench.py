@@ -153,7 +153,8 @@ def _check_threads(before: tuple[int, int]) -> None:
         found = f"changed the number of torch threads from {before[0]} to {now[0]}"
         raise BreachError(found, "leave torch.set_num_threads to the user")
     if now[1] > before[1]:
-        raise BreachError(f"left {now[1] - before[1]} threads running", "end your threads before you return")
+        wanted = "end your threads before you return, or keep them in a ThreadPoolExecutor"
+        raise BreachError(f"left {now[1] - before[1]} threads running", wanted)
 
 
 @contextmanager
@@ -235,7 +236,7 @@ def leaves_global_randomness_alone(bench: Bench) -> None:
 
 
 def leaves_threads_alone(bench: Bench) -> None:
-    """The number of torch's threads stays, and no thread is left running."""
+    """The number of torch's threads stays, and no thread is left running but those of a ThreadPoolExecutor."""
     _tell(bench, "leaves_threads_alone")
 
 

@@ -19,14 +19,14 @@ def draws_of(count: int, stream: str) -> ArrayDraws:
     return Draws.of(SEED, stream, np.arange(count, dtype=np.int64))
 
 
-def draw_masks(count: int, stream: str, size: int = SIZE) -> Masks:
-    """Return bool (count, size, size): one tilted ellipse each, away from the frame's edge and off its middle."""
+def draw_masks(count: int, stream: str, height: int = SIZE, width: int = SIZE) -> Masks:
+    """Return bool (count, height, width): one tilted ellipse each, away from the frame's edge and off its middle."""
     draws = draws_of(count, stream)
     angle = draws.uniform("angle", 0, np.pi)[:, None, None]
-    major = draws.uniform("major", 0.24, 0.32)[:, None, None] * size
+    major = draws.uniform("major", 0.24, 0.32)[:, None, None] * min(height, width)
     minor = major * draws.uniform("minor", 0.5, 0.8)[:, None, None]
-    middle = draws.uniform("middle", 0.38, 0.62, shape=(2,)) * size
-    y, x = np.mgrid[:size, :size] + 0.5
+    middle = draws.uniform("middle", 0.38, 0.62, shape=(2,)) * np.array([height, width], np.float32)
+    y, x = np.mgrid[:height, :width] + 0.5
     down, right = y - middle[:, 0, None, None], x - middle[:, 1, None, None]
     along = down * np.sin(angle) + right * np.cos(angle)
     across = down * np.cos(angle) - right * np.sin(angle)
@@ -34,9 +34,9 @@ def draw_masks(count: int, stream: str, size: int = SIZE) -> Masks:
     return masks
 
 
-def draw_set(count: int, name: str, size: int = SIZE) -> ImageSet:
+def draw_set(count: int, name: str, height: int = SIZE, width: int = SIZE) -> ImageSet:
     """Return `count` samples of a split, two to a group."""
-    masks = draw_masks(count, name, size)
+    masks = draw_masks(count, name, height, width)
     ids = tuple(f"toy-{name}-{i:04d}" for i in range(count))
     groups = tuple(f"toy-{name}-{i // 2}" for i in range(count))
     return ImageSet(ids, _paint(masks, name), masks, groups, ("real",) * count)

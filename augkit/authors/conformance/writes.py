@@ -10,6 +10,9 @@ from pathlib import Path
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGING = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+_DESCRIPTOR = {"os.mkdir": 2, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2}
+"""Event -> which of its arguments is the open folder that the path is relative to, or -1 where it is to no such one."""
+
 _EXEMPT = ("__pycache__", ".cache", ".config", "dev", "proc")
 """Folders of compiled code, of libraries' own caches, and of devices."""
 
@@ -41,9 +44,23 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
             return
     elif event not in _CHANGING:
         return
-    path = arguments[0]
-    if isinstance(path, (str, bytes, os.PathLike)):
-        _note(Path.cwd() / os.fsdecode(path))
+    path, folder = arguments[0], _folder_of(event, arguments)
+    if folder is not None and isinstance(path, (str, bytes, os.PathLike)):
+        _note(folder / os.fsdecode(path))
+
+
+def _folder_of(event: str, arguments: tuple[object, ...]) -> Path | None:
+    """Return what a relative path of an event is relative to; None where the system does not tell.
+
+    Only removing a folder with all that is in it names open folders, and its last step, the folder itself, does not.
+    """
+    descriptor = arguments[_DESCRIPTOR[event]] if event in _DESCRIPTOR else -1
+    if descriptor == -1:
+        return Path.cwd()
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
 
 
 def _note(path: Path) -> None:

@@ -6,7 +6,9 @@ predict, load).
 
 import random
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from augkit.store import read_json, write_json
 STATE = {"calls": 0}
 """Where a component that keeps a state keeps it."""
 
+EXECUTOR = ThreadPoolExecutor(1)
+
+NO_FAULT = "keeps the thread of its executor"
+
 CONDUCT = {
     "raises": lambda: 1 / 0,
     "hangs": lambda: time.sleep(30),
@@ -28,6 +34,8 @@ CONDUCT = {
     "uses the global generator": lambda: np.random.random(),  # noqa: NPY002
     "uses torch's global generator": lambda: torch.rand(1),
     "uses the standard library's generator": lambda: random.random(),
+    "leaves a thread running": lambda: threading.Thread(target=time.sleep, args=(3,), daemon=True).start(),
+    NO_FAULT: lambda: EXECUTOR.submit(int).result(),
     "changes threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
 }
 """Faults that are the same in every kind."""
@@ -122,8 +130,15 @@ class Flip:
     def takes_stored_pixels(self):
         return self.fault == "takes stored pixels as floats"
 
+    def parameters(self, draws):
+        light = draws.uniform("light", 0.5, 1.0)
+        told = {"flip": draws.boolean("flip"), "light": light}
+        return {**told, **BAD_PARAMETERS[self.fault](light)} if self.fault in BAD_PARAMETERS else told
+
     def __call__(self, images, masks, draws):
         misbehave(self.fault)
+        if self.fault in CHANGES:
+            return CHANGES[self.fault](images, masks, draws)
         mirrored = draws.boolean("flip")[:, None, None, None]
         light = draws.uniform("light", 0.5, 1.0)[:, None, None, None]
         changed = torch.where(mirrored, images.flip(3), images) * light
@@ -146,6 +161,42 @@ BAD_PAIRS = {
     "wrong range": lambda images, masks: (images * 255, masks),
     "NaN": lambda images, masks: (images * float("nan"), masks),
     "soft masks": lambda images, masks: (images, masks * 0.7),
+    "blurs the mask": lambda images, masks: (images, (masks + masks.roll(1, 3)) / 2),
+    "shifts the mask by two pixels": lambda images, masks: (images, masks.roll(2, 3)),
+    "drops the second class": lambda images, masks: (images, masks[:, :1]),
+    "lets the classes grow": lambda images, masks: (images, masks.maximum(masks.roll(1, 3))),
+    "reads the global seed": lambda images, masks: (images * (1 - torch.initial_seed() % 2**20 / 2**21), masks),
+}
+"""What is done to an answer that was right."""
+
+
+def light_of(draws):
+    return draws.uniform("light", 0.5, 1)[:, None, None, None]
+
+
+CHANGES = {
+    "normalises by the batch": lambda images, masks, draws: (images * light_of(draws) / images.max(), masks),
+    "draws by position": lambda images, masks, draws: (
+        images * torch.linspace(0.5, 1, len(images))[:, None, None, None] * light_of(draws),
+        masks,
+    ),
+    "ignores the epoch": lambda images, masks, draws: (images * 0.5, masks),
+    "works in place": lambda images, masks, draws: (images.mul_(light_of(draws)), masks),
+    "returns its input": lambda images, masks, draws: (images, masks),
+    "hides half and moves the mask": lambda images, masks, draws: (
+        torch.cat([images[:, :, :6] * light_of(draws), torch.zeros_like(images[:, :, 6:])], dim=2),
+        masks.flip(3),
+    ),
+    "hides nearly all": lambda images, masks, draws: (
+        torch.cat([images[:, :, :6], light_of(draws).expand_as(images[:, :, 6:])], dim=2),
+        masks,
+    ),
+}
+"""What is done in place of mirroring."""
+
+BAD_PARAMETERS = {
+    "tells parameters of the batch": lambda light: {"light": light - light.mean()},
+    "tells one parameter for all": lambda light: {"light": light.mean()},
 }
 
 
@@ -207,7 +258,7 @@ class Toys:
         train, test = draw_set(8, "train"), draw_set(4, "test")
         images, groups = train.images, train.groups
         if self.fault == "wrong shape":
-            test = draw_set(4, "test", 64)
+            test = draw_set(4, "test", 64, 64)
         if self.fault == "wrong dtype":
             images = images / 255
         if self.fault == "wrong range":

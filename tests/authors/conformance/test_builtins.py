@@ -83,9 +83,20 @@ CASES = {
     ("segmenter", "unet-strong"): [Case(TINY_UNET)],
 }
 
+ALBUMENTATIONS = [
+    {"HorizontalFlip": {"p": 0.5}},
+    {"Affine": {"rotate": [-90, 90], "scale": [0.8, 1.2], "p": 1.0}},
+    {"RandomBrightnessContrast": {"p": 0.5}},
+]
+TORCHVISION = [
+    {"RandomHorizontalFlip": {"p": 0.5}},
+    {"RandomRotation": {"degrees": 90, "fill": 0.25}},
+    {"ColorJitter": {"brightness": 0.2}},
+]
+
 OPTIONAL = {
-    "albumentations": {("augmentation", "albumentations"): [Case({"pipeline": [{"HorizontalFlip": {"p": 0.5}}]})]},
-    "torchvision": {("augmentation", "torchvision"): [Case({"pipeline": [{"RandomHorizontalFlip": {"p": 0.5}}]})]},
+    "albumentations": {("augmentation", "albumentations"): [Case({"pipeline": ALBUMENTATIONS})]},
+    "torchvision": {("augmentation", "torchvision"): [Case({"pipeline": TORCHVISION})]},
     "segmentation_models_pytorch": {("segmenter", "smp"): [Case({"steps": 80, "batch_size": 4})]},
 }
 """Components that wrap a package which need not be installed."""

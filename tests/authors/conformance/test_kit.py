@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from augkit.authors.conformance import CHECKS_OF_KIND, try_component
+from augkit.authors.conformance.writes import writes_outside
 
 spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
 assert spec is not None
@@ -63,7 +65,7 @@ FAULTS = {
     "augmentation": {
         "raises": ("raises_nothing", "your augmentation raised in a call: ZeroDivisionError: division by zero; return"),
         "hangs": ("answers_in_time", "your augmentation hung: a call took over 0.3 s; return sooner"),
-        "wrong shape": ("keeps_shapes", "(9, 3, 16, 32); return float32 (9, 3, 32, 32)"),
+        "wrong shape": ("keeps_shapes", "(9, 3, 12, 32); return float32 (9, 3, 24, 32)"),
         "wrong dtype": ("keeps_dtypes", "your augmentation returned images float64 "),
         "wrong range": ("images_in_range", "your augmentation returned image values in "),
         "NaN": ("is_finite", "your augmentation returned images values that are not finite for sample 0; return 0..1"),
@@ -166,6 +168,51 @@ MORE = {
             "mask values in 0 .. 0.7, not all 0 or 1 for sample 0; cut the masks at 0.5",
         ),
         "depends on the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+        "leaves a thread running": (
+            "leaves_threads_alone",
+            "your augmentation left 1 threads running in a call; end your threads before you return, or keep them in a",
+        ),
+        "shifts the mask by two pixels": (
+            "image_and_mask_move_together",
+            "your augmentation moved image and mask apart: ",
+        ),
+        "hides half and moves the mask": (
+            "hides_without_moving",
+            "your augmentation moved a mask that its image no longer shows for sample 0; leave masks where they are",
+        ),
+        "hides nearly all": (
+            "hides_without_moving",
+            "% of an image that no longer shows its mask for sample",
+        ),
+        "blurs the mask": ("masks_stay_binary", "mask values in 0 .. 1, not all 0 or 1 for sample 0; cut the masks"),
+        "drops the second class": (
+            "keeps_shapes",
+            "your augmentation returned masks float32 0..1 (9, 1, 24, 32); return float32 (9, 2, 24, 32)",
+        ),
+        "lets the classes grow": (
+            "classes_stay_apart",
+            "your augmentation put a pixel in two classes for sample 0; where masks have several classes, let one of",
+        ),
+        "works in place": ("leaves_inputs_alone", "changed the images that it was given in a call for sample 0"),
+        "returns its input": (
+            "returns_new_images",
+            "your augmentation returned the images that it was given; return a copy where nothing changes",
+        ),
+        "reads the global seed": ("keeps_no_state", "your augmentation changed 9 of 9 answers between two equal calls"),
+        "normalises by the batch": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+        "draws by position": ("batch_independent", "your augmentation changed 1 of 1 answers alone"),
+        "ignores the epoch": (
+            "epochs_differ",
+            "your augmentation gave equal batches in two epochs; draw what changes from the draws",
+        ),
+        "tells parameters of the batch": (
+            "parameters_are_keyed",
+            "your augmentation changed 3 of 3 answers of the parameter 'light' in another batch, the first for sample",
+        ),
+        "tells one parameter for all": (
+            "parameters_are_keyed",
+            "() as 'light' of 9 samples; tell one number per sample",
+        ),
         "takes stored pixels as floats": (
             "stored_pixels_change_alike",
             "your augmentation changed 9 of 9 answers for stored pixels, the first for sample 0; return what float32",
@@ -196,9 +243,20 @@ MORE = {
 }
 """Misbehaviours that only one kind knows."""
 
+TWICE = {
+    "augmentation": {
+        "draws by position": ("order_independent", "answers in a shuffled batch, the first for sample 0; make sample"),
+        "moves the image only": (
+            "hides_without_moving",
+            "% of an image that no longer shows its mask for sample",
+        ),
+    },
+}
+"""Misbehaviours that a second check finds by itself."""
+
 PLANTED = [
     (kind, fault, *expected)
-    for table in (FAULTS, MORE)
+    for table in (FAULTS, MORE, TWICE)
     for kind, found in table.items()
     for fault, expected in found.items()
 ]
@@ -259,7 +317,7 @@ def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
     found = findings(kind, "", tmp_path)
     assert [one.check for one in found] == [check.__name__ for check in CHECKS_OF_KIND[kind]]
     assert [one for one in found if one.state == "failed"] == []
-    optional = {"parameters_are_keyed", "stored_pixels_change_alike", "health_is_readable", "resumes"}
+    optional = {"hides_without_moving", "stored_pixels_change_alike", "health_is_readable", "resumes"}
     assert {one.check for one in found if one.state == "skipped"} <= optional
 
 
@@ -275,6 +333,24 @@ def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_pa
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_executor_may_keep_its_threads_for_the_next_call(tmp_path):
+    assert [one for one in findings("augmentation", faults.NO_FAULT, tmp_path) if one.state == "failed"] == []
+
+
+def test_removing_a_folder_is_heard_where_it_lies(tmp_path):
+    for folder in ("own/old", "other/old"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "file").write_text("x")
+    with writes_outside(tmp_path / "own") as strays:
+        shutil.rmtree(tmp_path / "own" / "old")
+    assert strays == []
+    with writes_outside(tmp_path / "own") as strays:
+        shutil.rmtree(tmp_path / "other" / "old")
+    assert strays == [str(tmp_path / "other" / "old" / "file"), str(tmp_path / "other" / "old")]
+
+
+APART = {"image_and_mask_move_together", "hides_without_moving"}
+
 CONSEQUENCES = {
     "mutates its input": {
         "keeps_no_state",
@@ -283,6 +359,18 @@ CONSEQUENCES = {
         "same_key_same_bytes",
         "batch_independent",
     },
-    "keeps state": {"same_key_same_bytes", "batch_independent", "keyed", "opens_in_a_fresh_process"},
+    "keeps state": {
+        "same_key_same_bytes",
+        "order_independent",
+        "batch_independent",
+        "keyed",
+        "opens_in_a_fresh_process",
+    },
+    "draws by position": {"order_independent", "batch_independent"},
+    "returns its input": {"epochs_differ"},
+    "moves the image only": APART,
+    "shifts the mask by two pixels": APART,
+    "hides half and moves the mask": APART,
+    "hides nearly all": APART,
 }
 """Faults that other checks cannot help noticing."""
