@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from augkit.authors.conformance import BENCH_OF_KIND, CHECKS_OF_KIND, try_check
+from augkit.authors.conformance import KITS, try_check
 from augkit.authors.conformance.bench import Bench, Check
 
 
@@ -38,7 +38,7 @@ class Contract:
 
     def test_exceptions_name_checks(self) -> None:
         """A misspelt exception would except nothing."""
-        known = [check.__name__ for check in CHECKS_OF_KIND[self.kind]]
+        known = [check.__name__ for check in KITS[self.kind].checks]
         unknown = sorted(set(self.exceptions) - set(known))
         assert not unknown, f"exceptions name no check: {', '.join(unknown)}; allowed: {', '.join(known)}"
 
@@ -60,12 +60,12 @@ class Contract:
         """Return the component on toy data, one for all checks of the class."""
         if "_shared" not in vars(cls):
             folder = folders.mktemp(cls.kind.replace(" ", "-"))
-            cls._shared = BENCH_OF_KIND[cls.kind](cls.component, folder, cls.seconds)
+            cls._shared = KITS[cls.kind].bench(cls.component, folder, cls.seconds)
         return cls._shared
 
 
 def _checks(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("check", CHECKS_OF_KIND[kind], ids=lambda check: check.__name__)
+    return pytest.mark.parametrize("check", KITS[kind].checks, ids=lambda check: check.__name__)
 
 
 class GeneratorContract(Contract):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
-from augkit.authors.conformance import CHECKS_OF_KIND, describe_check
+from augkit.authors.conformance import KITS, describe_check
 from augkit.contracts.kinds import KINDS, Kind
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.planning.options import describe_options
@@ -96,7 +96,7 @@ def page(kind: Kind, registry: Registry) -> str:
         "",
     ]
     lines += ["| check | what it demands |", "|---|---|"]
-    lines += [f"| `{check.__name__}` | {describe_check(check)} |" for check in CHECKS_OF_KIND[kind.name]]
+    lines += [f"| `{check.__name__}` | {describe_check(check)} |" for check in KITS[kind.name].checks]
     lines += ["", "## Built in"]
     for name in registry.names(kind.name):
         entry = registry.entries[kind.name, name]

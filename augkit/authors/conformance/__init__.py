@@ -15,23 +15,23 @@ from augkit.authors.conformance import augmentation, dataset, generator, mask_so
 from augkit.authors.conformance.bench import Bench, Check, UnansweredError
 from augkit.contracts.rules import BreachError
 
-BENCH_OF_KIND: Mapping[str, type[Bench]] = {
-    "generator": generator.GeneratorBench,
-    "mask source": mask_source.MaskSourceBench,
-    "augmentation": augmentation.AugmentationBench,
-    "segmenter": segmenter.SegmenterBench,
-    "dataset": dataset.DatasetBench,
-}
-"""Component kind -> the bench that tries it."""
 
-CHECKS_OF_KIND: Mapping[str, Sequence[Check]] = {
-    "generator": generator.CHECKS,
-    "mask source": mask_source.CHECKS,
-    "augmentation": augmentation.CHECKS,
-    "segmenter": segmenter.CHECKS,
-    "dataset": dataset.CHECKS,
+@dataclass(frozen=True)
+class Kit:
+    """What tries the components of one kind, and its checks, in the order in which they explain each other."""
+
+    bench: type[Bench]
+    checks: Sequence[Check]
+
+
+KITS: Mapping[str, Kit] = {
+    "generator": Kit(generator.GeneratorBench, generator.CHECKS),
+    "mask source": Kit(mask_source.MaskSourceBench, mask_source.CHECKS),
+    "augmentation": Kit(augmentation.AugmentationBench, augmentation.CHECKS),
+    "segmenter": Kit(segmenter.SegmenterBench, segmenter.CHECKS),
+    "dataset": Kit(dataset.DatasetBench, dataset.CHECKS),
 }
-"""Component kind -> its checks, in the order in which they explain each other."""
+"""Component kind -> its kit."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def try_component(kind: str, component: Any, folder: Path, seconds: float = 240.
 
     seconds: after which a single call counts as hanging.
     """
-    bench = BENCH_OF_KIND[kind](component, folder, seconds)
-    for check in CHECKS_OF_KIND[kind]:
+    bench = KITS[kind].bench(component, folder, seconds)
+    for check in KITS[kind].checks:
         yield try_check(check, bench)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit.authors.conformance import CHECKS_OF_KIND, try_component
+from augkit.authors.conformance import KITS, try_component
 from augkit.authors.conformance.writes import writes_outside
 
 spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
@@ -307,7 +307,7 @@ def test_twelve_misbehaviours_of_five_kinds_are_planted():
         "raises", "hangs", "wrong shape", "wrong dtype", "wrong range", "NaN", "mutates its input",
         "uses the global generator", "keeps state", "prints", "exits", "changes threads",
     }  # fmt: skip
-    assert set(FAULTS) == set(CHECKS_OF_KIND)
+    assert set(FAULTS) == set(KITS)
     for found in FAULTS.values():
         assert twelve <= set(found)
 
@@ -315,7 +315,7 @@ def test_twelve_misbehaviours_of_five_kinds_are_planted():
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
     found = findings(kind, "", tmp_path)
-    assert [one.check for one in found] == [check.__name__ for check in CHECKS_OF_KIND[kind]]
+    assert [one.check for one in found] == [check.__name__ for check in KITS[kind].checks]
     assert [one for one in found if one.state == "failed"] == []
     optional = {"hides_without_moving", "stored_pixels_change_alike", "health_is_readable", "resumes"}
     assert {one.check for one in found if one.state == "skipped"} <= optional
