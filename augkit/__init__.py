@@ -5,6 +5,7 @@ A plugin author needs only this module::
     from augkit import hookimpl, DrawnMasks, ImageSet, Splits, Workspace, Draws
 """
 
+from augkit.amounts import duration
 from augkit.contracts import events
 from augkit.contracts.components import (
     AtLeast,
@@ -56,6 +57,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "did_you_mean",
+    "duration",
     "events",
     "hookimpl",
     "sample_keys",

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from augkit import events, hookimpl
-from augkit.amounts import duration
+from augkit import duration, events, hookimpl
 
 PLAIN_SECONDS = 10.0
 """Seconds between two plain lines of one stage."""
