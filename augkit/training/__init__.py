@@ -7,6 +7,7 @@ from augkit.training.batches import Batch, Batches, as_floats, score_images
 from augkit.training.checkpoints import Learner, remove_checkpoints
 from augkit.training.ema import Ema
 from augkit.training.loop import seeded, train
+from augkit.training.painting import PAINTING_BATCH, as_pixels, filled_batches
 from augkit.training.precision import (
     autocast,
     choose_device,
@@ -16,23 +17,43 @@ from augkit.training.precision import (
     settle,
 )
 from augkit.training.ranks import Gradients, Reduction
+from augkit.training.segmentation import (
+    Budget,
+    SegmentationLearner,
+    SegmentationPredictor,
+    colour_statistics,
+    per_channel,
+    segmentation_loss,
+)
+from augkit.training.weights import load_weights, save_weights
 
 __all__ = [
+    "PAINTING_BATCH",
     "Batch",
     "Batches",
+    "Budget",
     "Ema",
     "Gradients",
     "Learner",
     "Reduction",
+    "SegmentationLearner",
+    "SegmentationPredictor",
     "as_floats",
+    "as_pixels",
     "autocast",
     "choose_device",
+    "colour_statistics",
     "compile_if_repaid",
     "computes_in_bfloat16",
+    "filled_batches",
+    "load_weights",
     "memory_layout",
+    "per_channel",
     "remove_checkpoints",
+    "save_weights",
     "score_images",
     "seeded",
+    "segmentation_loss",
     "settle",
     "train",
 ]

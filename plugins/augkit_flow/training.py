@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +11,14 @@ from torch import Tensor, nn
 from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
 from augkit.training import Batches, Ema, autocast, seeded, settle, train
 from augkit_flow.network import MULTIPLE, FlowNetwork
+from augkit_flow.options import FlowOptions
 from augkit_flow.painter import save_network
-
-if TYPE_CHECKING:
-    from augkit_flow.generator import Flow
 
 _WARM_UP = 200
 """Steps, at most a tenth of all, over which the learning rate rises."""
 
 
-def fit(options: Flow, samples: ImageSet, space: Workspace) -> None:
+def fit(options: FlowOptions, samples: ImageSet, space: Workspace) -> None:
     """Train and write the average of the weights."""
     if any(side % MULTIPLE for side in samples.size):
         what = f"images are {samples.size} pixels; flow needs sides that are multiples of {MULTIPLE}"
@@ -34,7 +31,7 @@ def fit(options: Flow, samples: ImageSet, space: Workspace) -> None:
 class FlowLearner:
     """One training step: a point on the line from noise to each image, and the velocity there."""
 
-    def __init__(self, options: Flow, samples: ImageSet, space: Workspace) -> None:
+    def __init__(self, options: FlowOptions, samples: ImageSet, space: Workspace) -> None:
         self._options = options
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)

@@ -1,82 +1,20 @@
-"""The `mask2lesion` component: options, and what its folder holds."""
+"""The `mask2lesion` component; torch is imported when it trains or is opened, not when a recipe is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-from augkit import AtLeast, ImageSet, InputError, Problem, Synthesizer, Within, Workspace
+from augkit import ImageSet, InputError, Problem, Synthesizer, Workspace
+from augkit_mask2lesion.options import FACTS, Mask2LesionOptions
 
-Norm = Literal["batch", "instance", "none"]
-Dropout = Literal["lua", "torch_port", "none"]
-Adversarial = Literal["vanilla", "lsgan", "hinge"]
-MaskResample = Literal["nearest", "bicubic"]
-OutResize = Literal["nearest", "area"]
-
-WEIGHTS = "generator.safetensors"
-FACTS = "generator.json"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Mask2Lesion:
-    """Conditional GAN after Abhishek & Hamarneh 2019; the defaults are the paper's text, read with pix2pix's code.
-
-    Images must be square with a side of 32, 64, 128 or 256 pixels, unless `size` is set.
-
-    width:        filters of the first layer of both networks (ngf, ndf).
-    norm:         ``batch`` (the paper's text), ``instance`` (its released command) or ``none``.
-    dropout:      ``lua``: in the three innermost decoder blocks, as in the first release of pix2pix; ``torch_port``:
-                  one block further out, as in its PyTorch release; ``none``: no noise at all.
-    mask_channels: 1, or 3 equal ones, as the released command has it.
-    patch_layers: 1, 2, 3, 4 give discriminator patches of 16, 34, 70, 142 pixels.
-    size:         side at which both networks work, 128 or 256; null for the data's own. Images are brought there and
-                  back, squeezing those that are not square.
-    epochs:       epochs at the full learning rate.
-    decay_epochs: further epochs while it falls linearly to zero.
-    batch_size:   images per step; with ``norm: batch`` anything but 1 is another model than the paper's.
-    learning_rate: of both Adam optimisers, betas 0.5 and 0.999.
-    adversarial:  loss on logits: ``vanilla`` (non-saturating cross-entropy), ``lsgan`` (squares) or ``hinge``.
-    lambda_l1:    weight of the mean absolute difference to the real image.
-    jitter:       enlarge to 286/256 and crop at random, as pix2pix does.
-    flip:         mirror half of the training pairs.
-    mask_resample: how masks change size: ``nearest`` keeps them binary, ``bicubic`` softens their edges, as the
-                  released command does.
-    out_resize:   how synthetic images return from `size` to the data's size.
-    sample_every: epochs between two rows of ``progress.png``; null for at most ten, 0 for the last one only.
-    reduction:    how several processes add their gradients: ``fast``, or ``ordered``, which cuts every batch into four
-                  parts and gives the same bits for 1, 2 and 4 processes.
-    weights:      a generator to be used instead of training one: a folder that ``augkit generator import`` or a
-                  training left, or a file: augkit's ``generator.safetensors`` with its ``generator.json`` beside it,
-                  or pix2pix's ``latest_net_G.pth``. The file then decides width, norm, dropout layout, mask channels
-                  and size; training options are not used.
-    """
-
-    width: Annotated[int, Within(4, 256)] = 64
-    norm: Norm = "batch"
-    dropout: Dropout = "lua"
-    mask_channels: Literal[1, 3] = 1
-    patch_layers: Annotated[int, Within(1, 4)] = 3
-    size: Literal[128, 256] | None = None
-    epochs: Annotated[int, AtLeast(0)] = 100
-    decay_epochs: Annotated[int, AtLeast(0)] = 100
-    batch_size: Annotated[int, AtLeast(1)] = 1
-    learning_rate: Annotated[float, AtLeast(1e-8)] = 2e-4
-    adversarial: Adversarial = "vanilla"
-    lambda_l1: Annotated[float, AtLeast(0)] = 100.0
-    jitter: bool = True
-    flip: bool = True
-    mask_resample: MaskResample = "nearest"
-    out_resize: OutResize = "nearest"
-    sample_every: Annotated[int, AtLeast(0)] | None = None
-    reduction: Literal["fast", "ordered"] = "fast"
-    weights: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.epochs + self.decay_epochs == 0:
-            raise ValueError("epochs and decay_epochs are both 0; allowed: at least one epoch")
+class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside its options
+    __doc__ = Mask2LesionOptions.__doc__
 
     def sources(self) -> Sequence[Path]:
         """Return the files of `weights`, if any; `InputError` where there is none of that name or kind."""
@@ -91,13 +29,6 @@ class Mask2Lesion:
             raise InputError(Problem(str(file), what, "Correct the option weights"))
         beside = file.with_name(FACTS)
         return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
-
-    def weights_file(self) -> Path | None:
-        """Return the file that `weights` means, which need not exist; None where a generator is to be trained."""
-        if self.weights is None:
-            return None
-        place = self.weights.expanduser()
-        return place / WEIGHTS if place.is_dir() else place
 
     @staticmethod
     def import_weights(file: Path, folder: Path) -> Sequence[str]:
@@ -116,4 +47,4 @@ class Mask2Lesion:
         """Return the painter."""
         from augkit_mask2lesion.painter import open_painter
 
-        return open_painter(self, folder, device)
+        return open_painter(folder, self.dropout, self.mask_resample, self.out_resize, device)

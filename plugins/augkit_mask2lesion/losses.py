@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from augkit_mask2lesion.generator import Adversarial
+from augkit_mask2lesion.options import Adversarial
 
 
 def discriminator_loss(kind: Adversarial, on_real: Tensor, on_fake: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from augkit import TensorDraws
-from augkit_mask2lesion.generator import Dropout, Norm
+from augkit_mask2lesion.options import Dropout, Norm
 
 SIZES = (32, 64, 128, 256)
 SLOPE = 0.2

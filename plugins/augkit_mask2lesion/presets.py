@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from augkit import AtLeast
-from augkit_mask2lesion.generator import Dropout, Mask2Lesion, MaskResample, Norm
+from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.options import Dropout, MaskResample, Norm
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from augkit import TensorDraws
-from augkit_mask2lesion.generator import MaskResample, OutResize
+from augkit_mask2lesion.options import MaskResample, OutResize
 
 ENLARGED = 286 / 256
 """pix2pix crops 256 pixels out of 286; other sizes keep the ratio."""

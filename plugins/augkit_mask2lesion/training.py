@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,15 @@ from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle,
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
 from augkit_mask2lesion.networks import SIZES, Architecture, PatchDiscriminator, initialise
+from augkit_mask2lesion.options import Mask2LesionOptions
 from augkit_mask2lesion.painter import Painter, open_painter, save_generator
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks
 from augkit_mask2lesion.watch import Alarm, Watch, Watched, sampled_epochs, shown_samples
 
-if TYPE_CHECKING:
-    from augkit_mask2lesion.generator import Mask2Lesion
-
 M = TypeVar("M", bound=nn.Module)
 
 
-def fit(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+def fit(options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
     """Train, or import, and write the generator's weights, its samples and its health."""
     file = options.weights_file()
     if file is None:
@@ -35,10 +33,11 @@ def fit(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
         _import(file, options, samples, space)
 
 
-def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+def _train(options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
     learner = PixToPix(options, samples, space)
     shown = shown_samples(samples)
-    watch = Watch(Painter(learner.generator, learner.architecture, options, space.device, len(shown)), shown, space)
+    resizing = options.mask_resample, options.out_resize
+    watch = Watch(Painter(learner.generator, learner.architecture, *resizing, space.device, len(shown)), shown, space)
     epochs = sampled_epochs(options.epochs + options.decay_epochs, options.sample_every, learner.steps_per_epoch)
     rows = {epoch * learner.steps_per_epoch: f"epoch-{epoch:04d}" for epoch in epochs}
     _tell_coarseness(learner.architecture.size, samples, space)
@@ -47,13 +46,14 @@ def _train(options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
     watch.conclude(list(rows.values()))
 
 
-def _import(file: Path, options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+def _import(file: Path, options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
     facts = import_checkpoint(file, space.folder)
     for sentence in describe(facts):
         space.log.note(sentence)
     _tell_coarseness(facts["size"], samples, space)
     shown = shown_samples(samples)
-    watch = Watch(open_painter(options, space.folder, space.device, len(shown)), shown, space)
+    resizing = options.mask_resample, options.out_resize
+    watch = Watch(open_painter(space.folder, options.dropout, *resizing, space.device, len(shown)), shown, space)
     watch.paint("imported")
     watch.conclude(["imported"])
 
@@ -68,12 +68,11 @@ def _tell_coarseness(size: int, samples: ImageSet, space: Workspace) -> None:
 class PixToPix:
     """Alternating steps of discriminator and generator on one batch."""
 
-    def __init__(self, options: Mask2Lesion, samples: ImageSet, space: Workspace) -> None:
+    def __init__(self, options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
         self._options = options
         self._device = space.device
-        self.architecture = Architecture(
-            _working_size(options, samples), options.width, options.norm, options.mask_channels, options.dropout
-        )
+        size = _working_size(options.size, options.patch_layers, samples.size)
+        self.architecture = Architecture(size, options.width, options.norm, options.mask_channels, options.dropout)
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         self._gradients = Gradients(options.reduction, options.batch_size)
         self.steps_per_epoch = math.ceil(len(samples) / options.batch_size)
@@ -180,14 +179,14 @@ def _settle(network: M, device: str) -> M:
     return network
 
 
-def _working_size(options: Mask2Lesion, samples: ImageSet) -> int:
+def _working_size(wanted: int | None, patch_layers: int, data: tuple[int, int]) -> int:
     """Return the side at which the networks work; raises InputError where there is none."""
-    size = options.size or samples.size[0]
-    if options.size is None and (size not in SIZES or samples.size[1] != size):
+    size = wanted or data[0]
+    if wanted is None and (size not in SIZES or data[1] != size):
         allowed = ", ".join(map(str, SIZES))
-        what = f"images are {samples.size} pixels; mask2lesion needs square images of {allowed} pixels"
+        what = f"images are {data} pixels; mask2lesion needs square images of {allowed} pixels"
         raise InputError(Problem("mask2lesion", what, "Or set the option size, which resizes them"))
-    if size // 2**options.patch_layers <= 2:
-        what = f"patch_layers is {options.patch_layers}, which leaves no patch of images of {size} pixels"
+    if size // 2**patch_layers <= 2:
+        what = f"patch_layers is {patch_layers}, which leaves no patch of images of {size} pixels"
         raise InputError(Problem("mask2lesion", f"{what}; allowed: up to {size.bit_length() - 3}"))
     return size

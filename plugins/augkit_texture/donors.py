@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from augkit_texture.filling import Bools, Floats, add_grain, fill_smoothly
 from augkit_texture.hair import remove_hair
 from augkit_texture.library import OFFSET, Library, encode_density, halo_of, save_library
 from augkit_texture.shapes import objects
-
-if TYPE_CHECKING:
-    from augkit_texture.generator import Texture
 
 _SURROUND = 0.02
 """Least share of an image that must lie outside its objects for its skin to be known."""
@@ -52,12 +48,12 @@ class Donor:
     flaws: Sequence[float]
 
 
-def fit(options: Texture, samples: ImageSet, space: Workspace) -> None:
-    """Take apart up to ``options.donors`` images, chosen by keyed draws, and write the library."""
+def fit(samples: ImageSet, most: int, space: Workspace) -> None:
+    """Take apart up to `most` images, chosen by keyed draws, and write the library."""
     draws = Draws.of(space.seed, "texture", sample_keys(samples.ids))
     outside = (~np.asarray(samples.masks)).mean((1, 2))
     usable = [int(i) for i in np.argsort(draws.bits("donor"), kind="stable") if outside[i] >= _SURROUND]
-    chosen = usable[: options.donors]
+    chosen = usable[:most]
     donors = []
     for done, i in enumerate(chosen, start=1):
         donors.append(take_apart(np.asarray(samples.images[i]), np.asarray(samples.masks[i])))

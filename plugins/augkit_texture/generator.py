@@ -1,47 +1,26 @@
-"""The `texture` component: options, and what its folder holds."""
+"""The `texture` component; what it needs is imported when it is fitted or opened, not when a recipe is read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from augkit import AtLeast, ImageSet, Synthesizer, Workspace
-
-LIBRARY = "library.safetensors"
-FACTS = "library.json"
+from augkit import ImageSet, Synthesizer, Workspace
+from augkit_texture.options import TextureOptions
 
 
 @dataclass(frozen=True)
-class Texture:
-    """The skin of one training image and the lesion of another, brought into the shape of the mask.
-
-    A lesion is kept as what it does to the skin around it: the optical density that it adds, the logarithm of the
-    skin without it over the image (Beer-Lambert: densities add, so a lesion can move to skin of another colour).
-    It is zero where the skin begins, which leaves no seam, and it fades as the donor's own border does. Objects
-    brighter than what surrounds them, such as nuclei under fluorescence, are handled on the negative.
-
-    Nothing is trained, so this is the zero-cost rival of a learnt generator. Every pixel comes from training images: a
-    synthetic image can show a patient's skin, and sets that must not be published must not be painted from either.
-
-    donors:  training images that are kept, chosen at random; memory and disk grow with it.
-    choices: a lesion's donor is one of this many, those most alike in size, shape and skin; of as many skins, drawn at
-             random, the one whose own lesion is best hidden is taken. More choices vary lesions more.
-    hair:    keep the hair of the skin, drawn over the lesion; false removes it.
-    """
-
-    donors: Annotated[int, AtLeast(1)] = 256
-    choices: Annotated[int, AtLeast(1)] = 12
-    hair: bool = True
+class Texture(TextureOptions):  # noqa: D101 - what it is stands beside its options
+    __doc__ = TextureOptions.__doc__
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Separate the training images into skin, hair and lesions, and keep them."""
         from augkit_texture.donors import fit
 
-        fit(self, train, space)
+        fit(train, self.donors, space)
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the painter; it works on the CPU whatever the device."""
         from augkit_texture.painter import open_painter
 
-        return open_painter(self, folder)
+        return open_painter(folder, self.choices, self.hair)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save
 
 from augkit.store import read_json, write_bytes, write_json
 from augkit_texture.filling import Bools, Floats
-from augkit_texture.generator import FACTS, LIBRARY
+from augkit_texture.options import FACTS, LIBRARY
 
 OFFSET = 6.0
 """Grey levels added before a logarithm, so that black corners do not divide by zero."""

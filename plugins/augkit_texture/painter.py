@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,14 @@ from augkit_texture.matching import Matcher
 from augkit_texture.shapes import depth, objects, shape_of
 from augkit_texture.warping import Relief, correspond, fading, reach, relief_of, sample
 
-if TYPE_CHECKING:
-    from augkit_texture.generator import Texture
-
 
 class Painter:
     """Paints masks of the size of the donors, one at a time."""
 
-    def __init__(self, options: Texture, library: Library) -> None:
-        self._options = options
+    def __init__(self, library: Library, choices: int, hair: bool) -> None:
         self._library = library
-        self._matcher = Matcher(library, options.choices)
+        self._hair = hair
+        self._matcher = Matcher(library, choices)
         self._halo = halo_of(library.labels.shape[1])
         self._relief = lru_cache(maxsize=len(self._matcher.donors))(self._relief_of)
 
@@ -52,7 +49,7 @@ class Painter:
         for number, piece in enumerate(objects(mask) if mask.any() else []):
             self._add(added, piece, skin, negative, draws.fork(f"object {number}"))
         painted = (skin + OFFSET) * np.exp(-added) - OFFSET
-        if self._options.hair:
+        if self._hair:
             painted *= (self._library.hair[frame][flips] / np.float32(255))[..., None]
         painted = 255 - painted if negative else painted
         image: NDArray[np.uint8] = painted.round().clip(0, 255).astype(np.uint8)
@@ -79,9 +76,9 @@ class Painter:
         return relief_of(self._library.labels[frame] == label)
 
 
-def open_painter(options: Texture, folder: Path) -> Painter:
+def open_painter(folder: Path, choices: int, hair: bool) -> Painter:
     """Return the painter of the library in `folder`."""
-    return Painter(options, load_library(folder))
+    return Painter(load_library(folder), choices, hair)
 
 
 def _box(mask: Bools, margin: int) -> tuple[slice, slice]:

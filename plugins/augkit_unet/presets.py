@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from augkit import AtLeast
+from augkit_unet.options import Loss, Optimizer, Schedule
 from augkit_unet.segmenter import Unet
 
 
@@ -20,10 +21,10 @@ class UnetPaper(Unet):
     width: Annotated[int, AtLeast(2)] = 64
     steps: Annotated[int, AtLeast(1)] = 6300
     batch_size: Annotated[int, AtLeast(1)] = 32
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Optimizer = "sgd"
     learning_rate: Annotated[float, AtLeast(1e-8)] = 0.01
-    schedule: Literal["constant", "cosine"] = "constant"
-    loss: Literal["bce", "bce_dice"] = "bce"
+    schedule: Schedule = "constant"
+    loss: Loss = "bce"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class UnetStrong(Unet):
     width: Annotated[int, AtLeast(2)] = 64
     steps: Annotated[int, AtLeast(1)] = 12600
     batch_size: Annotated[int, AtLeast(1)] = 32
-    optimizer: Literal["sgd", "adamw"] = "adamw"
+    optimizer: Optimizer = "adamw"
     learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    loss: Literal["bce", "bce_dice"] = "bce_dice"
+    schedule: Schedule = "cosine"
+    loss: Loss = "bce_dice"

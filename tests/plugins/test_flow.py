@@ -94,7 +94,7 @@ def test_an_untrained_flow_paints_noise_with_the_spectrum_of_the_training_images
     network = FlowNetwork(8, (32, 32))
     network.spectrum.measure(images)
     masks = np.zeros((200, 32, 32), bool)
-    painted = Painter(network.eval(), Flow(solver_steps=16), "cpu")(masks, keys(200))
+    painted = Painter(network.eval(), "heun", 16, 1.0, "cpu")(masks, keys(200))
     assert abs(painted.mean() - images.mean()) < 2
     assert painted.std() == pytest.approx(images.std(), rel=0.15)
     assert np.diff(painted.astype(float), axis=1).std() < 0.3 * painted.std()

@@ -12,7 +12,6 @@ from augkit import Draws, ImageSet, InputError, Workspace, cli
 from augkit.store import read_json
 from augkit_mask2lesion.checkpoint import import_checkpoint
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.painter import open_painter
 
 
 class Block(nn.Module):
@@ -101,7 +100,7 @@ def test_an_imported_generator_computes_what_the_published_structure_computes(
     expected_facts = {"size": size, "width": 4, "norm": norm, "mask_channels": mask_channels, "dropout": "torch_port"}
     assert {key: facts[key] for key in expected_facts} == expected_facts
     assert read_json(tmp_path / "out" / "generator.json") == facts
-    ours = open_painter(Mask2Lesion(dropout="none"), tmp_path / "out", "cpu")._network
+    ours = Mask2Lesion(dropout="none").open(tmp_path / "out", "cpu")._network
     mask = torch.from_numpy(samples(2, size).masks[:, None]).float() * 2 - 1
     mask = mask.expand(-1, mask_channels, -1, -1)
     with torch.inference_mode():
@@ -137,7 +136,7 @@ def test_dropout_none_turns_the_noise_of_imported_weights_off(tmp_path):
     import_checkpoint(file, tmp_path / "out")
     masks = samples(1, 64).masks
     for dropout, same in (("lua", False), ("none", True)):
-        paint = open_painter(Mask2Lesion(dropout=dropout), tmp_path / "out", "cpu")
+        paint = Mask2Lesion(dropout=dropout).open(tmp_path / "out", "cpu")
         first, second = (paint(masks, Draws.of(seed, "synthesis", np.arange(1))) for seed in (0, 1))
         assert np.array_equal(first, second) == same
 

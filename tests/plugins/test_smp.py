@@ -13,6 +13,7 @@ from augkit.contracts.registry import load_registry
 from augkit.planning.components import check_recipes
 from augkit.planning.recipe import load_recipes
 from augkit_smp import segmenter
+from augkit_smp.options import WEIGHTS
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
 
@@ -76,7 +77,7 @@ def test_equal_seeds_give_equal_weights(smp, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         fitted(smp(encoder="resnet18", steps=2, batch_size=2), tmp_path / name)
-    assert (tmp_path / "a" / segmenter.WEIGHTS).read_bytes() == (tmp_path / "b" / segmenter.WEIGHTS).read_bytes()
+    assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
 
 
 def test_an_encoder_that_does_not_exist_is_a_sentence(smp, tmp_path):
@@ -90,3 +91,16 @@ def test_sides_that_the_encoders_cannot_halve_are_refused(smp, tmp_path):
         smp(encoder="resnet18", steps=1, batch_size=2).fit(
             train, ImageSet.empty((48, 48)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
         )
+
+
+@pytest.mark.parametrize(("options", "steps"), [({"steps": 3}, 3), ({"budget": "epochs", "epochs": 2, "steps": 3}, 4)])
+def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, steps, smp, tmp_path):
+    fitted(smp(encoder="resnet18", batch_size=2, **options), tmp_path)
+    kind = options.get("budget", "steps")
+    found = json.loads((tmp_path / "budget.json").read_text())
+    assert found == {"budget": kind, "steps": steps, "batch_size": 2, "images": 4, "epochs": steps / 2}
+
+
+def test_parts_of_one_image_are_refused(smp, tmp_path):
+    with pytest.raises(InputError, match="found 4, cut into parts of one image; allowed: at least two images"):
+        fitted(smp(encoder="resnet18", steps=1, batch_size=4, reduction="ordered"), tmp_path)

@@ -8,7 +8,7 @@ from augkit import ImageSet, InputError, Workspace
 from augkit.contracts.components import SilentLog
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
-from augkit_unet.training import UnetLearner, _colour_statistics, _loss
+from augkit_unet.training import UnetLearner
 
 
 def samples(n=8, size=32):
@@ -93,7 +93,7 @@ def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, st
 def test_arms_of_different_size_train_the_same_steps_unless_the_budget_is_epochs(tmp_path):
     def steps(count, budget):
         unet = Unet(width=2, batch_size=4, steps=7, budget=budget, epochs=2)
-        return UnetLearner(unet, samples(count), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())).steps
+        return UnetLearner(unet, samples(count), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())).budget.steps
 
     assert [steps(count, "steps") for count in (4, 9)] == [7, 7]
     assert [steps(count, "epochs") for count in (4, 9)] == [2, 6]
@@ -133,13 +133,6 @@ def test_finetuning_changes_no_bit_where_all_images_are_of_one_kind(tmp_path):
     assert fitted_weights(0.5, samples(), tmp_path / "a") == fitted_weights(0.0, samples(), tmp_path / "b")
 
 
-def test_colour_statistics_are_those_of_the_training_images():
-    images = samples().images
-    mean, std = _colour_statistics(images)
-    assert np.allclose(mean[:, 0, 0].numpy(), images.reshape(-1, 3).mean(0) / 255, atol=1e-6)
-    assert np.allclose(std[:, 0, 0].numpy(), images.reshape(-1, 3).std(0) / 255, atol=1e-6)
-
-
 def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
@@ -147,18 +140,3 @@ def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
         Unet(width=2, steps=1).fit(
             samples(2, 24), ImageSet.empty((24, 24)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
         )
-
-
-@pytest.mark.parametrize("kind", ["bce", "bce_dice"])
-def test_the_loss_takes_soft_masks_and_is_least_where_the_scores_are_right(kind):
-    """Mixup makes masks the share of the foreground."""
-    soft = torch.full((2, 1, 8, 8), 0.3)
-    soft[:, :, :4] = 0.8
-    right = _loss(torch.logit(soft), soft, kind)
-    for wrong in (torch.logit(soft) + 0.5, torch.logit(soft) * 0.5, torch.zeros_like(soft)):
-        assert _loss(wrong, soft, "bce") > _loss(torch.logit(soft), soft, "bce")
-    assert torch.isfinite(right)
-    blended = 0.7 * _loss(torch.zeros_like(soft), torch.ones_like(soft), "bce") + 0.3 * _loss(
-        torch.zeros_like(soft), torch.zeros_like(soft), "bce"
-    )
-    assert torch.isclose(_loss(torch.zeros_like(soft), torch.full_like(soft, 0.7), "bce"), blended)

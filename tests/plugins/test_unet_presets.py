@@ -11,8 +11,9 @@ from augkit import ImageSet, InputError, Workspace
 from augkit.contracts.registry import load_registry
 from augkit.errors import InterruptedRunError
 from augkit_unet.network import UnetNetwork
+from augkit_unet.options import WEIGHTS
 from augkit_unet.presets import UnetPaper, UnetStrong
-from augkit_unet.segmenter import WEIGHTS, Unet
+from augkit_unet.segmenter import Unet
 from augkit_unet.selection import Best, cut_development
 from augkit_unet.training import UnetLearner
 

@@ -454,7 +454,7 @@ def test_a_full_disk_while_writing_the_final_weights_does_not_cost_the_training(
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:
-        patch.setattr("augkit_unet.training.write_bytes", full)
+        patch.setattr("augkit.training.weights.write_bytes", full)
         with pytest.raises(OSError, match="No space left"):
             fit_unet(tmp_path / "a")
     plant(monkeypatch, UnetLearner, 0, lambda learner: pytest.fail("it trains again"))

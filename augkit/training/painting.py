@@ -1,0 +1,46 @@
+"""Painting masks with a network, many at a time, so that an image does not depend on its neighbours in a batch.
+
+Kernels are chosen by the shape of a batch, and two kernels differ in the last bits of the same sum. So a network sees
+one shape only: every batch is filled up, and what fills it is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augkit.data.arrays import Images, Masks
+from augkit.data.draws import Draws, TensorDraws
+
+PAINTING_BATCH = 32
+"""Images that are painted at once."""
+
+
+def filled_batches(
+    masks: Masks, draws: Draws[NDArray[Any]], device: str, size: int = PAINTING_BATCH
+) -> Iterator[tuple[slice, Tensor, TensorDraws]]:
+    """Yield where a batch lies in `masks`, the batch, and the draws of its samples, on the device.
+
+    masks: bool (N, H, W); a batch is float32 (size, 1, H, W) in {0, 1}, the last one filled up with empty masks. Of
+           what is painted of a batch, only the first ``where.stop - where.start`` images count.
+    """
+    height, width = masks.shape[1:]
+    for begin in range(0, len(masks), size):
+        where = slice(begin, min(begin + size, len(masks)))
+        count = where.stop - begin
+        batch = np.zeros((size, 1, height, width), np.float32)
+        batch[:count, 0] = masks[where]
+        keys = np.zeros(size, np.int64)
+        keys[:count] = draws[where].keys
+        yield where, torch.from_numpy(batch).to(device), Draws(torch.from_numpy(keys).to(device))
+
+
+def as_pixels(images: Tensor) -> Images:
+    """Return uint8 (N, H, W, 3) on the host from float (N, 3, H, W), rounded and kept within 0..255."""
+    pixels: Images = images.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return pixels

@@ -1,0 +1,186 @@
+"""What segmenters share that descend on augmented batches: how long, how fast, along which loss.
+
+A plugin brings a network, float32 (N, 3, H, W) in 0..1 -> one logit per pixel (N, 1, H, W), and says the rest in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from augkit.contracts.components import Augment, Workspace
+from augkit.data.arrays import Images, ImageSet, Scores
+from augkit.training.batches import Batch, Batches, score_images
+from augkit.training.precision import autocast, memory_layout, settle
+from augkit.training.ranks import Gradients, Reduction
+
+BudgetKind = Literal["steps", "epochs"]
+OptimizerKind = Literal["sgd", "adamw"]
+Schedule = Literal["constant", "cosine"]
+LossKind = Literal["bce", "bce_dice"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much training that is.
+
+    kind:       what was asked for: ``steps``, the same in every arm whatever its number of images, or ``epochs``,
+                which gives an arm with more images more steps.
+    steps:      optimiser steps.
+    batch_size: images per step.
+    images:     in the training set.
+    """
+
+    kind: BudgetKind
+    steps: int
+    batch_size: int
+    images: int
+
+    @staticmethod
+    def of(kind: BudgetKind, steps: int, epochs: int, batch_size: int, images: int) -> Budget:
+        """Return the budget of so many steps, or of so many epochs, each rounded up to whole batches."""
+        if kind == "epochs":
+            steps = epochs * math.ceil(images / batch_size)
+        return Budget(kind, steps, batch_size, images)
+
+    def facts(self) -> dict[str, str | int | float]:
+        """Return what ``budget.json`` holds: ``budget``, ``steps``, ``batch_size``, ``images``, and ``epochs``."""
+        return {
+            "budget": self.kind,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "images": self.images,
+            "epochs": round(self.steps * self.batch_size / self.images, 3),
+        }
+
+
+class SegmentationLearner:
+    """One training step: augment a batch, predict, descend.
+
+    part_size: images in one forward pass of the network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        samples: ImageSet,
+        augment: Augment,
+        space: Workspace,
+        *,
+        budget: Budget,
+        optimizer: OptimizerKind,
+        learning_rate: float,
+        schedule: Schedule,
+        loss: LossKind,
+        reduction: Reduction,
+        finetune: float = 0.0,
+    ) -> None:
+        """`name`: of the network, in checkpoints. `finetune`: share of the steps, the last, that see real images only.
+
+        Raises `InputError` where a batch cannot be cut as `reduction` wants it.
+        """
+        self.budget = budget
+        self._augment = augment
+        self._device = space.device
+        self._learning_rate = learning_rate
+        self._schedule = schedule
+        self._kind_of_loss = loss
+        self._batches = Batches(samples, budget.batch_size, space.seed, space.device)
+        self._last_batches = self._batches
+        self._last_from = budget.steps * (1 - finetune)
+        real = [i for i, origin in enumerate(samples.origins) if origin == "real"]
+        if finetune > 0 and len(real) not in (0, len(samples)):
+            self._last_batches = Batches(samples.take(real), budget.batch_size, space.seed, space.device)
+        self._gradients = Gradients(reduction, budget.batch_size)
+        part = self._gradients.parts[0]
+        self.part_size = part.stop - part.start
+        self.network = settle(network, space.device).train()
+        self.optimizer = _optimizer(optimizer, self.network, learning_rate)
+        self.networks: Mapping[str, nn.Module] = {name: self.network}
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {name: self.optimizer}
+
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        """Descend once on batch `number`; returns the loss of each part of it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(number)
+        losses: list[Tensor] = []
+        self._gradients.descend(self.network, self.optimizer, self._losses(number, losses))
+        return {"loss": torch.stack(losses)}
+
+    def _losses(self, number: int, seen: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the loss of each part of batch `number`, and add it to those `seen`."""
+        batches = self._last_batches if number >= self._last_from else self._batches
+        for part in self._gradients.parts:
+            loss = self._loss(batches.at(number, part))
+            seen.append(loss.detach())
+            yield loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        images, masks = batch.augmented(self._augment)
+        with autocast(self._device):
+            logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
+        return segmentation_loss(logits.float(), masks, self._kind_of_loss)
+
+    def _rate(self, number: int) -> float:
+        if self._schedule == "constant":
+            return self._learning_rate
+        return self._learning_rate * 0.5 * (1 + math.cos(math.pi * number / self.budget.steps))
+
+
+class SegmentationPredictor:
+    """Scores images with a trained network."""
+
+    def __init__(self, network: nn.Module, device: str) -> None:
+        self._network = settle(network, device).eval()
+        self._device = device
+
+    def __call__(self, images: Images) -> Scores:
+        """Return float32 (N, 1, H, W) in 0..1 for uint8 (N, H, W, 3)."""
+        return score_images(self._network, images, self._device)
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor, kind: LossKind) -> Tensor:
+    """Return the mean loss of logits (N, 1, H, W), float32 scalar; masks, likewise, may be anything in 0..1.
+
+    bce: binary cross-entropy per pixel. bce_dice: with 1 - soft Dice per image added.
+    """
+    loss = binary_cross_entropy_with_logits(logits, masks)
+    if kind == "bce_dice":
+        scores = torch.sigmoid(logits)
+        overlap = 2 * (scores * masks).sum((1, 2, 3)) + 1
+        loss = loss + (1 - overlap / (scores.sum((1, 2, 3)) + masks.sum((1, 2, 3)) + 1)).mean()
+    return loss
+
+
+def colour_statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Return per-channel mean and standard deviation, float32 (3, 1, 1), of uint8 images scaled to 0..1."""
+    flat: Any = images.reshape(-1, 3)
+    n = len(flat)
+    # Exact integer sums, in slices, so that a set larger than memory is fine and the order does not matter.
+    total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for begin in range(0, n, 1 << 22):
+        part = flat[begin : begin + (1 << 22)].astype(np.int64)
+        total += part.sum(0)
+        squares += (part * part).sum(0)
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - mean**2, 1.0))
+    return per_channel(mean / 255), per_channel(std / 255)
+
+
+def per_channel(values: Any) -> Tensor:
+    """Return one number per channel as float32 (C, 1, 1), which fits images (N, C, H, W)."""
+    return torch.tensor(values, dtype=torch.float32)[:, None, None]
+
+
+def _optimizer(kind: OptimizerKind, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    if kind == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9, fused=True)
+    return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)

@@ -1,0 +1,55 @@
+"""The options of the flow, and the files of its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from augkit import AtLeast, Within
+
+Solver = Literal["euler", "heun"]
+
+WEIGHTS = "flow.safetensors"
+FACTS = "flow.json"
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """Rectified flow in pixel space, conditioned on the mask; each key is another image of the same mask.
+
+    A network learns the velocity that carries Gaussian noise to images along straight lines (Liu et al. 2022,
+    arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747); painting follows it from noise of the sample's own key.
+    Sides of the images must be multiples of 16 pixels.
+
+    width:         channels at half resolution, a multiple of 8; doubled at a quarter, four-fold below.
+    steps:         of training.
+    batch_size:    images per step.
+    learning_rate: the peak: reached after a short rise, it falls to zero along a cosine. AdamW, betas 0.9 and 0.99.
+    ema:           the average of the weights that paints keeps this share of itself at every step, less at first.
+    flip:          mirror half of the training pairs left to right, and half top to bottom.
+    mask_dropout:  share of training pairs whose mask is hidden, so that `guidance` knows the image without a mask.
+    guidance:      1 paints with the mask as learnt; above 1 exaggerates what the mask changes (classifier-free
+                   guidance, Ho & Salimans 2022, arXiv:2207.12598) at twice the time.
+    solver:        ``euler`` evaluates the network once per step, ``heun`` twice, with a smaller error.
+    solver_steps:  from noise to image, shorter at both ends.
+    """
+
+    width: Annotated[int, Within(8, 256)] = 64
+    steps: Annotated[int, AtLeast(1)] = 50_000
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
+    ema: Annotated[float, Within(0, 0.99999)] = 0.999
+    flip: bool = True
+    mask_dropout: Annotated[float, Within(0, 0.9)] = 0.1
+    guidance: Annotated[float, Within(1, 20)] = 1.0
+    solver: Solver = "heun"
+    solver_steps: Annotated[int, Within(1, 200)] = 16
+
+    def __post_init__(self) -> None:
+        if self.width % 8:
+            raise ValueError(f"width is {self.width}; allowed: multiples of 8")
+        if self.guidance > 1 and self.mask_dropout == 0:
+            raise ValueError(
+                f"guidance is {self.guidance} and mask_dropout is 0; allowed: guidance above 1 only with mask_dropout "
+                "above 0, which teaches the image without a mask"
+            )
