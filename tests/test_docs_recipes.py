@@ -28,6 +28,7 @@ def commands():
     return [line for language, text in blocks() if not language for line in text.splitlines() if "augkit " in line]
 
 
+@pytest.mark.slow
 def test_the_page_is_followed_to_the_letter(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(estimate, "SECONDS", 0.2)

@@ -113,6 +113,7 @@ def test_new_segmenter_options_keep_generator_and_synthetic_images(four_arms):
     assert state["segmenter unet"] == "will"
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_interrupted_at_random_ends_in_the_same_bytes(four_arms, tmp_path):
     folder, _ = four_arms
     arguments = ["run", ARMS[3], *SMALL, *SMALL_GAN]
@@ -139,6 +140,7 @@ def children(pid):
     return [int(stat.split()[0]) for stat in stats if int(stat.rpartition(")")[2].split()[1]) == pid]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the workers")
 def test_jobs_side_by_side_save_on_a_signal_and_give_the_bytes_of_one_after_another(four_arms, tmp_path):
@@ -173,6 +175,7 @@ def test_jobs_side_by_side_save_on_a_signal_and_give_the_bytes_of_one_after_anot
     assert manifest["environment"]["threads"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_kill_9_at_20_random_moments_leaves_nothing_damaged_and_the_same_bytes():
     script = Path(__file__).parent.parent / "benchmarks" / "kills.py"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 README = Path(__file__).parent.parent / "README.md"
@@ -30,6 +31,7 @@ def run(*command, path=""):
     )
 
 
+@pytest.mark.slow
 def test_the_generator_in_the_readme_installs_and_runs_in_a_recipe(tmp_path):
     package, site = tmp_path / "augkit-flat", tmp_path / "site"
     package.mkdir()

@@ -53,6 +53,7 @@ def blocks(text):
         end = match.end()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_tutorial_leads_from_nothing_to_a_comparison(tmp_path):
     said = {}
@@ -82,6 +83,7 @@ def test_the_tutorial_leads_from_nothing_to_a_comparison(tmp_path):
     assert table.index("plain") < table.index("striped")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_new_package_of_every_kind_installs_is_listed_keeps_its_contract_and_runs(tmp_path):
     for kind in SLUGS:

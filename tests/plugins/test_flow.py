@@ -86,6 +86,7 @@ def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_pa
     assert not np.array_equal(plain, euler)
 
 
+@pytest.mark.slow
 def test_an_untrained_flow_paints_noise_with_the_spectrum_of_the_training_images():
     rng = np.random.Generator(np.random.Philox(0))
     x = np.arange(32)
@@ -129,6 +130,7 @@ def test_colours_return_from_their_axes():
     assert torch.allclose(spectrum.restore(spectrum.normalise(there)), there, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_training_stopped_at_any_step_ends_in_the_same_weights(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = Flow(**{**TINY, "steps": 5})

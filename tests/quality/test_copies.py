@@ -132,6 +132,7 @@ def test_a_recipe_asks_for_exclusion_with_true_or_false(tmp_path):
     assert str(problem) == f"{file}:3: exclude_copies: found the text 'maybe'; allowed: true or false"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("AUGKIT_DATA" not in os.environ, reason="AUGKIT_DATA is not set: ISIC 2017 is not here")
 def test_the_four_validation_images_with_a_training_copy_are_found_in_isic_2017_and_no_other():
     from augkit_isic import Isic

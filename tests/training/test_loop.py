@@ -411,6 +411,7 @@ class AveragedGan(PixToPix):
         return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [AveragedUnet, AveragedGan])
 def test_the_real_learners_stopped_after_every_single_step_end_in_the_same_bits(tmp_path, monkeypatch, make):
     whole = make(tmp_path / "whole")

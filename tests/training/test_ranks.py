@@ -239,6 +239,7 @@ def children(process):
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_started_again_and_the_weights_are_those_of_one_process(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
