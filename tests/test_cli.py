@@ -501,6 +501,7 @@ def test_jobs_and_threads_are_refused_in_a_process_of_torchrun(augkit, monkeypat
     assert names(Path()) == ["r.yaml"]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_terminal_prints_plain_progress_lines_and_a_quiet_one_none(tmp_path):
     (tmp_path / "r.yaml").write_text(
         "name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\n" + "segmenter: {unet: {width: 4, steps: 2}}\n"

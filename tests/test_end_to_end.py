@@ -197,6 +197,7 @@ def test_seeds_are_separate_trainings_in_one_table(tmp_path):
     assert json.loads((report / "report.json").read_text())["arms"]["noaug"]["metrics"]["dice"]["seed_sd"] is not None
 
 
+@pytest.mark.slow
 def test_sources_mix_freely_in_one_recipe(tmp_path):
     recipe = tmp_path / "mixed.yaml"
     recipe.write_text(
@@ -244,6 +245,7 @@ def test_a_broken_data_folder_is_reported_whole_before_anything_trains(tmp_path)
     assert not list((tmp_path / "runs").glob("segmenter"))
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_that_no_recipe_needs_is_reported_and_skipped(tmp_path):
     site = tmp_path / "site" / "augkit_broken-1.0.dist-info"
     site.mkdir(parents=True)
