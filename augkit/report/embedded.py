@@ -12,10 +12,11 @@ from augkit.report.tables import table_rows, table_title
 PICTURES = {
     "effects": "Differences in mean Dice",
     "synthetic-": "Synthetic images",
-    "cases-": "Segmentation cases",
+    "cases-highest": "Segmentation cases: the highest differences",
+    "cases-lowest": "Segmentation cases: the lowest differences",
     "densities": "Distribution of the scores",
 }
-"""Beginning of a picture's file name -> what it shows; in the order of the page."""
+"""Beginning of a picture's file name -> what it shows; the main ones, in the order of the page."""
 
 
 def embed_report(report: Recorded) -> str:

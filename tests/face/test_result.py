@@ -49,7 +49,9 @@ def test_a_notebook_shows_table_verdict_and_pictures_and_needs_no_other_file(res
     assert result.verdicts[0].sentence in html
     assert result.table[1][1] in html
     shown = re.findall(r'<img src="data:image/png;base64,[^"]{100,}" alt="([^"]+)"', html)
-    assert {"Synthetic images", "Segmentation cases", "Distribution of the scores"} <= set(shown)
+    assert {"Synthetic images", "Segmentation cases: the lowest differences", "Distribution of the scores"} <= set(
+        shown
+    )
     assert "<script" not in html
     assert "<style" not in html
 
