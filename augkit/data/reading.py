@@ -54,6 +54,8 @@ _SIGNATURES = (
 )
 
 _TIFF_BITS_PER_SAMPLE = 258
+_TIFF_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -201,7 +203,7 @@ def _levels(path: Path, file: _Decoded) -> NDArray[Any]:
     """Return the levels or palette indices as they were saved, an integer or bool array (H, W)."""
     image, bits = file
     if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
-        return np.asarray(image)
+        return _as_stored(image)
     if image.mode not in ("RGB", "LA", "RGBA") or bits > 8:
         what = f"has the pixel mode {image.mode} at {bits} bits; allowed in a mask: integer grey or palette"
         raise refusal(path, what, "Save it as 8-bit grey, 255 on 0")
@@ -213,6 +215,20 @@ def _levels(path: Path, file: _Decoded) -> NDArray[Any]:
         what = "is a colour image, such as a superpixel map or an overlay; allowed in a mask: grey or palette"
         raise refusal(path, what, "Give the binary mask instead")
     return first
+
+
+def _as_stored(image: ImageFile) -> NDArray[Any]:
+    """Return a grey or palette image's numbers as the file has them.
+
+    A TIFF may say that 0 is white (PhotometricInterpretation WhiteIsZero, as ImageJ writes for an inverting look-up
+    table and scanners for text). The decoder then turns 1 and 8 bits over, so that they look right; deeper ones it
+    leaves.
+    """
+    levels = np.asarray(image)
+    is_turned = image.mode in ("1", "L") and isinstance(image, TiffImagePlugin.TiffImageFile)
+    if is_turned and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        return ~levels
+    return levels
 
 
 def _spell_levels(levels: NDArray[Any]) -> str:

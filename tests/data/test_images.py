@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageFile
 
 from augkit import InputError, Problem
@@ -559,3 +560,80 @@ def test_the_module_does_not_import_torch():
         ).returncode
         == 0
     )
+
+
+# Ways in which a decoder turns stored numbers into shown ones. A mask is what is stored.
+
+SHAPE = np.zeros((12, 10), np.bool_)
+SHAPE[2:5, 3:9] = True
+
+
+def white_is_zero(path, array, **rest):
+    """What ImageJ writes for an inverting look-up table, and tifffile for booleans."""
+    tifffile.imwrite(path, array, photometric="miniswhite", **rest)
+
+
+GREY = [SHAPE.astype(np.uint8), SHAPE.astype(np.uint8) * 255, SHAPE.astype(np.uint16) * 65535]
+
+
+@pytest.mark.parametrize(
+    ("stored", "compression"), [(SHAPE, None), *((grey, how) for grey in GREY for how in (None, "zlib"))]
+)
+def test_a_tiff_whose_zero_is_shown_white_is_the_mask_that_is_stored(stored, compression, tmp_path):
+    white_is_zero(tmp_path / "mask.tif", stored, compression=compression)
+    assert np.array_equal(read_mask(tmp_path / "mask.tif"), SHAPE)
+
+
+def test_a_boolean_tiff_as_tifffile_writes_it_by_itself_is_the_mask_that_is_stored(tmp_path):
+    tifffile.imwrite(tmp_path / "mask.tif", SHAPE)
+    assert np.array_equal(read_mask(tmp_path / "mask.tif"), SHAPE)
+
+
+def test_a_photograph_whose_zero_is_shown_white_is_read_as_it_is_shown(tmp_path):
+    grey = np.arange(120, dtype=np.uint8).reshape(12, 10)
+    white_is_zero(tmp_path / "image.tif", grey)
+    assert np.array_equal(read_image(tmp_path / "image.tif")[..., 0], 255 - grey)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_grey_png_of_few_bits_is_the_mask_that_is_stored_whatever_its_levels_are_stretched_to(bits, tmp_path):
+    (tmp_path / "mask.png").write_bytes(grey_png(SHAPE.astype(np.uint8), bits))
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), SHAPE)
+
+
+def grey_png(levels, bits):
+    """A PNG of this depth, which Pillow reads and does not write."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = levels.shape
+    expanded = ((levels[..., None] >> np.arange(bits)[::-1]) & 1).reshape(height, -1).astype(np.uint8)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in expanded)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
+def test_a_palette_s_index_counts_and_not_the_colour_it_is_shown_in(form, tmp_path):
+    image = Image.fromarray(SHAPE.astype(np.uint8), "P")
+    image.putpalette([200, 200, 200, 30, 90, 30])
+    image.save(tmp_path / "mask.x", form)
+    assert np.array_equal(read_mask(tmp_path / "mask.x"), SHAPE)
+
+
+def test_a_mark_of_transparency_on_a_level_does_not_change_a_mask(tmp_path):
+    Image.fromarray(SHAPE.astype(np.uint8) * 255).save(tmp_path / "mask.png", transparency=0)
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), SHAPE)
+
+
+def test_a_gamma_and_a_profile_do_not_change_a_mask(tmp_path):
+    from PIL import ImageCms
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(SHAPE.astype(np.uint8) * 255).save(tmp_path / "mask.png", pnginfo=info, icc_profile=profile)
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), SHAPE)
