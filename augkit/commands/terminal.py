@@ -105,7 +105,7 @@ def print_comparison(arms: Sequence[ArmScores], comparison: Mapping[str, Any], w
 
     console = open_console()
     header, *rows = table_rows(arms)
-    print_table(table_title(arms[0].design), header, rows, console)
+    print_table(table_title(arms[0]), header, rows, console)
     for contrast in comparison["contrasts"]:
         console.print(contrast["sentence"], soft_wrap=True, markup=False)
     for remark in comparison["remarks"]:

@@ -225,9 +225,8 @@ def _as_stored(image: ImageFile) -> NDArray[Any]:
     leaves.
     """
     levels = np.asarray(image)
-    is_turned = image.mode in ("1", "L") and isinstance(image, TiffImagePlugin.TiffImageFile)
-    if is_turned and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        return ~levels
+    if image.mode in ("1", "L") and isinstance(image, TiffImagePlugin.TiffImageFile):
+        return ~levels if image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else levels
     return levels
 
 

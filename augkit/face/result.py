@@ -71,7 +71,7 @@ class Result:
         ]
 
     def __repr__(self) -> str:
-        lines = [table_title(self.recorded.arms[0].design)]
+        lines = [table_title(self.recorded.arms[0])]
         widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in self.table]
         lines += [verdict.sentence for verdict in self.verdicts] + list(self.recorded.comparison["remarks"])

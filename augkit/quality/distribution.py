@@ -134,8 +134,8 @@ def _pyramid(images: Images, top: int) -> list[NDArray[np.float32]]:
 def _smooth(level: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the images after the binomial filter 1 4 6 4 1 along both axes, mirrored about their outermost pixels.
 
-    Mirrored so, as Karras et al. do, every second pixel of an enlarged level is a zero beyond the border, too. Where the
-    outermost pixel is repeated instead, zeros meet zeros there, and the frame has most of the fine levels' energy.
+    Mirrored so, as Karras et al. do, every second pixel of an enlarged level is a zero beyond the border, too. Where
+    the outermost pixel is repeated instead, the frame has most of the fine levels' energy.
     """
     weights = np.array([1, 4, 6, 4, 1]) / 16
     rows = correlate1d(level, weights, axis=1, mode="mirror")

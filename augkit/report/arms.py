@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_evaluation
 from augkit.metrics import scores
 from augkit.planning.tasks import (
@@ -23,12 +24,13 @@ from augkit.planning.tasks import (
 from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 
 
-def read_scores(arms: Sequence[Arm], image_ids: Sequence[str], folder_of: Callable[[Stage], Path]) -> ArmScores:
-    """Return the scores of one arm from the evaluations of its seeds."""
+def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage], Path]) -> ArmScores:
+    """Return the scores of one arm on the images of `test` from the evaluations of its seeds."""
     evaluations = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
     found = [{**scores(one.counts), "nsd": one.nsd} for one in evaluations]
     values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    return ArmScores(arms[0].name, tuple(image_ids), tuple(arm.seed for arm in arms), values, design_of(arms[0]))
+    seeds, empty = tuple(arm.seed for arm in arms), int((~test.masks.any(axis=(1, 2))).sum())
+    return ArmScores(arms[0].name, test.ids, seeds, values, design_of(arms[0]), empty=empty)
 
 
 def design_of(arm: Arm) -> Design:

@@ -73,7 +73,7 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
         resolution(arms[0].design),
         verdicts(comparison),
         warnings,
-        table_title(arms[0].design),
+        table_title(arms[0]),
         table_rows(arms),
         metric_rows(arms),
         f"Seeds: {seeds}.",

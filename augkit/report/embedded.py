@@ -27,7 +27,7 @@ def embed_report(report: Recorded) -> str:
             "remarks": report.comparison["remarks"],
         },
         warnings=report.warnings,
-        title=table_title(report.arms[0].design),
+        title=table_title(report.arms[0]),
         table=table_rows(report.arms),
         pictures=_pictures(report.folder / "figures"),
         page=report.folder / "report.html",

@@ -89,7 +89,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
     history = {stage.title: read_history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
         scores=replace(
-            read_scores(arms, test.ids, lambda stage: inputs[stage]), conditions=_conditions(arms, inputs, manifests)
+            read_scores(arms, test, lambda stage: inputs[stage]), conditions=_conditions(arms, inputs, manifests)
         ),
         predictions=read_evaluation(inputs[first.evaluation]).predictions,
         synthetic=tuple(synthetic),

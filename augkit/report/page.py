@@ -152,7 +152,7 @@ def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) ->
         verdicts=verdicts(comparison),
         seed_sentence=seed_sentence(arms),
         warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
-        table_title=table_title(arms[0].design),
+        table_title=table_title(arms[0]),
         table=table_rows(arms),
         other_metrics=metric_rows(arms),
         differences=difference_rows(arms),

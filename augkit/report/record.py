@@ -25,7 +25,11 @@ def report_record(evidence: Evidence, comparison: Comparison, command: str) -> M
         "comparison": comparison_record(comparison),
         "order": [arm.scores.arm for arm in evidence.arms],
         "arms": {arm.scores.arm: _arm_record(arm) for arm in evidence.arms},
-        "test": {"images": len(evidence.test), "sha256": _digest(evidence.test)},
+        "test": {
+            "images": len(evidence.test),
+            "empty": evidence.arms[0].scores.empty,
+            "sha256": _digest(evidence.test),
+        },
         "sections": {section.title: dict(section.record) for section in evidence.sections},
         "command": command,
         "artifacts": [list(artifact) for artifact in evidence.artifacts],

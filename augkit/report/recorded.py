@@ -50,7 +50,7 @@ def read_report(path: Path) -> Recorded:
         with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
-        arms = tuple(_arm(name, record["arms"][name], rows) for name in record["order"])
+        arms = tuple(_arm(name, record["arms"][name], rows, record["test"].get("empty", 0)) for name in record["order"])
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
         return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"])
     except (KeyError, TypeError, ValueError) as error:
@@ -100,13 +100,13 @@ def _report_folder(path: Path) -> Path:
 
 
 def _arm(
-    name: str, record: Mapping[str, Any], rows: Mapping[tuple[str, int], Sequence[Mapping[str, str]]]
+    name: str, record: Mapping[str, Any], rows: Mapping[tuple[str, int], Sequence[Mapping[str, str]]], empty: int
 ) -> ArmScores:
     seeds = tuple(record["seeds"])
     values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in METRICS}
     images = tuple(row["image_id"] for row in rows[name, seeds[0]])
     conditions = {name: tuple(found) for name, found in record.get("conditions", {}).items()}
-    return ArmScores(name, images, seeds, values, Design(**record["design"]), conditions)
+    return ArmScores(name, images, seeds, values, Design(**record["design"]), conditions, empty)
 
 
 def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Problem]) -> ArmScores:

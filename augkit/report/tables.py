@@ -12,7 +12,7 @@ from augkit.contracts.components import NATIVE_SIZE
 from augkit.metrics import METRICS, TABLE_1
 from augkit.report.verdict.comparison import Comparison, Finding, p_text, signed
 from augkit.report.verdict.inference import MeanDifference
-from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design, Summary, summarise
+from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Summary, summarise
 
 Table = list[list[str]]
 Values = NDArray[np.float64]
@@ -32,11 +32,16 @@ def table_rows(arms: Sequence[ArmScores]) -> Table:
     return _table_1({arm.arm: {metric: summarise(arm.values[metric]) for metric in TABLE_1} for arm in arms})
 
 
-def table_title(design: Design) -> str:
-    """Return what Table 1 shows, with what the arms were scored on; `design` is that of any of them."""
+def table_title(arm: ArmScores) -> str:
+    """Return what Table 1 shows, with what the arms were scored on, and how much of it is empty; `arm` is any of them.
+
+    An image that shows nothing scores 1 where nothing is found, whatever the segmenter is worth.
+    """
+    design, images = arm.design, len(arm.image_ids)
+    empty = f"; {arm.empty} of {images} show nothing, and finding nothing there scores 1" if arm.empty else ""
     what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
     size = ", at native size" if design.score_at == NATIVE_SIZE else ""
-    return f"Mean ± standard error over the {design.scored_on}{what}{size}"
+    return f"Mean ± standard error over the {design.scored_on}{what}{size}{empty}"
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

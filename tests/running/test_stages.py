@@ -21,6 +21,7 @@ from augkit.planning.recipe import Recipe, Reference
 from augkit.planning.tasks import in_order
 from augkit.report.arms import design_of, read_scores
 from augkit.report.gather import _finds_nothing
+from augkit.report.tables import table_title
 from augkit.running.engine import Engine
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.training.batches import Batches
@@ -228,7 +229,7 @@ def test_artifacts_hold_what_the_components_returned(tmp_path):
     predictions = read_array(evaluation / "predictions.npy")
     assert (predictions == (splits.test.images[..., 0] > 127)).all()
     assert (read_array(evaluation / "counts.npy").sum(axis=1) == SIZE * SIZE).all()
-    scores = read_scores([arm], splits.test.ids, lambda stage: folder_of(tmp_path, stage))
+    scores = read_scores([arm], splits.test, lambda stage: folder_of(tmp_path, stage))
     assert (scores.arm, scores.seeds, scores.values["dice"].shape) == ("arm", (0,), (1, 4))
     assert scores.values["nsd"][0].tolist() == surface_distance(predictions, splits.test.masks).tolist()
     assert tuple(scores.values) == METRICS
@@ -942,3 +943,38 @@ def test_a_recipe_without_synthetic_images_cannot_be_judged(tmp_path):
     what = "has no synthetic images; allowed: at least one source under 'synthesize'"
     with pytest.raises(InputError, match=what):
         make_quality([checked(sources=[])], None, Digests(tmp_path))
+
+
+# Masks of which none shows anything
+
+
+def emptied(samples, places=slice(None)):
+    masks = np.array(samples.masks)
+    masks[places] = False
+    return replace(samples, masks=masks)
+
+
+def test_training_and_test_masks_without_any_foreground_are_refused_together_and_nothing_is_kept(tmp_path):
+    whole = good_splits()
+    empty = Splits(emptied(whole.train), whole.validation, emptied(whole.test))
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, dataset=FakeDataset(lambda: empty))
+    assert [problem.what for problem in caught.value.problems] == [
+        "none of the 6 shows anything; allowed: at least one with foreground",
+        "none of the 4 shows anything; allowed: at least one with foreground",
+    ]
+    assert [problem.where.partition(": ")[2] for problem in caught.value.problems] == ["training masks", "test masks"]
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_test_images_that_show_nothing_are_counted_beside_the_mean(tmp_path):
+    whole = good_splits()
+    dataset = FakeDataset(lambda: Splits(whole.train, whole.validation, emptied(whole.test, [1])))
+    arm = run(tmp_path, dataset=dataset)
+    test = read_image_set(folder_of(tmp_path, arm.dataset) / "test")
+    scores = read_scores([arm], test, lambda stage: folder_of(tmp_path, stage))
+    assert scores.empty == 1
+    assert table_title(scores) == (
+        "Mean ± standard error over the test images; 1 of 4 show nothing, and finding nothing there scores 1"
+    )

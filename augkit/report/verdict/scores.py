@@ -46,6 +46,7 @@ class ArmScores:
     design:    what the arm is.
     conditions: how it was trained, beside the design: ``device``, ``torch``, ``precision``, ``optimiser steps``, as far
                as that is known; several values where its trainings differ.
+    empty:     how many of the images have a mask without foreground, where finding nothing scores a Dice of 1.
     """
 
     arm: str
@@ -54,6 +55,7 @@ class ArmScores:
     values: Mapping[str, NDArray[np.float64]]
     design: Design = Design()
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    empty: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
 from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_splits
-from augkit.errors import Problem, StageError
+from augkit.errors import InputError, Problem, StageError
 from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeShare
 from augkit.running.job import Job
 
@@ -25,6 +25,7 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
         check_splits(splits)
     if task.exclude_copies:
         splits = _without_copies(splits, (), job)
+    _refuse_empty(splits)
     write_splits(job.folder, splits)
 
 
@@ -47,7 +48,23 @@ def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
     )
     if task.exclude_copies:
         splits = _without_copies(splits, read_excluded(whole) or (), job)
+    _refuse_empty(splits)
     write_splits(job.folder, splits)
+
+
+def _refuse_empty(splits: Splits) -> None:
+    """Refuse masks of which none shows anything: there is nothing to learn, or finding nothing scores 1 everywhere."""
+    problems = [
+        Problem(
+            f"{name} masks",
+            f"none of the {len(samples)} shows anything; allowed: at least one with foreground",
+            "Look at the mask files: they may be the wrong ones, or hold the structure as 0",
+        )
+        for name, samples in (("training", splits.train), ("test", splits.test))
+        if not samples.masks.any()
+    ]
+    if problems:
+        raise InputError(*problems)
 
 
 def take_share(task: TakeShare, job: Job) -> None:
