@@ -18,6 +18,7 @@ from augkit.data.stored import (
     read_image_set,
     read_names,
     read_quality,
+    read_remarks,
     read_training_facts,
 )
 from augkit.planning.tasks import (
@@ -98,6 +99,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
         seconds={stage.title: float(manifests[stage]["seconds"]) for stage in stages},
         warnings=(
+            *(remark for stage in in_order((first.dataset,)) for remark in read_remarks(inputs[stage])),
             *(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
             *_finds_nothing(arms, inputs),
         ),

@@ -7,9 +7,11 @@ from augkit.data.stored.image_sets import (
     read_excluded,
     read_image_set,
     read_names,
+    read_remarks,
     read_splits,
     write_excluded,
     write_image_set,
+    write_remarks,
     write_splits,
 )
 from augkit.data.stored.masks import read_drawn_masks, read_training_masks, write_drawn_masks
@@ -35,6 +37,7 @@ __all__ = [
     "read_image_set",
     "read_names",
     "read_quality",
+    "read_remarks",
     "read_splits",
     "read_training_facts",
     "read_training_masks",
@@ -44,6 +47,7 @@ __all__ = [
     "write_history",
     "write_image_set",
     "write_quality",
+    "write_remarks",
     "write_splits",
     "write_training_facts",
 ]

@@ -1,4 +1,4 @@
-"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and ``excluded.json`` beside the splits."""
+"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and what is said of a data set beside them."""
 
 from __future__ import annotations
 
@@ -51,6 +51,18 @@ def write_splits(folder: Path, splits: Splits) -> None:
 def read_splits(folder: Path) -> Splits:
     """Return the splits of a dataset artifact."""
     return Splits(*(read_image_set(folder / name) for name in SPLITS))
+
+
+def write_remarks(folder: Path, sentences: Sequence[str]) -> None:
+    """Write ``remarks.json`` beside the splits, where there is something to say of the data set as a whole."""
+    if sentences:
+        write_json(folder / "remarks.json", list(sentences))
+
+
+def read_remarks(folder: Path) -> tuple[str, ...]:
+    """Return what was said of a data set as a whole."""
+    file = folder / "remarks.json"
+    return tuple(read_json(file)) if file.is_file() else ()
 
 
 def write_excluded(folder: Path, ids: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
-from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_splits
+from augkit.data.remarks import remarks_on
+from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_remarks, write_splits
 from augkit.errors import InputError, Problem, StageError
 from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeShare
 from augkit.running.job import Job
@@ -26,6 +27,10 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
     if task.exclude_copies:
         splits = _without_copies(splits, (), job)
     _refuse_empty(splits)
+    remarks = remarks_on(splits)
+    for remark in remarks:
+        job.log.note(remark)
+    write_remarks(job.folder, remarks)
     write_splits(job.folder, splits)
 
 
