@@ -559,3 +559,15 @@ def test_compare_needs_a_report_or_a_recipe_and_changes_need_a_recipe(augkit):
     code, out, err = augkit("compare", "empty", "--margin", "0")
     assert code == 2
     assert "--margin" in out + err
+
+
+PLAIN = "name: plain\ndataset: {phantom: {train: 4, test: 3, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n"
+
+
+@pytest.mark.parametrize("out", ["run[/s]", "[bold]x", "a\x1b[31mb"])
+def test_a_folder_whose_name_looks_like_markup_or_steers_a_terminal_is_printed_as_it_is(augkit, out):
+    Path("r.yaml").write_text(PLAIN)
+    code, printed, _ = augkit("run", "r.yaml", "--quiet", "--device", "cpu", "--out", out)
+    assert code == 0
+    assert f"Report: {out}/report/".replace("\x1b", "\\x1b") in printed
+    assert "\x1b" not in printed

@@ -18,7 +18,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained, open_console, prepare, print_table
+from augkit.commands.terminal import explained, open_console, prepare, print_table, say
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -39,7 +39,7 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
             session.build([arm.training])
             folder = out / "preview" / arm.name
             write_page(f"Preview of {arm.name}", draw_panels(arm, session.engine), folder)
-            print(folder / "index.html")
+            say(str(folder / "index.html"))
 
 
 def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
@@ -57,7 +57,7 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
             (arm,) = session.plan(check_recipes([recipe], registry)).arms
             folder = out / "figures" / arm.name
             write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, session.engine), folder)
-            print(folder / "index.html")
+            say(str(folder / "index.html"))
 
 
 def quality(
@@ -90,7 +90,8 @@ def quality(
             folders = session.build(stages)
         for stage, folder in zip(stages, folders, strict=True):
             print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
-            print(f"Pictures and numbers of each image: {folder}\n")
+            say(f"Pictures and numbers of each image: {folder}")
+            print()
 
 
 def _pairs(count: int) -> str:
@@ -148,4 +149,4 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     if crossing and not checked.recipe.exclude_copies:
         print("'exclude_copies: true' in the recipe leaves out the training image of each pair across splits.")
     if rows:
-        print(folder / "copies.png")
+        say(str(folder / "copies.png"))

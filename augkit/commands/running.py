@@ -21,7 +21,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained, prepare, print_comparison
+from augkit.commands.terminal import explained, prepare, print_comparison, say
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -103,7 +103,7 @@ def compare(
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
         for name in ("comparison.html", "per_image.csv"):
-            print(folder / name)
+            say(str(folder / name))
 
 
 def _run(
@@ -123,4 +123,4 @@ def _print_result(folder: Path) -> None:
 
     report = read_report(folder)
     print_comparison(report.arms, report.comparison, report.warnings)
-    print(f"Report: {folder / 'report.html'}")
+    say(f"Report: {folder / 'report.html'}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from augkit.commands.arguments import Changes, Device, Out, Precision, Quiet, Recipe
-from augkit.commands.terminal import complain, explained, prepare
+from augkit.commands.terminal import complain, explained, prepare, say
 
 if TYPE_CHECKING:
     from augkit.sharing.files import Format, ImageFormat
@@ -47,7 +47,7 @@ def export(
         with audience:
             exported = gather_export(checked, seed, session)
         written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))
-        print(to if written else f"{to} holds this export already")
+        say(str(to) if written else f"{to} holds this export already")
         if layout == "nnunet":
             real = exported.real
             complain(f"{to} holds {sum(map(len, (real.train, real.validation, real.test)))} real images, too.")

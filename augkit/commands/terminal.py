@@ -48,8 +48,17 @@ def explained() -> Iterator[None]:
 def complain(*lines: str) -> None:
     """Print lines on standard error."""
     for line in lines:
-        # A recipe's text is quoted in messages, and must not steer the terminal.
-        print("".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+        print(_visible(line), file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Print a line on standard output."""
+    print(_visible(line))
+
+
+def _visible(text: str) -> str:
+    """Return the text with what cannot be printed spelt out: names of files and recipes must not steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> Audience:
@@ -90,12 +99,14 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     """Print a table with a title above; cells are wrapped where a terminal is narrow, never cut."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE, title=title, title_justify="left", title_style="")
+    # As text, because in a plain string "[...]" is markup.
+    table = Table(box=box.SIMPLE, title=Text(title), title_justify="left", title_style="")
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(_visible(cell)) for cell in row))
     console.print(table)
 
 
@@ -107,8 +118,8 @@ def print_comparison(arms: Sequence[ArmScores], comparison: Mapping[str, Any], w
     header, *rows = table_rows(arms)
     print_table(table_title(arms[0]), header, rows, console)
     for contrast in comparison["contrasts"]:
-        console.print(contrast["sentence"], soft_wrap=True, markup=False)
+        console.print(_visible(contrast["sentence"]), soft_wrap=True, markup=False)
     for remark in comparison["remarks"]:
-        console.print(remark, soft_wrap=True, markup=False)
+        console.print(_visible(remark), soft_wrap=True, markup=False)
     for warning in warnings:
-        console.print(f"⚠ {warning}", soft_wrap=True, markup=False)
+        console.print(_visible(f"⚠ {warning}"), soft_wrap=True, markup=False)

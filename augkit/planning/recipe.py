@@ -236,8 +236,8 @@ class _Draft:
 
     def _name(self, root: dict[str, Value]) -> str:
         name = root.get("name")
-        if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-            return name
+        if is_name(name):
+            return str(name)
         allowed = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
         if "name" not in root:
             self.complain((), "'name' is missing", "As in 'name: allaug'")
@@ -349,6 +349,11 @@ class _Draft:
         reference = Reference(name, options, self.document.place(*inside), places)
         self.parts.append((kind, reference))
         return reference
+
+
+def is_name(value: object) -> bool:
+    """Tell whether a recipe, and so an arm, may be called this: it is safe in a path, a page and a terminal."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is not None
 
 
 def _refuse_equal_names(drafts: Sequence[_Draft]) -> None:

@@ -7,6 +7,7 @@ A report that was changed by hand is refused, and so are reports on other images
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
+from augkit.planning.recipe import is_name
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import find_damage, read_json
@@ -45,6 +47,10 @@ def read_report(path: Path) -> Recorded:
             *(Problem(str(folder), what, "Scores that were changed cannot be compared") for what in damage)
         )
     record = read_json(folder / "report.json")
+    strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+    if strange:  # names become names of files
+        what = f"has an arm called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
+        raise InputError(Problem(str(folder), what, "It was not written by augkit"))
     rows: dict[tuple[str, int], list[dict[str, str]]] = {}
     try:
         with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
@@ -97,6 +103,11 @@ def _report_folder(path: Path) -> Path:
         raise InputError(Problem(str(path), f"has no report; {allowed}"))
     listed = ", ".join(str(folder) for folder in found)
     raise InputError(Problem(str(path), f"has {len(found)} reports; {allowed}", f"Choose among {listed}"))
+
+
+def _is_arm(name: object) -> bool:
+    """Tell whether an arm may be called this: as a recipe, perhaps with the number of a sweep's point behind it."""
+    return isinstance(name, str) and is_name(re.sub(r"-[0-9.e+-]+$", "", name))
 
 
 def _arm(

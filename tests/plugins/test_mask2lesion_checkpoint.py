@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from augkit import Draws, ImageSet, InputError, Workspace, cli
+from augkit.contracts.registry import load_registry
+from augkit.sharing.weights import import_weights
 from augkit.store import read_json
 from augkit_mask2lesion.checkpoint import import_checkpoint
 from augkit_mask2lesion.generator import Mask2Lesion
@@ -309,3 +311,21 @@ def test_the_command_refuses_a_discriminator_with_exit_code_2(tmp_path, monkeypa
     assert ended.value.code == 2
     assert "is no generator that is known" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["latest_net_D.pth"]
+
+
+def test_a_sealed_generator_that_was_changed_is_refused_when_a_recipe_names_it(tmp_path):
+    file = save_reference(tmp_path, size=64)
+    sealed = tmp_path / "imported"
+    import_weights(file, sealed, "mask2lesion", load_registry())
+    assert Mask2Lesion(weights=sealed).sources()
+    weights = sealed / "generator.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    for named in (sealed, weights):
+        with pytest.raises(InputError) as caught:
+            Mask2Lesion(weights=named).sources()
+        assert str(caught.value.problems[0]) == (
+            f"{sealed}: generator.safetensors does not have the bytes that were written. "
+            "Import or train it again: a changed generator would be used without a word"
+        )

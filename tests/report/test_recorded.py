@@ -169,3 +169,18 @@ def test_a_comparison_is_a_page_numbers_scores_and_pictures_in_a_folder_of_its_o
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "effects.png", "effects.svg", "densities.png", "densities.svg"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", "", "x" * 65, "a\nb", "[/s]", ".hidden"])
+def test_a_report_with_an_arm_whose_name_no_recipe_may_have_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "forged", (arm(name, CONTROL, (0,)),))
+    with pytest.raises(InputError) as error:
+        read_report(folder)
+    assert problems(error) == [
+        f"{folder}: has an arm called {name!r}; allowed: letters, digits, '_', '.', '-'. It was not written by augkit"
+    ]
+
+
+@pytest.mark.parametrize("name", ["ratio-0.5", "ratio-1e+06", "a.b_c-1"])
+def test_points_of_a_sweep_have_names_with_their_numbers(tmp_path: Path, name: str) -> None:
+    assert read_report(write(tmp_path, (arm(name, CONTROL, (0,)),))).arms[0].arm == name

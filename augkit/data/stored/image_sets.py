@@ -1,4 +1,4 @@
-"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and what is said of a data set beside them."""
+"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and what is said of a whole data set."""
 
 from __future__ import annotations
 
