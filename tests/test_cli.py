@@ -29,23 +29,6 @@ segmenter: {unet: {width: 4, steps: 2}}
 """
 
 
-@pytest.fixture
-def augkit(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["augkit", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.app(list(arguments), prog_name="augkit")
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
 def subprocess_run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
     return subprocess.run(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from augkit import DrawnMasks, cli
+from augkit import DrawnMasks
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 
 REGISTRY = load_registry()
@@ -28,23 +27,12 @@ class Numbers:
         return DrawnMasks(np.ones((count, *masks.shape[1:]), np.float64), ({},) * count)
 
 
-@pytest.fixture
-def augkit(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder, with one faulty plugin; returns exit code, output and errors."""
+@pytest.fixture(autouse=True)
+def faulty(monkeypatch):
+    """One plugin has a fault."""
     broken = Entry("mask source", "numbers", Numbers, Provider("numbers", "augkit-numbers", "0.3"))
     registry = Registry({**REGISTRY.entries, ("mask source", "numbers"): broken}, ())
     monkeypatch.setattr("augkit.contracts.registry.load_registry", lambda: registry)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["augkit", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.app(list(arguments))
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_show_tells_options_with_type_bounds_and_default_and_who_provides_it(augkit):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augkit import Draws, InputError, Workspace
+from augkit import InputError
 from augkit.contracts.registry import Entry, Provider
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Reference
@@ -16,26 +16,16 @@ from augkit_masks.elastic import Elastic
 from augkit_masks.pca import Pca
 from augkit_masks.shapes import Shapes
 from augkit_masks.training import Training
+from samples import mask_draws, workspace
 
 Y, X = np.mgrid[:48, :48] + 0.5
 REAL = np.array([((X - 24) / (6 + i)) ** 2 + ((Y - 24) / (12 - i)) ** 2 < 1 for i in range(6)])
 """Six ellipses in the middle of the frame."""
 
 
-class Log:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def progress(self, step, total, values):
-        pass
-
-
 def draw(source, count, folder, masks=REAL, seed=0):
-    space = Workspace(folder, 0, "cpu", Log())
-    return source.draw(masks, count, Draws.of(seed, "masks", np.arange(count)), space), space.log
+    space = workspace(folder)
+    return source.draw(masks, count, mask_draws(count, seed), space), space.log
 
 
 def build(options):
@@ -112,8 +102,7 @@ def test_masks_that_keep_to_the_limits_are_what_they_are_without_limits(tmp_path
 
 def test_a_mask_depends_only_on_its_own_draws(tmp_path):
     source = Combine((Weighted(shapes=Shapes()), Weighted(elastic=Elastic(degree=(2.0,), modes=5))), area=(0.05, 0.2))
-    space = Workspace(tmp_path, 0, "cpu", Log())
-    draws = Draws.of(0, "masks", np.arange(12))
+    space, draws = workspace(tmp_path), mask_draws(12)
     together = source.draw(REAL, 12, draws, space)
     for i in range(12):
         alone = source.draw(REAL, 1, draws[i : i + 1], space)

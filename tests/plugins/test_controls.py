@@ -5,33 +5,25 @@ import json
 import numpy as np
 import pytest
 
-from augkit import ImageSet, InputError, Workspace
-from augkit.contracts.components import SilentLog
-from augkit.data.draws import Draws
+from augkit import ImageSet, InputError
 from augkit_controls import Noise, Repeat
+from samples import image_draws, image_set, lesions, workspace
 
 
-def samples(n=8, size=32):
-    numbers = np.random.Generator(np.random.Philox(key=5))
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 10 - i) ** 2 < 60 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [200, 160, 150]) + numbers.normal(0, 8, (n, size, size, 3))
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, np.clip(images, 0, 255).astype(np.uint8), masks, ids, ("real",) * n)
+def samples(n=8):
+    noise = np.random.Generator(np.random.Philox(key=5)).normal(0, 8, (n, 32, 32, 3))
+    flat = lesions(n)
+    return image_set(np.clip(flat.images + noise, 0, 255), flat.masks)
 
 
 def opened(generator, train, folder):
-    generator.fit(train, Workspace(folder, 1, "cpu", SilentLog()))
+    generator.fit(train, workspace(folder))
     return generator.open(folder, "cpu")
-
-
-def draws(n):
-    return Draws.of(3, "synthesis", np.arange(n, dtype=np.int64))
 
 
 def test_noise_has_the_colours_of_skin_and_lesion_and_their_spread(tmp_path):
     train = samples()
-    images = opened(Noise(), train, tmp_path)(train.masks, draws(8))
+    images = opened(Noise(), train, tmp_path)(train.masks, image_draws(8))
     assert images.dtype == np.uint8
     for where in (train.masks, ~train.masks):
         assert np.allclose(images[where].mean(0), train.images[where].mean(0), atol=1)
@@ -40,7 +32,7 @@ def test_noise_has_the_colours_of_skin_and_lesion_and_their_spread(tmp_path):
 
 def test_noise_without_spread_is_two_flat_colours(tmp_path):
     train = samples()
-    images = opened(Noise(spread=0), train, tmp_path)(train.masks, draws(8))
+    images = opened(Noise(spread=0), train, tmp_path)(train.masks, image_draws(8))
     assert len(np.unique(images.reshape(-1, 3), axis=0)) == 2
 
 
@@ -54,25 +46,25 @@ def test_noise_learns_twelve_numbers_and_keeps_nothing_else(tmp_path):
 def test_an_image_depends_on_its_mask_and_key_alone(generator, tmp_path):
     train = samples()
     paint = opened(generator, train, tmp_path)
-    together = paint(train.masks, draws(8))
-    alone = np.concatenate([paint(train.masks[i : i + 1], draws(8)[i : i + 1]) for i in range(8)])
+    together = paint(train.masks, image_draws(8))
+    alone = np.concatenate([paint(train.masks[i : i + 1], image_draws(8)[i : i + 1]) for i in range(8)])
     assert np.array_equal(together, alone)
 
 
 def test_repeat_returns_the_image_of_each_training_mask(tmp_path):
     train = samples()
-    images = opened(Repeat(), train, tmp_path)(train.masks[::-1], draws(8))
+    images = opened(Repeat(), train, tmp_path)(train.masks[::-1], image_draws(8))
     assert np.array_equal(images, train.images[::-1])
 
 
 def test_repeat_lets_the_draws_choose_among_images_of_one_mask(tmp_path):
     train = samples(6)
     same = ImageSet(train.ids, train.images, np.repeat(train.masks[:1], 6, axis=0), train.groups, train.origins)
-    images = opened(Repeat(), same, tmp_path)(np.repeat(train.masks[:1], 100, axis=0), draws(100))
+    images = opened(Repeat(), same, tmp_path)(np.repeat(train.masks[:1], 100, axis=0), image_draws(100))
     assert len(np.unique(images.reshape(100, -1), axis=0)) == 6
 
 
 def test_repeat_refuses_a_mask_that_has_no_image(tmp_path):
     train = samples()
     with pytest.raises(InputError, match=r"not a training mask; .* Write masks: \{training: \{\}\}"):
-        opened(Repeat(), train, tmp_path)(~train.masks[:1], draws(1))
+        opened(Repeat(), train, tmp_path)(~train.masks[:1], image_draws(1))

@@ -4,28 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from augkit import Draws, InputError, Workspace
+from augkit import InputError
 from augkit.data.reading import read_drawing
 from augkit.data.resizing import average_resize
 from augkit_masks.drawn import Drawn
+from samples import mask_draws, workspace
 
 REAL = np.zeros((3, 32, 48), np.bool_)
 
 
-class Log:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def progress(self, step, total, values):
-        pass
-
-
 def draw(source, count, folder, masks=REAL, seed=0):
-    space = Workspace(folder, 0, "cpu", Log())
-    return source.draw(masks, count, Draws.of(seed, "masks", np.arange(count)), space)
+    return source.draw(masks, count, mask_draws(count, seed), workspace(folder))
 
 
 def disc(size=(480, 320), box=(100, 60, 300, 220), mode="L", paper=255, ink=0, width=0):
@@ -161,6 +150,6 @@ def test_a_missing_folder_and_one_without_drawings_are_refused(name, words, tmp_
 
 def test_the_log_says_what_the_drawings_cover(tmp_path):
     disc().save(tmp_path / "a.png")
-    space = Workspace(tmp_path, 0, "cpu", Log())
-    Drawn(tmp_path).draw(REAL, 1, Draws.of(0, "masks", np.arange(1)), space)
+    space = workspace(tmp_path)
+    Drawn(tmp_path).draw(REAL, 1, mask_draws(1), space)
     assert space.log.notes == ["1 drawings, covering 16.5% .. 16.5% of the frame"]

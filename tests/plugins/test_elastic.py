@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit import Draws, InputError, Workspace
+from augkit import InputError
 from augkit.planning.options import canonical, option_model
 from augkit_masks.elastic import Elastic, _parent, _repair
 from augkit_masks.registration import learn_variation, register
@@ -20,19 +20,9 @@ from augkit_masks.warp import (
     warp_mask,
     with_rms,
 )
+from samples import mask_draws, workspace
 
 FIELDS = ["vibration", "variation", "combined", "random"]
-
-
-class Notes:
-    def __init__(self):
-        self.said = []
-
-    def progress(self, step, total, values):
-        self.said.append(f"{step} of {total}")
-
-    def note(self, text):
-        self.said.append(text)
 
 
 def ellipses(count=12, height=64, width=64):
@@ -43,13 +33,9 @@ def ellipses(count=12, height=64, width=64):
     )
 
 
-def draws(count, seed=0):
-    return Draws.of(seed, "masks", np.arange(count))
-
-
-def draw(source, count, folder, masks=None, log=None):
+def draw(source, count, folder, masks=None, space=None):
     real = ellipses() if masks is None else masks
-    return source.draw(real, count, draws(count), Workspace(folder, 0, "cpu", log or Notes()))
+    return source.draw(real, count, mask_draws(count), space or workspace(folder))
 
 
 def uniform_field(y, x, size=(20, 24)):
@@ -58,13 +44,13 @@ def uniform_field(y, x, size=(20, 24)):
 
 def vibration(source, size):
     with tempfile.TemporaryDirectory() as folder:
-        return source._vibration(size, Workspace(Path(folder), 0, "cpu", Notes()))
+        return source._vibration(size, workspace(Path(folder)))
 
 
 def plate_fields(count=200, **options):
     source = Elastic(**options)
     basis = vibration(source, (128, 128))
-    chosen = draws(count)
+    chosen = mask_draws(count)
     return [source._direction(basis, (128, 128), chosen[i : i + 1]) for i in range(count)]
 
 
@@ -198,7 +184,7 @@ def test_one_by_one_gives_the_same_bytes_as_all_at_once(field, tmp_path):
     source = Elastic(field=field, degree=(2.0, 6.0, 10.0))
     together = draw(source, 24, tmp_path)
     for i in range(24):
-        alone = source.draw(ellipses(), 1, draws(24)[i : i + 1], Workspace(tmp_path, 0, "cpu", Notes()))
+        alone = source.draw(ellipses(), 1, mask_draws(24)[i : i + 1], workspace(tmp_path))
         assert alone.masks.tobytes() == together.masks[i : i + 1].tobytes()
         assert alone.records[0] == together.records[i]
 
@@ -308,15 +294,15 @@ def test_the_default_follows_a_velocity_above_degree_six_and_where_the_field_wou
 
 
 def test_a_source_that_often_deforms_less_says_so(tmp_path):
-    log = Notes()
-    draw(Elastic(field="random", sigma=6.0, degree=(8.0,), diffeomorphic=False), 200, tmp_path, log=log)
-    assert "of 200 masks are deformed less than drawn; their records say how much" in log.said[-1]
-    assert "200 of 200" in log.said
+    space = workspace(tmp_path)
+    draw(Elastic(field="random", sigma=6.0, degree=(8.0,), diffeomorphic=False), 200, tmp_path, space=space)
+    assert "of 200 masks are deformed less than drawn; their records say how much" in space.log.notes[-1]
+    assert (200, 200, {}) in space.log.steps
 
 
 def test_a_random_field_obeys_the_boundary():
     clamped, free = (
-        with_rms(Elastic(field="random", boundary=boundary)._direction(None, (64, 64), draws(1)), 8.0)
+        with_rms(Elastic(field="random", boundary=boundary)._direction(None, (64, 64), mask_draws(1)), 8.0)
         for boundary in ("clamped", "free")
     )
     assert np.abs(clamped[:, [0, -1]]).max() < 0.2
@@ -349,20 +335,21 @@ def test_the_first_learnt_mode_of_discs_that_differ_in_size_is_a_change_of_size(
 
 def test_learnt_modes_are_kept_in_the_workspace_and_used_again(tmp_path):
     source = Elastic(field="variation", degree=(6.0,))
-    log = Notes()
-    first = draw(source, 6, tmp_path, log=log)
-    assert "registration took the overlap (Dice) of the average mask with the training masks from 0." in log.said[0]
+    space = workspace(tmp_path)
+    first = draw(source, 6, tmp_path, space=space)
+    said = "registration took the overlap (Dice) of the average mask with the training masks from 0."
+    assert said in space.log.notes[0]
     assert (tmp_path / "variation.npy").is_file()
-    log = Notes()
-    assert np.array_equal(draw(source, 6, tmp_path, log=log).masks, first.masks)
-    assert log.said == []
+    space = workspace(tmp_path)
+    assert np.array_equal(draw(source, 6, tmp_path, space=space).masks, first.masks)
+    assert space.log.notes == space.log.steps == []
 
 
 def test_masks_that_differ_in_width_have_learnt_modes_along_x(tmp_path):
     masks = np.zeros((9, 64, 96), np.bool_)
     for i in range(9):
         masks[i, 20:44, 36 - 2 * i : 60 + 2 * i] = True
-    modes = Elastic(field="variation")._variation(masks, np.arange(9), Workspace(tmp_path, 0, "cpu", Notes()))
+    modes = Elastic(field="variation")._variation(masks, np.arange(9), workspace(tmp_path))
     down, along = np.square(modes[0]).sum(axis=(1, 2))
     assert modes.shape[1:] == (2, 64, 96)
     assert along > 20 * down
@@ -378,9 +365,9 @@ def test_masks_without_a_common_shape_are_named(tmp_path):
     scattered = np.zeros((6, 64, 64), np.bool_)
     for i, (row, column) in enumerate([(2, 2), (2, 50), (50, 2), (50, 50), (26, 2), (2, 26)]):
         scattered[i, row : row + 5, column : column + 5] = True
-    log = Notes()
-    draw(Elastic(field="variation"), 1, tmp_path, scattered, log)
-    assert "the masks have no shape in common" in log.said[0]
+    space = workspace(tmp_path)
+    draw(Elastic(field="variation"), 1, tmp_path, scattered, space)
+    assert "the masks have no shape in common" in space.log.notes[0]
 
 
 # Options.
@@ -417,4 +404,4 @@ def test_the_plate_s_modes_are_computed_once_and_kept(tmp_path, monkeypatch):
 
 
 def drawn_in(folder):
-    return Elastic().draw(ellipses(), 6, draws(6), Workspace(folder, 0, "cpu", Notes())).masks
+    return Elastic().draw(ellipses(), 6, mask_draws(6), workspace(folder)).masks

@@ -5,40 +5,22 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Draws, ImageSet, InputError, Workspace
+from augkit import Draws, InputError
 from augkit.contracts.registry import load_registry
 from augkit_flow.generator import Flow
 from augkit_flow.network import FlowNetwork
 from augkit_flow.painter import Painter
 from augkit_flow.spectrum import Spectrum, cosines
 from augkit_flow.training import FlowLearner
+from samples import image_draws, image_set, workspace
 
 TINY = {"width": 8, "steps": 4, "batch_size": 4, "learning_rate": 1e-2, "solver_steps": 2}
-
-
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
 
 
 def samples(n=8, size=(32, 32)):
     y, x = np.mgrid[: size[0], : size[1]]
     masks = np.array([(y - 10 - i % 11) ** 2 + (x - 10 - i % 7) ** 2 < 40 + 4 * i for i in range(n)])
-    images = np.where(masks[..., None], [200, 40, 40], [40, 40, 200]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
-def workspace(folder):
-    folder.mkdir(exist_ok=True, parents=True)
-    return Workspace(folder, 5, "cpu", SilentLog())
-
-
-def keys(n, seed=0):
-    return Draws.of(seed, "synthesis", np.arange(n))
+    return image_set(np.where(masks[..., None], [200, 40, 40], [40, 40, 200]), masks)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +29,7 @@ def keys(n, seed=0):
 def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(options, tmp_path):
     generator, train = Flow(**TINY, **options), samples(70)
     generator.fit(train.take(range(8)), workspace(tmp_path))
-    paint, draws, n = generator.open(tmp_path, "cpu"), keys(70), 70
+    paint, draws, n = generator.open(tmp_path, "cpu"), image_draws(70), 70
     together = paint(train.masks, draws)
     assert together.dtype == np.uint8
     assert together.shape == train.images.shape
@@ -63,7 +45,7 @@ def test_another_key_gives_clearly_another_image_of_the_same_mask(tmp_path):
     generator = Flow(**TINY)
     generator.fit(samples(), workspace(tmp_path))
     masks = np.repeat(samples(1).masks, 2, axis=0)
-    first, second = generator.open(tmp_path, "cpu")(masks, keys(2)).astype(float)
+    first, second = generator.open(tmp_path, "cpu")(masks, image_draws(2)).astype(float)
     assert np.abs(first - second).mean() > 3
 
 
@@ -72,7 +54,7 @@ def test_a_briefly_trained_flow_paints_red_inside_the_mask_and_blue_outside(tmp_
     generator.fit(samples(16), workspace(tmp_path))
     unseen = np.zeros((2, 32, 32), bool)
     unseen[0, 4:14, 14:28] = unseen[1, 16:30, 6:20] = True
-    painted = generator.open(tmp_path, "cpu")(unseen, keys(2)).astype(int)
+    painted = generator.open(tmp_path, "cpu")(unseen, image_draws(2)).astype(int)
     redder = painted[..., 0] > painted[..., 2]
     for mask, found in zip(unseen, redder, strict=True):
         assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.8
@@ -81,7 +63,7 @@ def test_a_briefly_trained_flow_paints_red_inside_the_mask_and_blue_outside(tmp_
 def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_path):
     Flow(**TINY).fit(samples(), workspace(tmp_path))
     variants = [Flow(**TINY), Flow(**TINY, guidance=4.0), Flow(**TINY, solver="euler")]
-    plain, guided, euler = (flow.open(tmp_path, "cpu")(samples(2).masks, keys(2)) for flow in variants)
+    plain, guided, euler = (flow.open(tmp_path, "cpu")(samples(2).masks, image_draws(2)) for flow in variants)
     assert not np.array_equal(plain, guided)
     assert not np.array_equal(plain, euler)
 
@@ -95,7 +77,7 @@ def test_an_untrained_flow_paints_noise_with_the_spectrum_of_the_training_images
     network = FlowNetwork(8, (32, 32))
     network.spectrum.measure(images)
     masks = np.zeros((200, 32, 32), bool)
-    painted = Painter(network.eval(), "heun", 16, 1.0, "cpu")(masks, keys(200))
+    painted = Painter(network.eval(), "heun", 16, 1.0, "cpu")(masks, image_draws(200))
     assert abs(painted.mean() - images.mean()) < 2
     assert painted.std() == pytest.approx(images.std(), rel=0.15)
     assert np.diff(painted.astype(float), axis=1).std() < 0.3 * painted.std()
@@ -165,7 +147,7 @@ def test_a_flow_opens_in_a_fresh_process_and_paints_the_same_bytes(tmp_path):
     generator = Flow(**TINY)
     generator.fit(samples(), workspace(tmp_path / "flow"))
     np.save(tmp_path / "masks.npy", samples(3).masks)
-    here = generator.open(tmp_path / "flow", "cpu")(samples(3).masks, keys(3))
+    here = generator.open(tmp_path / "flow", "cpu")(samples(3).masks, image_draws(3))
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "import numpy as np, torch; from pathlib import Path; from augkit import Draws\n"
@@ -184,7 +166,7 @@ def test_one_training_image_and_sides_that_differ_are_enough(tmp_path):
     train = samples(1, (32, 48))
     generator = Flow(**{**TINY, "steps": 1})
     generator.fit(train, workspace(tmp_path))
-    assert generator.open(tmp_path, "cpu")(train.masks, keys(1)).shape == (1, 32, 48, 3)
+    assert generator.open(tmp_path, "cpu")(train.masks, image_draws(1)).shape == (1, 32, 48, 3)
 
 
 def test_images_of_other_sides_than_multiples_of_16_are_refused(tmp_path):

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
-from augkit import Draws, ImageSet, InputError, Workspace
-from augkit.contracts.components import SilentLog
+from augkit import Draws, ImageSet, InputError
 from augkit.contracts.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
@@ -15,21 +14,9 @@ from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, dropo
 from augkit_mask2lesion.presets import Fast128, Released256
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks, resize_painted
 from augkit_mask2lesion.training import PixToPix
+from samples import image_draws, lesions, workspace
 
 TINY = {"width": 4, "epochs": 1, "decay_epochs": 0, "batch_size": 4, "patch_layers": 1}
-
-
-def samples(n=8, size=32):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 10 - i) ** 2 < 60 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
-def workspace(folder):
-    folder.mkdir(exist_ok=True)
-    return Workspace(folder, 5, "cpu", SilentLog())
 
 
 def parameters(network):
@@ -98,19 +85,19 @@ def test_the_discriminator_s_patches_have_the_published_sizes(layers, field, map
     ids=lambda generator: generator.norm,
 )
 def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(generator, tmp_path):
-    assert_images_depend_only_on_mask_and_key(generator, samples(70), tmp_path)
+    assert_images_depend_only_on_mask_and_key(generator, lesions(70), tmp_path)
 
 
 @pytest.mark.parametrize("preset", [Mask2Lesion, Released256, Fast128])
 def test_the_presets_paint_each_image_from_its_mask_and_key_at_the_data_s_size(preset, tmp_path):
-    assert_images_depend_only_on_mask_and_key(preset(**TINY), samples(10), tmp_path)
+    assert_images_depend_only_on_mask_and_key(preset(**TINY), lesions(10), tmp_path)
 
 
 def assert_images_depend_only_on_mask_and_key(generator, train, folder):
     n = len(train)
     generator.fit(train.take(range(8)), workspace(folder))
     paint = generator.open(folder, "cpu")
-    draws = Draws.of(0, "synthesis", np.arange(n))
+    draws = image_draws(n)
     together = paint(train.masks, draws)
     assert together.dtype == np.uint8
     assert together.shape == train.images.shape
@@ -125,16 +112,16 @@ def assert_images_depend_only_on_mask_and_key(generator, train, folder):
 
 def test_dropout_stays_on_at_synthesis_so_another_key_gives_another_image(tmp_path):
     generator = Mask2Lesion(**TINY)
-    generator.fit(samples(), workspace(tmp_path))
+    generator.fit(lesions(), workspace(tmp_path))
     paint = generator.open(tmp_path, "cpu")
-    mask = samples(1).masks
+    mask = lesions(1).masks
     first, second = (paint(mask, Draws.of(0, "synthesis", np.array([key]))) for key in (0, 1))
     assert not np.array_equal(first, second)
 
 
 def test_the_learning_rate_is_constant_and_then_falls_linearly_as_in_pix2pix(tmp_path):
     options = Mask2Lesion(width=4, epochs=100, decay_epochs=100, batch_size=8)
-    learner = PixToPix(options, samples(8), workspace(tmp_path))
+    learner = PixToPix(options, lesions(8), workspace(tmp_path))
     assert learner.steps == 200
     rates = {}
     for epoch in (1, 100, 101, 200):
@@ -147,7 +134,7 @@ def test_the_learning_rate_is_constant_and_then_falls_linearly_as_in_pix2pix(tmp
 
 @pytest.mark.parametrize(("how", "size"), [("nearest", 32), ("bicubic", 32), ("nearest", 128)])
 def test_cropping_takes_image_and_mask_from_the_same_place(how, size):
-    mask = torch.from_numpy(samples(16).masks[:, None]).float()
+    mask = torch.from_numpy(lesions(16).masks[:, None]).float()
     draws = Draws.on_device(0, "batch", torch.arange(16))
     images, masks = enlarge_and_crop(mask.repeat(1, 3, 1, 1), mask, draws, size, how)
     assert images.shape == (16, 3, size, size)
@@ -170,7 +157,7 @@ def test_images_are_resized_as_pillow_s_bicubic_does():
 
 
 def test_masks_painted_at_another_size_stay_binary_or_become_soft_as_asked():
-    mask = torch.from_numpy(samples(1).masks[:, None]).float()
+    mask = torch.from_numpy(lesions(1).masks[:, None]).float()
     assert set(resize_masks(mask, 128, "nearest").unique().tolist()) == {0.0, 1.0}
     assert len(resize_masks(mask, 128, "bicubic").unique()) > 2
     assert resize_masks(mask, 32, "bicubic") is mask
@@ -280,7 +267,7 @@ def test_presets_change_defaults_and_nothing_else():
 
 
 def test_the_published_command_trains_at_256_pixels_on_soft_three_channel_masks(tmp_path):
-    learner = PixToPix(Released256(**TINY), samples(4), workspace(tmp_path))
+    learner = PixToPix(Released256(**TINY), lesions(4), workspace(tmp_path))
     batch = learner._batches.at(0)
     images, masks, _ = learner._prepare(batch)
     assert images.shape == masks.shape == (4, 3, 256, 256)
@@ -290,16 +277,16 @@ def test_the_published_command_trains_at_256_pixels_on_soft_three_channel_masks(
 
 
 def test_images_of_any_shape_are_accepted_where_the_working_size_is_set(tmp_path):
-    wide = samples(4)
+    wide = lesions(4)
     wide = ImageSet(wide.ids, wide.images[:, 4:28], wide.masks[:, 4:28], wide.groups, wide.origins)
     generator = Fast128(**TINY)
     generator.fit(wide, workspace(tmp_path))
-    painted = generator.open(tmp_path, "cpu")(wide.masks, Draws.of(0, "synthesis", np.arange(4)))
+    painted = generator.open(tmp_path, "cpu")(wide.masks, image_draws(4))
     assert painted.shape == (4, 24, 32, 3)
 
 
 def test_the_discriminator_is_not_changed_by_the_generator_s_update(tmp_path):
-    learner = PixToPix(Mask2Lesion(norm="instance", **TINY), samples(), workspace(tmp_path))
+    learner = PixToPix(Mask2Lesion(norm="instance", **TINY), lesions(), workspace(tmp_path))
     learner.step(0)
     gradients_of_d_step = [p.grad.clone() for p in learner.discriminator.parameters()]
     assert all(p.requires_grad for p in learner.discriminator.parameters())
@@ -310,9 +297,9 @@ def test_the_generator_learns_which_colour_is_inside_the_mask(tmp_path):
     generator = Mask2Lesion(
         width=8, norm="instance", patch_layers=1, epochs=40, decay_epochs=0, batch_size=4, learning_rate=2e-3
     )
-    train = samples(8)
+    train = lesions(8)
     generator.fit(train, workspace(tmp_path))
-    painted = generator.open(tmp_path, "cpu")(train.masks, Draws.of(0, "synthesis", np.arange(8))).astype(int)
+    painted = generator.open(tmp_path, "cpu")(train.masks, image_draws(8)).astype(int)
     inside, outside = painted[train.masks].mean(0), painted[~train.masks].mean(0)
     assert np.abs(inside - [120, 70, 50]).max() < 35
     assert np.abs(outside - [220, 180, 160]).max() < 35
@@ -329,5 +316,5 @@ def test_images_of_another_size_are_refused(tmp_path):
 def test_patches_larger_than_the_image_are_refused(tmp_path):
     options = Mask2Lesion(**{**TINY, "patch_layers": 4})
     with pytest.raises(InputError, match=r"patch_layers is 4, which leaves no patch of images of 32 pixels; .* to 3"):
-        options.fit(samples(4), workspace(tmp_path))
-    PixToPix(Mask2Lesion(**{**TINY, "patch_layers": 3}), samples(4), workspace(tmp_path)).step(0)
+        options.fit(lesions(4), workspace(tmp_path))
+    PixToPix(Mask2Lesion(**{**TINY, "patch_layers": 3}), lesions(4), workspace(tmp_path)).step(0)

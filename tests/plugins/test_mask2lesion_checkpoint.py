@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from augkit import Draws, ImageSet, InputError, Workspace, cli
+from augkit import Draws, InputError, cli
 from augkit.contracts.registry import load_registry
 from augkit.sharing.weights import import_weights
 from augkit.store import read_json
 from augkit_mask2lesion.checkpoint import import_checkpoint
 from augkit_mask2lesion.generator import Mask2Lesion
+from samples import image_draws, lesions, workspace
 
 
 class Block(nn.Module):
@@ -69,25 +70,6 @@ def save_reference(folder, **options):
     return file
 
 
-class Notes:
-    def __init__(self):
-        self.said = []
-
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        self.said.append(text)
-
-
-def samples(n=4, size=32):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - size / 2) ** 2 + (x - size / 3 - i) ** 2 < size * 2 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("mask_channels", [1, 3])
 @pytest.mark.parametrize("size", [128, 256])
@@ -103,7 +85,7 @@ def test_an_imported_generator_computes_what_the_published_structure_computes(
     assert {key: facts[key] for key in expected_facts} == expected_facts
     assert read_json(tmp_path / "out" / "generator.json") == facts
     ours = Mask2Lesion(dropout="none").open(tmp_path / "out", "cpu")._network
-    mask = torch.from_numpy(samples(2, size).masks[:, None]).float() * 2 - 1
+    mask = torch.from_numpy(lesions(2, size).masks[:, None]).float() * 2 - 1
     mask = mask.expand(-1, mask_channels, -1, -1)
     with torch.inference_mode():
         found = ours(mask, Draws.on_device(0, "noise", torch.arange(2)))
@@ -114,43 +96,40 @@ def test_an_imported_generator_computes_what_the_published_structure_computes(
 
 def test_a_recipe_uses_published_weights_instead_of_training(tmp_path):
     file = save_reference(tmp_path, size=128, norm="batch")
-    notes, train = Notes(), samples(4, 128)
+    train = lesions(4, 128)
     generator = Mask2Lesion(weights=file, epochs=10_000)
-    folder = tmp_path / "work"
-    folder.mkdir()
-    generator.fit(train, Workspace(folder, 0, "cpu", notes))
-    paint = generator.open(folder, "cpu")
-    draws = Draws.of(0, "synthesis", np.arange(4))
+    space = workspace(tmp_path / "work")
+    generator.fit(train, space)
+    paint = generator.open(space.folder, "cpu")
+    draws = image_draws(4)
     images = paint(train.masks, draws)
     assert images.shape == train.images.shape
     assert np.array_equal(paint(train.masks[2:3], draws[2:3])[0], images[2])
-    assert not np.array_equal(paint(train.masks[:1], Draws.of(1, "synthesis", np.arange(1)))[0], images[0])
-    said = " ".join(notes.said)
+    assert not np.array_equal(paint(train.masks[:1], image_draws(1, 1))[0], images[0])
+    said = " ".join(space.log.notes)
     assert "latest_net_G.pth (pix2pix (PyTorch)): 128 pixels, width 4, batch normalisation, 1 mask channels" in said
     assert "dropout is taken to be where the PyTorch release has it" in said
     assert "each image's own statistics" in said
-    assert read_json(folder / "health.json")["values"]["l1_first"] is None
-    assert (folder / "progress.png").is_file()
+    assert read_json(space.folder / "health.json")["values"]["l1_first"] is None
+    assert (space.folder / "progress.png").is_file()
 
 
 def test_dropout_none_turns_the_noise_of_imported_weights_off(tmp_path):
     file = save_reference(tmp_path, size=64)
     import_checkpoint(file, tmp_path / "out")
-    masks = samples(1, 64).masks
+    masks = lesions(1, 64).masks
     for dropout, same in (("lua", False), ("none", True)):
         paint = Mask2Lesion(dropout=dropout).open(tmp_path / "out", "cpu")
-        first, second = (paint(masks, Draws.of(seed, "synthesis", np.arange(1))) for seed in (0, 1))
+        first, second = (paint(masks, image_draws(1, seed)) for seed in (0, 1))
         assert np.array_equal(first, second) == same
 
 
 def test_augkit_s_own_weights_can_be_used_again(tmp_path):
     options = Mask2Lesion(width=4, epochs=1, decay_epochs=0, batch_size=4, patch_layers=1, norm="none", mask_channels=3)
-    train, draws = samples(), Draws.of(0, "synthesis", np.arange(4))
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-    options.fit(train, Workspace(tmp_path / "first", 3, "cpu", Notes()))
+    train, draws = lesions(4), image_draws(4)
+    options.fit(train, workspace(tmp_path / "first", 3))
     again = Mask2Lesion(weights=tmp_path / "first" / "generator.safetensors")
-    again.fit(train, Workspace(tmp_path / "second", 4, "cpu", Notes()))
+    again.fit(train, workspace(tmp_path / "second", 4))
     painted = [g.open(tmp_path / f, "cpu")(train.masks, draws) for g, f in ((options, "first"), (again, "second"))]
     assert np.array_equal(*painted)
     (tmp_path / "first" / "generator.json").unlink()
@@ -295,12 +274,11 @@ def test_the_command_turns_a_pix2pix_file_into_a_folder_that_a_recipe_trains_not
         cli.app(["generator", "import", file.name])
     assert ended.value.code == 0
     assert "In a recipe: generator: {mask2lesion: {weights: latest_net_G}}" in capsys.readouterr().out
-    notes, work = Notes(), tmp_path / "work"
-    work.mkdir()
-    Mask2Lesion(weights=Path("latest_net_G")).fit(samples(), Workspace(work, 0, "cpu", notes))
+    space = workspace(tmp_path / "work")
+    Mask2Lesion(weights=Path("latest_net_G")).fit(lesions(4), space)
     ours = (tmp_path / "latest_net_G" / "generator.safetensors").read_bytes()
-    assert (work / "generator.safetensors").read_bytes() == ours
-    assert "nothing is trained" in notes.said[0]
+    assert (space.folder / "generator.safetensors").read_bytes() == ours
+    assert "nothing is trained" in space.log.notes[0]
 
 
 def test_the_command_refuses_a_discriminator_with_exit_code_2(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augkit import ImageSet, Workspace
 from augkit.errors import InterruptedRunError, Problem
 from augkit.store import read_json
 from augkit_mask2lesion.generator import Mask2Lesion
@@ -12,6 +11,7 @@ from augkit_mask2lesion.health import judge
 from augkit_mask2lesion.networks import UnetGenerator
 from augkit_mask2lesion.training import PixToPix
 from augkit_mask2lesion.watch import Alarm, sampled_epochs, shown_samples
+from samples import Log, lesions, workspace
 
 HEALTHY = {
     "width": 8,
@@ -26,30 +26,10 @@ HEALTHY = {
 QUICK = {**HEALTHY, "width": 4, "epochs": 7, "sample_every": 1}
 
 
-class Notes:
-    def __init__(self):
-        self.said = []
-
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        self.said.append(text)
-
-
-def samples(n=12, size=32):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 8 - i) ** 2 < 40 + 8 * i for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
 def fit(folder, **options):
-    folder.mkdir(exist_ok=True)
-    notes = Notes()
-    Mask2Lesion(**options).fit(samples(), Workspace(folder, 5, "cpu", notes))
-    return read_json(folder / "health.json"), notes.said
+    space = workspace(folder)
+    Mask2Lesion(**options).fit(lesions(12), space)
+    return read_json(folder / "health.json"), space.log.notes
 
 
 def files(folder):
@@ -144,11 +124,11 @@ def test_a_discriminator_loss_below_a_twentieth_for_500_steps_on_end_means_that_
 
 
 def test_the_run_is_told_at_once_and_once_that_the_discriminator_seems_to_have_won():
-    notes = Notes()
-    alarm = Alarm(notes)
+    log = Log()
+    alarm = Alarm(log)
     for one in with_loss(lambda step: step > 300, steps=5000):
         alarm.progress(int(one["step"]), 5000, one)
-    assert notes.said == [
+    assert log.notes == [
         "step 800: the discriminator's loss has been below 0.05 for 500 steps; "
         "it seems to have won, and the images may stop improving"
     ]
@@ -195,8 +175,8 @@ def test_short_epochs_are_sampled_less_often_so_that_watching_stays_cheap():
 
 
 def test_shown_masks_are_spread_over_the_training_set():
-    assert shown_samples(samples(12)).ids == ("s0", "s1", "s3", "s4", "s6", "s7", "s9", "s11")
-    assert shown_samples(samples(3)).ids == ("s0", "s1", "s2")
+    assert shown_samples(lesions(12)).ids == ("s0", "s1", "s3", "s4", "s6", "s7", "s9", "s11")
+    assert shown_samples(lesions(3)).ids == ("s0", "s1", "s2")
 
 
 def test_rows_of_one_size_show_how_the_same_masks_improve(tmp_path):
@@ -208,7 +188,7 @@ def test_rows_of_one_size_show_how_the_same_masks_improve(tmp_path):
     assert all(not np.array_equal(one, other) for one, other in pairwise(rows))
     strip = np.asarray(Image.open(tmp_path / "progress.png"))
     assert strip.shape[0] == 9 * 32
-    real = np.concatenate(list(shown_samples(samples()).images), axis=1)
+    real = np.concatenate(list(shown_samples(lesions(12)).images), axis=1)
     assert np.array_equal(strip[32:64, -8 * 32 :], real)
     assert np.array_equal(strip[-32:, -8 * 32 :], rows[-1])
     with Image.open(tmp_path / "progress.gif") as animation:

@@ -6,32 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from augkit import Draws, InputError, Workspace
+from augkit import InputError
 from augkit_masks.moments import moments
 from augkit_masks.pca import Pca
 from augkit_masks.representations import decode, encode
 from augkit_masks.shape_model import fit_shape_model, principal_components, shift
 from augkit_masks.validity import count_holes, count_parts, fill_holes, largest_part, make_one_object
-
-
-class Log:
-    def __init__(self):
-        self.notes = []
-        self.steps = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def progress(self, step, total, values):
-        self.steps.append((step, total))
-
-
-def draws(count, seed=0):
-    return Draws.of(seed, "masks", np.arange(count))
-
-
-def space_in(folder):
-    return Workspace(folder, 0, "cpu", Log())
+from samples import mask_draws, workspace
 
 
 def ellipse(height, width, centre, axes, angle):
@@ -54,9 +35,8 @@ def ellipses(count=120, height=48, width=48, seed=0):
 
 
 def draw(source, masks, count, folder, seed=0):
-    space = space_in(folder)
-    drawn = source.draw(masks, count, draws(count, seed), space)
-    return drawn, space.log
+    space = workspace(folder)
+    return source.draw(masks, count, mask_draws(count, seed), space), space.log
 
 
 def is_one_object(mask):
@@ -268,8 +248,8 @@ def test_levels_show_one_component_after_the_other(tmp_path):
 
 def test_a_mask_depends_only_on_its_own_draws(tmp_path):
     source, masks = Pca(place="training"), ellipses()
-    together = source.draw(masks, 12, draws(12), space_in(tmp_path))
-    alone = [source.draw(masks, 1, draws(12)[i : i + 1], space_in(tmp_path)) for i in (0, 5, 11)]
+    together = source.draw(masks, 12, mask_draws(12), workspace(tmp_path))
+    alone = [source.draw(masks, 1, mask_draws(12)[i : i + 1], workspace(tmp_path)) for i in (0, 5, 11)]
     for i, one in zip((0, 5, 11), alone, strict=True):
         assert np.array_equal(one.masks[0], together.masks[i])
         assert one.records[0] == together.records[i]
@@ -304,7 +284,7 @@ def test_the_model_is_kept_and_described(tmp_path):
     assert "area r = +" in log.notes[1]
     assert sum(note.startswith("component ") for note in log.notes) == 5
     assert log.notes[-1] == "0 of 5 drawn shapes (0.0%) were repaired"
-    assert log.steps == [(5, 5)]
+    assert log.steps == [(5, 5, {})]
 
 
 def test_an_interrupted_draw_finds_its_model_again_and_gives_the_same_masks(tmp_path):

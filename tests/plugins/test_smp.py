@@ -7,27 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from augkit import ImageSet, InputError, Workspace
-from augkit.contracts.components import SilentLog
-from augkit.contracts.registry import load_registry
-from augkit.planning.components import check_recipes
-from augkit.planning.recipe import load_recipes
+from augkit import ImageSet, InputError
 from augkit_smp import segmenter
 from augkit_smp.options import WEIGHTS
+from samples import checked_recipes, lesions, no_change, workspace
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
-
-
-def samples(n=4, size=32):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 12 - i) ** 2 < 60 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
-def no_change(images, masks, draws):
-    return images, masks
 
 
 @pytest.fixture
@@ -37,18 +22,17 @@ def smp():
 
 
 def fitted(component, folder):
-    train = samples()
-    component.fit(train, ImageSet.empty(train.size), no_change, Workspace(folder, 1, "cpu", SilentLog()))
+    train = lesions(4)
+    component.fit(train, ImageSet.empty(train.size), no_change, workspace(folder))
     return component.open(folder, "cpu")
 
 
 def test_a_recipe_that_names_it_says_what_to_install_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(segmenter, "find_spec", lambda name: None)
-    (tmp_path / "r.yaml").write_text(RECIPE)
     with pytest.raises(
-        InputError, match=r"r.yaml:3: smp: needs segmentation_models.pytorch; pip install 'augkit\[smp\]'"
+        InputError, match=r"0.yaml:3: smp: needs segmentation_models.pytorch; pip install 'augkit\[smp\]'"
     ):
-        check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
+        checked_recipes(tmp_path, RECIPE)
 
 
 def test_it_is_imported_only_when_a_recipe_trains_with_it():
@@ -67,7 +51,7 @@ def test_it_learns_without_downloading_anything(smp, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("architecture", "encoder"), [("unet", "resnet18"), ("fpn", "mobilenet_v2")])
 def test_scores_are_one_number_per_pixel_in_0_to_1(architecture, encoder, smp, tmp_path):
-    scores = fitted(smp(architecture=architecture, encoder=encoder, steps=1, batch_size=2), tmp_path)(samples().images)
+    scores = fitted(smp(architecture=architecture, encoder=encoder, steps=1, batch_size=2), tmp_path)(lesions(4).images)
     assert (scores.dtype, scores.shape) == (np.float32, (4, 1, 32, 32))
     assert scores.min() >= 0
     assert scores.max() <= 1
@@ -75,7 +59,6 @@ def test_scores_are_one_number_per_pixel_in_0_to_1(architecture, encoder, smp, t
 
 def test_equal_seeds_give_equal_weights(smp, tmp_path):
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
         fitted(smp(encoder="resnet18", steps=2, batch_size=2), tmp_path / name)
     assert (tmp_path / "a" / WEIGHTS).read_bytes() == (tmp_path / "b" / WEIGHTS).read_bytes()
 
@@ -86,10 +69,10 @@ def test_an_encoder_that_does_not_exist_is_a_sentence(smp, tmp_path):
 
 
 def test_sides_that_the_encoders_cannot_halve_are_refused(smp, tmp_path):
-    train = samples(size=48)
+    train = lesions(size=48)
     with pytest.raises(InputError, match="sides that are multiples of 32"):
         smp(encoder="resnet18", steps=1, batch_size=2).fit(
-            train, ImageSet.empty((48, 48)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
+            train, ImageSet.empty((48, 48)), no_change, workspace(tmp_path)
         )
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from augkit import Draws, ImageSet, InputError, Workspace
-from augkit.contracts.components import SilentLog
+from augkit import Draws, InputError
 from augkit.contracts.registry import load_registry
 from augkit_phantom import Phantom
 from augkit_texture.filling import add_grain, fill_smoothly
@@ -17,20 +16,7 @@ from augkit_texture.library import decode_density, encode_density, load_library
 from augkit_texture.matching import Matcher
 from augkit_texture.shapes import depth, objects, shape_of
 from augkit_texture.warping import correspond, relief_of, sample
-
-
-def workspace(folder, seed=5):
-    folder.mkdir(exist_ok=True, parents=True)
-    return Workspace(folder, seed, "cpu", SilentLog())
-
-
-def keys(n, seed=0):
-    return Draws.of(seed, "synthesis", np.arange(n))
-
-
-def image_set(images, masks):
-    ids = tuple(f"s{i}" for i in range(len(masks)))
-    return ImageSet(ids, images.astype(np.uint8), masks, ids, ("real",) * len(ids))
+from samples import image_draws, image_set, workspace
 
 
 def discs(n, size=64):
@@ -59,7 +45,7 @@ def fitted(phantom, tmp_path_factory):
 def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(phantom, fitted):
     masks = np.concatenate([phantom.test.masks, phantom.train.masks])
     n = len(masks)
-    paint, draws = Texture().open(fitted, "cpu"), keys(n)
+    paint, draws = Texture().open(fitted, "cpu"), image_draws(n)
     together = paint(masks, draws)
     assert together.dtype == np.uint8
     assert together.shape == (n, 64, 64, 3)
@@ -71,7 +57,7 @@ def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(phantom, f
 
 def test_another_key_gives_clearly_another_image_of_the_same_mask(phantom, fitted):
     masks = np.repeat(phantom.test.masks[:6], 2, axis=0)
-    painted = Texture().open(fitted, "cpu")(masks, keys(12)).astype(float)
+    painted = Texture().open(fitted, "cpu")(masks, image_draws(12)).astype(float)
     assert np.abs(painted[::2] - painted[1::2]).mean(axis=(1, 2, 3)).min() > 3
 
 
@@ -79,7 +65,7 @@ def test_masks_are_left_as_they_were(phantom, fitted):
     masks = np.array(phantom.test.masks[:4])
     masks.flags.writeable = False
     before = masks.copy()
-    Texture().open(fitted, "cpu")(masks, keys(4))
+    Texture().open(fitted, "cpu")(masks, image_draws(4))
     assert np.array_equal(masks, before)
 
 
@@ -92,7 +78,7 @@ def test_the_object_is_where_the_mask_is_whatever_its_shape(tmp_path):
     angle, radius = np.arctan2(y - 32, x - 32), np.hypot(y - 32, x - 32)
     unseen[2] = radius < 18 + 7 * np.cos(5 * angle)  # a star
     unseen[3] = (x > 40) & (y < 50)  # touches the image's border
-    painted = Texture().open(tmp_path, "cpu")(unseen, keys(4)).astype(int)
+    painted = Texture().open(tmp_path, "cpu")(unseen, image_draws(4)).astype(int)
     red = painted[..., 0] > painted[..., 2]
     overlap = 2 * (red & unseen).sum((1, 2)) / (red.sum((1, 2)) + unseen.sum((1, 2)))
     assert overlap.min() > 0.9, overlap
@@ -103,7 +89,7 @@ def test_beyond_the_halo_of_the_mask_nothing_but_skin_is_seen(tmp_path):
     Texture().fit(train, workspace(tmp_path))
     mask = np.zeros((1, 64, 64), bool)
     mask[0, 24:40, 24:36] = True
-    painted = Texture().open(tmp_path, "cpu")(mask, keys(1))[0].astype(int)
+    painted = Texture().open(tmp_path, "cpu")(mask, image_draws(1))[0].astype(int)
     away = depth(mask[0]) < -12
     assert np.abs(painted[away] - [200, 160, 140]).max() <= 2
 
@@ -122,7 +108,7 @@ def test_a_library_opens_in_a_fresh_process_and_paints_the_same_bytes(phantom, f
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert np.array_equal(np.load(tmp_path / "images.npy"), Texture().open(fitted, "cpu")(masks, keys(3)))
+    assert np.array_equal(np.load(tmp_path / "images.npy"), Texture().open(fitted, "cpu")(masks, image_draws(3)))
 
 
 def test_fitting_twice_gives_the_same_bytes_and_two_files(phantom, fitted, tmp_path):
@@ -134,7 +120,7 @@ def test_fitting_twice_gives_the_same_bytes_and_two_files(phantom, fitted, tmp_p
 
 def test_one_training_image_is_enough(phantom, tmp_path):
     Texture().fit(phantom.train.take([3]), workspace(tmp_path))
-    painted = Texture().open(tmp_path, "cpu")(phantom.test.masks, keys(20))
+    painted = Texture().open(tmp_path, "cpu")(phantom.test.masks, image_draws(20))
     assert painted.shape == (20, 64, 64, 3)
 
 
@@ -149,7 +135,7 @@ def test_a_mask_of_the_very_shape_of_a_donor_is_painted_from_another(tmp_path):
     train = image_set(np.where(masks[..., None], grey, 200) * np.ones(3), masks)
     Texture(choices=8).fit(train, workspace(tmp_path))
     paint = Texture(choices=8).open(tmp_path, "cpu")
-    levels = [paint(masks[:1], keys(1, seed))[0][30, 28, 0] for seed in range(40)]
+    levels = [paint(masks[:1], image_draws(1, seed))[0][30, 28, 0] for seed in range(40)]
     assert min(levels) > 24  # donor 0 has grey level 20 there
     assert len({int(level) // 5 for level in levels}) > 2
 
@@ -166,7 +152,7 @@ def test_bright_objects_such_as_nuclei_stay_bright_and_are_painted_one_by_one(tm
     train = image_set(np.where(masks[..., None], 150, 20) * np.ones(3) + grain, masks)
     Texture().fit(train, workspace(tmp_path))
     target = np.roll(masks[:2], 5, axis=1)
-    painted = Texture().open(tmp_path, "cpu")(target, keys(2)).astype(float).mean(3)
+    painted = Texture().open(tmp_path, "cpu")(target, image_draws(2)).astype(float).mean(3)
     assert painted[target].mean() > 110
     assert painted[~ndimage.binary_dilation(target, np.ones((1, 7, 7)))].mean() < 30
 
@@ -193,7 +179,7 @@ def test_training_images_without_object_or_surroundings_are_refused(fill, tmp_pa
 def test_masks_of_another_size_than_the_donors_are_refused(fitted):
     paint = Texture().open(fitted, "cpu")
     with pytest.raises(InputError, match=r"masks are \(32, 32\) pixels; the library's images are \(64, 64\)"):
-        paint(np.ones((1, 32, 32), bool), keys(1))
+        paint(np.ones((1, 32, 32), bool), image_draws(1))
 
 
 def test_a_hole_is_filled_by_what_a_membrane_would_show():
@@ -241,7 +227,8 @@ def test_hair_runs_over_the_painted_lesion_and_can_be_left_out(tmp_path):
     y, x = np.mgrid[:64, :64]
     pixels[0][np.abs(y - 12 - 0.5 * x) < 0.8] = 20
     Texture().fit(image_set(pixels, mask), workspace(tmp_path))
-    with_hair, without = (Texture(hair=hair).open(tmp_path, "cpu")(mask, keys(1)).astype(int) for hair in (True, False))
+    painters = (Texture(hair=hair).open(tmp_path, "cpu") for hair in (True, False))
+    with_hair, without = (paint(mask, image_draws(1)).astype(int) for paint in painters)
     darker = (without - with_hair).sum(3)
     assert (darker >= 0).all()
     assert darker[mask].max() > 60

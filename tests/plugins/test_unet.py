@@ -4,23 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import ImageSet, InputError, Workspace
-from augkit.contracts.components import SilentLog
+from augkit import ImageSet, InputError
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
-
-
-def samples(n=8, size=32):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 10 - i) ** 2 < 60 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    ids = tuple(f"s{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
-
-
-def no_change(images, masks, draws):
-    return images, masks
+from samples import lesions, no_change, workspace
 
 
 @pytest.mark.parametrize(("width", "count"), [(64, 31_043_521), (32, 7_765_985), (16, 1_944_049)])
@@ -32,8 +20,8 @@ def test_the_network_has_the_published_parameter_count(width, count):
 @pytest.mark.parametrize("loss", ["bce", "bce_dice"])
 def test_it_learns_to_find_a_dark_disc(loss, tmp_path):
     unet = Unet(width=4, steps=60, batch_size=8, optimizer="adamw", learning_rate=1e-2, loss=loss)
-    train = samples()
-    unet.fit(train, ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    train = lesions()
+    unet.fit(train, ImageSet.empty((32, 32)), no_change, workspace(tmp_path))
     scores = unet.open(tmp_path, "cpu")(train.images)
     assert scores.shape == (8, 1, 32, 32)
     assert scores.dtype == np.float32
@@ -43,8 +31,8 @@ def test_it_learns_to_find_a_dark_disc(loss, tmp_path):
 
 def test_a_score_does_not_depend_on_the_other_images_of_the_batch(tmp_path):
     unet = Unet(width=4, steps=3, batch_size=4)
-    train = samples()
-    unet.fit(train, ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    train = lesions()
+    unet.fit(train, ImageSet.empty((32, 32)), no_change, workspace(tmp_path))
     predict = unet.open(tmp_path, "cpu")
     alone = np.concatenate([predict(train.images[i : i + 1]) for i in range(8)])
     assert np.allclose(alone, predict(train.images), atol=1e-5)
@@ -57,9 +45,7 @@ def test_the_augmentation_of_the_recipe_reaches_every_batch(tmp_path):
         seen.append((tuple(images.shape), len(draws)))
         return images, masks
 
-    Unet(width=2, steps=3, batch_size=4).fit(
-        samples(), ImageSet.empty((32, 32)), watch, Workspace(tmp_path, 1, "cpu", SilentLog())
-    )
+    Unet(width=2, steps=3, batch_size=4).fit(lesions(), ImageSet.empty((32, 32)), watch, workspace(tmp_path))
     assert seen == [((4, 3, 32, 32), 4)] * 3
 
 
@@ -83,7 +69,7 @@ def test_enlarging_is_the_transposed_convolution_in_value_and_gradient(layout):
 )
 def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, steps, epochs, tmp_path):
     unet = Unet(width=2, batch_size=4, **options)
-    unet.fit(samples(), ImageSet.empty((32, 32)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog()))
+    unet.fit(lesions(), ImageSet.empty((32, 32)), no_change, workspace(tmp_path))
     budget = json.loads((tmp_path / "budget.json").read_text())
     kind = options.get("budget", "steps")
     assert budget == {"budget": kind, "steps": steps, "batch_size": 4, "images": 8, "epochs": epochs}
@@ -93,7 +79,7 @@ def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, st
 def test_arms_of_different_size_train_the_same_steps_unless_the_budget_is_epochs(tmp_path):
     def steps(count, budget):
         unet = Unet(width=2, batch_size=4, steps=7, budget=budget, epochs=2)
-        return UnetLearner(unet, samples(count), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())).budget.steps
+        return UnetLearner(unet, lesions(count), no_change, workspace(tmp_path)).budget.steps
 
     assert [steps(count, "steps") for count in (4, 9)] == [7, 7]
     assert [steps(count, "epochs") for count in (4, 9)] == [2, 6]
@@ -101,16 +87,15 @@ def test_arms_of_different_size_train_the_same_steps_unless_the_budget_is_epochs
 
 def half_synthetic():
     """Eight samples of which the last four are synthetic, and black."""
-    real = samples()
+    real = lesions()
     images = np.array(real.images)
     images[4:] = 0
     return ImageSet(real.ids, images, real.masks, real.groups, ("real",) * 4 + ("toy/training",) * 4)
 
 
 def fitted_weights(finetune, train, folder, watch=no_change):
-    folder.mkdir()
     unet = Unet(width=2, steps=12, batch_size=4, finetune=finetune)
-    unet.fit(train, ImageSet.empty((32, 32)), watch, Workspace(folder, 1, "cpu", SilentLog()))
+    unet.fit(train, ImageSet.empty((32, 32)), watch, workspace(folder))
     return (folder / "unet.safetensors").read_bytes()
 
 
@@ -130,13 +115,11 @@ def test_the_last_steps_see_real_images_only_where_finetuning_is_asked_for(tmp_p
 
 
 def test_finetuning_changes_no_bit_where_all_images_are_of_one_kind(tmp_path):
-    assert fitted_weights(0.5, samples(), tmp_path / "a") == fitted_weights(0.0, samples(), tmp_path / "b")
+    assert fitted_weights(0.5, lesions(), tmp_path / "a") == fitted_weights(0.0, lesions(), tmp_path / "b")
 
 
 def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
     ):
-        Unet(width=2, steps=1).fit(
-            samples(2, 24), ImageSet.empty((24, 24)), no_change, Workspace(tmp_path, 1, "cpu", SilentLog())
-        )
+        Unet(width=2, steps=1).fit(lesions(2, 24), ImageSet.empty((24, 24)), no_change, workspace(tmp_path))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from augkit import ImageSet, InputError, Workspace
+from augkit import ImageSet, InputError
 from augkit.contracts.registry import load_registry
 from augkit.errors import InterruptedRunError
 from augkit_unet.network import UnetNetwork
@@ -16,35 +16,15 @@ from augkit_unet.presets import UnetPaper, UnetStrong
 from augkit_unet.segmenter import Unet
 from augkit_unet.selection import Best, cut_development
 from augkit_unet.training import UnetLearner
+from samples import lesions, no_change, workspace
 
 
-class SilentLog:
-    def progress(self, step, total, values):
-        pass
-
-    def note(self, text):
-        pass
-
-
-def samples(n=12, size=32, synthetic=0):
-    y, x = np.mgrid[:size, :size]
-    masks = np.array([(y - 16) ** 2 + (x - 10 - i) ** 2 < 60 for i in range(n)])
-    images = np.where(masks[..., None], [120, 70, 50], [220, 180, 160]).astype(np.uint8)
-    groups = tuple(f"patient-{i // 2}" for i in range(n))
-    real = ImageSet(tuple(f"s{i}" for i in range(n)), images, masks, groups, ("real",) * n)
-    more = real.take(range(synthetic))
-    fake = ImageSet(tuple(f"f{i}" for i in range(synthetic)), more.images, more.masks, more.groups,
-                    ("gan/training",) * synthetic)  # fmt: skip
+def samples(n=12, synthetic=0):
+    """Two images of each patient, and synthetic ones made from the first of them."""
+    real = dataclasses.replace(lesions(n), groups=tuple(f"patient-{i // 2}" for i in range(n)))
+    ids, origins = tuple(f"f{i}" for i in range(synthetic)), ("gan/training",) * synthetic
+    fake = dataclasses.replace(real.take(range(synthetic)), ids=ids, origins=origins)
     return ImageSet.concatenate([real, fake]) if synthetic else real
-
-
-def no_change(images, masks, draws):
-    return images, masks
-
-
-def space(folder, seed=1):
-    folder.mkdir(exist_ok=True)
-    return Workspace(folder, seed, "cpu", SilentLog())
 
 
 def test_the_presets_change_defaults_and_nothing_else():
@@ -65,7 +45,7 @@ def test_the_paper_preset_is_the_paper_s_setting(tmp_path):
         "constant",
         0,
     )
-    optimizer = UnetLearner(dataclasses.replace(paper, width=2), samples(), no_change, space(tmp_path)).optimizer
+    optimizer = UnetLearner(dataclasses.replace(paper, width=2), samples(), no_change, workspace(tmp_path)).optimizer
     assert isinstance(optimizer, torch.optim.SGD)
     options = [optimizer.defaults[name] for name in ("momentum", "nesterov", "weight_decay")]
     assert options == [0.9, False, 0]
@@ -126,7 +106,8 @@ def test_development_images_never_reach_a_training_batch(tmp_path):
         seen.extend((masks[:, 0] > 0.5).numpy())
         return images, masks
 
-    Unet(width=2, steps=6, batch_size=4, development=0.34).fit(train, ImageSet.empty((32, 32)), watch, space(tmp_path))
+    unet = Unet(width=2, steps=6, batch_size=4, development=0.34)
+    unet.fit(train, ImageSet.empty((32, 32)), watch, workspace(tmp_path, 1))
     assert len(seen) == 24
     assert not any(np.array_equal(mask, one) for mask in development.masks for one in seen)
 
@@ -144,7 +125,7 @@ def test_the_best_weights_are_kept_and_not_the_last(tmp_path):
 def test_an_interrupted_training_chooses_the_same_weights(tmp_path):
     unet = Unet(width=2, steps=12, batch_size=4, optimizer="adamw", learning_rate=1e-2, development=0.3)
     train, none = samples(), ImageSet.empty((32, 32))
-    unet.fit(train, none, no_change, space(tmp_path / "whole"))
+    unet.fit(train, none, no_change, workspace(tmp_path / "whole"))
     steps = iter(range(100))
 
     def interrupt(images, masks, draws):
@@ -155,16 +136,16 @@ def test_an_interrupted_training_chooses_the_same_weights(tmp_path):
         return images, masks
 
     with pytest.raises(InterruptedRunError):
-        unet.fit(train, none, interrupt, space(tmp_path / "halves"))
-    unet.fit(train, none, no_change, space(tmp_path / "halves"))
+        unet.fit(train, none, interrupt, workspace(tmp_path / "halves"))
+    unet.fit(train, none, no_change, workspace(tmp_path / "halves"))
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "halves" / WEIGHTS).read_bytes()
 
 
 def test_without_a_development_split_the_last_weights_are_kept(tmp_path):
     train = samples()
     unet = Unet(width=2, steps=5, batch_size=4)
-    unet.fit(train, ImageSet.empty((32, 32)), no_change, space(tmp_path))
-    learner = UnetLearner(unet, train, no_change, space(tmp_path))
+    unet.fit(train, ImageSet.empty((32, 32)), no_change, workspace(tmp_path))
+    learner = UnetLearner(unet, train, no_change, workspace(tmp_path))
     for number in range(5):
         learner.step(number)
     kept = load_file(tmp_path / WEIGHTS)

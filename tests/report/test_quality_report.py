@@ -6,12 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from augkit.contracts.registry import load_registry
-from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan, make_quality
-from augkit.planning.recipe import load_recipes
 from augkit.running.engine import Engine
 from augkit.store import Digests, Store
+from samples import checked_recipes
 
 DATA = "dataset: {phantom: {train: 12, test: 8, size: 32}}\nsegmenter: {unet: {width: 2, steps: 1, batch_size: 2}}\n"
 SOURCES = "synthesize:\n  - {generator: {noise: {}}, masks: {training: {}}, per_real: 1.0}\n"
@@ -22,18 +20,8 @@ ROTATED = f"name: rotated\n{DATA}augment:\n  - geometry: {{flip: both}}\n"
 
 
 @pytest.fixture
-def checked(tmp_path):
-    def check(*texts):
-        for i, text in enumerate(texts):
-            (tmp_path / f"{i}.yaml").write_text(text)
-        return check_recipes(load_recipes([tmp_path / f"{i}.yaml" for i in range(len(texts))]), load_registry())
-
-    return check
-
-
-@pytest.fixture
-def plan(checked, tmp_path):
-    return lambda *texts, seeds=None: make_plan(checked(*texts), seeds, Digests(tmp_path))
+def plan(tmp_path):
+    return lambda *texts, seeds=None: make_plan(checked_recipes(tmp_path, *texts), seeds, Digests(tmp_path))
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +39,14 @@ def kinds(plan):
     return [stage.address.kind for stage in plan.stages()]
 
 
-def test_a_source_of_several_arms_is_judged_once_by_the_plain_arms_segmenter(plan, checked, tmp_path):
+def test_a_source_of_several_arms_is_judged_once_by_the_plain_arms_segmenter(plan, tmp_path):
     planned = plan(PLAIN, PAINTED, BOTH)
     task = planned.report.task
     assert task.unjudged == ()
     (stage,) = task.quality
     assert stage.inputs["segmenter"] == next(arm.segmenter for arm in planned.arms if arm.name == "plain")
     assert kinds(planned).count("segmenter") == 3
-    (asked_for,) = make_quality(checked(PAINTED), None, Digests(tmp_path))
+    (asked_for,) = make_quality(checked_recipes(tmp_path, PAINTED), None, Digests(tmp_path))
     assert asked_for == stage, "'augkit quality' finds the same artifact"
 
 

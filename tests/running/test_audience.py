@@ -6,17 +6,11 @@ import pytest
 from augkit.contracts import events
 from augkit.running import audience
 from augkit.running.audience import WAITING, Audience
+from samples import Watcher
 
 
-class Watcher:
-    def __init__(self):
-        self.events = []
-
-    def __call__(self, event):
-        self.events.append(event)
-
-    def notes(self):
-        return [event.text for event in self.events if isinstance(event, events.StageNoted)]
+def notes(watcher):
+    return [event.text for event in watcher.of(events.StageNoted)]
 
 
 def advanced(step):
@@ -78,7 +72,7 @@ def test_a_failing_observer_is_told_once_and_left_alone(error):
         for step in range(50):
             crowd.tell(advanced(step))
     assert len(calls) == 1
-    assert watcher.notes() == ["bad failed and is ignored: no disk"]
+    assert notes(watcher) == ["bad failed and is ignored: no disk"]
     assert len(watcher.events) == 51
 
 
@@ -93,7 +87,7 @@ def test_an_observer_that_hangs_is_left_behind_when_the_run_ends(monkeypatch):
     with Audience([("stuck", hanging), ("good", watcher)]) as crowd:
         crowd.tell(events.StageStarted("s"))
         crowd.tell(events.StageStarted("t"))
-    assert watcher.notes() == ["stuck is still busy and is left behind"]
+    assert notes(watcher) == ["stuck is still busy and is left behind"]
     assert len(calls) == 1
     never.set()
 

@@ -14,12 +14,8 @@ from augkit.planning.tasks import Stage
 from augkit.running.cache import collect, contents, forget_run, record_run
 from augkit.store import Address, Store, find_damage, write_bytes
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 DAY = 86400.0
-
-
-@pytest.fixture(autouse=True)
-def no_power_cut(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 def stage(kind, label, inputs=()):

@@ -18,7 +18,8 @@ from augkit.running.session import How, Session
 from augkit.running.stages.synthesis import other_masks
 from augkit.sharing.card import data_card
 from augkit.sharing.export import gather_export
-from augkit.store import Digests, Store
+from augkit.store import Digests
+from samples import checked_recipes, image_draws
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 RECIPE = """\
@@ -28,21 +29,6 @@ synthesize:
   - {generator: {noise: {}}, masks: {training: {}}, per_real: 1.0}
 segmenter: {unet: {width: 2, steps: 1, batch_size: 2}}
 """
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture
-def plan(tmp_path, store):
-    def make(text, seeds=None):
-        (tmp_path / "r.yaml").write_text(text)
-        checked = check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
-        return make_plan(checked, seeds, Digests(store.root))
-
-    return make
 
 
 @pytest.fixture
@@ -82,7 +68,7 @@ def test_nothing_to_train_on_is_refused(plan, synthesize):
     text = RECIPE.replace("per_real: 1.0", "per_real: 0")
     if synthesize:
         text = text.replace(text[text.index("synthesize") : text.index("segmenter")], synthesize + "\n")
-    with pytest.raises(InputError, match=r"r.yaml:6: real_images is false and nothing is synthesized|r.yaml:5: real_"):
+    with pytest.raises(InputError, match=r"0.yaml:6: real_images is false and nothing is synthesized|0.yaml:5: real_"):
         plan(text + "real_images: false\n")
 
 
@@ -107,7 +93,7 @@ def test_shares_are_nested_whole_groups_and_keep_the_test_images(plan, build, st
 
 
 def test_another_seed_is_another_share(plan, store):
-    arms = plan(f"{RECIPE}training_share: 0.5\n", [0, 1]).arms
+    arms = plan(f"{RECIPE}training_share: 0.5\n", seeds=[0, 1]).arms
     sets = [read_image_set(Engine(store, "cpu").artifact(arm.training) / "train").ids for arm in arms]
     assert sets[0] != sets[1]
 
@@ -141,16 +127,12 @@ def test_shuffled_pairs_are_the_same_images_each_with_another_s_mask(plan, build
     assert set(shuffled.origins) == {"noise/training shuffled"}
 
 
-def draws(n, seed=3):
-    return Draws.of(seed, "synthesis", np.arange(n, dtype=np.int64))
-
-
 @pytest.mark.parametrize("repeats", [[1] * 9, [3, 3, 3], [4, 2, 1, 1], [2, 2], [5, 1, 1, 1, 1, 1]])
 def test_nobody_gets_an_equal_mask_even_where_masks_repeat(repeats):
     kinds = np.repeat(np.arange(len(repeats)), repeats)
     masks = np.array([np.arange(16).reshape(4, 4) == kind for kind in kinds])
     for seed in range(20):
-        partner = other_masks(masks, draws(len(masks), seed))
+        partner = other_masks(masks, image_draws(len(masks), seed))
         assert sorted(partner) == list(range(len(masks)))
         assert (kinds[partner] != kinds).all()
 
@@ -160,7 +142,7 @@ def test_masks_of_which_most_are_equal_cannot_be_shuffled():
     masks[3:] = np.eye(4, dtype=bool)
     masks[4, 0] = True
     with pytest.raises(StageError, match="3 of 5 are equal; allowed: up to half"):
-        other_masks(masks, draws(5))
+        other_masks(masks, image_draws(5, 3))
 
 
 @pytest.mark.parametrize("name", ["repeat", "synthonly", "noise", "shuffled"])
@@ -218,7 +200,7 @@ def test_an_export_holds_the_images_that_the_segmenter_is_given_with_their_own_f
     (arm,) = plan(FILTERED).arms
     painted = build(arm.syntheses[0])
     monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: follows_even(painted))
-    (recipe,) = check_recipes(load_recipes([tmp_path / "r.yaml"]), load_registry())
+    (recipe,) = checked_recipes(tmp_path, FILTERED)
     session = Session(How(store.root, "cpu"))
     assert session.plan_selections(recipe) == arm.selected
     export = gather_export(recipe, 0, session)

@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit.contracts.registry import load_registry
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
 from augkit.data.stored import read_splits
 from augkit.errors import InputError, StageError
-from augkit.planning.components import check_recipes
-from augkit.planning.plan import Plan, make_plan, make_quality
-from augkit.planning.recipe import load_recipes
+from augkit.planning.plan import make_quality
 from augkit.running.engine import Engine
 from augkit.store import Digests, Store
+from samples import checked_recipes
 
 RECIPE = """\
 name: arm
@@ -27,30 +25,6 @@ synthesize:
 segmenter: {unet: {width: 2, steps: 1, batch_size: 2}}
 """
 PLAIN = RECIPE.replace(RECIPE[RECIPE.index("synthesize") : RECIPE.index("segmenter")], "").replace("arm", "plain")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture
-def checked(tmp_path):
-    def check(*texts, changes=()):
-        for i, text in enumerate(texts):
-            (tmp_path / f"{i}.yaml").write_text(text)
-        files = [tmp_path / f"{i}.yaml" for i in range(len(texts))]
-        return check_recipes(load_recipes(files, changes), load_registry())
-
-    return check
-
-
-@pytest.fixture
-def plan(checked, store):
-    def make(*texts, seeds=None, changes=()) -> Plan:
-        return make_plan(checked(*texts, changes=changes), seeds, Digests(store.root))
-
-    return make
 
 
 def splits_of(stage, store) -> Splits:
@@ -91,8 +65,8 @@ def test_a_training_share_is_a_share_of_the_rest(plan, store):
         assert taken.test.ids == held_out.test.ids
 
 
-def test_quality_is_judged_with_development_images_held_out(checked, store):
-    (stage,) = make_quality(checked(RECIPE + "development_share: 0.2\n"), None, Digests(store.root))
+def test_quality_is_judged_with_development_images_held_out(tmp_path, store):
+    (stage,) = make_quality(checked_recipes(tmp_path, RECIPE + "development_share: 0.2\n"), None, Digests(store.root))
     assert len(splits_of(stage.inputs["dataset"], store).test) == 4
     assert len(splits_of(stage.inputs["dataset"], store).train) == 16
 

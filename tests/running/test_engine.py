@@ -1,5 +1,4 @@
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,12 +14,11 @@ from augkit import DrawnMasks, ImageSet, Splits
 from augkit.contracts import events
 from augkit.contracts.registry import Entry, Provider, Registry
 from augkit.errors import DamagedArtifactError, InputError, InterruptedRunError, Problem, StageError
-from augkit.planning.components import check_recipes
 from augkit.planning.plan import Plan, make_plan
-from augkit.planning.recipe import load_recipes
 from augkit.running.audience import Audience
 from augkit.running.engine import Engine, environment
 from augkit.store import Digests, Store, write_array, write_bytes, write_json
+from samples import Watcher, checked_recipes
 
 RECIPE = """\
 name: both
@@ -40,10 +38,9 @@ CALLS: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch):
-    """Nothing was done yet; and a power cut is not what these tests are about."""
+def clean(no_waiting_for_the_disk):
+    """Nothing was done yet."""
     CALLS.clear()
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @dataclass(frozen=True)
@@ -126,11 +123,8 @@ EVERYTHING = ["load", "fit painter", "draw", "paint", "fit threshold", "predict"
 
 def make(folder, *texts, changes=(), seeds=None):
     """Return the plan of recipes, ending with their evaluations: a report of its own is not needed here."""
-    files = []
-    for i, text in enumerate(texts or (RECIPE,)):
-        files.append(folder / f"{i}.yaml")
-        files[-1].write_text(text)
-    plan = make_plan(check_recipes(load_recipes(files, list(changes)), REGISTRY), seeds, Digests(folder / "runs"))
+    checked = checked_recipes(folder, *(texts or (RECIPE,)), changes=changes, registry=REGISTRY)
+    plan = make_plan(checked, seeds, Digests(folder / "runs"))
     return plan if len(plan.arms) > 1 else Plan(plan.arms, plan.arms[0].evaluation)
 
 
@@ -144,17 +138,6 @@ def contents(folder):
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != "artifact.json")
     kept = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
     return {name: data for name, data in kept.items() if not name.startswith(".")}
-
-
-class Watcher:
-    def __init__(self):
-        self.events = []
-
-    def __call__(self, event):
-        self.events.append(event)
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
 
 
 # What is built
@@ -433,7 +416,7 @@ def test_every_observer_may_fail(tmp_path):
 SCRIPT = """
     import sys, time
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
     import test_engine
     from test_engine import CALLS, Engine, Plan, Store, Tiny, events, make
 

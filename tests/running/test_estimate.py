@@ -12,10 +12,7 @@ import pytest
 from augkit.amounts import duration
 from augkit.cli import app
 from augkit.contracts.components import Workspace
-from augkit.contracts.registry import load_registry
-from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
-from augkit.planning.recipe import load_recipes
 from augkit.planning.tasks import Stage
 from augkit.report.costs import cost_record, cost_rows
 from augkit.running import costs, estimate
@@ -23,6 +20,7 @@ from augkit.running.costs import Estimate, Estimates
 from augkit.running.estimate import _try, _Watch, total_seconds
 from augkit.store import Address, Digests
 from augkit.training.loop import train
+from samples import checked_recipes
 
 RECIPE = """\
 name: tiny
@@ -189,9 +187,7 @@ def test_side_by_side_the_longest_chain_decides_and_alone_the_sum():
 
 
 def test_stages_that_differ_in_nothing_but_seeds_are_tried_once(tmp_path):
-    Path(tmp_path / "r.yaml").write_text(RECIPE)
-    recipes = check_recipes(load_recipes([tmp_path / "r.yaml"], []), load_registry())
-    stages = make_plan(recipes, [0, 1], Digests(tmp_path)).stages()
+    stages = make_plan(checked_recipes(tmp_path, RECIPE), [0, 1], Digests(tmp_path)).stages()
     kinds = {stage.address.kind: {estimate._kind(one) for one in stages if one.address.kind == stage.address.kind}
              for stage in stages}  # fmt: skip
     assert {kind: len(found) for kind, found in kinds.items()} == dict.fromkeys(kinds, 1)

@@ -7,15 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png
 from augkit.data.resizing import upsample_scores
 from augkit.errors import ContractError, InputError
-from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
-from augkit.planning.recipe import load_recipes
 from augkit.running.engine import Engine
 from augkit.store import Digests, Store
+from samples import checked_recipes
 
 RECIPE = """\
 name: {name}
@@ -42,11 +40,8 @@ def root(tmp_path):
 @pytest.fixture
 def plan(tmp_path, root):
     def make(*sizes, changes=()):
-        files = []
-        for i, size in enumerate(sizes):
-            files.append(tmp_path / f"{i}.yaml")
-            files[i].write_text(RECIPE.format(name=f"arm{i}", root=root, score_at=size))
-        return make_plan(check_recipes(load_recipes(files, changes), load_registry()), None, Digests(tmp_path / "runs"))
+        texts = [RECIPE.format(name=f"arm{i}", root=root, score_at=size) for i, size in enumerate(sizes)]
+        return make_plan(checked_recipes(tmp_path, *texts, changes=changes), None, Digests(tmp_path / "runs"))
 
     return make
 

@@ -3,8 +3,11 @@
 import pytest
 
 from augkit.contracts import events
+from augkit.planning.plan import make_plan
 from augkit.running import engine, processor
 from augkit.running.processor import Usage, crowded, usage
+from augkit.store import Digests, Store
+from samples import checked_recipes
 
 
 @pytest.fixture
@@ -70,18 +73,11 @@ def test_a_run_tells_it_unless_somebody_chose_the_threads(monkeypatch, tmp_path,
 
 def build(folder, tell):
     """Build the masks of a small data set, which may use the device."""
-    from augkit.contracts.registry import load_registry
-    from augkit.planning.components import check_recipes
-    from augkit.planning.plan import make_plan
-    from augkit.planning.recipe import load_recipes
-    from augkit.store import Digests, Store
-
-    recipe = folder / "r.yaml"
-    recipe.write_text(
+    text = (
         "name: r\nseed: 0\ndataset: {phantom: {train: 4, test: 2, size: 32}}\n"
         "synthesize:\n  - generator: {noise: {}}\n    masks: {training: {}}\n    per_real: 1\n"
         "segmenter: {unet: {width: 4, steps: 2, batch_size: 2}}\n"
     )
-    plan = make_plan(check_recipes(load_recipes([recipe], []), load_registry()), [0], Digests(folder))
+    plan = make_plan(checked_recipes(folder, text), [0], Digests(folder))
     masks = next(stage for stage in plan.stages() if stage.address.kind == "masks")
     engine.Engine(Store(folder / "runs"), "cpu", tell).build([masks])

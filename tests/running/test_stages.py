@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,13 +26,8 @@ from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.training.batches import Batches
 from augkit.training.pipeline import FirstChecked, Pipeline
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 SIZE = 8
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    """A power cut is not what these tests are about."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 def make_set(name, n, origin="real"):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from augkit import ImageSet, Workspace
+from augkit import ImageSet
 from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
 from augkit.store import read_json
 from augkit.training import loop
@@ -30,7 +30,9 @@ from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.training import PixToPix
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, operations
+from samples import image_set, workspace
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 STEPS = 40
 
 
@@ -41,30 +43,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    """A power cut is not what these tests are about."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-
-
-class Log:
-    """Remembers what it is told."""
-
-    def __init__(self):
-        self.steps, self.notes = [], []
-
-    def progress(self, step, total, values):
-        self.steps.append((step, total, dict(values)))
-
-    def note(self, text):
-        self.notes.append(text)
-
-
-def workspace(folder, seed=5):
-    folder.mkdir(parents=True, exist_ok=True)
-    return Workspace(folder, seed, "cpu", Log())
 
 
 class Toy:
@@ -330,9 +308,7 @@ def pairs(n=6, size=32):
     numbers = np.random.Generator(np.random.Philox(key=4))
     y, x = np.mgrid[:size, :size]
     masks = np.stack([(y - 16) ** 2 + (x - 8 - 2 * i) ** 2 < 70 for i in range(n)])
-    images = (numbers.uniform(0, 60, (n, size, size, 3)) + 100 + 80 * masks[..., None]).astype(np.uint8)
-    ids = tuple(f"case-{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
+    return image_set(numbers.uniform(0, 60, (n, size, size, 3)) + 100 + 80 * masks[..., None], masks, "case-")
 
 
 def mirrored(images, masks, draws):
@@ -652,7 +628,7 @@ def test_the_steps_of_the_real_learners_never_wait_for_the_device(tmp_path, make
 FORKING = """
     import os, sys, time
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
     import torch
     from test_loop import Toy, bits, train, workspace
     from augkit.errors import InterruptedRunError
@@ -755,8 +731,7 @@ def numbered(n):
     """Images whose pixels say which sample they are."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3)).copy()
     masks = np.broadcast_to((np.arange(n) % 2 == 0)[:, None, None], (n, 4, 4)).copy()
-    ids = tuple(f"id-{i}" for i in range(n))
-    return ImageSet(ids, images, masks, ids, ("real",) * n)
+    return image_set(images, masks, "id-")
 
 
 def members(batch):

@@ -18,7 +18,7 @@ from augkit.training.ranks import Gradients
 SEVERAL = """
     import json, os, sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
     import torch
     from test_loop import bits, mirrored, pairs, train, workspace
     from augkit.training import ranks
@@ -114,7 +114,7 @@ def test_fast_reduction_keeps_the_ranks_equal_and_learns_the_same_up_to_rounding
 ONE_IS_BAD = """
     import os, sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
     import torch
     from test_loop import train, workspace
     from augkit.training import ranks
