@@ -36,6 +36,7 @@ def export(
         from augkit.errors import check_choice
         from augkit.planning.loading import load_checked
         from augkit.running.session import How, Session
+        from augkit.sharing.card import what_pixels_are
         from augkit.sharing.export import check_target, gather_export, write_export
 
         check_choice("--format", layout, ("folder", "nnunet", "coco"))
@@ -48,6 +49,8 @@ def export(
             exported = gather_export(checked, seed, session)
         written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))
         say(str(to) if written else f"{to} holds this export already")
+        if any(source.real_pixels for source in exported.sources):
+            complain(what_pixels_are(exported))
         if layout == "nnunet":
             real = exported.real
             complain(f"{to} holds {sum(map(len, (real.train, real.validation, real.test)))} real images, too.")

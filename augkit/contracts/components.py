@@ -129,6 +129,9 @@ class Generator(Protocol):
     A generator that can take weights trained elsewhere also has a static method ``import_weights(file: Path, folder:
     Path) -> Sequence[str]``: it writes into `folder` what `open` reads, or raises `InputError` naming what does not
     fit, and returns sentences that say what the weights are. Its option ``weights`` takes such a folder.
+
+    One whose images are made of pixels of the training images says so by ``pixels: ClassVar[str] = "real"``: whoever
+    may not have the photographs may not have these images either, and exports say that.
     """
 
     def fit(self, train: ImageSet, space: Workspace) -> None:

@@ -212,7 +212,10 @@ def _curve(point: SweepPoint | None) -> str | None:
 def _command(evidence: Evidence) -> str:
     files = " ".join(f"recipes/{name}" for name in _recipe_files(evidence))
     seeds = dict.fromkeys(seed for arm in evidence.arms for seed in arm.scores.seeds)
-    return f"augkit run {files} --seeds {','.join(map(str, seeds))}"
+    # What decides bits besides the recipes; another device, precision or number of threads gives other numbers.
+    how = [f"--{name} {evidence.provenance[name]}" for name in ("device", "precision", "threads")
+           if name in evidence.provenance]  # fmt: skip
+    return " ".join([f"augkit run {files} --seeds {','.join(map(str, seeds))}", *how])
 
 
 def template(name: str) -> Template:

@@ -13,7 +13,7 @@ from augkit.sharing.files import Export, Format, ImageFormat, SyntheticSet
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
-    "adherence", "nearest_real", "nearest_real_pixels", f"nearest_real_{NAME}", "suspicious", "sha256",
+    "adherence", "nearest_real", "nearest_real_pixels", f"nearest_real_{NAME}", "suspicious", "pixels", "sha256",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
         f"{known['nearest_real_pixels'][i]:.2f}",
         f"{known[f'nearest_real_{NAME}'][i]:.4f}",
         "yes" if known["suspicious"][i] else "no",
+        "real" if source.real_pixels else "painted",
     ]
 
 
@@ -56,8 +57,7 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
     height, width = export.real.train.size
     parts = [
         f"# {export.name}: {total} synthetic images with masks",
-        f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. Images with a synthetic id "
-        "are no photographs: each was painted by a trained generator for a given mask.",
+        f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. {what_pixels_are(export)}",
         "## What is here",
         _contents(export, layout, image_format),
         f"Images are RGB, {width} x {height} pixels, 8 bits, lossless. `manifest.csv` has a row per synthetic image; "
@@ -82,6 +82,22 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "generator was trained on, and whether it allows derived images to be shared.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def what_pixels_are(export: Export) -> str:
+    """Return what the pixels of the synthetic images are, by source where these differ."""
+    real = sorted({source.samples.origins[0] for source in export.sources if source.real_pixels})
+    painted = sorted({source.samples.origins[0] for source in export.sources} - set(real))
+    sentences = []
+    if real:
+        sentences.append(
+            f"Images of {', '.join(real)} are made of pixels of the real training images, which are patients': "
+            "whoever may not have the originals may not have these."
+        )
+    if painted:
+        whose = f"of {', '.join(painted)}" if real else "with a synthetic id"
+        sentences.append(f"Images {whose} are no photographs: each was painted by a generator for a given mask.")
+    return " ".join(sentences)
 
 
 def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:

@@ -60,6 +60,7 @@ def _source(selected: Stage, quality: Stage, engine: Engine) -> SyntheticSet:
         quality=judged.record,
         per_image={name: [values[place] for place in places] for name, values in judged.per_image.items()},
         hashes={"generator": generator.address.fingerprint, "synthesis": selected.address.fingerprint},
+        real_pixels=getattr(task.generator, "pixels", "painted") == "real",
     )
 
 

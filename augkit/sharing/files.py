@@ -34,6 +34,7 @@ class SyntheticSet:
     quality:    the content of ``quality.json``.
     per_image:  the content of ``images.json``.
     hashes:     fingerprints of the generator and of the synthetic set.
+    real_pixels: whether the images are made of pixels of the training images, as their generator declares.
     """
 
     samples: ImageSet
@@ -43,6 +44,7 @@ class SyntheticSet:
     quality: Mapping[str, Any]
     per_image: Mapping[str, Sequence[Any]]
     hashes: Mapping[str, str]
+    real_pixels: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ class Repeat:
     With a fixed number of steps it must score as real data alone, up to the luck of training. Goes with
     ``masks: {training: {}}`` only: another mask has no real image. Where several images share a mask, the draws choose.
     """
+
+    pixels: ClassVar[str] = "real"
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Keep the training pairs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from augkit import ImageSet, Synthesizer, Workspace
 from augkit_texture.options import TextureOptions
@@ -12,6 +13,7 @@ from augkit_texture.options import TextureOptions
 @dataclass(frozen=True)
 class Texture(TextureOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = TextureOptions.__doc__
+    pixels: ClassVar[str] = "real"
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Separate the training images into skin, hair and lesions, and keep them."""

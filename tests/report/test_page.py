@@ -247,9 +247,12 @@ def test_other_stages_add_sections_with_words_tables_pictures_and_a_record(tmp_p
 
 
 def test_everything_needed_to_run_it_again_is_there(tmp_path: Path) -> None:
-    found = replace(evidence(("a b", "ü"), images=1, seeds=(4, 2)), artifacts=(("dataset x", "dataset/x-0123"),))
+    found = replace(evidence(("a b", "ü"), images=1, seeds=(4, 2)), artifacts=(("dataset x", "dataset/x-0123"),),
+                    provenance={"device": "cpu", "threads": "2", "precision": "float32"})  # fmt: skip
     text = text_of(page_of(found, tmp_path))
-    command = "augkit run recipes/1-a-b.yaml recipes/2-unnamed.yaml --seeds 4,2"
+    command = (
+        "augkit run recipes/1-a-b.yaml recipes/2-unnamed.yaml --seeds 4,2 --device cpu --precision float32 --threads 2"
+    )
     assert command in text
     assert "dataset x dataset/x-0123" in text
     record = json.loads((tmp_path / "report.json").read_text())

@@ -1,12 +1,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from augkit import ImageSet, Splits
+from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png, encode_webp
 from augkit.data.reading import read_image, read_mask
 from augkit.errors import InputError, StageError
@@ -282,3 +284,25 @@ def test_fast_pngs_and_webps_decode_to_the_same_pixels(shape):
     if len(shape) == 3:
         with Image.open(io.BytesIO(encode_webp(array))) as image:
             assert np.array_equal(np.asarray(image), array)
+
+
+def test_images_made_of_patients_pixels_are_said_to_be_that_in_card_and_manifest(tmp_path):
+    painted = example()
+    (source,) = painted.sources
+    origins = ("texture/training",) * len(source.samples)
+    real = replace(source, samples=replace(source.samples, ids=tuple(f"t{i}" for i in range(6)), origins=origins),
+                   real_pixels=True)  # fmt: skip
+    write_export(replace(painted, sources=(source, real)), tmp_path / "out", "folder", "png")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Images of texture/training are made of pixels of the real training images, which are patients'" in card
+    assert "Images of gan/training are no photographs" in card
+    with (tmp_path / "out" / "manifest.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["pixels"] for row in rows] == ["painted"] * 6 + ["real"] * 6
+
+
+def test_generators_that_give_real_pixels_declare_them():
+    registry = load_registry()
+    declared = {name: getattr(registry.entries["generator", name].cls, "pixels", "painted")
+                for name in registry.names("generator")}  # fmt: skip
+    assert {name for name, pixels in declared.items() if pixels == "real"} == {"texture", "repeat"}
