@@ -65,14 +65,15 @@ class Augmenter:
         from augkit.training.batches import Batch
         from augkit.training.pipeline import Pipeline
 
+        _refuse_other_than_pairs(images, masks)
         count = len(images)
         keys = _keys(range(count) if ids is None else ids)
         if not len(masks) == len(keys) == count:
             what = f"found {count} images, {len(masks)} masks and {len(keys)} ids; allowed: one of each per sample"
             raise InputError(Problem("augmentation", what))
         if isinstance(images, np.ndarray):
-            pixels = torch.from_numpy(np.array(_checked(images, "images", np.uint8, 4))).permute(0, 3, 1, 2)
-            labels = torch.from_numpy(np.array(_checked(masks, "masks", np.bool_, 3))[:, None]).view(torch.uint8)
+            pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
+            labels = torch.from_numpy(np.array(masks)[:, None]).view(torch.uint8)
         else:
             pixels, labels = images, masks
         draws = Draws.on_device(seed, "batch", torch.from_numpy(keys).to(pixels.device), epoch)
@@ -116,9 +117,34 @@ def _keys(ids: Any) -> NDArray[np.int64]:
     return np.array(names, dtype=np.int64)
 
 
-def _checked(array: NDArray[Any], what: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
-    shapes = {3: "(N, H, W)", 4: "(N, H, W, 3)"}
-    if array.dtype != dtype or array.ndim != axes:
-        wanted = f"{np.dtype(dtype).name} {shapes[axes]}"
-        raise InputError(Problem(what, f"found {array.dtype} {array.shape}; allowed: {wanted}, or a torch tensor"))
-    return array
+def _refuse_other_than_pairs(images: Any, masks: Any) -> None:
+    """Refuse anything but the two forms that a call takes."""
+    tensors = not isinstance(images, np.ndarray)
+    image_form = "float32 (N, 3, H, W) in 0..1" if tensors else "uint8 (N, H, W, 3)"
+    mask_form = "float32 (N, K, H, W), as large as the images" if tensors else "bool (N, H, W), as large as the images"
+    kind = "a torch tensor" if tensors else "a NumPy array"
+    size = tuple(images.shape[2:] if tensors else images.shape[1:3]) if hasattr(images, "shape") else ()
+    problems = []
+    if not _is_form(images, "float32" if tensors else "uint8", 4, 1 if tensors else 3, 3):
+        problems.append(Problem("images", f"found {_described(images)}; allowed: {image_form} as {kind}"))
+    elif tensors and images.is_cpu and images.numel() and float(images.max()) > 1 + 1e-4:  # a GPU would be waited for
+        what = f"found values up to {float(images.max()):.4g}; allowed: 0..1"
+        problems.append(Problem("images", what, "Divide by 255"))
+    same_kind = isinstance(masks, np.ndarray) != tensors
+    good = same_kind and _is_form(masks, "float32" if tensors else "bool", 4 if tensors else 3, None, None)
+    if not good or tuple(masks.shape[-2:]) != size:
+        problems.append(Problem("masks", f"found {_described(masks)}; allowed: {mask_form}, as {kind}"))
+    if problems:
+        raise InputError(*problems)
+
+
+def _is_form(array: Any, dtype: str, axes: int, channel_axis: int | None, channels: int | None) -> bool:
+    if not hasattr(array, "shape") or str(array.dtype).removeprefix("torch.") != dtype or len(array.shape) != axes:
+        return False
+    return channel_axis is None or array.shape[channel_axis] == channels
+
+
+def _described(array: Any) -> str:
+    if not hasattr(array, "shape"):
+        return type(array).__name__
+    return f"{str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}"

@@ -33,8 +33,9 @@ class Painter:
 
         With the seed of a run's synthesis, masks painted in its order give its very images.
         """
-        if masks.dtype != np.bool_ or masks.ndim != 3:
-            raise InputError(Problem("masks", f"found {masks.dtype} {masks.shape}; allowed: bool (N, H, W)"))
+        if getattr(masks, "dtype", None) != np.bool_ or masks.ndim != 3:
+            found = f"{masks.dtype} {masks.shape}" if hasattr(masks, "shape") else type(masks).__name__
+            raise InputError(Problem("masks", f"found {found}; allowed: a NumPy array, bool (N, H, W)"))
         draws = Draws.of(seed, "synthesis", np.arange(len(masks), dtype=np.int64))
         images = np.empty((*masks.shape, 3), np.uint8)
         for begin in range(0, len(masks), CHUNK):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit.metrics import METRICS
-from augkit.report.recorded import Recorded, read_report
+from augkit.report.recorded import Recorded, find_report, read_report
 from augkit.report.tables import table_rows, table_title
 
 
@@ -30,9 +30,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Result:
-    """A run's report: Table 1, the verdicts, every score, and the page. Shown as such in a notebook."""
+    """A run's report: Table 1, the verdicts, every score, and the page. Shown as such in a notebook.
+
+    folder: of the report, or a folder of runs that holds one; a path or text.
+    """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", find_report(Path(self.folder)))
 
     @property
     def report(self) -> Path:

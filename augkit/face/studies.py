@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.registry import Registry
 from augkit.errors import InputError, Problem
@@ -30,13 +30,13 @@ class Study:
     recipes: tuple[CheckedRecipe, ...]
     registry: Registry
 
-    def plan(self, seeds: Sequence[int] | None = None, out: File = "runs") -> Plan:
+    def plan(self, seeds: Iterable[int] | None = None, out: File = "runs") -> Plan:
         """Return what a run would do; nothing is computed, and torch is not imported."""
-        return Session(How(Path(out))).plan(self.recipes, seeds)
+        return Session(How(Path(out))).plan(self.recipes, _checked_seeds(seeds))
 
     def run(
         self,
-        seeds: Sequence[int] | None = None,
+        seeds: Iterable[int] | None = None,
         *,
         out: File = "runs",
         device: str = "auto",
@@ -48,9 +48,10 @@ class Study:
         """Train, evaluate and compare; see `run`."""
         from augkit.running.audience import Audience
 
-        audience = Audience(self.registry.choose_observers(observers, "observer"))
+        chosen = _checked_seeds(seeds)
+        audience = Audience(self.registry.choose_observers(_listed(observers, "observers"), "observer"))
         session = Session(How(Path(out), device, precision, jobs, threads), audience.tell)
-        planned = session.plan(self.recipes, None if seeds is None else list(seeds))
+        planned = session.plan(self.recipes, chosen)
         with audience:
             return Result(session.run(planned))
 
@@ -66,13 +67,41 @@ def load_recipe(*files: File, changes: Mapping[str, object] | None = None) -> St
 
     Raises `InputError` with every problem of every file.
     """
-    settings = [f"{path}={json.dumps(value)}" for path, value in (changes or {}).items()]
+    if not files:
+        raise InputError(Problem("recipes", "found none; allowed: at least one file", "'augkit ls' lists shipped ones"))
+    settings = [f"{path}={json.dumps(value, default=_plain)}" for path, value in (changes or {}).items()]
     return Study(*load_checked([Path(file) for file in files], settings))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows of a number of NumPy's, a path, and the like."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _listed(values: Sequence[str], what: str) -> Sequence[str]:
+    if isinstance(values, str):
+        raise InputError(Problem(what, f"found the text '{values}'; allowed: a list of names", f"As in ['{values}']"))
+    return values
+
+
+def _checked_seeds(seeds: Iterable[int] | None) -> list[int] | None:
+    """Return the seeds as plain numbers; refuse what a recipe may not say either."""
+    if seeds is None:
+        return None
+    hint = "As in range(6) or [0, 1, 2]"
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise InputError(Problem("seeds", f"found {seeds!r}; allowed: several whole numbers", hint))
+    found = list(seeds)
+    wrong = [seed for seed in found if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0]
+    if wrong or not found:
+        what = f"found {wrong[0]!r}" if wrong else "found none"
+        raise InputError(Problem("seeds", f"{what}; allowed: whole numbers from 0", hint))
+    return [int(seed) for seed in found]
 
 
 def run(
     *files: File,
-    seeds: Sequence[int] | None = None,
+    seeds: Iterable[int] | None = None,
     changes: Mapping[str, object] | None = None,
     out: File = "runs",
     device: str = "auto",
@@ -97,18 +126,24 @@ def run(
 
 
 def replay(
-    recipe: File | Study, sample: int | str | Sequence[int | str] = 0, epoch: int = 0, out: File = "runs"
+    recipe: File | Study,
+    sample: int | str | Sequence[int | str] = 0,
+    epoch: int = 0,
+    *,
+    changes: Mapping[str, object] | None = None,
+    out: File = "runs",
 ) -> Replay:
     """Return real training samples as the segmenter sees them in an epoch, and what was drawn for each.
 
-    recipe: with one arm; its data set is read and kept in `out` if it is not there.
-    sample: ids of training samples, or their places in the training split.
+    recipe:  with one arm; its data set is read and kept in `out` if it is not there.
+    changes: to a recipe that is read from a file, as for `load_recipe`.
+    sample:  ids of training samples, or their places in the training split.
     """
     from augkit.data.stored import read_image_set
     from augkit.planning.tasks import TrainSegmenter
     from augkit.training.replay import replay as replay_samples
 
-    study = recipe if isinstance(recipe, Study) else load_recipe(recipe)
+    study = recipe if isinstance(recipe, Study) else load_recipe(recipe, changes=changes)
     session = Session(How(Path(out), "cpu"))
     arm = _only(session.plan(study.recipes).arms)
     (folder,) = session.build([arm.training])

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from augkit.errors import Problem, did_you_mean
+from augkit.planning.shipped import shipped_recipes
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -292,7 +293,9 @@ def _absent(file: Path) -> Problem:
     near = sorted(str(other) for other in file.parent.glob("*.yaml"))
     if near and _GLOB.search(file.name):
         return Problem(str(file), "no file matches this pattern", f"In that folder: {', '.join(near[:10])}")
-    return Problem(str(file), "no such recipe", did_you_mean(str(file), near[:1000]))
+    shipped = [] if file.suffix else list(shipped_recipes())
+    hint = did_you_mean(str(file), [*near[:1000], *shipped]) or "'augkit ls' lists the recipes that come with augkit"
+    return Problem(str(file), "no such recipe", hint)
 
 
 def parse_overrides(texts: Sequence[str], problems: list[Problem]) -> list[Override]:

@@ -12,8 +12,8 @@ from augkit.report.tables import table_rows, table_title
 PICTURES = {
     "effects": "Differences in mean Dice",
     "synthetic-": "Synthetic images",
-    "cases-highest": "Segmentation cases: the highest differences",
-    "cases-lowest": "Segmentation cases: the lowest differences",
+    "cases-highest": "The highest differences of the first seed; outlines: white the true mask, blue what was found",
+    "cases-lowest": "The lowest differences of the first seed",
     "densities": "Distribution of the scores",
 }
 """Beginning of a picture's file name -> what it shows; the main ones, in the order of the page."""

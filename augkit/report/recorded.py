@@ -40,7 +40,7 @@ class Recorded:
 
 def read_report(path: Path) -> Recorded:
     """Return a report from its folder, or from the folder of runs that holds exactly one."""
-    folder = _report_folder(path)
+    folder = find_report(path)
     damage = find_damage(folder)
     if damage:
         raise InputError(
@@ -92,7 +92,8 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
     return tuple(sorted(chosen, key=lambda arm: (bool(arm.design.synthesis), bool(arm.design.augment))))
 
 
-def _report_folder(path: Path) -> Path:
+def find_report(path: Path) -> Path:
+    """Return the folder of a report: `path`, or the only one in a folder of runs. Raises `InputError`."""
     if (path / "report.json").is_file():
         return path
     found = sorted(file.parent for file in path.glob("report/*/report.json"))

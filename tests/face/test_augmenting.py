@@ -89,6 +89,41 @@ def test_wrong_arrays_are_refused(pairs):
         STRONG(images, masks[:5])
 
 
+TENSORS = torch.zeros(2, 3, 16, 16), torch.zeros(2, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "told"),
+    [
+        (TENSORS[0] + 255, TENSORS[1], ["images: found values up to 255; allowed: 0..1. Divide by 255"]),
+        (TENSORS[0].byte(), TENSORS[1], ["images: found uint8 (2, 3, 16, 16); allowed: float32 (N, 3, H, W) in 0..1"]),
+        (TENSORS[0], TENSORS[1].bool(), ["masks: found bool (2, 1, 16, 16); allowed: float32 (N, K, H, W)"]),
+        (TENSORS[0], TENSORS[1][:, 0], ["masks: found float32 (2, 16, 16); allowed: float32 (N, K, H, W)"]),
+        (TENSORS[0].double(), TENSORS[1], ["images: found float64 (2, 3, 16, 16); allowed: float32 (N, 3, H, W)"]),
+        (TENSORS[0].permute(0, 2, 3, 1), TENSORS[1], ["images: found float32 (2, 16, 16, 3)", "masks: found"]),
+        (
+            TENSORS[0],
+            TENSORS[1][..., :8],
+            ["masks: found float32 (2, 1, 16, 8); allowed: float32 (N, K, H, W), as large"],
+        ),
+        (
+            np.zeros((2, 16, 16, 3), np.uint8),
+            TENSORS[1],
+            ["masks: found float32 (2, 1, 16, 16); allowed: bool (N, H, W)"],
+        ),
+        (np.zeros((2, 16, 16, 4), np.uint8), np.zeros((2, 16, 16), bool), ["images: found uint8 (2, 16, 16, 4)"]),
+        (np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 8, 8), bool), ["masks: found bool (2, 8, 8); allowed: bool"]),
+        ([1, 2], [1, 2], ["images: found list; allowed: float32 (N, 3, H, W) in 0..1 as a torch tensor", "masks:"]),
+    ],
+)
+def test_whatever_is_no_batch_of_either_form_is_refused_in_a_sentence(images, masks, told):
+    with pytest.raises(InputError) as caught:
+        STRONG(images, masks)
+    assert len(caught.value.problems) == len(told)
+    for problem, beginning in zip(caught.value.problems, told, strict=True):
+        assert str(problem).startswith(beginning)
+
+
 class Pairs(torch.utils.data.Dataset):
     """Somebody's data set."""
 

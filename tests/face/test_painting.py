@@ -39,5 +39,5 @@ def test_what_is_no_generator_is_refused(folder, result, tmp_path):
 
 def test_wrong_masks_are_refused(folder, result):
     painter = augkit.generator(artifact(folder, "generator"), device="cpu")
-    with pytest.raises(InputError, match=r"masks: found uint8 \(1, 8, 8\); allowed: bool \(N, H, W\)"):
+    with pytest.raises(InputError, match=r"masks: found uint8 \(1, 8, 8\); allowed: a NumPy array, bool \(N, H, W\)"):
         painter.paint(np.ones((1, 8, 8), np.uint8))

@@ -2,8 +2,10 @@ import csv
 import re
 
 import numpy as np
+import pytest
 
 import augkit
+from augkit.errors import InputError
 from augkit.report.tables import table_rows
 
 
@@ -49,12 +51,16 @@ def test_a_notebook_shows_table_verdict_and_pictures_and_needs_no_other_file(res
     assert result.verdicts[0].sentence in html
     assert result.table[1][1] in html
     shown = re.findall(r'<img src="data:image/png;base64,[^"]{100,}" alt="([^"]+)"', html)
-    assert {"Synthetic images", "Segmentation cases: the lowest differences", "Distribution of the scores"} <= set(
-        shown
-    )
+    assert {"Synthetic images", "The lowest differences of the first seed", "Distribution of the scores"} <= set(shown)
     assert "<script" not in html
     assert "<style" not in html
 
 
 def test_a_result_can_be_made_from_the_folder_of_an_older_report(result):
     assert augkit.Result(result.folder).scores == result.scores
+    assert augkit.Result(str(result.folder)).scores == result.scores
+
+
+def test_a_folder_without_a_report_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has no report; allowed: a recipe, the folder of a report"):
+        augkit.Result(tmp_path)

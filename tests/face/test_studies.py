@@ -82,6 +82,47 @@ def test_a_replay_is_of_one_arm(folder):
         augkit.replay(both, out=folder / "runs")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "found"),
+    [("0..3", "'0..3'"), (4, "4"), ([0.5], "0.5"), ([0, -1], "-1"), ([], "none"), ([True], "True")],
+)
+def test_seeds_that_a_recipe_could_not_have_are_refused_before_anything_trains(folder, seeds, found):
+    for ask in (augkit.load_recipe(folder / "classic.yaml").plan, augkit.load_recipe(folder / "classic.yaml").run):
+        with pytest.raises(InputError, match=r"seeds: found .* allowed: .*whole numbers") as caught:
+            ask(seeds, out=folder / "nothing")
+        assert f"found {found};" in str(caught.value)
+    assert not (folder / "nothing").exists()
+
+
+def test_seeds_may_be_numbers_of_numpy_and_so_may_changes(folder):
+    changes = {"segmenter.unet.steps": np.int64(3), "dataset.phantom.size": np.arange(40)[32]}
+    plan = augkit.load_recipe(folder / "classic.yaml", changes=changes).plan(np.arange(2))
+    assert [arm.seed for arm in plan.arms] == [0, 1]
+    assert plan.arms[0].segmenter.task.segmenter.steps == 3
+
+
+def test_no_recipe_and_observers_that_are_one_text_are_refused(folder):
+    with pytest.raises(InputError, match="recipes: found none; allowed: at least one file"):
+        augkit.run()
+    with pytest.raises(
+        InputError, match=r"observers: found the text 'progress'; allowed: a list .* As in \['progress'\]"
+    ):
+        augkit.run(folder / "classic.yaml", observers="progress")
+
+
+def test_a_misspelt_shipped_recipe_is_answered_with_the_nearest_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"noagu: no such recipe\. Did you mean 'noaug'"):
+        augkit.load_recipe("noagu")
+    with pytest.raises(InputError, match=r"x/y\.yaml: no such recipe\. 'augkit ls' lists"):
+        augkit.load_recipe("x/y.yaml")
+
+
+def test_a_replay_takes_changes(folder):
+    small = {"dataset.phantom.size": 48}
+    assert augkit.replay(folder / "classic.yaml", changes=small, out=folder / "runs").images.shape == (1, 48, 48, 3)
+
+
 def test_the_face_has_the_names_it_lists():
     for name in augkit.__all__:
         assert getattr(augkit, name) is not None, name

@@ -275,7 +275,9 @@ def test_a_missing_file_is_told_with_the_nearest_name(tmp_path):
     file = tmp_path / "alaug.yaml"
     assert file_complaints(file) == [f"{file}: no such recipe. Did you mean '{tmp_path / 'allaug.yaml'}'?"]
     nowhere = tmp_path / "nowhere" / "a.yaml"
-    assert file_complaints(nowhere) == [f"{nowhere}: no such recipe"]
+    assert file_complaints(nowhere) == [
+        f"{nowhere}: no such recipe. 'augkit ls' lists the recipes that come with augkit"
+    ]
 
 
 def test_a_pattern_that_the_shell_left_alone_is_explained(tmp_path):
