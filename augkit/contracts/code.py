@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -79,13 +79,10 @@ class _Source:
 
     @staticmethod
     def read(text: str) -> _Source:
-        tree = ast.parse(text)
-        imports: list[tuple[str, tuple[str, ...]]] = []
-        templates: list[str] = []
-        _look(tree, imports, templates)
-        words: list[str] = []
-        _tell(tree, words.append)
-        return _Source(hashlib.sha256(" ".join(words).encode()).hexdigest(), tuple(imports), tuple(templates))
+        reader = _Reader()
+        reader.tell(ast.parse(text))
+        digest = hashlib.sha256(" ".join(reader.words).encode()).hexdigest()
+        return _Source(digest, tuple(reader.imports), tuple(reader.templates))
 
 
 @lru_cache(maxsize=4096)
@@ -114,20 +111,22 @@ def _core_imports(path: Path, root: Path) -> Iterator[str]:
     for module, names in _source(path).imports:
         if module.partition(".")[0] == "augkit":
             for name in names:
-                yield from _home(module.split(".")[1:], name, root)
+                yield from _home(module, name, root)
 
 
-def _home(parts: Sequence[str], name: str, root: Path) -> Iterator[str]:
-    """Yield the core module that ``from augkit.<parts> import <name>`` is about, followed through packages."""
+@lru_cache(maxsize=4096)
+def _home(module: str, name: str, root: Path) -> tuple[str, ...]:
+    """Return the core module that ``from <module> import <name>`` is about, followed through packages."""
+    parts = module.split(".")[1:]
     inner = "/".join([*parts, name])
     if name and (root / f"{inner}.py").is_file():
-        yield inner
-    elif parts and (root / f"{'/'.join(parts)}.py").is_file():
-        yield "/".join(parts)
-    elif (file := root.joinpath(*parts, "__init__.py")).is_file():
-        for module, names in _source(file).imports:
-            if name in names and module.partition(".")[0] == "augkit":
-                yield from _home(module.split(".")[1:], name, root)
+        return (inner,)
+    if parts and (root / f"{'/'.join(parts)}.py").is_file():
+        return ("/".join(parts),)
+    file = root.joinpath(*parts, "__init__.py")
+    imports = _source(file).imports if file.is_file() else ()
+    handed_on = [of for of, names in imports if name in names and of.partition(".")[0] == "augkit"]
+    return tuple(home for of in handed_on for home in _home(of, name, root))
 
 
 def _templates(path: Path) -> Iterator[Path]:
@@ -167,29 +166,59 @@ def _template_text(path: Path) -> str:
     return _COMMENT.sub(lambda found: f"{{#{found[1]}{found[2]}#}}".replace("{##}", ""), path.read_text("utf-8"))
 
 
+_NOTED = {ast.Constant, ast.Import, ast.ImportFrom}
+
 _SILENT = {"ctx", "kind", "type_comment", "type_ignores"}
 """Fields of a syntax tree that say nothing about what the code does."""
 
 
-def _tell(value: object, say: Callable[[str], None]) -> None:
-    """Say a syntax tree as text. Empty fields are left out, because newer Pythons have some that older ones lack."""
-    if isinstance(value, ast.AST):
-        say(f"({type(value).__name__}")
-        for field in value._fields:
-            inner = getattr(value, field, None)
-            if inner is None or inner == [] or field in _SILENT:
-                continue
-            say(field)
-            _tell(_merged(inner) if type(value) is ast.JoinedStr else inner, say)
-        say(")")
-    elif isinstance(value, list):
-        say("[")
-        for item in value:
-            if not _does_nothing(item):
-                _tell(item, say)
-        say("]")
-    else:
-        say(ascii(value))
+class _Reader:
+    """Says a syntax tree in words, and notes the imports that run and the names of templates on the way."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.imports: list[tuple[str, tuple[str, ...]]] = []
+        self.templates: list[str] = []
+        self._runs = True
+
+    def tell(self, value: object) -> None:
+        """Say a node, a list of them, or a constant.
+
+        Empty fields are left out, because newer Pythons have some that older ones lack.
+        """
+        if isinstance(value, ast.AST):
+            kind = type(value)
+            if kind in _NOTED:
+                self._note(value)
+            self.words.append(f"({kind.__name__}")
+            runs, self._runs = self._runs, self._runs and not (kind is ast.If and _is_for_types(value))
+            for field in value._fields:
+                inner = getattr(value, field, None)
+                if inner is None or inner == [] or field in _SILENT:
+                    continue
+                if field == "orelse":
+                    self._runs = runs
+                self.words.append(field)
+                self.tell(_merged(inner) if kind is ast.JoinedStr else inner)
+            self._runs = runs
+            self.words.append(")")
+        elif isinstance(value, list):
+            self.words.append("[")
+            for item in value:
+                if not _does_nothing(item):
+                    self.tell(item)
+            self.words.append("]")
+        else:
+            self.words.append(ascii(value))
+
+    def _note(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and node.value.endswith(".j2"):
+                self.templates.append(node.value)
+        elif self._runs and isinstance(node, ast.Import):
+            self.imports += [(alias.name, ("",)) for alias in node.names]
+        elif self._runs and isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            self.imports.append((node.module, tuple(alias.name for alias in node.names)))
 
 
 def _does_nothing(node: object) -> bool:
@@ -211,22 +240,8 @@ def _merged(parts: Sequence[ast.expr]) -> list[ast.expr]:
     return joined
 
 
-def _look(node: ast.AST, imports: list[tuple[str, tuple[str, ...]]], templates: list[str]) -> None:
-    """Collect the imports that run, and the names of templates."""
-    if isinstance(node, ast.If) and _is_for_types(node.test):
-        for child in node.orelse:
-            _look(child, imports, templates)
-        return
-    if isinstance(node, ast.Import):
-        imports += [(alias.name, ("",)) for alias in node.names]
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        imports.append((node.module, tuple(alias.name for alias in node.names)))
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(".j2"):
-        templates.append(node.value)
-    for inner in ast.iter_child_nodes(node):
-        _look(inner, imports, templates)
-
-
-def _is_for_types(test: ast.expr) -> bool:
+def _is_for_types(node: ast.AST) -> bool:
+    """Tell whether this is ``if TYPE_CHECKING:``, whose body runs for no one."""
+    test = node.test if isinstance(node, ast.If) else None
     name = test.attr if isinstance(test, ast.Attribute) else test.id if isinstance(test, ast.Name) else ""
     return name == "TYPE_CHECKING"
