@@ -70,11 +70,17 @@ def test_intervals_over_images_alone_do_not(found):
 
 
 @pytest.mark.parametrize("sd", simulation.SEED_SDS)
-def test_the_detectable_difference_is_found_about_8_times_in_10(found, sd):
-    tables, estimated, _ = found["same mean", sd]
+@pytest.mark.parametrize("world", ["same mean", "same method"])
+def test_the_detectable_difference_is_found_by_the_rule_about_8_times_in_10(found, world, sd):
+    tables, estimated, _ = found[world, sd]
     effect = float(np.median([detectable(one, 1) for one in estimated]))
     shifted = estimates(tables + effect, 0.01, resamples=500)
-    assert 0.7 <= share(one.p < 0.05 for one in shifted) <= 0.9
+    assert 0.7 <= share(simulation.finds_difference(one) for one in shifted) <= 0.9
+
+
+def test_nothing_but_a_perfect_repetition_detects_everything():
+    (same,) = estimates(np.full((1, 3, 5), 0.25), 0.01, resamples=50)
+    assert detectable(same, 1) == 0
 
 
 def test_a_difference_of_the_margin_is_called_equivalent_at_most_6_times_in_100(found):

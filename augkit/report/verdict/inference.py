@@ -149,14 +149,18 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def detectable(found: MeanDifference, tests: int) -> float:
-    """Return the smallest true difference that `tests` Holm-adjusted tests of this precision find with 80 % power.
+    """Return the smallest true difference that the rule finds with 80 % power, with errors as large as here.
 
-    At the hardest step of Holm's, level 0.05 / tests, so that it promises no more than the design can hold.
+    The rule asks for the test, adjusted for `tests` of them, and for the interval, so the wider of the two decides how
+    far the mean has to be from zero; how often it is that far is a noncentral t probability. At the hardest step of
+    Holm's, level 0.05 / tests, so that it promises no more than the design can hold.
     """
+    if found.error == 0:
+        return 0.0
     from scipy import special
 
-    quantiles = special.stdtrit(found.freedom, [1 - LEAVE / (2 * tests), POWER])
-    return float(quantiles.sum() * found.error)
+    reach = max(special.stdtrit(found.freedom, 1 - LEAVE / (2 * tests)), (found.high - found.low) / 2 / found.error)
+    return float(special.nctdtrinc(found.freedom, 1 - POWER, reach) * found.error)
 
 
 @lru_cache(maxsize=4)
