@@ -5,7 +5,9 @@ File names are ids that augkit made itself (``mask2lesion-training-0-000000``) o
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +66,7 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
     """Write nnU-Net v2's raw format: real and synthetic training cases, real test cases, and the splits.
 
     ``splits_final.json`` keeps synthetic cases in training, and out of a fold whose validation cases gave their mask.
+    ``cases.csv`` tells which real image each real case is, because an id need not be a name that a file may have.
     """
     folder = f"Dataset{NNUNET_NUMBER}_{export.name.replace('.', '-')}"
     encode = Encoder(image_format, foreground=1)
@@ -75,7 +78,9 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
     real = {name: _case_names(f"real_{name}", len(getattr(export.real, name))) for name in ("train", "validation")}
     for name, cases in real.items():
         write(getattr(export.real, name), cases, "Tr")
-    write(export.real.test, _case_names("real_test", len(export.real.test)), "Ts")
+    tests = _case_names("real_test", len(export.real.test))
+    write(export.real.test, tests, "Ts")
+    sink.text(f"{folder}/cases.csv", _cases_csv(export, {**real, "test": tests}))
     places: Places = []
     digests: list[str] = []
     for source in export.sources:
@@ -131,6 +136,17 @@ def _nnunet_splits(export: Export, real: Mapping[str, Sequence[str]]) -> list[di
         }
         for fold in range(min(FOLDS, len(groups)))
     ]  # fmt: skip
+
+
+def _cases_csv(export: Export, cases: Mapping[str, Sequence[str]]) -> str:
+    """Return one row per real case: its name here, the id of its image, its group, its split."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "id", "group", "split"])
+    for split, names in cases.items():
+        samples: ImageSet = getattr(export.real, split)
+        writer.writerows(zip(names, samples.ids, samples.groups, [split] * len(samples), strict=True))
+    return text.getvalue()
 
 
 def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:

@@ -306,3 +306,16 @@ def test_generators_that_give_real_pixels_declare_them():
     declared = {name: getattr(registry.entries["generator", name].cls, "pixels", "painted")
                 for name in registry.names("generator")}  # fmt: skip
     assert {name for name, pixels in declared.items() if pixels == "real"} == {"texture", "repeat"}
+
+
+def test_real_cases_of_nnunet_are_listed_with_the_ids_of_their_images(tmp_path):
+    export = example(validation=2)
+    write_export(export, tmp_path / "out", "nnunet", "png")
+    with (tmp_path / "out" / "Dataset900_allaug" / "cases.csv").open(newline="") as stream:
+        rows = {row["case"]: row for row in csv.DictReader(stream)}
+    assert len(rows) == 10 + 2 + 4
+    real = export.real
+    for split, samples in (("train", real.train), ("validation", real.validation), ("test", real.test)):
+        for i, (name, group) in enumerate(zip(samples.ids, samples.groups, strict=True)):
+            case = f"real_{split}_{i:06d}"
+            assert rows[case] == {"case": case, "id": name, "group": group, "split": split}
