@@ -114,7 +114,8 @@ def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "`Dataset900_…` is nnU-Net v2 raw data; copy it into `nnUNet_raw` (rename it for another number) and its "
         "`splits_final.json` into `nnUNet_preprocessed/Dataset900_…` after planning. Training cases are "
         f"{len(real.train) + len(real.validation)} real (`real_…`, by id in `cases.csv`) and the synthetic ones; "
-        f"`imagesTs` holds the {len(real.test)} real {export.held_out}. Validation cases are {own} and always real. Labels are 0 and 1."
+        f"`imagesTs` holds the {len(real.test)} real {export.held_out}. Validation cases are {own} and always real. "
+        "Labels are 0 and 1."
     )
 
 
