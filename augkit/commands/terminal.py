@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -73,7 +74,12 @@ def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> A
 
 
 def end_on_signals() -> None:
-    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup."""
+    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup.
+
+    In another thread than the main one, signals are the business of the program around us.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     signal.signal(signal.SIGTERM, _end_on_sigterm)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
