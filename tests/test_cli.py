@@ -513,6 +513,19 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_p
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+def test_an_observer_whose_library_is_missing_is_told_also_where_the_run_is_quiet(augkit, monkeypatch, more):
+    write("name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n")
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    code, _, err = augkit("run", "r.yaml", "--device", "cpu", "--observer", "tensorboard", *more)
+    said = "tensorboard failed and is ignored: "
+    lines = [line for line in err.splitlines() if said in line]
+    assert (code, len(lines)) == (0, 1)
+    assert lines[0].endswith("; pip install 'augkit[tensorboard]'")
+    if more:
+        assert err.splitlines() == lines
+
+
 def test_a_command_may_be_called_from_another_thread_than_the_main_one(tmp_path):
     (tmp_path / "r.yaml").write_text(
         "name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n"

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from augkit.contracts.events import Event, StageNoted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -70,7 +72,13 @@ def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> A
     end_on_signals()
     for fault in registry.faults if not quiet else ():
         complain(f"skipped plugin: {fault}")
-    return Audience(watching)
+    return Audience((*watching, ("losses", _complain_of_losses)) if quiet and observers else watching)
+
+
+def _complain_of_losses(event: Event) -> None:
+    """Tell of an observer that failed, for instance because its library is missing: somebody asked for it by name."""
+    if isinstance(event, StageNoted) and event.stage == "observers":
+        complain(event.text)
 
 
 def end_on_signals() -> None:
