@@ -195,13 +195,19 @@ def _problem(path: Steps, same: Sequence[ErrorDetails], entry: Entry, reference:
     if detail["type"] == "missing" and isinstance(detail["loc"][-1], str):
         return Problem(where, f"{entry.name} needs the option '{option}'")
     value = _value(reference.options, path)
-    if isinstance(value, Unreadable):
+    if isinstance(value, Unreadable) or _counts_right_items_only(detail, value):
         return None
     if detail["type"] == "value_error":  # what a nested component found wrong with its options, in its own words
         return Problem(where, f"{entry.name}.{option}: {_allowed(detail)}")
     allowed = " or ".join(dict.fromkeys(_allowed(one) for one in same))
     hint = next((hint for one in same if (hint := _hint(value, one["type"]))), "")
     return Problem(where, f"{entry.name}.{option}: found {_found(value)}; allowed: {allowed}", hint)
+
+
+def _counts_right_items_only(detail: ErrorDetails, value: Any) -> bool:
+    """Tell whether a list is called too short for items that are wrong, which are told one by one."""
+    least = detail.get("ctx", {}).get("min_length", 0)
+    return detail["type"] == "too_short" and isinstance(value, list) and len(value) >= least
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -268,6 +274,8 @@ def _allowed(detail: ErrorDetails) -> str:
     if template is None:
         return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     context = detail.get("ctx", {})
+    if context.get("min_length") == 1:
+        template = template.replace("items", "item").replace("characters", "character")
     return template.format(**{key: f"{fact:g}" if isinstance(fact, float) else fact for key, fact in context.items()})
 
 
