@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
@@ -188,7 +189,9 @@ def _tile_size(height: int, width: int) -> tuple[int, int]:
 def _draw_row(axes: Axes, row: Row, top: int, page: _Page, look: Look) -> None:
     points = page.text * 72 / 100
     if row.label:
-        axes.text(0, top + 0.8 * page.text, row.label, color=look.ink, fontsize=points, weight="bold", va="center")
+        axes.text(
+            0, top + 0.8 * page.text, legible(row.label), color=look.ink, fontsize=points, weight="bold", va="center"
+        )
     top += _label_height(row, page.text)
     for column, tile in enumerate(row.tiles):
         left = column * (page.width_of_tile + page.text // 2)
@@ -196,7 +199,7 @@ def _draw_row(axes: Axes, row: Row, top: int, page: _Page, look: Look) -> None:
         for line, words in enumerate(tile.note.splitlines()):
             middle = left + page.width_of_tile / 2
             below = top + page.height_of_tile + (0.75 + 1.4 * line) * page.text
-            note = shorten(words, int(page.width_of_tile / (0.6 * page.text)))
+            note = shorten(legible(words), int(page.width_of_tile / (0.6 * page.text)))
             axes.text(middle, below, note, color=look.ink, fontsize=0.9 * points, ha="center", va="center")
 
 
@@ -241,6 +244,28 @@ def shorten(text: str, length: int) -> str:
         return text
     end = max(1, (length - 1) // 2)
     return f"{text[: max(1, length - 1 - end)]}…{text[-end:]}"
+
+
+def legible(text: str) -> str:
+    """Return `text` with every letter that the pictures' font lacks as its code, such as ``\\u56fe`` for a Chinese one.
+
+    Other fonts of a machine are not asked: equal input is to give equal bytes everywhere.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    drawn = _letters()
+    return "".join(c if ord(c) in drawn or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """Return the code points that matplotlib's own font has, upright and bold."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    with _own_settings():
+        files = [findfont(FontProperties(weight=weight)) for weight in ("normal", "bold")]
+    upright, bold = (get_font(file).get_charmap() for file in files)
+    return frozenset(map(int, upright.keys() & bold.keys()))
 
 
 # Lines.
@@ -311,12 +336,12 @@ def effects(
         for place, row in enumerate(rows):
             _draw_effect(axes, row, place, look)
         for place, row in enumerate(rows):
-            name = shorten(row.name, longest)
+            name = shorten(legible(row.name), longest)
             axes.text(0, place - 0.25, name, color=look.ink, fontsize=9, transform=axes.get_yaxis_transform())
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=3 * columns + 2)
-        axes.set_xlabel(label, color=look.ink, fontsize=9.5)
+        axes.set_xlabel(legible(label), color=look.ink, fontsize=9.5)
         axes.tick_params(colors=look.ink, labelsize=9, width=0.7)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set(color=look.ink, linewidth=0.7)
@@ -394,7 +419,7 @@ def _draw_panel(
 ) -> None:
     for line in lines:
         _draw_line(axes, line, look)
-    axes.set_title(title, color=look.ink, fontsize=10.5, loc="left", weight="bold")
+    axes.set_title(legible(title), color=look.ink, fontsize=10.5, loc="left", weight="bold")
     axes.set_xlabel(labels[0], color=look.ink, fontsize=9.5)
     axes.set_ylabel(labels[1], color=look.ink, fontsize=9.5)
     axes.tick_params(colors=look.ink, labelsize=9, width=0.7)
@@ -429,7 +454,7 @@ def _stroke(order: int, look: Look, x: Sequence[float] | Values, y: Sequence[flo
 
 def _draw_legend(figure: Figure, names: Mapping[str, int], look: Look, columns: int) -> None:
     handles = [_stroke(order, look, [], []) for order in names.values()]
-    labels = [shorten(name, _LONGEST_NAME) for name in names]
+    labels = [shorten(legible(name), _LONGEST_NAME) for name in names]
     figure.legend(
         handles,
         labels,

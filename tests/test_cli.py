@@ -513,6 +513,36 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_p
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("more", [[], ["--quiet"]])
+def test_an_observer_whose_library_is_missing_is_told_also_where_the_run_is_quiet(augkit, monkeypatch, more):
+    write("name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n")
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    code, _, err = augkit("run", "r.yaml", "--device", "cpu", "--observer", "tensorboard", *more)
+    said = "tensorboard failed and is ignored: "
+    lines = [line for line in err.splitlines() if said in line]
+    assert (code, len(lines)) == (0, 1)
+    assert lines[0].endswith("; pip install 'augkit[tensorboard]'")
+    if more:
+        assert err.splitlines() == lines
+
+
+def test_a_command_may_be_called_from_another_thread_than_the_main_one(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "name: a\ndataset: {phantom: {train: 2, test: 2, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n"
+    )
+    script = (
+        "import threading\n"
+        "from augkit.cli import app\n"
+        "def call(*words): app(list(words), standalone_mode=False); print('returned')\n"
+        "for words in (('plan', 'r.yaml', '--estimate'), ('run', 'r.yaml', '--quiet', '--device', 'cpu')):\n"
+        "    thread = threading.Thread(target=call, args=words); thread.start(); thread.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("returned\n") == 2
+    assert "Report: " in done.stdout
+
+
 def test_help_does_not_ask_the_plugins(tmp_path, strangers):
     done = subprocess_run(tmp_path, "--help", PYTHONPATH=strangers)
     assert (done.returncode, done.stderr) == (0, "")

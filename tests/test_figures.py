@@ -229,3 +229,20 @@ def test_effects_grow_with_their_number_and_shrink_on_narrow_screens() -> None:
 def test_a_long_name_of_an_effect_is_shortened() -> None:
     svg = figures.effects([effect("x" * 300)], 0.01, "difference", form="svg").decode()
     assert "x…x" in svg
+
+
+NAMES = ["\u56fe\u50cf_00", "caf\u00e9 \u0394", "\U0001f9ea", "two\twords", "M\udcfcller", "plain_00"]
+
+
+def test_letters_that_the_font_lacks_are_drawn_as_their_codes():
+    spelt = ["\\u56fe\\u50cf_00", "caf\u00e9 \u0394", "\\U0001f9ea", "two\\twords", "M\\udcfcller", "plain_00"]
+    assert [figures.legible(name) for name in NAMES] == spelt
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_are_drawn_without_a_warning():
+    tile = Tile(np.zeros((64, 64, 3), np.uint8))
+    for name in NAMES:
+        figures.gallery([Row(name, (Tile(tile.image, note=name),))])
+        figures.effects([figures.Effect(name, (0.1,), None)], 0.01, name)
+        figures.curves({name: [Line(name, 0, np.arange(3.0), np.arange(3.0))]})

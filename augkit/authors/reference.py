@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 from augkit.authors.conformance import KITS, describe_check
 from augkit.contracts.kinds import KINDS, Kind
@@ -57,6 +57,8 @@ def _plain(bound: Any) -> str:
     low, high = getattr(bound, "ge", None), getattr(bound, "le", None)
     if isinstance(bound, Interval) and low is not None and high is not None:
         return f"{low:g} .. {high:g}"
+    if isinstance(bound, MinLen):
+        return f"{bound.min_length} item{'' if bound.min_length == 1 else 's'} or more"
     texts = {Ge: "{} or more", Gt: "more than {}", Le: "{} or less", Lt: "less than {}"}
     for kind, text in texts.items():
         if isinstance(bound, kind):

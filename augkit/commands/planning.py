@@ -44,6 +44,7 @@ def plan(
     An estimate takes --precision, --jobs and --threads as the run will be given them.
     """
     with explained():
+        from augkit.contracts.precision import precision_of_run
         from augkit.planning.loading import load_checked
         from augkit.running.session import How, Session
 
@@ -53,7 +54,8 @@ def plan(
         store, engine = session.store, session.engine
         if estimate:
             _use_threads(jobs, threads)
-            _print_estimate(planned, store, engine, jobs)
+            with precision_of_run(precision):
+                _print_estimate(planned, store, engine, jobs)
             return
         missing = engine.missing(planned)
         for stage in planned.stages():

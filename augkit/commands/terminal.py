@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from augkit.contracts.events import Event, StageNoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,11 +72,22 @@ def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> A
     end_on_signals()
     for fault in registry.faults if not quiet else ():
         complain(f"skipped plugin: {fault}")
-    return Audience(watching)
+    return Audience((*watching, ("losses", _complain_of_losses)) if quiet and observers else watching)
+
+
+def _complain_of_losses(event: Event) -> None:
+    """Tell of an observer that failed, for instance because its library is missing: somebody asked for it by name."""
+    if isinstance(event, StageNoted) and event.stage == "observers":
+        complain(event.text)
 
 
 def end_on_signals() -> None:
-    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup."""
+    """End by exception on SIGTERM, and treat a closed terminal as that, unless it is ignored as by nohup.
+
+    In another thread than the main one, signals are the business of the program around us.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     signal.signal(signal.SIGTERM, _end_on_sigterm)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:

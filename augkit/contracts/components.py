@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, MinLen
 
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Scores, Splits
 from augkit.data.draws import ArrayDraws, TensorDraws
@@ -41,6 +41,11 @@ def AtLeast(low: float) -> Ge:  # noqa: N802 - reads as a type in an annotation
 def Within(low: float, high: float) -> Interval:  # noqa: N802 - reads as a type in an annotation
     """Return the bound ``low <= option <= high`` for ``Annotated[int, Within(low, high)]``."""
     return Interval(ge=low, le=high)
+
+
+def NotEmpty() -> MinLen:  # noqa: N802 - reads as a type in an annotation
+    """Return the bound of a list with one item or more, for ``Annotated[tuple[int, ...], NotEmpty()]``."""
+    return MinLen(1)
 
 
 class Log(Protocol):

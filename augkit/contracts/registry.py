@@ -20,6 +20,7 @@ import pluggy
 from augkit.contracts import hookspecs
 from augkit.contracts.code import package_code
 from augkit.contracts.kinds import KINDS
+from augkit.contracts.manners import contained
 from augkit.errors import InputError, Problem, did_you_mean
 
 Observer = tuple[str, Callable[..., object]]
@@ -140,11 +141,13 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     for point in sorted(entry_points(group=hookspecs.GROUP) if points is None else points, key=_order):
         provider = _provider(point)
         try:
-            plugin = point.load()
-            name = f"{provider.distribution}:{point.name}"
-            manager.register(plugin, name=name)
-            _refuse_misspelt_hooks(plugin)
-            for entry in _ask(manager, plugin, provider):
+            with contained():
+                plugin = point.load()
+                name = f"{provider.distribution}:{point.name}"
+                manager.register(plugin, name=name)
+                _refuse_misspelt_hooks(plugin)
+                found = _ask(manager, plugin, provider)
+            for entry in found:
                 claims.setdefault((entry.kind, entry.name), []).append(entry)
             observers += _observers(manager, plugin, name)
         except (KeyboardInterrupt, GeneratorExit):
@@ -164,6 +167,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
 def _reason(error: BaseException) -> str:
     """Return an exception in one line; a `PluginError` is a sentence already."""
+    if isinstance(error, pluggy.PluginValidationError):  # three lines, of which the last one has the reason
+        return "; ".join(str(error).splitlines())
     kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
     return f"{kind}{error}".split("\n")[0].removesuffix(": ")
 

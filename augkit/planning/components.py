@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks
+from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests
+
+_LONGEST_NAME = 160
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,44 @@ def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Pro
     if not hasattr(instance, "sources"):
         return ()
     try:
-        return tuple(instance.sources())
+        with contained():
+            files = tuple(instance.sources())
+        problems += _unreadable_names(files, reference)
+        return files
     except InputError as error:
         problems += [replace(problem, where=f"{reference.where}: {problem.where}") for problem in error.problems]
+    except OSError as error:
+        what = f"{_shown(error.filename or entry.name)}: cannot be read: {error.strerror}"
+        problems.append(Problem(reference.where, what, f"Asked for by {entry.kind} '{entry.name}' of {entry.provider}"))
     except (Exception, SystemExit) as error:  # a plugin may raise anything
         what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {error}"
         problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
     return ()
+
+
+def _unreadable_names(files: Sequence[Path], reference: Reference) -> list[Problem]:
+    """Return the problem of names that are bytes without a meaning: in no text, so in no id and no report."""
+    bad = [file for file in files if not _is_text(file)]
+    if not bad:
+        return []
+    such = f"{len(bad)} such file{'' if len(bad) == 1 else 's'}"
+    what = f"{_shown(bad[0])}: the name is not UTF-8 ({such}); allowed: file names in UTF-8"
+    hint = "Rename images and masks alike, as 'convmv -r -f latin1 -t utf8 --notest FOLDER' does"
+    return [Problem(reference.where, what, hint)]
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: object) -> str:
+    """Return a file's name with bytes that are not UTF-8 spelt out, and not more of it than a line takes."""
+    text = os.fsencode(str(name)).decode("utf-8", "backslashreplace")
+    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
 
 
 def _digest(paths: Sequence[Path], digests: Digests) -> str:

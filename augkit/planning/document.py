@@ -8,6 +8,7 @@ mistake does not hide the next.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,13 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _GLOB = re.compile(r"[*?\[]")
 _NULL = ("", "~", "null", "Null", "NULL")
+_GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+|[-+]?[0-9]+(_[0-9]+)+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
+_TRUTH_WORDS = {"yes": True, "on": True, "no": False, "off": False}
+_ESCAPE = re.compile(r"(?<=[\w:.])[\x00-\x1f](?=\w)")
+"""A control character within words: what is left of a path where its backslash began an escape."""
+_ESCAPE_ERROR = re.compile("hexa?decimal|escape char")
+_CURLY = "“”„‟‘’‚«»"
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
@@ -93,7 +101,8 @@ def parse(text: str, file: str, problems: list[Problem], numbered: bool = True) 
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
-        hint = "Check indentation (spaces, no tabs), brackets and quotes"
+        is_escape = _ESCAPE_ERROR.search(error.problem or "")
+        hint = _BACKSLASH if is_escape else "Check indentation (spaces, no tabs), brackets and quotes"
         problems.append(Problem(reader.where(mark), f"not YAML: {error.problem or error.context}", hint))
     except (yaml.YAMLError, UnicodeError) as error:
         problems.append(Problem(file, f"not YAML: {str(error).splitlines()[0]}"))
@@ -102,6 +111,9 @@ def parse(text: str, file: str, problems: list[Problem], numbered: bool = True) 
     else:
         return Document(file, reader.root, reader.places)
     return None
+
+
+_BACKSLASH = "In double quotes a backslash begins an escape: put a path in single quotes, or write it with '/'"
 
 
 class _EndError(Exception):
@@ -178,7 +190,14 @@ class _Reader:
         assert isinstance(event, yaml.ScalarEvent)
         if event.style in ("'", '"', "|", ">"):
             text: str = event.value
-            return text
+            escape = _ESCAPE.search(text) if event.style == '"' and _is_in_one_line(event) else None
+            if escape is None:
+                return text
+            self._complain(where, f"{_clip(text)!r} has {escape[0]!r} within a word; allowed: letters", _BACKSLASH)
+            return Unreadable(text)
+        if event.value[:1] in _CURLY and event.value:
+            self._complain(where, f"'{_clip(event.value)}' begins with a curly quote; allowed: ' and \"")
+            return Unreadable(event.value)
         try:
             return plain_value(event.value)
         except ValueError as error:
@@ -192,6 +211,8 @@ class _Reader:
         if key in container:
             first = self.places[*path, key]
             self._complain(where, f"key '{key}' appears twice, first at {first}; allowed: once. Remove one of them")
+        if not key.isprintable():
+            self._complain(where, f"key {key!r} has letters that cannot be seen; allowed: spaces and printed letters")
         self._key[-1] = key
 
     def _place(self, value: Value, where: str) -> Steps:
@@ -212,8 +233,13 @@ class _Reader:
         self.places[path] = where
         return path
 
-    def _complain(self, where: str, what: str) -> None:
-        self.problems.append(Problem(where, what))
+    def _complain(self, where: str, what: str, hint: str = "") -> None:
+        self.problems.append(Problem(where, what, hint))
+
+
+def _is_in_one_line(event: yaml.Event) -> bool:
+    begin, end = event.start_mark, event.end_mark
+    return begin is not None and end is not None and begin.line == end.line
 
 
 def plain_value(text: str) -> Value:
@@ -245,6 +271,27 @@ def unquoted(text: str) -> Value:
         return plain_value(text)
     except ValueError:
         return text
+
+
+def hint_for(text: str, kinds: tuple[type, ...]) -> str:
+    """Return what to write in place of a text that was meant as a value of one of these types; '' if it was not."""
+    if type(unquoted(text)) in kinds:
+        return "Remove the quotes"
+    meant = _read_elsewhere(text)
+    return f"Write {str(meant).lower()}" if type(meant) in kinds else ""
+
+
+def _read_elsewhere(text: str) -> Value:
+    """Return what YAML 1.1, a spreadsheet or a person takes a text for, or the text where that is nothing else."""
+    if text.lower() in _TRUTH_WORDS:
+        return _TRUTH_WORDS[text.lower()]
+    if _GROUPED.fullmatch(text):
+        return unquoted(re.sub("[_,]", "", text))
+    if _DECIMAL_COMMA.fullmatch(text):
+        return unquoted(text.replace(",", "."))
+    if text.endswith("%") and _FLOAT.fullmatch(text[:-1]):
+        return round(float(text[:-1]) / 100, 12)
+    return text
 
 
 def _clip(text: str | None) -> str:
@@ -285,7 +332,9 @@ def read_document(file: Path, problems: list[Problem]) -> Document | None:
     try:
         return parse(data.decode("utf-8-sig"), name, problems)
     except UnicodeDecodeError as error:
-        problems.append(Problem(name, f"not UTF-8 text (byte {error.start})"))
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        found = "UTF-16 text, as PowerShell writes it" if wide else f"not UTF-8 text (byte {error.start})"
+        problems.append(Problem(name, f"{found}; allowed: UTF-8", "Save it anew with the encoding UTF-8"))
         return None
 
 

@@ -18,9 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry
 from augkit.errors import InputError, Problem, did_you_mean
-from augkit.planning.document import Steps, Unreadable, Value, unquoted
+from augkit.planning.document import Steps, Unreadable, Value, hint_for
 from augkit.planning.recipe import Reference
 
 _PREFIX = "option_"
@@ -40,9 +41,12 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     except ValidationError as error:
         problems += _problems(error.errors(), entry, reference)
         return None
+    if _has_unreadable(reference.options):
+        return None
     options = {name.removeprefix(_PREFIX): getattr(values, name) for name in values.model_fields_set}
     try:
-        return entry.cls(**options)
+        with contained():
+            return entry.cls(**options)
     except InputError as error:
         problems += [Problem(reference.where, f"{entry.name}: {problem}") for problem in error.problems]
     except ValueError as error:
@@ -50,6 +54,13 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     except (Exception, SystemExit) as error:
         problems.append(_plugin_problem(entry, reference, f"failed to take its options: {_one_line(error)}"))
     return None
+
+
+def _has_unreadable(node: Any) -> bool:
+    """Tell whether something in a value was refused when it was read, and told then."""
+    if isinstance(node, (dict, list)):
+        return any(_has_unreadable(one) for one in (node.values() if isinstance(node, dict) else node))
+    return isinstance(node, Unreadable)
 
 
 def option_model(cls: type[Any]) -> type[BaseModel]:
@@ -177,18 +188,26 @@ def _problem(path: Steps, same: Sequence[ErrorDetails], entry: Entry, reference:
     if detail["type"] in _UNKNOWN:
         cls = _class_at(entry.cls, path[:-1])
         known = [field.name for field in _options(cls)] if cls else []
+        if str(path[-1]).isdigit() and _value(reference.options, path) is None:  # of {rate: 0,01}
+            return Problem(where, f"{entry.name} has no option '{option}'", "Write decimals with a point, as in 0.01")
         nothing = "" if known else "It has no options"
         return Problem(where, f"{entry.name} has no option '{option}'", did_you_mean(str(path[-1]), known) or nothing)
     if detail["type"] == "missing" and isinstance(detail["loc"][-1], str):
         return Problem(where, f"{entry.name} needs the option '{option}'")
     value = _value(reference.options, path)
-    if isinstance(value, Unreadable):
+    if isinstance(value, Unreadable) or _counts_right_items_only(detail, value):
         return None
     if detail["type"] == "value_error":  # what a nested component found wrong with its options, in its own words
         return Problem(where, f"{entry.name}.{option}: {_allowed(detail)}")
     allowed = " or ".join(dict.fromkeys(_allowed(one) for one in same))
     hint = next((hint for one in same if (hint := _hint(value, one["type"]))), "")
     return Problem(where, f"{entry.name}.{option}: found {_found(value)}; allowed: {allowed}", hint)
+
+
+def _counts_right_items_only(detail: ErrorDetails, value: Any) -> bool:
+    """Tell whether a list is called too short for items that are wrong, which are told one by one."""
+    least = detail.get("ctx", {}).get("min_length", 0)
+    return detail["type"] == "too_short" and isinstance(value, list) and len(value) >= least
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -255,21 +274,18 @@ def _allowed(detail: ErrorDetails) -> str:
     if template is None:
         return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     context = detail.get("ctx", {})
+    if context.get("min_length") == 1:
+        template = template.replace("items", "item").replace("characters", "character")
     return template.format(**{key: f"{fact:g}" if isinstance(fact, float) else fact for key, fact in context.items()})
 
 
 _MEANT: Mapping[str, tuple[type, ...]] = {"int_type": (int,), "float_type": (int, float), "bool_type": (bool,)}
-_TRUTH_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def _hint(value: Any, error: str) -> str:
     """Return what to do where text was meant as a number or truth value, or 1e3 as a whole number."""
     if isinstance(value, str) and error in _MEANT:
-        meant = unquoted(value)
-        if type(meant) in _MEANT[error]:
-            return "Remove the quotes"
-        if error == "bool_type" and value.lower() in _TRUTH_WORDS:
-            return f"Write {_TRUTH_WORDS[value.lower()]}"
+        return hint_for(value, _MEANT[error])
     if isinstance(value, float) and value.is_integer() and error in ("int_type", "int_from_float"):
         return f"Write {value:.0f}"
     return ""

@@ -20,9 +20,9 @@ from augkit.planning.document import (
     Unreadable,
     Value,
     apply_override,
+    hint_for,
     parse_overrides,
     read_document,
-    unquoted,
     unused_override,
 )
 from augkit.planning.sweep import SweepPoint, expand_sweep
@@ -270,7 +270,8 @@ class _Draft:
     def _flag(self, key: str, root: dict[str, Value], default: bool) -> bool:
         value = root.get(key, default)
         if not isinstance(value, bool):
-            self._refuse((key,), value, "true or false")
+            hint = hint_for(value, (bool,)) if isinstance(value, str) else ""
+            self._refuse((key,), value, "true or false", hint)
             return default
         return value
 
@@ -375,7 +376,7 @@ def _is_whole(value: Value) -> TypeGuard[int]:
 
 
 def _number_hint(value: Value) -> str:
-    return "Remove the quotes" if isinstance(value, str) and _is_number(unquoted(value)) else ""
+    return hint_for(value, (int, float)) if isinstance(value, str) else ""
 
 
 def _kind(value: Value) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from augkit.contracts import events
 from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
+from augkit.contracts.manners import contained
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import LoadDataset, Stage, WriteReport, in_order
@@ -143,7 +144,7 @@ class Engine:
         # The work, which plugins do. Whatever they raise becomes a sentence that names who made them.
         try:
             keep_freed_memory()
-            with _computing(stage):
+            with contained(), _computing(stage):
                 run_stage(Job(stage, work, device, log, inputs, manifests))
             self._refuse_changed_files(stage)
         except AugkitError as error:

@@ -212,7 +212,7 @@ class _Watch:
 def _interruptible() -> Iterator[None]:
     """Let a trial be interrupted where this process ignores Ctrl-C, as in the background of a script."""
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
+    if before is not signal.SIG_IGN or not _in_main_thread():
         yield
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -222,10 +222,15 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
     """Build until it is done, or for some seconds where no rehearsal cuts a training of it short.
 
-    An interruption that a person asks for is passed on.
+    An interruption that a person asks for is passed on. In another thread than the main one, which alone can be
+    interrupted, the building goes on to its end.
     """
     ended, ours = threading.Event(), threading.Event()
 
@@ -241,11 +246,13 @@ def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
 
     with _interruptible(), rehearsing(seconds) as rehearsal:
         thread = threading.Thread(target=interrupt, args=(rehearsal,), daemon=True)
-        thread.start()
+        if _in_main_thread():
+            thread.start()
         try:
             build()
             ended.set()
-            thread.join()  # an interruption that is already on its way must arrive here
+            if thread.ident is not None:
+                thread.join()  # an interruption that is already on its way must arrive here
             watch.ended = time.monotonic()
             watch.left_out = rehearsal.left_out
         except (KeyboardInterrupt, InterruptedRunError):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit.contracts.executor import Said, Unit
+from augkit.contracts.precision import VARIABLE, wanted_precision
 
 PATIENCE_SECONDS = 5.0
 """How long an idle worker may take to end before it is ended."""
@@ -38,7 +39,7 @@ class LocalExecutor:
     def __init__(self, root: Path, device: str, capacity: int, threads: int) -> None:
         self.capacity = capacity
         self._command = [sys.executable, "-P", "-m", "augkit.running.worker", str(root), device]
-        self._environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
+        self._environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), VARIABLE: wanted_precision()}
         self._gpus = visible_gpus() if device == "cuda" else []
         self._said: queue.Queue[Said] = queue.Queue()
         self._workers: list[_Worker] = []

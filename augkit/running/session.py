@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from augkit.contracts.precision import PRECISIONS, precision_of_run
 from augkit.errors import InputError, Problem, check_choice
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.plan import Plan, make_plan, make_quality, make_selections
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from augkit.contracts.executor import Executor
     from augkit.planning.tasks import Stage
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 
 @dataclass(frozen=True)
 class How:
@@ -29,8 +28,8 @@ class How:
 
     out:       the folder of artifacts and reports.
     device:    ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-    precision: ``auto``, ``float32`` or ``bfloat16``, for this process and those it starts; None for what
-               AUGKIT_PRECISION says.
+    precision: ``auto``, ``float32`` or ``bfloat16``, for what is built here and in processes started for that; None for
+               what AUGKIT_PRECISION says.
     jobs:      stages built side by side, in processes.
     threads:   CPU threads of each job; None for its share of the cores. Decides bits.
     """
@@ -65,8 +64,6 @@ class Session:
         self._how = how
         self._digests = Digests(how.out)
         self.store = Store(how.out)
-        if how.precision is not None:
-            os.environ["AUGKIT_PRECISION"] = how.precision
         # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
         side_by_side = how.jobs > 1 or how.threads is not None
         self.engine = Engine(self.store, how.device, tell, self._executor if side_by_side else None, self._digests)
@@ -85,7 +82,8 @@ class Session:
 
     def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
         """Build these stages and everything they need, and return the stages' folders."""
-        folders = self.engine.build(stages)
+        with precision_of_run(self._how.precision):
+            folders = self.engine.build(stages)
         self._digests.save()
         return folders
 
@@ -99,7 +97,8 @@ class Session:
         from augkit.running.followers import dismiss, follow, meet
 
         if meet() > 0:
-            follow(plan, self.store, self._how.device)
+            with precision_of_run(self._how.precision):
+                follow(plan, self.store, self._how.device)
             sys.exit()  # the first process does the rest
         (folder,) = self.build((plan.report,))
         dismiss()

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,11 @@ def _own_output() -> int:
 
 
 def _say(answers: int, facts: Mapping[str, Any]) -> None:
+    """Write a line for who started this process; where nobody reads any more, the end of the input is on its way."""
     line = json.dumps(facts).encode() + b"\n"
-    while line:
-        line = line[os.write(answers, line) :]
+    with suppress(BrokenPipeError):
+        while line:
+            line = line[os.write(answers, line) :]
 
 
 def _listen(orders: queue.SimpleQueue[str]) -> None:

@@ -1,8 +1,9 @@
 """Where and how numbers are computed: device, precision, memory layout, compilation.
 
-Precision is a property of the process, like the number of threads, and reaches child processes as that does: through
-the environment, as ``AUGKIT_PRECISION``. It is not an option of a component, because a recipe must mean the same on
-every machine, and not part of a `Workspace`, because predictors and synthesizers need it too and have none.
+Precision is a property of a run or of the process (`augkit.contracts.precision`), and reaches child processes as the
+number of threads does: through the environment, as ``AUGKIT_PRECISION``. It is not an option of a component, because a
+recipe must mean the same on every machine, and not part of a `Workspace`, because predictors and synthesizers need it
+too and have none.
 
 ``auto`` asks the hardware and not the clock. A choice by timing can turn out otherwise on a busy machine, and two arms
 of one comparison would then be trained in two precisions. Native bfloat16 units gain wherever they were measured: a
@@ -22,11 +23,11 @@ from torch import nn
 from torch.utils import deterministic
 
 from augkit.contracts.components import Workspace
+from augkit.contracts.precision import PRECISIONS, VARIABLE, wanted_precision
 from augkit.errors import InputError, Problem
 
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["float32", "bfloat16"]
-VARIABLE = "AUGKIT_PRECISION"
 
 COMPILE_ABOVE: dict[tuple[str, Precision], float] = {("cpu", "float32"): 1e14}
 """Operations of a training, by kind of device and precision, above which it is compiled.
@@ -59,10 +60,10 @@ def choose_device(name: str) -> str:
 
 
 def choose_precision(device: str) -> Precision:
-    """Return the precision of forward passes on the device: what ``AUGKIT_PRECISION`` says, or what gains there."""
-    wanted = os.environ.get(VARIABLE, "auto")
-    if wanted not in ("auto", "float32", "bfloat16"):
-        raise InputError(Problem(VARIABLE, f"found '{wanted}'; allowed: auto, float32, bfloat16"))
+    """Return the precision of forward passes on the device: what was asked for, or what gains there."""
+    wanted = wanted_precision()
+    if wanted not in PRECISIONS:
+        raise InputError(Problem(VARIABLE, f"found '{wanted}'; allowed: {', '.join(PRECISIONS)}"))
     if wanted == "auto":
         return "bfloat16" if has_native_bfloat16(device) else "float32"
     return cast(Precision, wanted)

@@ -6,11 +6,11 @@ import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from augkit import Draws
+from augkit import Draws, NotEmpty
 from augkit_adapters.pipeline import Step, build_steps, import_library
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Albumentations:
     pipeline: a list of ``{TransformName: {options}}``, in order, as in ``- Affine: {rotate: [-30, 30], p: 1.0}``.
     """
 
-    pipeline: list[Step]
+    pipeline: Annotated[list[Step], NotEmpty()]
     _compose: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from augkit import Draws
+from augkit import Draws, NotEmpty
 from augkit_adapters.pipeline import Step, build_steps, import_library
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Torchvision:
     pipeline: a list of ``{TransformName: {options}}``, in order, as in ``- RandomRotation: {degrees: 30}``.
     """
 
-    pipeline: list[Step]
+    pipeline: Annotated[list[Step], NotEmpty()]
     _steps: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:

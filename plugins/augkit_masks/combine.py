@@ -17,6 +17,7 @@ from augkit import (
     InputError,
     Masks,
     MaskSource,
+    NotEmpty,
     Problem,
     Record,
     SilentLog,
@@ -86,7 +87,7 @@ class Combine:
     ``drift.json`` and ``drift.png`` compare area, eccentricity and solidity with the training masks.
     """
 
-    mix: tuple[Weighted, ...]
+    mix: Annotated[tuple[Weighted, ...], NotEmpty()]
     area: tuple[float, float] = (0.0, 1.0)
     parts: tuple[Annotated[int, AtLeast(1)], Annotated[int, AtLeast(1)]] | None = None
     border: Literal["allowed", "forbidden"] = "allowed"

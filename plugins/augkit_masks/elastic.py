@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, InputError, Masks, Problem, Record, Within, Workspace
+from augkit import DrawnMasks, Draws, InputError, Masks, NotEmpty, Problem, Record, Within, Workspace
 from augkit.store import read_array, write_array
 from augkit_masks.box import foreground_box
 from augkit_masks.fem import Boundary, lowest_modes
@@ -81,7 +81,7 @@ class Elastic:
     """
 
     field: Literal["vibration", "variation", "combined", "random"] = "vibration"
-    degree: tuple[Annotated[float, Within(0, 16)], ...] = (2.0, 4.0, 6.0, 8.0)
+    degree: Annotated[tuple[Annotated[float, Within(0, 16)], ...], NotEmpty()] = (2.0, 4.0, 6.0, 8.0)
     modes: Annotated[int, Within(1, 60)] = 20
     decay: Annotated[float, Within(0, 4)] = 1.0
     boundary: Boundary = "clamped"

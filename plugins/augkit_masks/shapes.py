@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, Masks, Record, Workspace
+from augkit import DrawnMasks, Draws, Masks, NotEmpty, Record, Workspace
 
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
 
@@ -32,7 +32,15 @@ class Shapes:
     centre: (y, x) of the centre as shares of the sides, 0..1; null for anywhere with the whole shape in the frame.
     """
 
-    kinds: tuple[Kind, ...] = ("circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon")
+    kinds: Annotated[tuple[Kind, ...], NotEmpty()] = (
+        "circle",
+        "ellipse",
+        "triangle",
+        "quadrilateral",
+        "pentagon",
+        "hexagon",
+        "octagon",
+    )
     area: tuple[float, float] = (0.03, 0.3)
     aspect: float = 2.0
     rotate: tuple[float, float] = (0.0, 360.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from augkit import DrawnMasks
+from augkit.authors.conformance import KITS
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 
 REGISTRY = load_registry()
@@ -82,6 +83,26 @@ def test_check_tells_what_is_wrong_and_ends_with_one(augkit):
     said = "returns_bool: your mask source returned masks float64 1..1 (9, 32, 32); return bool (9, 32, 32)"
     assert f"  failed   {said}\n" in out
     assert "  skipped  keyed: the answer is not usable; see returns_drawn_masks, returns_bool, returns_count" in out
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Masks in a list, as other libraries hand them around."""
+
+    def draw(self, masks, count, draws, space):
+        return DrawnMasks([mask.tolist() for mask in masks[:count]], None)
+
+
+def test_check_tells_every_check_whatever_the_component_returns(augkit, monkeypatch):
+    broken = Entry("mask source", "numbers", Pictures, Provider("numbers", "augkit-numbers", "0.3"))
+    registry = Registry({("mask source", "numbers"): broken}, ())
+    monkeypatch.setattr("augkit.contracts.registry.load_registry", lambda: registry)
+    code, out, err = augkit("plugin", "check", "numbers")
+    assert (code, len(out.splitlines())) == (1, 1 + len(KITS["mask source"].checks))
+    assert "  failed   returns_bool: your mask source returned masks a list; return bool (9, 32, 32)\n" in out
+    said = "your mask source returned something that this check cannot read (TypeError: "
+    assert f"  failed   records_are_json: {said}" in out
+    assert err == f"{out.count('  failed ')} of the checks failed\n"
 
 
 def test_check_of_a_good_component_ends_with_zero(augkit):

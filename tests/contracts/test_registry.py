@@ -157,8 +157,25 @@ def test_a_broken_plugin_is_a_fault_and_stops_no_other(shelf, source, reason):
 
 def test_a_hook_that_asks_for_arguments_is_a_fault(shelf):
     shelf.add("acme", GOOD.replace("augkit_generators()", "augkit_generators(registry)"))
-    (reason,) = reasons(shelf.load())
-    assert reason.startswith("acme 1.0 (acme): PluginValidationError: ")
+    assert reasons(shelf.load()) == [
+        "acme 1.0 (acme): Plugin 'acme:acme' for hook 'augkit_generators'; "
+        "hookimpl definition: augkit_generators(registry); "
+        "Argument(s) {'registry'} are declared in the hookimpl but can not be found in the hookspec"
+    ]
+
+
+def test_what_a_plugin_prints_while_it_is_loaded_is_no_result(shelf, capsys):
+    loud = GOOD.replace("    return {", "    print('I am asked')\n    return {")
+    shelf.add("acme", "print('I am loaded')\n" + loud)
+    assert shelf.load().faults == ()
+    assert capsys.readouterr() == ("", "I am loaded\nI am asked\n")
+
+
+def test_a_plugin_that_takes_the_standard_output_or_the_working_folder_does_not_keep_it(shelf, tmp_path):
+    before = Path.cwd(), sys.stdout
+    shelf.add("acme", f"import io, os, sys\nsys.stdout = io.StringIO()\nos.chdir({str(tmp_path)!r})\n{GOOD}")
+    assert shelf.load().names("generator") == ("painter",)
+    assert (Path.cwd(), sys.stdout) == before
 
 
 def test_an_entry_point_that_names_nothing_is_a_fault():

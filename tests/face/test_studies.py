@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,26 @@ def test_a_run_from_python_is_the_run_of_the_command(folder, result):
 def test_observers_hear_of_a_run_from_python(folder, result, capfd):
     augkit.run(folder / "classic.yaml", out=folder / "runs", device="cpu")
     assert "stages to build" in capfd.readouterr().err
+
+
+def test_two_runs_of_one_process_are_each_computed_in_the_precision_asked_for(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGKIT_PRECISION", "float32")
+    found = []
+    for number, precision in enumerate(("bfloat16", None)):
+        out = tmp_path / str(number)
+        augkit.run(folder / "classic.yaml", out=out, device="cpu", precision=precision, observers=())
+        (manifest,) = out.glob("segmenter/*/artifact.json")
+        found.append(json.loads(manifest.read_text())["environment"]["precision"])
+    assert found == ["bfloat16", "float32"]
+    assert os.environ["AUGKIT_PRECISION"] == "float32"
+
+
+@pytest.mark.slow
+def test_workers_compute_in_the_precision_of_their_run(folder, tmp_path):
+    augkit.run(folder / "classic.yaml", out=tmp_path, device="cpu", precision="bfloat16", threads=1, observers=())
+    (manifest,) = tmp_path.glob("segmenter/*/artifact.json")
+    assert json.loads(manifest.read_text())["environment"]["precision"] == "bfloat16"
+    assert "AUGKIT_PRECISION" not in os.environ
 
 
 def test_a_replay_shows_what_training_saw_and_what_was_drawn(folder, result):

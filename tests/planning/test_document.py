@@ -75,6 +75,54 @@ def test_words_that_older_yaml_takes_for_something_else_are_text(text):
     assert value(text) == text
 
 
+def test_a_backslash_that_became_something_else_in_double_quotes_is_explained():
+    advice = "In double quotes a backslash begins an escape: put a path in single quotes, or write it with '/'"
+    for path, found in (
+        (r"C:\Users\me", "r.yaml:1: not YAML: "),
+        (r"D:\data\skin", "r.yaml:1: not YAML: found unknown escape character"),
+        (r"D:\new\train", r"r.yaml:1: 'D:\new\train' has '\n' within a word; allowed: letters"),
+        (r"masks\benign", r"r.yaml:1: 'masks\x08enign' has '\x08' within a word; allowed: letters"),
+    ):
+        (said,) = complaints(f'a: "{path}"')
+        assert said.startswith(found)
+        assert said.endswith(f". {advice}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"\t"', "\t"),
+        (r'"one\n  two"', "one\n  two"),
+        (r"'D:\new'", r"D:\new"),
+        (r"D:\new", r"D:\new"),
+        ('"a\n\n  b"', "a\nb"),
+    ],
+)
+def test_texts_that_mean_their_control_characters_are_left_alone(text, expected):
+    assert value(text) == expected
+
+
+def test_letters_that_look_like_others_are_told():
+    assert complaints("a: “data”") == ["r.yaml:1: '“data”' begins with a curly quote; allowed: ' and \""]
+    assert complaints("a:\n\xa0 folder: 1") == [
+        r"r.yaml:2: key '\xa0 folder' has letters that cannot be seen; allowed: spaces and printed letters"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "hint"),
+    [
+        ("yes", (bool,), "Write true"), ("On", (bool,), "Write true"), ("NO", (bool,), "Write false"),
+        ("true", (bool,), "Remove the quotes"), ("maybe", (bool,), ""), ("yes", (int,), ""),
+        ("1_000", (int,), "Write 1000"), ("1,000", (int,), "Write 1000"), ("1_0.5", (int, float), "Write 10.5"),
+        ("0,125", (int, float), "Write 0.125"), ("0,01", (int, float), "Write 0.01"), ("0,01", (int,), ""),
+        ("30%", (int, float), "Write 0.3"), ("30%", (int,), ""), ("10", (int,), "Remove the quotes"), ("x", (int,), ""),
+    ],
+)  # fmt: skip
+def test_a_text_that_was_meant_as_a_value_is_told_how_to_write_it(text, kinds, hint):
+    assert document.hint_for(text, kinds) == hint
+
+
 @pytest.mark.parametrize("quoted", ["'1'", '"true"', "''", '"1e-4"'])
 def test_quotes_make_text(quoted):
     assert value(quoted) == quoted[1:-1]
@@ -267,7 +315,11 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path):
 def test_a_file_that_is_not_utf_8_is_refused_with_the_byte(tmp_path):
     file = tmp_path / "r.yaml"
     file.write_bytes("name: é".encode("latin-1"))
-    assert file_complaints(file) == [f"{file}: not UTF-8 text (byte 6)"]
+    advice = "allowed: UTF-8. Save it anew with the encoding UTF-8"
+    assert file_complaints(file) == [f"{file}: not UTF-8 text (byte 6); {advice}"]
+    for encoding in ("utf-16", "utf-16-le"):
+        file.write_bytes(b"\xff\xfe"[: 2 * (encoding == "utf-16-le")] + "name: é".encode(encoding))
+        assert file_complaints(file) == [f"{file}: UTF-16 text, as PowerShell writes it; {advice}"]
 
 
 def test_a_missing_file_is_told_with_the_nearest_name(tmp_path):

@@ -83,6 +83,8 @@ def test_no_options_give_the_defaults():
         ("width: 257", "width: found 257; allowed: 256 or less"),
         ("width: -16", "width: found -16; allowed: 4 or more"),
         ("rate: '1e-4'", "rate: found the text '1e-4'; allowed: a number. Remove the quotes"),
+        ("width: 1_6", "width: found the text '1_6'; allowed: a whole number. Write 16"),
+        ("rate: 0,01", "rate: found the text '0,01'; allowed: a number. Write 0.01"),
         ("rate: nan", "rate: found the text 'nan'; allowed: a number"),
         ("rate: -1e-9", "rate: found -1e-09; allowed: 0 or more"),
         ("rate: false", "rate: found false; allowed: a number"),
@@ -138,6 +140,19 @@ def test_a_value_that_was_refused_when_it_was_read_is_not_told_twice():
         "r.yaml:2: '007' begins with a zero; allowed: 7, or quotes for text",
         "r.yaml:3: painter.rate: found the text 'x'; allowed: a number",
     ]
+
+
+@dataclass(frozen=True)
+class Strict:
+    label: str = ""
+
+    def __post_init__(self):
+        raise ValueError(f"no label is called {self.label}")
+
+
+def test_a_component_is_not_asked_about_a_value_that_was_refused_when_it_was_read():
+    component, problems = build(Strict, "label: “a”\n")
+    assert (component, len(problems)) == (None, 1)
 
 
 @dataclass(frozen=True)

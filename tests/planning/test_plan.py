@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -304,6 +305,27 @@ def test_problems_of_all_components_of_all_recipes_are_told_at_once(planned):
         "b.yaml:3: nowhere: is not a folder. Correct the option root",
         "b.yaml:5: no augmentation is called 'flop'. Did you mean 'flip'?",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file system holds no such name")
+def test_files_whose_names_are_not_utf8_are_refused_by_name(planned, data):
+    for name in (b"M\xfcller.png", b"M\xfcnch.png"):
+        Path(os.fsdecode(os.fsencode(data) + b"/" + name)).touch()
+    with pytest.raises(InputError) as caught:
+        planned({"one": ""}, dataset=f"{{files: {{root: {data}}}}}")
+    assert str(caught.value) == (
+        rf"one.yaml:3: {data}/M\xfcller.png: the name is not UTF-8 (2 such files); allowed: file names in UTF-8. "
+        "Rename images and masks alike, as 'convmv -r -f latin1 -t utf8 --notest FOLDER' does"
+    )
+
+
+def test_a_name_that_no_file_can_have_is_told_in_a_line(planned):
+    with pytest.raises(InputError) as caught:
+        planned({"one": ""}, dataset=f"{{files: {{root: {'d' * 5000}}}}}")
+    assert str(caught.value) == (
+        f"one.yaml:3: {'d' * 160}…: cannot be read: File name too long. "
+        "Asked for by dataset 'files' of augkit-acme 1.0 (acme)"
+    )
 
 
 def test_a_data_set_with_a_bug_is_told_with_its_plugin(planned, data):

@@ -87,6 +87,10 @@ def test_seed_synthesize_and_augment_have_defaults(reading):
         ),
         ("seed: 3", "seed: '3'", ["r.yaml:2: seed: found the text '3'; allowed: a whole number, 0 or more. "
                                   "Remove the quotes"]),
+        ("seed: 3", "seed: 1_000", ["r.yaml:2: seed: found the text '1_000'; allowed: a whole number, 0 or more. "
+                                    "Write 1000"]),
+        ("seed: 3", "real_images: yes", ["r.yaml:2: real_images: found the text 'yes'; allowed: true or false. "
+                                         "Write true"]),
         ("seed: 3", "seed: -1", ["r.yaml:2: seed: found the number -1; allowed: a whole number, 0 or more"]),
         ("seed: 3", "seed: 1.5", ["r.yaml:2: seed: found the number 1.5; allowed: a whole number, 0 or more"]),
         ("seed: 3", "seed: true", ["r.yaml:2: seed: found the truth value true; allowed: a whole number, 0 or more"]),

@@ -7,10 +7,12 @@ import pytest
 
 from augkit.cli import app
 from augkit.contracts.registry import load_registry
+from augkit.errors import InputError
 from augkit.planning.document import parse
 from augkit.planning.recipe import RECIPE_KEYS, SOURCE_KEYS
 from augkit.planning.schema import option_texts, recipe_schema
 from augkit.planning.shipped import shipped_recipes
+from samples import checked_recipes
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -113,3 +115,18 @@ def test_the_command_prints_the_schema(capsys):
 
 def test_this_folder_s_recipes_are_the_shipped_ones():
     assert set(shipped_recipes().values()) == set((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+
+
+EMPTY = ["shapes: {kinds: []}", "elastic: {degree: []}", "combine: {mix: []}"]
+
+
+@pytest.mark.parametrize("source", EMPTY)
+def test_an_empty_list_is_refused_by_the_schema_where_it_is_refused_by_a_check_of_the_recipe(check, tmp_path, source):
+    text = GOOD.replace("training: {}", source)
+    name, _, option = source.partition(": {")
+    assert check(text) != []
+    with pytest.raises(InputError) as caught:
+        checked_recipes(tmp_path, text)
+    assert str(caught.value) == (
+        f"{tmp_path / '0.yaml'}:5: {name}.{option.partition(':')[0]}: found a list of 0; allowed: 1 item or more"
+    )

@@ -308,6 +308,17 @@ def test_numbers_of_a_plugin_become_plain_before_they_are_told(tmp_path):
     assert json.loads(json.dumps(events.to_plain(told[0])))["values"] == {"loss": 0.5}
 
 
+def test_what_a_component_prints_is_no_result_of_the_run(tmp_path, monkeypatch, capsys):
+    def load(self):
+        print("I read", flush=True)  # noqa: T201
+        return original(self)
+
+    original = Tiny.load
+    monkeypatch.setattr(Tiny, "load", load)
+    run(tmp_path, make(tmp_path))
+    assert capsys.readouterr() == ("", "I read\n")
+
+
 def test_a_stage_that_cannot_continue_begins_in_an_empty_folder(tmp_path):
     plan = make(tmp_path)
     store = Store(tmp_path / "runs")

@@ -37,7 +37,9 @@ class Slow:
         if self.fault:
             raise InputError(Problem("a.png", self.fault, "Replace it"))
         def part(name):
-            return ImageSet((name,), np.zeros((1, 8, 8, 3), np.uint8), np.ones((1, 8, 8), bool), (name,), ("real",))
+            images, masks = np.full((1, 8, 8, 3), ord(name), np.uint8), np.zeros((1, 8, 8), bool)
+            masks[:, 2:5, 2:5] = True
+            return ImageSet((name,), images, masks, (name,), ("real",))
         return Splits(part("a"), part("b"), part("c"))
 
 @hookimpl
@@ -137,3 +139,16 @@ def test_a_busy_worker_ignores_signals_and_ends_when_its_run_is_gone(worker):
     assert worker.says() == {"problems": [["dataset slow", what, ""]], "exit_code": 143, "interrupted": True}
     assert worker.process.wait(timeout=60) in (0, 143)
     assert "Traceback" not in worker.errors.read_text()
+
+
+def test_a_worker_that_nobody_listens_to_finishes_its_stage_and_ends_without_a_traceback(worker):
+    stage = worker.order(seconds=0.5)
+    assert worker.says()["event"] == "StageStarted"
+    worker.process.stdout.close()
+    deadline = time.monotonic() + 60
+    while not Store(worker.root).has(stage.address) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=60) in (0, 143)
+    assert worker.errors.read_text() == "a plugin prints\n"
+    assert Store(worker.root).has(stage.address)

@@ -51,6 +51,10 @@ def try_check(check: Check, bench: Bench) -> Finding:
         return Finding(check.__name__, "failed", breach.told(f"your {bench.noun}"))
     except UnansweredError as reason:
         return Finding(check.__name__, "skipped", str(reason))
+    except Exception as error:  # the answer may be anything, and the other checks are to be told as well
+        said = f"{type(error).__name__}: {error}".split("\n")[0]
+        what = f"your {bench.noun} returned something that this check cannot read ({said}); see the other checks"
+        return Finding(check.__name__, "failed", what)
     return Finding(check.__name__, "ok")
 
 

@@ -106,7 +106,7 @@ def returns_one_image_per_mask(bench: GeneratorBench) -> None:
 def uses_the_whole_range(bench: GeneratorBench) -> None:
     """Images are in 0..255 and not in 0..1."""
     painted = bench.painted()
-    answers_to(lambda: check_dtype(painted, "", "uint8", painted.shape), "returns_uint8")
+    answers_to(lambda: check_dtype(painted, "", "uint8", (*bench.masks.shape, 3)), "returns_uint8")
     check_brightness(painted)
 
 

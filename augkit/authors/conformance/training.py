@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def fits_again(bench: TrainingBench) -> None:
 
 def resumes(bench: TrainingBench) -> None:
     """A fit that was interrupted and is called again ends in the same files."""
+    if threading.current_thread() is not threading.main_thread():
+        raise UnansweredError("only in the main thread can a fit be interrupted")
     log = InterruptingLog()
     space = bench.space("interrupted", log)
 
