@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks, HasRemarks
 from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
 from augkit.planning.options import build_component, canonical
@@ -110,6 +110,18 @@ def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...
 def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
     """Return the sources that make images: ``per_real: 0`` leaves one out."""
     return [source for source in checked.sources if source.per_real != 0]
+
+
+def remarks_of(checked: Sequence[CheckedRecipe]) -> tuple[str, ...]:
+    """Return what the data sets of some recipes say of their files, each sentence once, with its place."""
+    return tuple(
+        dict.fromkeys(
+            f"{one.recipe.dataset.where}: {sentence}"
+            for one in checked
+            if isinstance(one.dataset.instance, HasRemarks)
+            for sentence in one.dataset.instance.remarks()
+        )
+    )
 
 
 def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:

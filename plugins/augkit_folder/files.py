@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from augkit import InputError, Problem
-from augkit.images import SUFFIXES, Pair, match_pairs
+from augkit.images import Pair, match_pairs
+from augkit_folder.listing import contents_of, list_files, nothing_to_read
 
 
 def check_places(root: Path, images: str, masks: str, groups: Path | None) -> None:
@@ -27,13 +28,6 @@ def check_places(root: Path, images: str, masks: str, groups: Path | None) -> No
         raise InputError(*problems)
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Return the files with the name of a readable image format, sorted; hidden files and all others are ignored."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
-
-
 def match_files(images: Path, masks: Path, suffix: str) -> tuple[list[Pair], list[Problem]]:
     """Return the pairs, sorted by id, and what does not fit together.
 
@@ -44,7 +38,7 @@ def match_files(images: Path, masks: Path, suffix: str) -> tuple[list[Pair], lis
     mask_files = list_files(masks)
     empty = [folder for folder, files in ((images, image_files), (masks, mask_files)) if not files]
     if empty:
-        return [], [Problem(str(folder), f"holds no file ending in {', '.join(SUFFIXES)}") for folder in empty]
+        return [], [nothing_to_read(contents_of(folder)) for folder in empty]
     stems = {path.stem for path in mask_files}
     if not any(path.stem + suffix in stems for path in image_files):
         return [], [_nothing_matches(image_files, mask_files, suffix)]
