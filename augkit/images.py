@@ -1,7 +1,7 @@
 """Reading people's image files: a door for plugins that bring data sets."""
 
 from augkit.data.encoding import encode_png
-from augkit.data.pairs import Pair, load_splits, match_pairs
+from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask
 from augkit.data.reading import (
     BLURRED,
     SUFFIXES,
@@ -29,6 +29,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_mask",
+    "read_pair_mask",
     "sum_up",
     "unfit_images",
     "unfit_masks",

@@ -21,14 +21,21 @@ from augkit.errors import InputError, Problem, sum_up
 class Pair(NamedTuple):
     """An image file and its mask file.
 
-    id:    the sample's unique name.
-    group: the patient or lesion the sample comes from; empty means that the id is the group.
+    id:         the sample's unique name.
+    group:      the patient or lesion the sample comes from; empty means that the id is the group.
+    more_masks: further masks of the image; what any of them shows is foreground.
     """
 
     id: str
     image: Path
     mask: Path
     group: str = ""
+    more_masks: tuple[Path, ...] = ()
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All mask files of the image."""
+        return (self.mask, *self.more_masks)
 
 
 def match_pairs(
@@ -114,23 +121,39 @@ def _repeated_ids(pairs: Sequence[Pair]) -> list[Problem]:
 
 def _read_pair(pair: Pair, threshold: int | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return image and mask of equal size; raises the problems of both files together."""
+    problems: list[Problem] = []
     try:
         image = read_image(pair.image)
     except InputError as error:
-        raise InputError(*error.problems, *_mask_problems(pair.mask, threshold)) from error
-    mask = read_mask(pair.mask, threshold)
-    if mask.shape != image.shape[:2]:
-        sizes = f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
-        raise refusal(pair.mask, f"{sizes}; allowed: equal sizes", "Export the mask at the size of the upright image")
-    return image, mask
+        problems += error.problems
+    masks = []
+    for path in pair.masks:
+        try:
+            masks.append(read_mask(path, threshold))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    for path, mask in zip(pair.masks, masks, strict=True):
+        if mask.shape != image.shape[:2]:
+            what = (
+                f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
+            )
+            hint = "Export the mask at the size of the upright image"
+            raise refusal(path, f"{what}; allowed: equal sizes", hint)
+    return image, _joined(masks)
 
 
-def _mask_problems(path: Path, threshold: int | None) -> tuple[Problem, ...]:
-    try:
-        read_mask(path, threshold)
-    except InputError as error:
-        return error.problems
-    return ()
+def read_pair_mask(pair: Pair, threshold: int | None = None) -> NDArray[np.bool_]:
+    """Return the mask of a pair as bool (H, W), all its files joined."""
+    return _joined([read_mask(path, threshold) for path in pair.masks])
+
+
+def _joined(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    joined = masks[0]
+    for mask in masks[1:]:
+        joined = joined | mask
+    return joined
 
 
 def _spell_size(array: NDArray[Any]) -> str:

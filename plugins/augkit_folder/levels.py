@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from augkit import InputError, Problem
 from augkit.images import BLURRED, TWO_LEVELS, read_header
-from augkit_folder.listing import Contents
 
 _HALF = "Write 'mask_threshold: 128' to count grey levels from 128 on as the structure"
 
@@ -22,12 +22,12 @@ def advise_threshold(problem: Problem) -> Problem:
     return problem
 
 
-def cut_masks(masks: Contents, threshold: int) -> str:
+def cut_masks(root: Path, masks: Sequence[Path], threshold: int) -> str:
     """Return the sentence that says which masks are cut at a grey level."""
-    jpegs = sum(_is_jpeg(path) for path in masks.read)
-    are = f"{jpegs} of {len(masks.read)} masks are JPEG; " if jpegs else ""
+    jpegs = sum(_is_jpeg(path) for path in masks)
+    are = f"{jpegs} of {len(masks)} masks are JPEG; " if jpegs else ""
     which = "in JPEG masks and in those with more than two levels"
-    return f"{masks.folder}: {are}{which}, grey levels from {threshold} on are the structure (mask_threshold)"
+    return f"{root}: {are}{which}, grey levels from {threshold} on are the structure (mask_threshold)"
 
 
 def _is_jpeg(path: Path) -> bool:

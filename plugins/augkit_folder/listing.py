@@ -62,9 +62,12 @@ def list_files(folder: Path) -> list[Path]:
     )
 
 
-def contents_of(folder: Path) -> Contents:
-    """Return the files of a folder and of all folders in it; hidden ones do not count."""
-    read = list_files(folder)
+def contents_of(folder: Path, used: Iterable[Path] | None = None) -> Contents:
+    """Return the files of a folder and of all folders in it; hidden ones do not count.
+
+    used: what is read; every file in the folder itself with the name of a readable format unless given.
+    """
+    read = list_files(folder) if used is None else sorted(used)
     known = set(read)
     unread = []
     for place, folders, files in os.walk(folder):
@@ -98,6 +101,8 @@ def nothing_to_read(contents: Contents) -> Problem:
         hint = (
             f"The files lie in sub-folders, such as {first.relative_to(contents.folder)}; move them up into the folder"
         )
+    elif _ending(first) == ".json":
+        hint = f"If {first.name} holds outlines, draw them into one PNG per image first, 255 on 0, under the same names"
     else:
         hint = f"Save them as PNG under the same names, such as {first.name.split('.')[0]}.png"
     return Problem(str(contents.folder), f"{what}; {there}", hint)

@@ -157,7 +157,7 @@ def test_a_mask_threshold_reads_grey_masks_and_says_so(tmp_path, ending, are):
     assert np.array_equal(next(files.native_masks(["case003"])), truth["case003"])
     assert len(files.sources()) == 40
     assert files.remarks() == [
-        f"{tmp_path / 'masks'}: {are}in JPEG masks and in those with more than two levels, grey levels from 128 on are "
+        f"{tmp_path}: {are}in JPEG masks and in those with more than two levels, grey levels from 128 on are "
         "the structure (mask_threshold)"
     ]
 
