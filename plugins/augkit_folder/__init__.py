@@ -103,11 +103,13 @@ class Folder:
     def sources(self) -> Sequence[Path]:
         """Return the files of both sub-folders, sorted, and the groups file.
 
-        `InputError` where one is missing, where names do not fit together, or where headers tell that a file will not
-        be read: a recipe is checked before it runs. The rest is found when the files are read.
+        `InputError` where one is missing, where names do not fit together, where a split would be empty, or where
+        headers tell that a file will not be read: a recipe is checked before it runs. Reading finds the rest.
         """
         found = self._found()
         problems = list(found.problems)
+        if found.pairs:
+            problems += self._cut(found)[1]
         if not self.skip_unread:
             problems += left_out(found.contents)
         masks = [path for pair in found.pairs for path in pair.masks]

@@ -296,6 +296,7 @@ def test_no_group_crosses_splits(tmp_path):
 def test_an_empty_split_is_refused(tmp_path):
     found = problems_of(Folder(write(tmp_path, ["only"]), size=32, test_fraction=0.5, validation_fraction=0.25))
     assert len(found) == 2
+    assert told_before_a_run(Folder(tmp_path, test_fraction=0.5, validation_fraction=0.25)) == found
     assert all(f"{tmp_path}: the " in problem and "none of 1 groups was drawn for it" in problem for problem in found)
 
 
@@ -363,7 +364,7 @@ def test_sources_are_the_files_and_the_groups_file(tmp_path):
         root / "masks/b.png",
         root / "g.csv",
     ]
-    assert list(Folder(root, groups=root / "g.csv").sources()) == expected
+    assert list(Folder(root, groups=root / "g.csv", seed=3).sources()) == expected
 
 
 def test_missing_places_are_named_together(tmp_path):
