@@ -5,8 +5,10 @@ with five mistakes reports five lines, not one. `exit_code` is what the command 
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,35 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f". {self.hint}" if self.hint else "")
+
+
+_ALIKE = 8
+"""Files with the same fault that are named one by one."""
+
+
+def sum_up(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems of files with those of many files alike as one, which counts them and names the first.
+
+    Problems are alike where the files lie in one folder, and words and hint agree but for numbers, the file's own name
+    and what stands in brackets.
+    """
+    alike: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        path = Path(problem.where)
+        what, hint = (_wording(text, path.stem) for text in (problem.what, problem.hint))
+        alike.setdefault((str(path.parent), what, hint), []).append(problem)
+    summed: list[Problem] = []
+    for (folder, _, _), those in alike.items():
+        if len(those) <= _ALIKE:
+            summed += those
+        else:
+            what = f"{len(those)} files with one fault, such as {Path(those[0].where).name}: it {those[0].what}"
+            summed.append(Problem(folder, what, those[0].hint))
+    return summed
+
+
+def _wording(text: str, name: str) -> str:
+    return re.sub(r"\(.*?\)|\d+", "", text.replace(name, ""))
 
 
 class AugkitError(Exception):

@@ -1,19 +1,36 @@
 """Reading people's image files: a door for plugins that bring data sets."""
 
 from augkit.data.encoding import encode_png
-from augkit.data.pairs import Pair, load_splits, match_pairs
-from augkit.data.reading import SUFFIXES, read_drawing, read_image, read_mask, unreadable
+from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask
+from augkit.data.reading import (
+    BLURRED,
+    SUFFIXES,
+    TWO_LEVELS,
+    read_drawing,
+    read_header,
+    read_image,
+    read_mask,
+    unfit_images,
+    unfit_masks,
+)
 from augkit.data.resizing import average_resize
+from augkit.errors import sum_up
 
 __all__ = [
+    "BLURRED",
     "SUFFIXES",
+    "TWO_LEVELS",
     "Pair",
     "average_resize",
     "encode_png",
     "load_splits",
     "match_pairs",
     "read_drawing",
+    "read_header",
     "read_image",
     "read_mask",
-    "unreadable",
+    "read_pair_mask",
+    "sum_up",
+    "unfit_images",
+    "unfit_masks",
 ]

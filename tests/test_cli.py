@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from augkit import cli
@@ -147,6 +148,25 @@ def test_a_good_recipe_is_ok(augkit):
     write()
     assert augkit("validate", "r.yaml") == (0, "r.yaml: ok\n", "")
     assert names(Path()) == ["r.yaml"]
+
+
+def test_validate_and_run_say_which_files_of_a_folder_are_not_read(augkit, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(12):
+            level = 0 if folder == "masks" and i == 0 else 1
+            Image.new("L", (32, 32), level).save(tmp_path / folder / f"{i}.png")
+    (tmp_path / "masks" / "notes.txt").write_text("x")
+    write(
+        f"name: n\ndataset: {{folder: {{root: '{tmp_path}', size: 32, test_fraction: 0.4}}}}\n"
+        "segmenter: {unet: {width: 4, steps: 1, batch_size: 2}}\n"
+    )
+    told = f"r.yaml:2: {tmp_path / 'masks'}: 1 file is not read beside 12: 1 .txt, such as notes.txt\n"
+    assert augkit("validate", "r.yaml") == (0, f"{told}r.yaml: ok\n", "")
+    code, out, err = augkit("run", "r.yaml", "--quiet")
+    assert code == 0
+    assert err.startswith(told)
+    assert "1 file is not read beside 12" in out
 
 
 def test_plan_shows_every_stage_and_writes_nothing(augkit):

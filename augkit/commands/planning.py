@@ -18,7 +18,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained
+from augkit.commands.terminal import explained, say
 
 if TYPE_CHECKING:
     from augkit.planning.plan import Plan
@@ -107,8 +107,11 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> N
 def validate(recipes: Recipes, changes: Changes = None) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
     with explained():
+        from augkit.planning.components import remarks_of
         from augkit.planning.loading import load_checked
 
         checked, _ = load_checked(recipes, changes or ())
+        for remark in remarks_of(checked):
+            say(remark)
         for file in dict.fromkeys(one.recipe.file for one in checked):  # a sweep is several recipes in one file
             print(f"{file}: ok")

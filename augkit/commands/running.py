@@ -21,7 +21,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained, prepare, print_comparison, say
+from augkit.commands.terminal import complain, explained, prepare, print_comparison, say
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -110,8 +110,11 @@ def _run(
     checked: Sequence[CheckedRecipe], registry: Registry, seeds: Sequence[int] | None, how: How, audience: Audience
 ) -> Path:
     """Build the report of some recipes and return its folder."""
+    from augkit.planning.components import remarks_of
     from augkit.running.session import Session
 
+    for remark in remarks_of(checked):
+        complain(remark)
     session = Session(how, audience.tell)
     planned = session.plan(checked, seeds)
     with audience:

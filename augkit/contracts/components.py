@@ -108,6 +108,17 @@ class HasNativeMasks(Protocol):
         """
 
 
+@runtime_checkable
+class HasRemarks(Protocol):
+    """What a data set may have besides: what a person should know of its files before a run. Never required."""
+
+    def remarks(self) -> Sequence[str]:
+        """Return sentences such as which files are not read; told by ``validate``, when a run begins, and its report.
+
+        Called after `sources`, so it lists and does not read.
+        """
+
+
 class MaskSource(Protocol):
     """Where the masks of synthetic images come from."""
 

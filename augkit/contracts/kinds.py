@@ -11,6 +11,7 @@ from augkit.contracts.components import (
     Dataset,
     Generator,
     HasNativeMasks,
+    HasRemarks,
     MaskSource,
     Predictor,
     Segmenter,
@@ -62,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
             "dataset",
             "augkit_datasets",
             ("sources", "load"),
-            (Dataset, HasNativeMasks, Splits, ImageSet),
+            (Dataset, HasNativeMasks, HasRemarks, Splits, ImageSet),
             "Draw dark discs on bright, noisy ground.",
         ),
         Kind(

@@ -15,20 +15,27 @@ from numpy.typing import NDArray
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.reading import read_image, read_mask, refusal
 from augkit.data.resizing import Resize, resize_image, resize_mask
-from augkit.errors import InputError, Problem
+from augkit.errors import InputError, Problem, sum_up
 
 
 class Pair(NamedTuple):
     """An image file and its mask file.
 
-    id:    the sample's unique name.
-    group: the patient or lesion the sample comes from; empty means that the id is the group.
+    id:         the sample's unique name.
+    group:      the patient or lesion the sample comes from; empty means that the id is the group.
+    more_masks: further masks of the image; what any of them shows is foreground.
     """
 
     id: str
     image: Path
     mask: Path
     group: str = ""
+    more_masks: tuple[Path, ...] = ()
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All mask files of the image."""
+        return (self.mask, *self.more_masks)
 
 
 def match_pairs(
@@ -45,18 +52,24 @@ def match_pairs(
     return [Pair(name, image_of[name], mask_of[name]) for name in sorted(image_of.keys() & mask_of.keys())], problems
 
 
-def load_pairs(pairs: Sequence[Pair], size: int, resize: Resize, problems: Iterable[Problem] = ()) -> ImageSet:
+def load_pairs(
+    pairs: Sequence[Pair],
+    size: int,
+    resize: Resize,
+    problems: Iterable[Problem] = (),
+    mask_threshold: int | None = None,
+) -> ImageSet:
     """Return the pairs, resized to size x size, in the order given; every origin is ``real``.
 
     Every file is read even when some are bad. Raises one `InputError` with `problems`, which the caller has found
-    before, and those of every bad file.
+    before, and those of every bad file; `mask_threshold` is that of `read_mask`.
     """
     images = np.empty((len(pairs), size, size, 3), np.uint8)
     masks = np.empty((len(pairs), size, size), np.bool_)
 
     def load(index: int) -> tuple[Problem, ...]:
         try:
-            image, mask = _read_pair(pairs[index])
+            image, mask = _read_pair(pairs[index], mask_threshold)
         except InputError as error:
             return error.problems
         images[index], masks[index] = resize_image(image, size, resize), resize_mask(mask, size)
@@ -67,7 +80,7 @@ def load_pairs(pairs: Sequence[Pair], size: int, resize: Resize, problems: Itera
         for more in pool.map(load, range(len(pairs))):
             found += more
     if found:
-        raise InputError(*found)
+        raise InputError(*sum_up(found))
     groups = tuple(pair.group or pair.id for pair in pairs)
     return ImageSet(tuple(pair.id for pair in pairs), images, masks, groups, ("real",) * len(pairs))
 
@@ -79,9 +92,10 @@ def load_splits(
     size: int,
     resize: Resize,
     problems: Iterable[Problem] = (),
+    mask_threshold: int | None = None,
 ) -> Splits:
     """Return the three splits as `load_pairs` does, reporting the bad files of all three at once."""
-    samples = load_pairs([*train, *validation, *test], size, resize, problems)
+    samples = load_pairs([*train, *validation, *test], size, resize, problems, mask_threshold)
     ends = (0, len(train), len(train) + len(validation), len(samples))
     return Splits(*(_part(samples, slice(start, stop)) for start, stop in pairwise(ends)))
 
@@ -105,25 +119,41 @@ def _repeated_ids(pairs: Sequence[Pair]) -> list[Problem]:
     ]
 
 
-def _read_pair(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _read_pair(pair: Pair, threshold: int | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return image and mask of equal size; raises the problems of both files together."""
+    problems: list[Problem] = []
     try:
         image = read_image(pair.image)
     except InputError as error:
-        raise InputError(*error.problems, *_mask_problems(pair.mask)) from error
-    mask = read_mask(pair.mask)
-    if mask.shape != image.shape[:2]:
-        sizes = f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
-        raise refusal(pair.mask, f"{sizes}; allowed: equal sizes", "Export the mask at the size of the upright image")
-    return image, mask
+        problems += error.problems
+    masks = []
+    for path in pair.masks:
+        try:
+            masks.append(read_mask(path, threshold))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    for path, mask in zip(pair.masks, masks, strict=True):
+        if mask.shape != image.shape[:2]:
+            what = (
+                f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
+            )
+            hint = "Export the mask at the size of the upright image"
+            raise refusal(path, f"{what}; allowed: equal sizes", hint)
+    return image, _joined(masks)
 
 
-def _mask_problems(path: Path) -> tuple[Problem, ...]:
-    try:
-        read_mask(path)
-    except InputError as error:
-        return error.problems
-    return ()
+def read_pair_mask(pair: Pair, threshold: int | None = None) -> NDArray[np.bool_]:
+    """Return the mask of a pair as bool (H, W), all its files joined."""
+    return _joined([read_mask(path, threshold) for path in pair.masks])
+
+
+def _joined(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    joined = masks[0]
+    for mask in masks[1:]:
+        joined = joined | mask
+    return joined
 
 
 def _spell_size(array: NDArray[Any]) -> str:

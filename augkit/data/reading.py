@@ -13,7 +13,16 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 from PIL.ImageFile import ImageFile
 
 from augkit.errors import AugkitError, InputError, Problem
@@ -21,7 +30,7 @@ from augkit.errors import AugkitError, InputError, Problem
 MAX_PIXELS = 64_000_000
 """The largest width x height that is decoded; dermoscopy originals reach 30 million pixels."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """File-name endings of the formats that can be read, in lower case."""
 
 # The format classes are called directly, not through `Image.open`: that one warns about large images, and a warning can
@@ -32,6 +41,7 @@ _READERS: Mapping[str, Callable[[BinaryIO, str], ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
 }
 
 _SIGNATURES = (
@@ -53,6 +63,17 @@ _SIGNATURES = (
     ("HTML", 0, b"<html"),
 )
 
+TWO_LEVELS = "allowed in a mask: 0 (background) and one other level (foreground)"
+"""What the refusal of a mask with more levels says, so that a data set that can cut levels knows it."""
+
+BLURRED = "is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP, GIF or lossless WEBP"
+"""What the refusal of a JPEG mask says, for the same reason."""
+
+_EXPORT_AGAIN = "Export the mask again in one of these; converting this file does not undo the blur"
+
+_GREY_WITHIN = 32
+"""How far the channels of a JPEG may differ where it was saved from grey."""
+
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
@@ -72,21 +93,25 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
+def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
     """Return a mask file as bool (H, W), upright: true where the level or palette index is not 0.
 
     A file may hold 0 and one other level, at any bit depth, or one level only (nothing or everything is foreground).
-    Raises `InputError` for more levels, for colours and for JPEG, whose compression invents levels.
+    Raises `InputError` for more levels, for colours and for JPEG, whose compression invents levels, unless `threshold`,
+    1 to 255, says from which grey level on they are foreground. Files with 0 and one other level are never cut.
     """
     file = _decode(path)
     if file.image.format == "JPEG":
-        what = "is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP or lossless WEBP"
-        raise refusal(path, what, "Export the mask again in one of these; converting this file does not undo the blur")
+        if threshold is not None:
+            return _cut(_jpeg_levels(path, file.image), threshold)
+        raise refusal(path, BLURRED, _EXPORT_AGAIN)
     levels = _levels(path, file)
     mask: NDArray[np.bool_] = levels != 0
     foreground = levels.ravel()[mask.argmax()]
     if (mask & (levels != foreground)).any():
-        what = f"holds {_spell_levels(levels)}; allowed in a mask: 0 (background) and one other level (foreground)"
+        if threshold is not None and levels.dtype == np.uint8 and file.image.mode != "P":
+            return _cut(levels, threshold)
+        what = f"holds {_spell_levels(levels)}; {TWO_LEVELS}"
         raise refusal(path, what, "Save the structure to segment as 255 on 0; if a resize blurred the edge, redo it")
     if file.image.mode == "P":
         _refuse_white_background(path, file.image, int(foreground))
@@ -105,17 +130,51 @@ def read_drawing(path: Path) -> NDArray[np.float32]:
     return np.asarray(luma).astype(np.float32) / np.float32(255)
 
 
-def unreadable(paths: Iterable[Path]) -> list[Problem]:
-    """Return what is wrong with the headers of image files; no pixel is decoded, so this is fast and not the whole."""
+class Header(NamedTuple):
+    """What the first bytes of an image file tell of it: its format, mode and size, the bits per channel."""
+
+    format: str
+    mode: str
+    bits: int
+    size: tuple[int, int]
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of an image file. No pixel is decoded, so this is fast. Raises `InputError` as reading does."""
+    if not path.is_file():
+        raise _absent(path)
+    try:
+        with path.open("rb") as file:
+            image = _open(path, file)
+            return Header(image.format or "", image.mode, _bits(image), image.size)
+    except (AugkitError, MemoryError):
+        raise
+    except Exception as error:  # a damaged header can make a decoder raise anything
+        raise _damaged(path, error) from error
+
+
+def unfit_images(paths: Iterable[Path]) -> list[Problem]:
+    """Return what `read_image` would refuse, as far as headers tell."""
+    return _refusals(paths, lambda path, header: _check_8_bit(path, header.mode, header.bits))
+
+
+def unfit_masks(paths: Iterable[Path], threshold: int | None = None) -> list[Problem]:
+    """Return what `read_mask` would refuse, as far as headers tell."""
+
+    def check(path: Path, header: Header) -> None:
+        if header.format == "JPEG" and threshold is None:
+            raise refusal(path, BLURRED, _EXPORT_AGAIN)
+
+    return _refusals(paths, check)
+
+
+def _refusals(paths: Iterable[Path], check: Callable[[Path, Header], None]) -> list[Problem]:
     problems: list[Problem] = []
     for path in paths:
         try:
-            with path.open("rb") as file:
-                _open(path, file)
+            check(path, read_header(path))
         except InputError as error:
             problems += error.problems
-        except Exception as error:  # a damaged header can make a decoder raise anything
-            problems += _damaged(path, error).problems
     return problems
 
 
@@ -128,15 +187,19 @@ def _decode_8_bit(path: Path) -> Image.Image:
     """Return the decoded, upright image if its values can be made 8-bit RGB, perhaps with transparency."""
     file = _decode(path)
     image: Image.Image = file.image
-    if file.bits > 8:
-        what = f"is a {file.bits}-bit image; allowed: 8 bits per channel"
+    _check_8_bit(path, image.mode, file.bits)
+    return image
+
+
+def _check_8_bit(path: Path, mode: str, bits: int) -> None:
+    if bits > 8:
+        what = f"is a {bits}-bit image; allowed: 8 bits per channel"
         raise refusal(path, what, "Scale it to 0..255 yourself: which range is black and white is your choice")
-    if image.mode == "CMYK":
+    if mode == "CMYK":
         what = "is a CMYK image, whose colours depend on a printing profile; allowed: RGB, grey or palette"
         raise refusal(path, what, "Save it as RGB")
-    if image.mode not in ("1", "L", "P", "RGB", "LA", "PA", "RGBA"):
-        raise refusal(path, f"has the pixel mode {image.mode}; allowed: 8-bit RGB, grey or palette", "Save it as RGB")
-    return image
+    if mode not in ("1", "L", "P", "RGB", "LA", "PA", "RGBA"):
+        raise refusal(path, f"has the pixel mode {mode}; allowed: 8-bit RGB, grey or palette", "Save it as RGB")
 
 
 class _Decoded(NamedTuple):
@@ -148,7 +211,7 @@ class _Decoded(NamedTuple):
 def _decode(path: Path) -> _Decoded:
     """Return the decoded, upright image."""
     if not path.is_file():
-        raise refusal(path, "is not a file" if path.exists() else "does not exist")
+        raise _absent(path)
     try:
         with path.open("rb") as file:
             image = _open(path, file)
@@ -160,6 +223,13 @@ def _decode(path: Path) -> _Decoded:
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise _damaged(path, error) from error
     return _Decoded(image, bits)
+
+
+def _absent(path: Path) -> InputError:
+    if path.is_symlink():
+        what = f"is a link to {path.readlink()}, which does not exist"
+        return refusal(path, what, "Copy the files themselves, or make the link lead to them")
+    return refusal(path, "is not a file" if path.exists() else "does not exist")
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -174,6 +244,8 @@ def _open(path: Path, file: BinaryIO) -> ImageFile:
     if not head:
         raise refusal(path, "is empty (0 bytes)", "Copy or download it again")
     kind = next((name for name, at, mark in _SIGNATURES if head[at : at + len(mark)] == mark), "unknown")
+    if kind == "Git LFS pointer":
+        raise refusal(path, "is a Git LFS pointer, not the image itself", "Fetch the images with 'git lfs pull'")
     if kind not in _READERS:
         raise refusal(path, f"is no image that can be read (content: {kind}); allowed: {', '.join(_READERS)}")
     image = _READERS[kind](file, str(path))
@@ -215,6 +287,22 @@ def _levels(path: Path, file: _Decoded) -> NDArray[Any]:
         what = "is a colour image, such as a superpixel map or an overlay; allowed in a mask: grey or palette"
         raise refusal(path, what, "Give the binary mask instead")
     return first
+
+
+def _cut(levels: NDArray[Any], threshold: int) -> NDArray[np.bool_]:
+    foreground: NDArray[np.bool_] = levels >= threshold
+    return foreground
+
+
+def _jpeg_levels(path: Path, image: ImageFile) -> NDArray[np.uint8]:
+    """Return the grey levels of a JPEG; refuse one in colour."""
+    if image.mode not in ("L", "RGB"):
+        raise refusal(path, f"has the pixel mode {image.mode}; allowed in a mask: grey", "Save it as 8-bit grey")
+    channels = np.atleast_3d(np.asarray(image))
+    if (np.ptp(channels, axis=2) > _GREY_WITHIN).any():
+        what = "is a colour image, such as a superpixel map or an overlay; allowed in a mask: grey"
+        raise refusal(path, what, "Give the binary mask instead")
+    return np.asarray(image.convert("L"))
 
 
 def _as_stored(image: ImageFile) -> NDArray[Any]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.errors import InputError, Problem
+from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests
@@ -114,6 +114,24 @@ def check_parts(parts: Sequence[Part], registry: Registry) -> tuple[Problem, ...
 def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
     """Return the sources that make images: ``per_real: 0`` leaves one out."""
     return [source for source in checked.sources if source.per_real != 0]
+
+
+def remarks_of(checked: Sequence[CheckedRecipe]) -> tuple[str, ...]:
+    """Return what the data sets of some recipes say of their files, each sentence once, with its place."""
+    return tuple(dict.fromkeys(sentence for one in checked for sentence in _remarks(one)))
+
+
+def _remarks(checked: CheckedRecipe) -> list[str]:
+    entry, instance, where = checked.dataset.entry, checked.dataset.instance, checked.recipe.dataset.where
+    if not isinstance(instance, HasRemarks):
+        return []
+    try:
+        return [f"{where}: {sentence}" for sentence in instance.remarks()]
+    except AugkitError:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
+        what = f"{entry.kind} '{entry.name}' failed to tell of its files: {type(error).__name__}: {error}"
+        raise InputError(Problem(where, what, f"Provided by {entry.provider}")) from error
 
 
 def _component(kind: str, reference: Reference, registry: Registry, problems: list[Problem]) -> Component | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from augkit import AtLeast, Dataset, InputError, Masks, Problem, Splits, Within, hookimpl
-from augkit.images import Pair, load_splits, read_mask, unreadable
-from augkit_folder.files import check_places, list_files, match_files
-from augkit_folder.splits import assign_groups, cut
+from augkit.images import Pair, load_splits, read_pair_mask, sum_up, unfit_images, unfit_masks
+from augkit_folder.files import match_files, match_image_folders
+from augkit_folder.levels import advise_threshold, cut_masks
+from augkit_folder.listing import Contents, contents_of, left_out
+from augkit_folder.names import Names
+from augkit_folder.places import Place, check_root, contents_of_places, split_folders, two_folders
+from augkit_folder.splits import Parts, assign_groups, cut
 
 __all__ = ["Folder", "augkit_datasets"]
 
@@ -23,14 +27,26 @@ class Folder:
 
     root:        the data folder, relative to the current directory.
     images:      name of the sub-folder with the images; a file's name without ending is the sample's id.
-    masks:       name of the sub-folder with the masks: 0 is background, one other level is foreground.
-    mask_suffix: a mask's name without ending is its image's name without ending followed by this, such as
-                 ``_segmentation``; empty for equal names.
+    masks:       name of the sub-folder with the masks: 0 is background, one other level is foreground. It may be the
+                 same folder where mask_prefix or mask_suffix tells masks from images.
+    mask_suffix: a mask's name without ending is its image's id followed by this, such as ``_segmentation``; empty for
+                 equal names.
+    mask_prefix: what masks' names begin with before the id, such as ``mask_``.
+    image_prefix, image_suffix: what images' names begin and end with around the id, such as ``_0000``.
+    join_masks:  several masks of one image, numbered as ``_mask_1`` or in its folder, are one mask; otherwise refused.
+    layout:      ``two-folders``, or ``folder-per-image``, where root holds one folder per image, whose name is the id,
+                 with the sub-folders `images`, with one file, and `masks`; their names may begin with the id.
+    split:       ``drawn`` by the fractions, or ``folders``: the folders train, val and test lie in root, or in the
+                 sub-folders of images and masks. Their names then stand before the ids: ``test-case01``.
     size:        side of the square frame in pixels; the aspect ratio is squeezed.
     resize:      of images; masks are always ``nearest``.
     test_fraction, validation_fraction: the share of groups that goes to each split. Every group is drawn by itself, so
                  the shares are met on average, and adding an image never moves another one to another split.
     seed:        of the split; the run's seed does not change it.
+    mask_threshold: the grey level, 1 to 255, from which on a mask is foreground where it is a JPEG or holds more than
+                 two levels; null refuses such masks. Masks with 0 and one other level are never cut.
+    skip_unread: leave out what cannot be read; otherwise a folder is refused of which more than a tenth of the images
+                 lies in sub-folders or has an ending that cannot be read.
     groups:      a CSV file with the columns ``id,group`` (the patient, say), relative to the current directory; null
                  makes every image its own group. No group is in two splits.
     """
@@ -39,11 +55,19 @@ class Folder:
     images: str = "images"
     masks: str = "masks"
     mask_suffix: str = ""
+    mask_prefix: str = ""
+    image_prefix: str = ""
+    image_suffix: str = ""
+    join_masks: bool = False
+    layout: Literal["two-folders", "folder-per-image"] = "two-folders"
+    split: Literal["drawn", "folders"] = "drawn"
     size: Annotated[int, Within(32, 512)] = 128
     resize: Literal["nearest", "area"] = "area"
     test_fraction: Fraction = 0.2
     validation_fraction: Fraction = 0.0
     seed: Annotated[int, AtLeast(0)] = 0
+    mask_threshold: Annotated[int, Within(1, 255)] | None = None
+    skip_unread: bool = False
     groups: Path | None = None
 
     def __post_init__(self) -> None:
@@ -52,9 +76,20 @@ class Folder:
             for option, name in (("images", self.images), ("masks", self.masks))
             if name in ("", ".", "..") or _crosses_folders(name)
         ]
-        if _crosses_folders(self.mask_suffix):
+        faults += [
+            f"{option}: found '{text}'; allowed: the {end} of a file name, without '/' or '\\'"
+            for option, text in self._names._asdict().items()
+            for end in ["end" if option.endswith("suffix") else "beginning"]
+            if _crosses_folders(text)
+        ]
+        if self.images == self.masks and not (self.mask_prefix or self.mask_suffix):
             faults.append(
-                f"mask_suffix: found '{self.mask_suffix}'; allowed: the end of a file name, without '/' or '\\'"
+                f"images and masks: found '{self.images}' twice; allowed: one folder for both where mask_prefix or "
+                "mask_suffix tells masks from images"
+            )
+        if self.layout == "folder-per-image" and (self.split == "folders" or any(self._names)):
+            faults.append(
+                "layout: found folder-per-image; allowed: without 'split: folders' and prefixes or suffixes of names"
             )
         if self.test_fraction == 0:
             faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
@@ -68,37 +103,104 @@ class Folder:
     def sources(self) -> Sequence[Path]:
         """Return the files of both sub-folders, sorted, and the groups file.
 
-        `InputError` where one is missing, or where names do not fit together: a recipe is checked before it runs. Files
-        that are no images are named with them; the rest is found when the files are read.
+        `InputError` where one is missing, where names do not fit together, where a split would be empty, or where
+        headers tell that a file will not be read: a recipe is checked before it runs. Reading finds the rest.
         """
-        _, problems = self._pairs()
-        files = sorted(list_files(self._root / self.images) + list_files(self._root / self.masks))
+        found = self._found()
+        problems = list(found.problems)
+        if found.pairs:
+            problems += self._cut(found)[1]
+        if not self.skip_unread:
+            problems += left_out(found.contents)
+        masks = [path for pair in found.pairs for path in pair.masks]
+        images = [pair.image for pair in found.pairs]
+        problems += unfit_images(images) + self._unfit_masks(masks)
         if problems:
-            raise InputError(*problems, *unreadable(files))
-        return files + ([] if self._groups is None else [self._groups])
+            raise InputError(*sum_up(problems))
+        return sorted(images + masks) + ([] if self._groups is None else [self._groups])
 
     def load(self) -> Splits:
         """Return the three splits; `InputError` naming every bad file at once."""
-        pairs, problems = self._pairs()
-        if not pairs:
-            raise InputError(*problems)
-        parts, split_problems = cut(pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
-        return load_splits(*parts, self.size, self.resize, [*problems, *split_problems])
+        found = self._found()
+        if not found.pairs:
+            raise InputError(*found.problems)
+        parts, problems = self._cut(found)
+        try:
+            return load_splits(*parts, self.size, self.resize, [*found.problems, *problems], self.mask_threshold)
+        except InputError as error:
+            raise InputError(*map(self._advised, error.problems)) from error
 
-    def _pairs(self) -> tuple[list[Pair], list[Problem]]:
-        """Return images with their masks and groups, and what is wrong with names."""
-        check_places(self._root, self.images, self.masks, self._groups)
-        pairs, problems = match_files(self._root / self.images, self._root / self.masks, self.mask_suffix)
-        if not pairs:
-            return pairs, problems
-        pairs, group_problems = assign_groups(pairs, self._groups)
-        return pairs, problems + group_problems
+    def remarks(self) -> Sequence[str]:
+        """Return which files are not read, which masks are cut at a grey level, and a split that was found."""
+        found = self._found()
+        told = [f"{one.folder}: {one.told()}" for one in found.contents if one.unread]
+        if self.split == "folders":
+            counts = ", ".join(f"{len(pairs)} {part}" for part, pairs in found.parts.items())
+            told.append(f"{self._root}: split by its folders ({counts}); test_fraction and validation_fraction unused")
+        if self.mask_threshold is not None:
+            masks = [path for pair in found.pairs for path in pair.masks]
+            told.append(cut_masks(self._root, masks, self.mask_threshold))
+        return told
 
     def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
         """Yield the mask of each id as it is in its file."""
-        pairs, _ = match_files(self._root / self.images, self._root / self.masks, self.mask_suffix)
-        file_of = {pair.id: pair.mask for pair in pairs}
-        return (read_mask(file_of[name]) for name in ids)
+        pair_of = {pair.id: pair for pair in self._found().pairs}
+        return (read_pair_mask(pair_of[name], self.mask_threshold) for name in ids)
+
+    def _found(self) -> Found:
+        """Return images with their masks and groups by part, and what is wrong with names."""
+        if self._groups is not None and not self._groups.is_file():
+            self._places_and(Problem(str(self._groups), "is not a file", "Correct the option groups"))
+        if self.layout == "folder-per-image":
+            check_root(self._root)
+            matched = match_image_folders(self._root, self.images, self.masks, self.join_masks)
+            used = [path for pair in matched.pairs for path in (pair.image, *pair.masks)]
+            by_part, contents = {"": matched.pairs}, [contents_of(self._root, used)] if used else []
+            problems = matched.problems
+        else:
+            places = self._places()
+            matches = {p.part: match_files(p.images, p.masks, self._names, self.join_masks) for p in places}
+            by_part = {part: _named(part, one.pairs) for part, one in matches.items()}
+            problems = [problem for one in matches.values() for problem in one.problems]
+            contents = contents_of_places(places)
+        return self._grouped(Found(by_part, problems, contents))
+
+    def _places(self) -> list[Place]:
+        find = split_folders if self.split == "folders" else two_folders
+        return find(self._root, self.images, self.masks)
+
+    def _places_and(self, problem: Problem) -> None:
+        """Raise what is wrong with the places together with one more problem."""
+        try:
+            self._places()
+        except InputError as error:
+            raise InputError(*error.problems, problem) from error
+        raise InputError(problem)
+
+    def _grouped(self, found: Found) -> Found:
+        if not found.pairs:
+            return found
+        pairs, problems = assign_groups(found.pairs, self._groups)
+        group_of = {pair.id: pair.group for pair in pairs}
+        parts = {part: [pair._replace(group=group_of[pair.id]) for pair in ones] for part, ones in found.parts.items()}
+        return Found(parts, found.problems + problems, found.contents)
+
+    def _cut(self, found: Found) -> tuple[Parts, list[Problem]]:
+        if self.split == "folders":
+            train, validation, test = (found.parts.get(part, []) for part in ("train", "validation", "test"))
+            return (train, validation, test), []
+        return cut(found.pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
+
+    def _unfit_masks(self, files: Sequence[Path]) -> list[Problem]:
+        return [self._advised(problem) for problem in unfit_masks(files, self.mask_threshold)]
+
+    def _advised(self, problem: Problem) -> Problem:
+        """Return the problem of a mask whose grey levels could be cut with the option that does it."""
+        return problem if self.mask_threshold is not None else advise_threshold(problem)
+
+    @property
+    def _names(self) -> Names:
+        return Names(self.image_prefix, self.image_suffix, self.mask_prefix, self.mask_suffix)
 
     @property
     def _root(self) -> Path:
@@ -107,6 +209,27 @@ class Folder:
     @property
     def _groups(self) -> Path | None:
         return None if self.groups is None else self.groups.expanduser()
+
+
+class Found(NamedTuple):
+    """The pairs by the part of the split that their folder names, what is wrong, and what lies in the folders.
+
+    parts: one entry with the empty name where the split is drawn.
+    """
+
+    parts: Mapping[str, list[Pair]]
+    problems: list[Problem]
+    contents: list[Contents]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs of all parts."""
+        return [pair for pairs in self.parts.values() for pair in pairs]
+
+
+def _named(part: str, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs with the part before their ids, as published splits number each part anew."""
+    return [pair._replace(id=f"{part}-{pair.id}") if part else pair for pair in pairs]
 
 
 def _crosses_folders(name: str) -> bool:

@@ -2,74 +2,137 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from augkit import InputError, Problem
-from augkit.images import SUFFIXES, Pair, match_pairs
-
-
-def check_places(root: Path, images: str, masks: str, groups: Path | None) -> None:
-    """Raise one `InputError` that names every folder or file that is missing."""
-    problems = []
-    if not root.is_dir():
-        problems.append(Problem(str(root), "is not a folder", "Correct the option root"))
-    else:
-        for option, name in (("images", images), ("masks", masks)):
-            if not (root / name).is_dir():
-                there = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())[:8]) or "none"
-                hint = f"Write the right one in the option {option}; folders there: {there}"
-                problems.append(Problem(str(root / name), "is not a folder", hint))
-    if groups is not None and not groups.is_file():
-        problems.append(Problem(str(groups), "is not a file", "Correct the option groups"))
-    if problems:
-        raise InputError(*problems)
+from augkit import Problem
+from augkit.images import Pair, match_pairs
+from augkit_folder.listing import contents_of, list_files, nothing_to_read
+from augkit_folder.names import Names, better_names
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Return the files with the name of a readable image format, sorted; hidden files and all others are ignored."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+class Matched(NamedTuple):
+    """Images with their masks, sorted by id, and what does not fit together."""
+
+    pairs: list[Pair]
+    problems: list[Problem]
 
 
-def match_files(images: Path, masks: Path, suffix: str) -> tuple[list[Pair], list[Problem]]:
-    """Return the pairs, sorted by id, and what does not fit together.
+def match_files(images: Path, masks: Path, names: Names, join: bool) -> Matched:
+    """Return the pairs of two folders, which may be one.
 
-    A mask belongs to an image when its stem is the image's stem followed by `suffix`. When that matches nothing, there
-    is one problem, which proposes the suffix that would match, instead of one per file.
+    A mask belongs to an image when both names hold one id between what `names` says. When that matches nothing, there
+    is one problem, which proposes the options that would match, instead of one per file.
+
+    join: several masks of one image, numbered ``_1``, ``_2``, are one mask.
     """
-    image_files = list_files(images)
-    mask_files = list_files(masks)
+    image_files, mask_files = list_files(images), list_files(masks)
     empty = [folder for folder, files in ((images, image_files), (masks, mask_files)) if not files]
     if empty:
-        return [], [Problem(str(folder), f"holds no file ending in {', '.join(SUFFIXES)}") for folder in empty]
-    stems = {path.stem for path in mask_files}
-    if not any(path.stem + suffix in stems for path in image_files):
-        return [], [_nothing_matches(image_files, mask_files, suffix)]
-    ours = [path for path in mask_files if path.stem.endswith(suffix)]
+        return Matched([], [nothing_to_read(contents_of(folder)) for folder in dict.fromkeys(empty)])
+    if images == masks:
+        mask_files = [path for path in image_files if _is_mask(path.stem, names)]
+        image_files = [path for path in image_files if not _is_mask(path.stem, names)]
+        if not mask_files or not image_files:
+            return Matched([], [_one_kind_only(images, names, len(image_files), len(mask_files))])
+    if not names.matches((path.stem for path in image_files), (path.stem for path in mask_files)):
+        return Matched([], [_nothing_matches(image_files, mask_files, names)])
+    return _match(image_files, mask_files, names, join)
+
+
+def match_image_folders(root: Path, images: str, masks: str, join: bool) -> Matched:
+    """Return the pairs of a folder that holds one folder per image, each with a folder of images and one of masks."""
+    pairs, problems, several = [], [], []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        places = [_inside(folder, images), _inside(folder, masks)]
+        image_files, mask_files = (list_files(place) if place.is_dir() else [] for place in places)
+        if len(image_files) != 1 or not mask_files:
+            found = (
+                f"holds {len(image_files)} images in {places[0].name} and {len(mask_files)} masks in {places[1].name}"
+            )
+            what = f"{found}; allowed: one image and at least one mask"
+            problems.append(Problem(str(folder), what, "Correct the options images and masks, or remove the folder"))
+            continue
+        pairs.append(Pair(folder.name, image_files[0], mask_files[0], more_masks=tuple(mask_files[1:])))
+        several += [mask_files] if len(mask_files) > 1 else []
+    if not pairs and not problems:
+        problems.append(Problem(str(root), "holds no folder", "Correct the option root"))
+    return Matched(pairs, problems + ([] if join else _several_masks(root, several)))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return ``folder/name``, or ``folder/<folder's name>name`` where that is there."""
+    with_id = folder / f"{folder.name}{name}"
+    return with_id if with_id.is_dir() else folder / name
+
+
+def _match(images: Sequence[Path], masks: Sequence[Path], names: Names, join: bool) -> Matched:
+    image_ids = {path: names.image_id(path.stem) for path in images}
+    known = {name for name in image_ids.values() if name is not None}
+    mask_ids = {path: names.mask_id(path.stem) for path in masks}
+    more = {path: _numbered(path.stem, names, known) for path in masks if mask_ids[path] not in known}
+    extra: dict[str, list[Path]] = {}
+    for path, name in more.items():
+        if name is not None:
+            extra.setdefault(name, []).append(path)
+    with_mask = set(mask_ids.values())
+    first = {name: paths.pop(0) for name, paths in extra.items() if name not in with_mask}
     pairs, problems = match_pairs(
-        ((path.stem, path) for path in image_files), ((path.stem.removesuffix(suffix), path) for path in ours)
+        ((name, path) for path, name in image_ids.items() if name is not None),
+        [
+            *((name, path) for path, name in mask_ids.items() if name is not None and more.get(path) is None),
+            *first.items(),
+        ],
     )
-    strange = (path for path in mask_files if not path.stem.endswith(suffix))
-    what = f"does not end in '{suffix}', the option mask_suffix"
-    return pairs, problems + [Problem(str(path), what, "Rename or remove it") for path in strange]
+    problems += [_strange(path, "image", names) for path, name in image_ids.items() if name is None]
+    problems += [
+        _strange(path, "mask", names) for path, name in mask_ids.items() if name is None and more.get(path) is None
+    ]
+    pairs = [pair._replace(more_masks=tuple(extra.get(pair.id, ()))) for pair in pairs]
+    several = [[pair.mask, *pair.more_masks] for pair in pairs if pair.more_masks]
+    return Matched(pairs, problems + ([] if join else _several_masks(masks[0].parent, several)))
 
 
-def _nothing_matches(images: Sequence[Path], masks: Sequence[Path], suffix: str) -> Problem:
+def _is_mask(stem: str, names: Names) -> bool:
+    return names.mask_id(stem) is not None or names.numbered_mask_id(stem) is not None
+
+
+def _numbered(stem: str, names: Names, known: set[str]) -> str | None:
+    name = names.numbered_mask_id(stem)
+    return name if name in known else None
+
+
+def _several_masks(folder: Path, several: Sequence[Sequence[Path]]) -> list[Problem]:
+    if not several:
+        return []
+    first = several[0]
+    have = "1 image has" if len(several) == 1 else f"{len(several)} images have"
+    what = f"{have} several masks, such as {first[0].name} and {first[1].name}; allowed: one"
+    hint = "Write 'join_masks: true' to make them one mask, or remove all but one"
+    return [Problem(str(folder), what, hint)]
+
+
+def _strange(path: Path, kind: str, names: Names) -> Problem:
+    prefix, suffix = names[:2] if kind == "image" else names[2:]
+    ends = [f"does not begin with '{prefix}', the option {kind}_prefix"] if not path.stem.startswith(prefix) else []
+    ends += [f"does not end in '{suffix}', the option {kind}_suffix"] if not path.stem.endswith(suffix) else []
+    what = " and ".join(ends) or f"has nothing between {kind}_prefix and {kind}_suffix"
+    return Problem(str(path), what, "Rename or remove it")
+
+
+def _one_kind_only(folder: Path, names: Names, images: int, masks: int) -> Problem:
+    what = f"holds {images} images and {masks} masks in one folder with {names.spelt()}; allowed: at least one of each"
+    hint = "Write what the names of masks, and of no image, begin or end with in mask_prefix or mask_suffix"
+    return Problem(str(folder), what, hint)
+
+
+def _nothing_matches(images: Sequence[Path], masks: Sequence[Path], names: Names) -> Problem:
     folder = str(masks[0].parent)
-    wanted = f"{images[0].stem}{suffix}"
+    wanted = names.mask_of(names.image_id(images[0].stem) or images[0].stem)
     what = f"none of {len(images)} images has a mask: {images[0].name} needs one named {wanted} with any ending"
-    better, matches = _best_suffix([path.stem for path in images], [path.stem for path in masks])
+    better, matches = better_names([path.stem for path in images], [path.stem for path in masks])
     if matches:
-        return Problem(folder, what, f"Write 'mask_suffix: \"{better}\"', with which {matches} images have one")
+        options = better.spelt() or "'mask_suffix: \"\"'"
+        return Problem(folder, what, f"Write {options}, with which {matches} images have one")
     return Problem(folder, what, f"The first mask there is {masks[0].name}; rename the masks or set mask_suffix")
-
-
-def _best_suffix(images: Iterable[str], masks: Sequence[str]) -> tuple[str, int]:
-    """Return what most masks have after their image's stem, and how many."""
-    known = set(images)
-    # An image's stem may itself be the start of another one, so every way to cut a mask's stem counts.
-    ends = Counter(mask[at:] for mask in masks for at in range(1, len(mask) + 1) if mask[:at] in known)
-    return max(ends.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from augkit import InputError, Problem
 from augkit.data.encoding import encode_png
 from augkit.data.pairs import Pair, load_pairs, load_splits, match_pairs
-from augkit.data.reading import MAX_PIXELS, read_image, read_mask
+from augkit.data.reading import MAX_PIXELS, read_image, read_mask, unfit_images, unfit_masks
 from augkit.data.resizing import resize_image, resize_mask
 
 RGB = np.random.Generator(np.random.Philox(1)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -188,17 +188,15 @@ def test_several_pages_or_frames_are_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"GIF89a" + bytes(20), "GIF"),
         (bytes(128) + b"DICM" + bytes(9), "DICOM"),
         (b"<!DOCTYPE html><p>Not found", "HTML"),
-        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "unknown"),
         (b"\x89PN", "unknown"),
     ],
 )
 def test_other_formats_are_refused_by_their_name(tmp_path, content, kind):
     (tmp_path / "a.png").write_bytes(content)
-    what = f"is no image that can be read (content: {kind}); allowed: PNG, JPEG, TIFF, BMP, WEBP"
+    what = f"is no image that can be read (content: {kind}); allowed: PNG, JPEG, TIFF, BMP, WEBP, GIF"
     assert refusal(read_image, tmp_path / "a.png") == what
 
 
@@ -637,3 +635,99 @@ def test_a_gamma_and_a_profile_do_not_change_a_mask(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(SHAPE.astype(np.uint8) * 255).save(tmp_path / "mask.png", pnginfo=info, icc_profile=profile)
     assert np.array_equal(read_mask(tmp_path / "mask.png"), SHAPE)
+
+
+# GIF, masks with grey levels, and what headers tell.
+
+
+def gif(path: Path, frames: int = 1) -> Path:
+    mask = palette(np.eye(9, dtype=np.uint8), (0, 0, 0), (255, 255, 255))
+    others = [palette(np.full((9, 9), i % 2, np.uint8), (0, 0, 0), (255, 255, 255)) for i in range(frames - 1)]
+    return saved(path, mask, save_all=True, append_images=others)
+
+
+def test_a_gif_of_one_frame_is_read_as_it_was_saved(tmp_path):
+    path = gif(tmp_path / "a.gif")
+    assert np.array_equal(read_mask(path), np.eye(9, dtype=bool))
+    assert np.array_equal(read_image(path)[..., 0], 255 * np.eye(9, dtype=np.uint8))
+
+
+def test_a_gif_of_several_frames_is_refused(tmp_path):
+    assert refusal(read_mask, gif(tmp_path / "a.gif", 2)) == "holds 2 pages or frames; allowed: one"
+
+
+def blurred(path: Path) -> Path:
+    """Write a mask whose left half is 255, whose column 4 is 100, and whose rest is 3."""
+    levels = np.full((8, 9), 3, np.uint8)
+    levels[:, :4], levels[:, 4] = 255, 100
+    return saved(path, Image.fromarray(levels))
+
+
+@pytest.mark.parametrize(("threshold", "columns"), [(101, 4), (100, 5), (1, 9)])
+def test_a_threshold_cuts_the_grey_levels_of_a_mask(tmp_path, threshold, columns):
+    mask = read_mask(blurred(tmp_path / "a.png"), threshold)
+    assert mask.dtype == bool
+    assert np.array_equal(mask, np.broadcast_to(np.arange(9) < columns, (8, 9)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_threshold_reads_a_grey_jpeg_mask(tmp_path, mode):
+    truth = np.zeros((40, 40), bool)
+    truth[8:24, 8:32] = True
+    path = saved(tmp_path / "a.jpg", Image.fromarray(np.uint8(truth) * 255).convert(mode))
+    assert np.array_equal(read_mask(path, 128), truth)
+
+
+def test_a_colour_jpeg_is_no_mask_even_with_a_threshold(tmp_path):
+    path = saved(tmp_path / "a.jpg", Image.new("RGB", (16, 16), (200, 20, 20)))
+    with pytest.raises(InputError, match="is a colour image, such as a superpixel map or an overlay"):
+        read_mask(path, 128)
+
+
+@pytest.mark.parametrize("level", [1, 127, 255])
+def test_a_mask_of_two_levels_is_never_cut(tmp_path, level):
+    path = saved(tmp_path / "a.png", Image.fromarray(np.eye(9, dtype=np.uint8) * np.uint8(level)))
+    assert np.array_equal(read_mask(path, 128), np.eye(9, dtype=bool))
+
+
+def test_palette_indices_are_no_grey_levels_to_cut(tmp_path):
+    path = saved(tmp_path / "a.png", palette(np.arange(9).reshape(3, 3) % 3, (0, 0, 0), (9, 9, 9), (255, 255, 255)))
+    with pytest.raises(InputError, match="holds 3 levels"):
+        read_mask(path, 128)
+
+
+def test_headers_tell_of_deep_images_jpeg_masks_pointers_and_dangling_links(tmp_path):
+    deep = saved(tmp_path / "deep.png", Image.fromarray(np.zeros((4, 4), np.uint16)))
+    jpeg = saved(tmp_path / "mask.jpg", Image.new("L", (8, 8)))
+    (tmp_path / "lfs.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
+    (tmp_path / "link.png").symlink_to("elsewhere.png")
+    absent = [tmp_path / "lfs.png", tmp_path / "link.png"]
+    shared = [
+        f"{absent[0]}: is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'",
+        f"{absent[1]}: is a link to elsewhere.png, which does not exist. "
+        "Copy the files themselves, or make the link lead to them",
+    ]
+    assert [str(problem) for problem in unfit_images([deep, jpeg, *absent])] == [
+        f"{deep}: is a 16-bit image; allowed: 8 bits per channel. "
+        "Scale it to 0..255 yourself: which range is black and white is your choice",
+        *shared,
+    ]
+    assert [str(problem) for problem in unfit_masks([deep, jpeg, *absent])] == [
+        f"{jpeg}: is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP, GIF or lossless WEBP. "
+        "Export the mask again in one of these; converting this file does not undo the blur",
+        *shared,
+    ]
+    assert unfit_masks([jpeg], 128) == []
+
+
+def test_many_files_with_one_fault_are_one_line_with_an_example(tmp_path):
+    pairs = good_pairs(tmp_path, 12)
+    for pair in pairs:
+        pair.mask.write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        load_pairs(pairs, 32, "area")
+    (problem,) = caught.value.problems
+    assert str(problem) == (
+        f"{pairs[0].mask.parent}: 12 files with one fault, such as {pairs[0].mask.name}: it is empty (0 bytes). "
+        "Copy or download it again"
+    )

@@ -114,11 +114,133 @@ def test_every_bad_file_is_named_at_once(tmp_path):
     ]
 
 
-def test_a_jpeg_mask_is_refused_rather_than_ignored(tmp_path):
-    root = write(tmp_path, names(20), ending=".jpg")
-    found = problems_of(Folder(root, size=32))
-    assert len(found) == 20
-    assert all("is a JPEG, which blurs the edge of a mask" in problem for problem in found)
+def told_before_a_run(dataset: Folder) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        dataset.sources()
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_jpeg_masks_are_refused_in_one_line_that_names_the_option(tmp_path):
+    files = Folder(write(tmp_path, names(20), ending=".jpg"), size=32)
+    line = (
+        f"{tmp_path / 'masks'}: 20 files with one fault, such as case000.jpg: it is a JPEG, which blurs the edge of a "
+        "mask; allowed: PNG, TIFF, BMP, GIF or lossless WEBP. Write 'mask_threshold: 128' to count grey levels from "
+        "128 on as the structure, or export the masks again as PNG"
+    )
+    assert told_before_a_run(files) == problems_of(files) == [line]
+
+
+def write_grey(root: Path, count: int, ending: str) -> dict[str, np.ndarray]:
+    """Write masks of 255 on 0 as files with levels between the two; returns them."""
+    write(root, names(count))
+    truth = {}
+    for i, name in enumerate(names(count)):
+        mask = np.zeros((32, 32), bool)
+        mask[8:16, 8 : 16 + i % 8] = True
+        levels = np.where(mask, 250, 4).astype(np.uint8)
+        levels[0, 0] = 0
+        (root / "masks" / f"{name}.png").unlink()
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(root / "images" / f"{name}.png")
+        Image.fromarray(levels).save(root / "masks" / f"{name}{ending}")
+        truth[name] = mask
+    return truth
+
+
+@pytest.mark.parametrize(("ending", "are"), [(".jpg", "20 of 20 masks are JPEG; "), (".png", "")])
+def test_a_mask_threshold_reads_grey_masks_and_says_so(tmp_path, ending, are):
+    truth = write_grey(tmp_path, 20, ending)
+    files = Folder(tmp_path, size=32, mask_threshold=128)
+    splits = files.load()
+    for samples in (splits.train, splits.test):
+        for name, mask in zip(samples.ids, samples.masks, strict=True):
+            assert np.array_equal(mask, truth[name])
+    assert np.array_equal(next(files.native_masks(["case003"])), truth["case003"])
+    assert len(files.sources()) == 40
+    assert files.remarks() == [
+        f"{tmp_path}: {are}in JPEG masks and in those with more than two levels, grey levels from 128 on are "
+        "the structure (mask_threshold)"
+    ]
+
+
+def test_masks_of_many_levels_are_one_line_that_names_the_option(tmp_path):
+    write_grey(tmp_path, 20, ".png")
+    assert problems_of(Folder(tmp_path, size=32)) == [
+        f"{tmp_path / 'masks'}: 20 files with one fault, such as case000.png: it holds 3 levels (0, 4, 250); allowed "
+        "in a mask: 0 (background) and one other level (foreground). Write 'mask_threshold: 128' to count grey levels "
+        "from 128 on as the structure if the edges are blurred, 'mask_threshold: 1' if every level is the structure"
+    ]
+
+
+def test_gif_masks_are_read(tmp_path):
+    assert len(split_of(Folder(write(tmp_path, names(20), ending=".gif"), size=32))) == 20
+
+
+def move_down(folder: Path, count: int) -> None:
+    for path in sorted(folder.iterdir())[-count:]:
+        (folder / "ward").mkdir(exist_ok=True)
+        path.rename(folder / "ward" / path.name)
+
+
+def test_pairs_in_sub_folders_are_refused_where_they_are_more_than_a_tenth(tmp_path):
+    root = write(tmp_path, names(20))
+    for folder in (root / "images", root / "masks"):
+        move_down(folder, 3)
+    line = (
+        "3 files are not read beside 17: 3 in sub-folders, such as ward/case017.png; allowed: up to a tenth of the "
+        "images. Move or convert them, or write 'skip_unread: true' to leave them out"
+    )
+    assert told_before_a_run(Folder(root)) == [f"{root / name}: {line}" for name in ("images", "masks")]
+    skipping = Folder(root, size=32, skip_unread=True)
+    assert len(skipping.sources()) == 34
+    assert len(split_of(skipping)) == 17
+    assert skipping.remarks() == [
+        f"{root / name}: 3 files are not read beside 17: 3 in sub-folders, such as ward/case017.png"
+        for name in ("images", "masks")
+    ]
+
+
+def test_a_tenth_that_is_not_read_is_told(tmp_path):
+    root = write(tmp_path, names(20))
+    move_down(root / "images", 2)
+    move_down(root / "masks", 2)
+    assert len(Folder(root).sources()) == 36
+    assert len(Folder(root).remarks()) == 2
+
+
+def test_other_files_are_told_by_kind_and_never_refused(tmp_path):
+    root = write(tmp_path, names(5))
+    for name in ("case000.json", "case001.json", "README", ".hidden", "Thumbs.db"):
+        (root / "images" / name).write_bytes(b"x")
+    assert len(Folder(root).sources()) == 10
+    assert Folder(root).remarks() == [
+        f"{root / 'images'}: 3 files are not read beside 5: 2 .json, 1 without an ending, such as README"
+    ]
+
+
+def test_nothing_is_told_where_all_files_are_read(tmp_path):
+    assert Folder(write(tmp_path, names(5))).remarks() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "hint"),
+    [
+        ("a.nii.gz", "there: 1 .nii", "Save them as PNG under the same names, such as a.png"),
+        ("a.npy", "there: 1 .npy", "Save them as PNG under the same names, such as a.png"),
+        (
+            "train/a.png",
+            "there: 1 .png",
+            "The files lie in sub-folders, such as train/a.png; move them up into the folder",
+        ),
+    ],
+)
+def test_a_folder_without_images_says_what_is_there(tmp_path, name, there, hint):
+    root = write(tmp_path, ["a"])
+    (root / "masks" / "a.png").unlink()
+    (root / "masks" / name).parent.mkdir(exist_ok=True)
+    (root / "masks" / name).write_bytes(b"x")
+    assert told_before_a_run(Folder(root)) == [
+        f"{root / 'masks'}: holds no file ending in .png, .jpg, .jpeg, .tif, .tiff, .bmp, .webp, .gif; {there}. {hint}"
+    ]
 
 
 def test_hidden_files_and_other_endings_are_ignored(tmp_path):
@@ -174,6 +296,7 @@ def test_no_group_crosses_splits(tmp_path):
 def test_an_empty_split_is_refused(tmp_path):
     found = problems_of(Folder(write(tmp_path, ["only"]), size=32, test_fraction=0.5, validation_fraction=0.25))
     assert len(found) == 2
+    assert told_before_a_run(Folder(tmp_path, test_fraction=0.5, validation_fraction=0.25)) == found
     assert all(f"{tmp_path}: the " in problem and "none of 1 groups was drawn for it" in problem for problem in found)
 
 
@@ -241,7 +364,7 @@ def test_sources_are_the_files_and_the_groups_file(tmp_path):
         root / "masks/b.png",
         root / "g.csv",
     ]
-    assert list(Folder(root, groups=root / "g.csv").sources()) == expected
+    assert list(Folder(root, groups=root / "g.csv", seed=3).sources()) == expected
 
 
 def test_missing_places_are_named_together(tmp_path):

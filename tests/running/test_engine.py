@@ -60,7 +60,9 @@ class Tiny:
         ids = tuple(f"{name}-{i}" for i in range(n))
         masks = np.zeros((n, 8, 8), bool)
         masks[:, 2:5, 2:6] = True
+        masks[0, 2, 2] = False
         images = np.where(masks[..., None], 200, 50).astype(np.uint8).repeat(3, axis=3)
+        images[:, 0, 0, 0] = np.arange(n) + 10 * len(name)  # no two are equal, or a data set would be remarked on
         return ImageSet(ids, images, masks, ids, ("real",) * n)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts.components import HasNativeMasks
+from augkit.contracts.components import HasNativeMasks, HasRemarks
 from augkit.contracts.rules import (
     BreachError,
     check_brightness,
@@ -51,8 +51,10 @@ class DatasetBench(Bench):
         return splits
 
     def exercise(self) -> None:
-        """List, load."""
+        """List, load, tell."""
         self.loaded()
+        if isinstance(self.component, HasRemarks):
+            self.once("remarks()", lambda: list(self.component.remarks()), None)
 
     def _contents(self) -> dict[Path, bytes]:
         listed = self.listed()

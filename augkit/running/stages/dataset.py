@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from augkit.contracts.components import HasRemarks
 from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
@@ -24,13 +25,14 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
     with contract("the data set"), harmless():
         splits = task.dataset.load()
         check_splits(splits)
+        told = tuple(task.dataset.remarks()) if isinstance(task.dataset, HasRemarks) else ()
     if task.exclude_copies:
         splits = _without_copies(splits, (), job)
     _refuse_empty(splits)
-    remarks = remarks_on(splits)
-    for remark in remarks:
+    found = remarks_on(splits)
+    for remark in found:  # what the data set tells of its files was said before the run
         job.log.note(remark)
-    write_remarks(job.folder, remarks)
+    write_remarks(job.folder, (*told, *found))
     write_splits(job.folder, splits)
 
 
