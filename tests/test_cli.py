@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from augkit import cli
 from augkit.commands.arguments import parse_seeds
 from augkit.commands.terminal import print_table
+from augkit.images import encode_png
 
 RECIPE = """\
 name: demo
@@ -604,3 +606,21 @@ def test_a_folder_whose_name_looks_like_markup_or_steers_a_terminal_is_printed_a
     assert code == 0
     assert f"Report: {out}/report/".replace("\x1b", "\\x1b") in printed
     assert "\x1b" not in printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_of_files_whose_names_are_not_utf_8_is_refused_by_name(augkit):
+    for part in ("images", "masks"):
+        folder = Path("data") / part
+        folder.mkdir(parents=True)
+        shade = np.full((32, 32), 60, np.uint8)
+        shade[8:20, 8:20] = 0
+        for i in range(6):
+            name = os.fsencode(folder / "M.png").replace(b"M", b"M\xfc%d" % i)
+            Path(os.fsdecode(name)).write_bytes(encode_png(shade if part == "images" else shade == 0))
+    Path("r.yaml").write_text(
+        "name: r\ndataset: {folder: {root: data, size: 32}}\nsegmenter: {unet: {width: 4, steps: 2}}\n"
+    )
+    code, _, err = augkit("validate", "r.yaml")
+    assert code == 2
+    assert err.startswith("r.yaml:2: data/images/M\\xfc0.png: the name is not UTF-8 (12 such files); allowed:")

@@ -46,8 +46,9 @@ def _mix(x: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _word(text: str) -> int:
-    """Return a signed 64-bit integer that stands for a piece of text."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+    """Return a signed 64-bit integer that stands for a piece of text, also for a file's name that is not UTF-8."""
+    data = text.encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
 
 def sample_keys(ids: Sequence[str]) -> NDArray[np.int64]:

@@ -245,3 +245,8 @@ def test_nothing_touches_the_global_generators():
         method(in_flight())
     at_rest().generator(0, "x").random()
     assert states() == before
+
+
+def test_names_of_files_that_are_not_utf_8_have_keys_of_their_own_too():
+    strange = [b"M\xfcller".decode("utf-8", "surrogateescape"), b"M\xfdller".decode("utf-8", "surrogateescape")]
+    assert len(set(sample_keys([*strange, "Müller"]).tolist())) == 3
