@@ -116,7 +116,10 @@ def _core_imports(path: Path, root: Path) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def _home(module: str, name: str, root: Path) -> tuple[str, ...]:
-    """Return the core module that ``from <module> import <name>`` is about, followed through packages."""
+    """Return the core modules that ``from <module> import <name>`` is about, followed through packages.
+
+    A package that is imported as a whole, without a name or with ``*``, is about all that it hands on.
+    """
     parts = module.split(".")[1:]
     inner = "/".join([*parts, name])
     if name and (root / f"{inner}.py").is_file():
@@ -125,8 +128,9 @@ def _home(module: str, name: str, root: Path) -> tuple[str, ...]:
         return ("/".join(parts),)
     file = root.joinpath(*parts, "__init__.py")
     imports = _source(file).imports if file.is_file() else ()
-    handed_on = [of for of, names in imports if name in names and of.partition(".")[0] == "augkit"]
-    return tuple(home for of in handed_on for home in _home(of, name, root))
+    handed_on = [(of, one) for of, names in imports for one in names if name in ("", "*", one)]
+    ours = [(of, one) for of, one in handed_on if of.partition(".")[0] == "augkit"]
+    return tuple(dict.fromkeys(home for of, one in ours for home in _home(of, one, root)))
 
 
 def _templates(path: Path) -> Iterator[Path]:

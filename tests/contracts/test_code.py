@@ -194,3 +194,15 @@ def test_what_a_plugin_uses_of_the_core_counts_but_for_pictures(plugin, core, fi
         stream.write("\nADDED = 1\n")
     code._source.cache_clear()
     assert (code.package_code("acme_plugin", core) != before) == counts
+
+
+@pytest.mark.parametrize(
+    "text", ["import augkit.training\n", "import augkit.training as t\n", "from augkit.training import *\n"]
+)
+def test_a_door_that_is_imported_as_a_whole_counts_as_a_whole(plugin, core, text):
+    plugin(text)
+    before = code.package_code("acme_plugin", core)
+    with (core / "training" / "ema.py").open("a") as stream:
+        stream.write("\nADDED = 1\n")
+    code._source.cache_clear()
+    assert code.package_code("acme_plugin", core) != before
