@@ -61,7 +61,7 @@ def augkit(row: int, samples: ImageSet, device: str = "cpu", size: int = BATCH) 
     batches = Batches(samples, size, 0, device)
 
     def make(number: int) -> Pair:
-        return batches.at(number).augmented(augment)
+        return batches.at(number).augmented(augment)[:2]
 
     return make
 

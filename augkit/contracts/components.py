@@ -211,6 +211,23 @@ class TakesStoredPixels(Protocol):
         """As `Augmentation`."""
 
 
+@runtime_checkable
+class IgnoresPadding(Protocol):
+    """What an augmentation may have besides: pixels that it makes up do not count in the loss. Never required."""
+
+    def ignores_padding(self) -> bool:
+        """Return whether, with these options, pixels of no class are not to count.
+
+        The masks of a call then have the background as their last class, so that every pixel of theirs has a class; in
+        the masks returned, what lay outside the image has none.
+        """
+
+    def __call__(
+        self, images: torch.Tensor, masks: torch.Tensor, draws: TensorDraws
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `Augmentation`."""
+
+
 class Predictor(Protocol):
     """A trained segmenter, ready to predict."""
 

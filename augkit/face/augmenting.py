@@ -77,7 +77,7 @@ class Augmenter:
         else:
             pixels, labels = images, masks
         draws = Draws.on_device(seed, "batch", torch.from_numpy(keys).to(pixels.device), epoch)
-        changed, moved = Batch(pixels, labels, draws).augmented(Pipeline(self.augment))
+        changed, moved, _ = Batch(pixels, labels, draws).augmented(Pipeline(self.augment))
         if not isinstance(images, np.ndarray):
             return changed, moved
         return (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), (moved[:, 0] > 0.5).numpy()

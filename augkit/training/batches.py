@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from augkit.contracts.components import Augment, TakesStoredPixels
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
+from augkit.training.pipeline import ignores_padding
 from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
@@ -22,6 +23,17 @@ PREDICTION_BATCH = 32
 
 _CACHED = 8
 """Images that a CPU converts at a time, so that the division finds them in its cache."""
+
+
+class Augmented(NamedTuple):
+    """A batch as training sees it: float32 images (B, 3, H, W) and masks (B, K, H, W), both in 0..1.
+
+    counts: float32 (B, 1, H, W) in 0..1, how much each pixel counts; None where all count.
+    """
+
+    images: Tensor
+    masks: Tensor
+    counts: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,15 @@ class Batch:
         """Float32 (B, 1, H, W) in {0, 1}."""
         return self._floats[1]
 
-    def augmented(self, augment: Augment) -> tuple[Tensor, Tensor]:
-        """Return images and masks as `augment` changes them, float32."""
-        return as_floats(*augment(*suited(augment, self.stored_images, self.stored_masks), self.draws))
+    def augmented(self, augment: Augment) -> Augmented:
+        """Return images and masks as `augment` changes them."""
+        images, masks = self.stored_images, self.stored_masks
+        if not ignores_padding(augment):
+            return Augmented(*as_floats(*augment(*suited(augment, images, masks), self.draws)), None)
+        background = 1 - masks.sum(dim=1, keepdim=True, dtype=masks.dtype)
+        classes = torch.cat([masks, background], dim=1)
+        images, classes = as_floats(*augment(*suited(augment, images, classes), self.draws))
+        return Augmented(images, classes[:, :-1], classes.sum(dim=1, keepdim=True))
 
     @cached_property
     def _floats(self) -> tuple[Tensor, Tensor]:

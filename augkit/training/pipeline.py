@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from augkit.contracts.components import Augment, RecordsParameters
+from augkit.contracts.components import Augment, IgnoresPadding, RecordsParameters
 from augkit.contracts.rules import STATELESS, check_augmented, check_same, contract, harmless
 from augkit.data.draws import TensorDraws
 
@@ -27,6 +27,10 @@ class Pipeline:
         """Return true."""
         return True
 
+    def ignores_padding(self) -> bool:
+        """Return whether one of the augmentations does."""
+        return any(ignores_padding(augmentation) for _, augmentation in self._augment)
+
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment."""
         from augkit.training.batches import as_floats, suited
@@ -34,6 +38,11 @@ class Pipeline:
         for i, (name, augmentation) in enumerate(self._augment):
             images, masks = augmentation(*suited(augmentation, images, masks), draws.fork(_place(i, name)))
         return as_floats(images, masks)
+
+
+def ignores_padding(augment: Augment) -> bool:
+    """Return whether pixels of no class, in the masks that an augmentation returns, are not to count."""
+    return isinstance(augment, IgnoresPadding) and augment.ignores_padding()
 
 
 def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws) -> list[dict[str, list[Any]]]:
@@ -59,6 +68,10 @@ class FirstChecked:
         from augkit.training.batches import takes_stored_pixels
 
         return self._checked and takes_stored_pixels(self._augmentation)
+
+    def ignores_padding(self) -> bool:
+        """Return whether the augmentation does."""
+        return ignores_padding(self._augmentation)
 
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment; the first time, twice."""

@@ -45,7 +45,7 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     pixels = torch.from_numpy(np.array(samples.images)).permute(0, 3, 1, 2)
     labels = torch.from_numpy(np.array(samples.masks)[:, None]).view(torch.uint8)
     draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
-    changed, moved = Batch(pixels, labels, draws).augmented(Pipeline(augment))
+    changed, moved, _ = Batch(pixels, labels, draws).augmented(Pipeline(augment))
     drawn = drawn_parameters(augment, draws)
     return Replay(
         (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(),

@@ -124,10 +124,10 @@ class SegmentationLearner:
             yield loss
 
     def _loss(self, batch: Batch) -> Tensor:
-        images, masks = batch.augmented(self._augment)
+        images, masks, counts = batch.augmented(self._augment)
         with autocast(self._device):
             logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
-        return segmentation_loss(logits.float(), masks, self._kind_of_loss)
+        return segmentation_loss(logits.float(), masks, self._kind_of_loss, counts)
 
     def _rate(self, number: int) -> float:
         if self._schedule == "constant":
@@ -147,14 +147,20 @@ class SegmentationPredictor:
         return score_images(self._network, images, self._device)
 
 
-def segmentation_loss(logits: Tensor, masks: Tensor, kind: LossKind) -> Tensor:
+def segmentation_loss(logits: Tensor, masks: Tensor, kind: LossKind, counts: Tensor | None = None) -> Tensor:
     """Return the mean loss of logits (N, 1, H, W), float32 scalar; masks, likewise, may be anything in 0..1.
 
     bce: binary cross-entropy per pixel. bce_dice: with 1 - soft Dice per image added.
+    counts: float32 (N, 1, H, W) in 0..1, the weight of each pixel within its image; None where all are equal. Images
+            have equal weights however many of their pixels count.
     """
-    loss = binary_cross_entropy_with_logits(logits, masks)
+    if counts is None:
+        loss = binary_cross_entropy_with_logits(logits, masks)
+    else:
+        each = binary_cross_entropy_with_logits(logits, masks, weight=counts, reduction="none").sum((1, 2, 3))
+        loss = (each / counts.sum((1, 2, 3)).clamp(min=1)).mean()
     if kind == "bce_dice":
-        scores = torch.sigmoid(logits)
+        scores = torch.sigmoid(logits) if counts is None else torch.sigmoid(logits) * counts
         overlap = 2 * (scores * masks).sum((1, 2, 3)) + 1
         loss = loss + (1 - overlap / (scores.sum((1, 2, 3)) + masks.sum((1, 2, 3)) + 1)).mean()
     return loss

@@ -45,6 +45,10 @@ class Elastic:
         """Return true; the answer is float32."""
         return True
 
+    def ignores_padding(self) -> bool:
+        """Return whether what lies outside the image does not count."""
+        return self.padding == "ignore"
+
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return the largest displacement that each sample's control points may have, as a share of the side."""
         size, chance = draws.uniforms(("size", "applied")).unbind(1)

@@ -57,6 +57,10 @@ class Geometry:
         """Return true: mirrored they stay what they are, resampled they become float32."""
         return True
 
+    def ignores_padding(self) -> bool:
+        """Return whether what lies outside the image does not count."""
+        return self.padding == "ignore"
+
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what is drawn, one value per sample.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.float32 | np.uint8]
 
 BORDER = {"reflect": cv2.BORDER_REFLECT, "border": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
+BORDER["ignore"] = BORDER["constant"]
 
 _FEW = 4
 """Samples that a thread takes at a time."""

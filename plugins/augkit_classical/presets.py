@@ -59,6 +59,10 @@ class ClassicalStrong:
         """Return true: the first two parts do, and the second returns float32."""
         return True
 
+    def ignores_padding(self) -> bool:
+        """Return whether one of the first two parts does; what the other one makes up then counts."""
+        return self.geometry.ignores_padding() or self.elastic.ignores_padding()
+
     def parameters(self, draws: Draws[Tensor]) -> Mapping[str, Tensor]:
         """Return what all parts draw; their names differ."""
         return {

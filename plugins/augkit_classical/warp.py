@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from augkit_classical.host import Pixels
 
-Padding = Literal["reflect", "border", "constant"]
-"""What lies outside the image: its mirror image, its nearest edge, or black background."""
+Padding = Literal["reflect", "border", "constant", "ignore"]
+"""What lies outside the image: its mirror image, its nearest edge, black background, or black that does not count."""
 
-_MODE = {"reflect": "reflection", "border": "border", "constant": "zeros"}
+_MODE = {"reflect": "reflection", "border": "border", "constant": "zeros", "ignore": "zeros"}
 
 
 def warp_affine(

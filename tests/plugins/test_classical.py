@@ -4,7 +4,8 @@ import torch
 from scipy import ndimage, stats
 
 from augkit import Draws
-from augkit.training.batches import as_floats
+from augkit.training.batches import Batch, as_floats
+from augkit.training.pipeline import Pipeline
 from augkit_classical import warp
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
@@ -123,7 +124,7 @@ def sampled_as_on_a_gpu(images, masks, at, padding):
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("padding", ["reflect", "border", "constant"])
+@pytest.mark.parametrize("padding", ["reflect", "border", "constant", "ignore"])
 def test_cpu_and_gpu_paths_read_the_same_positions(padding, classes):
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(56.0), indexing="ij")
     images = torch.stack([0.5 + 0.4 * torch.sin(x / 9 + c) * torch.cos(y / 7) for c in range(3)])[None].repeat(
@@ -152,7 +153,7 @@ def assert_close_but_for_edges(ours, theirs, padding):
 
     OpenCV reads more than four channels at steps of 1/32 of a pixel, which shows where constant padding begins.
     """
-    coarse = padding == "constant" and ours[1].shape[1] > 1
+    coarse = padding in ("constant", "ignore") and ours[1].shape[1] > 1
     assert (ours[0] - theirs[0]).abs().max() < (1 / 32 if coarse else 1 / 255), padding
     assert (ours[1] != theirs[1]).float().mean() < 1e-3, padding
     assert set(ours[1].unique().tolist()) <= {0.0, 1.0}
@@ -369,3 +370,37 @@ def test_an_impossible_range_is_refused(make, message):
 def test_an_impossible_scale_is_refused():
     with pytest.raises(ValueError, match=r"scale is \[1.2, 0.8\]; allowed: 0.2 <= smallest <= largest <= 5"):
         Geometry(scale=(1.2, 0.8))
+
+
+SHIFTED = Geometry(flip="none", rotate=0, translate=0.3, padding="ignore")
+IGNORING = [SHIFTED, Elastic(strength=1, padding="ignore"), ClassicalStrong(geometry=SHIFTED)]
+
+
+@pytest.mark.parametrize("augmentation", IGNORING)
+def test_what_ignored_padding_makes_up_is_black_and_does_not_count(augmentation):
+    images = torch.full((8, 3, 32, 48), 200, dtype=torch.uint8)
+    masks = torch.zeros((8, 1, 32, 48), dtype=torch.uint8)
+    masks[:, :, 8:24, 12:36] = 1
+    batch = Batch(images, masks, draws(8))
+    changed, moved, counts = batch.augmented(Pipeline([("first", augmentation), ("second", Noise(sigma=(0, 0)))]))
+    assert counts is not None
+    assert set(counts.unique().tolist()) == {0.0, 1.0}
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    assert moved.shape == counts.shape == (8, 1, 32, 48)
+    if augmentation is SHIFTED:
+        assert torch.equal((changed > 0.4).all(dim=1, keepdim=True).float(), counts)
+
+
+@pytest.mark.parametrize("padding", ["reflect", "border", "constant"])
+def test_other_padding_counts(padding):
+    batch = Batch(*(part.to(torch.uint8) for part in blobs(4)), draws(4))
+    assert batch.augmented(Pipeline([("shift", Geometry(translate=0.3, padding=padding))])).counts is None
+
+
+def test_ignored_padding_moves_what_is_inside_as_black_padding_does():
+    batch = Batch(*(part.to(torch.uint8) for part in blobs(4)), draws(4))
+    black, ignored = (
+        batch.augmented(Pipeline([("turn", Geometry(padding=padding))])) for padding in ("constant", "ignore")
+    )
+    assert (black.images - ignored.images).abs().mean() < 1e-3  # OpenCV reads five channels in steps of 1/32 pixel
+    assert (black.masks != ignored.masks).float().mean() < 1e-3

@@ -43,3 +43,18 @@ def test_epochs_are_rounded_up_to_whole_batches_and_steps_are_not_touched(images
 def test_a_budget_says_how_many_epochs_its_steps_are():
     facts = Budget("steps", 5, 4, 12).facts()
     assert facts == {"budget": "steps", "steps": 5, "batch_size": 4, "images": 12, "epochs": 1.667}
+
+
+@pytest.mark.parametrize("kind", ["bce", "bce_dice"])
+def test_pixels_that_do_not_count_do_not_change_the_loss(kind):
+    generator = torch.Generator().manual_seed(0)
+    logits, masks = torch.randn((2, 1, 8, 8), generator=generator), torch.ones((2, 1, 8, 8))
+    masks[:, :, :, :4] = 0
+    counts = torch.zeros_like(masks)
+    counts[:, :, 2:6] = 1
+    kept = segmentation_loss(logits[:, :, 2:6], masks[:, :, 2:6], kind)
+    assert torch.isclose(segmentation_loss(logits, masks * counts, kind, counts), kept)
+    assert torch.isclose(
+        segmentation_loss(logits, masks, kind, torch.ones_like(masks)), segmentation_loss(logits, masks, kind)
+    )
+    assert torch.isfinite(segmentation_loss(logits, masks * 0, kind, torch.zeros_like(masks)))
