@@ -39,7 +39,7 @@ class MeanDifference:
     """A mean difference, float64 (S, N) of S seeds and N images, and how sure it is.
 
     error, freedom:  standard error over images and seeds, and its degrees of freedom.
-    low, high:       95 % interval, see `resampled_means`.
+    low, high:       95 % interval, from `resampled_means` less half of their excess.
     p:               two-sided test of no difference, over images and seeds.
     equivalence_p:   two one-sided tests of a difference at least as large as the margin.
     images_only:     95 % interval over images for exactly these trainings; too narrow for any claim about the arms.
@@ -72,7 +72,7 @@ def _estimate(table: Values, crossed: Values, fixed: Values, margin: float) -> M
         mean,
         error,
         freedom,
-        *_interval(mean, crossed, freedom),
+        *_interval(mean, _without_excess(table, crossed), freedom),
         p=_two_sided(mean, error, freedom),
         equivalence_p=_one_sided(margin - abs(mean), error, freedom),
         images_only=_interval(mean, fixed, table.shape[1] - 1),
@@ -89,15 +89,31 @@ def crossed_error(table: Values) -> tuple[float, float]:
     are few and cases many; kept here, so that few images are not taken for many.
     """
     count_s, count_n = table.shape
-    mean, over_seeds, over_images = table.mean(), table.mean(axis=0), table.mean(axis=1)
-    rest = table - over_seeds - over_images[:, None] + mean
-    seeds = count_n * float(over_images.var(ddof=1))
-    images = max(count_s * float(over_seeds.var(ddof=1)) - float((rest**2).sum()) / ((count_s - 1) * (count_n - 1)), 0)
+    rest = table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean()
+    seeds, images = _mean_squares(table)
+    images = max(images - float((rest**2).sum()) / ((count_s - 1) * (count_n - 1)), 0)
     total = seeds + images
     if total == 0:
         return 0.0, float(count_s - 1)
     freedom = total**2 / (seeds**2 / (count_s - 1) + images**2 / (count_n - 1))
     return float(np.sqrt(total / (count_s * count_n))), freedom
+
+
+def _mean_squares(table: Values) -> tuple[float, float]:
+    """Return the mean squares of seeds and of images of float64 (S, N); both contain that of what is left over."""
+    count_s, count_n = table.shape
+    return count_n * float(table.mean(axis=1).var(ddof=1)), count_s * float(table.mean(axis=0).var(ddof=1))
+
+
+def _without_excess(table: Values, drawn: Values) -> Values:
+    """Return crossed bootstrap means, float64 (B,), drawn together until their variance is (MS_seed + MS_image) / (S N).
+
+    That counts what is left over of seeds and images twice, where the bootstrap counts it three times and the variance
+    of the mean has it once. Counting it once errs in up to 6.6 % with four seeds, in simulations.
+    """
+    mean, spread = table.mean(), drawn.std()
+    wanted = np.sqrt(sum(_mean_squares(table)) / table.size)
+    return mean + (drawn - mean) * (wanted / spread) if spread > wanted else drawn
 
 
 def resampled_means(tables: Values, resamples: int = RESAMPLES) -> tuple[Values, Values]:
