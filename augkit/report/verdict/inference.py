@@ -106,7 +106,7 @@ def _mean_squares(table: Values) -> tuple[float, float]:
 
 
 def _without_excess(table: Values, drawn: Values) -> Values:
-    """Return crossed bootstrap means, float64 (B,), drawn together until their variance is (MS_seed + MS_image) / (S N).
+    """Return crossed bootstrap means, float64 (B,), pulled in until their variance is (MS_seed + MS_image) / (S N).
 
     That counts what is left over of seeds and images twice, where the bootstrap counts it three times and the variance
     of the mean has it once. Counting it once errs in up to 6.6 % with four seeds, in simulations.
