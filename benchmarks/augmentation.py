@@ -5,11 +5,15 @@
 Same work for everyone: drawn phantoms in memory as uint8 (128x128 images and masks) become a collated batch of 64
 pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 128). Rows: both flips; flips + affine
 (any rotation, scale 0.8 to 1.2, shear 5 degrees, shift 10 %); affine + colour (0.2 each, hue 7 degrees); affine +
-colour + elastic. "one core": one process, one thread each. "all cores": torch threads for augkit, kornia, TorchIO,
-MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with one worker per core, OpenCV's threads off, as it
-recommends. Medians of interleaved rounds. On a GPU augkit's batches are of 64 and of 1024 pairs. Last, the share that
-affine + colour has of a U-Net's training step: batch 32, width 16 on a CPU, where steps are shortest, the paper's 64 on
-a GPU. ``--rehearse`` goes through the GPU rows on the CPU, and its numbers mean nothing.
+colour + elastic; paste: an object of another pair, turned by any angle, scaled 0.8 to 1.25 and cut by its mask. There
+augkit also softens the outline, fits the colours to the ground and looks for a place, and pastes nothing where none
+fits; Albumentations has Affine for the other pair and OverlayElements, Kornia RandomAffine and RandomTransplantation,
+which leaves the object where it was; the others have nothing like it. "one core": one process, one thread each. "all
+cores": torch threads for augkit, kornia, TorchIO, MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with
+one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. On a GPU augkit's batches
+are of 64 and of 1024 pairs. Last, the share that affine + colour has of a U-Net's training step: batch 32, width 16 on
+a CPU, where steps are shortest, the paper's 64 on a GPU. ``--rehearse`` goes through the GPU rows on the CPU, and its
+numbers mean nothing.
 """
 
 import argparse
@@ -42,12 +46,16 @@ from augkit.training.precision import reproducible
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
 from augkit_classical.geometry import Geometry
+from augkit_classical.paste import Paste
 from augkit_phantom import Phantom
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
 
-ROWS = ("flips", "affine", "affine + colour", "affine + colour + elastic")
+ROWS = ("flips", "affine", "affine + colour", "affine + colour + elastic", "paste")
+PASTE = ROWS.index("paste")
 PEERS = ("albumentations", "kornia", "monai", "torchio", "batchgeneratorsv2")
+PASTERS = ("albumentations", "kornia")
+"""Those who have something like `paste`."""
 BATCH = 64
 Pair = tuple[Tensor, Tensor]
 Maker = Callable[[int], Pair]
@@ -68,6 +76,8 @@ def augkit(row: int, samples: ImageSet, device: str = "cpu", size: int = BATCH) 
 
 def pipeline(row: int) -> Augment:
     """Return augkit's transforms of a row."""
+    if row == PASTE:
+        return Pipeline([("paste", Paste(count=1, hide=1, probability=1))])
     affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1)
     steps: list[tuple[str, Augment]] = [
         ("geometry", affine if row else Geometry(rotate=0)),
@@ -127,14 +137,45 @@ class AlbumentationsPairs(torch.utils.data.Dataset[Pair]):
         return as_tensors(done["image"], done["mask"])
 
 
+class AlbumentationsPastes(AlbumentationsPairs):
+    """The same for pasting: the other pair is turned and cropped to its object, which is laid over the pair."""
+
+    def __init__(self, row: int, samples: ImageSet, rounds: int) -> None:
+        import albumentations as A
+        import cv2
+
+        super().__init__(0, samples, rounds)
+        turn = A.Affine(rotate=(-180, 180), scale=(0.8, 1.25), border_mode=cv2.BORDER_REPLICATE, p=1)
+        self.turn = A.Compose([turn])
+        self.pipeline = A.Compose([A.OverlayElements(p=1)])
+        self.chance = np.random.default_rng(0)
+
+    def transform(self, image: Images, mask: Images) -> Pair:
+        """Return a pair with the object of another one as tensors."""
+        import cv2
+
+        other = self.chance.integers(len(self.images))
+        turned = self.turn(image=self.images[other], mask=self.masks[other])
+        x, y, width, height = cv2.boundingRect(turned["mask"])
+        box = slice(y, y + height), slice(x, x + width)
+        overlay = {"image": turned["image"][box], "mask": turned["mask"][box], "mask_id": 1}
+        done = self.pipeline(image=image, mask=mask, overlay_metadata=overlay)
+        return as_tensors(done["image"], done["mask"])
+
+
+def albumentations_pairs(row: int, samples: ImageSet, rounds: int) -> AlbumentationsPairs:
+    """Return the data set of a row."""
+    return (AlbumentationsPastes if row == PASTE else AlbumentationsPairs)(row, samples, rounds)
+
+
 def albumentations(row: int, samples: ImageSet) -> Maker:
     """Transform pair by pair in this process."""
-    return collated(AlbumentationsPairs(row, samples, 1).transform, samples)
+    return collated(albumentations_pairs(row, samples, 1).transform, samples)
 
 
 def albumentations_loader(row: int, samples: ImageSet, workers: int) -> Maker:
     """Transform pair by pair in the workers of a DataLoader."""
-    pairs = AlbumentationsPairs(row, samples, 10_000)
+    pairs = albumentations_pairs(row, samples, 10_000)
     loader = torch.utils.data.DataLoader(pairs, BATCH, num_workers=workers, persistent_workers=True)
     batches: list[Iterator[Any]] = []
 
@@ -155,12 +196,16 @@ def kornia(row: int, samples: ImageSet) -> Maker:
     colour = K.ColorJiggle(0.2, 0.2, 0.2, 0.02, p=1)
     elastic = K.RandomElasticTransform((31, 31), (6, 6), padding_mode="reflection", p=1)
     chain = [K.RandomHorizontalFlip(), K.RandomVerticalFlip(), *(affine, colour, elastic)[:row]]
+    if row == PASTE:
+        turn = K.RandomAffine(180, scale=(0.8, 1.25), padding_mode="border", p=1)
+        chain = [turn, K.RandomTransplantation(excluded_labels=[0], p=1)]
     pipeline = K.AugmentationSequential(*chain, data_keys=["input", "mask"])
     batches = Batches(samples, BATCH, 0, "cpu")
 
     def make(number: int) -> Pair:
         batch = batches.at(number)
-        images, masks = pipeline(batch.images, batch.masks)
+        # Transplantation takes masks without an axis of classes, and gives them back with one.
+        images, masks = pipeline(batch.images, batch.masks[:, 0] if row == PASTE else batch.masks)
         return images, masks
 
     return make
@@ -247,7 +292,9 @@ MAKERS: Mapping[str, Callable[[int, ImageSet], Maker]] = {
 def makers(row: int, samples: ImageSet, cores: int) -> dict[str, Maker]:
     """Return who takes part in a row."""
     found = {
-        name: make(row, samples) for name, make in MAKERS.items() if name == "augkit" or importlib.util.find_spec(name)
+        name: make(row, samples)
+        for name, make in MAKERS.items()
+        if name == "augkit" or (importlib.util.find_spec(name) and (row != PASTE or name in PASTERS))
     }
     if cores > 1 and "albumentations" in found:
         del found["albumentations"]
@@ -295,19 +342,26 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
             where = f"{title}, {cores} core{'s' * (cores > 1)}"
             print(
                 f"{where:<42}"
-                + "".join(
-                    f"{speed[name]:>12.0f} /s    " if name in speed else f"{'not installed':>19}" for name in MAKERS
-                ),
+                + "".join(f"{speed[name]:>12.0f} /s    " if name in speed else f"{'-':>19}" for name in MAKERS),
                 flush=True,
             )
             values |= {f"{where} {name}": round(value) for name, value in speed.items()}
             peers = [value for name, value in speed.items() if name != "augkit"]
             if peers:
                 ratios[where] = round(speed["augkit"] / max(peers), 2)
-    values |= share_of_step(samples, "cpu")
+    values |= share_pasted(samples) | share_of_step(samples, "cpu")
     if torch.cuda.is_available():
         values |= on_gpu(samples, "cuda", 200) | share_of_step(samples, "cuda")
     return ratios, values
+
+
+def share_pasted(samples: ImageSet) -> dict[str, float]:
+    """Return how many pairs of augkit's row of pasting got an object, in percent; those of its peers all do."""
+    batch = Batches(samples, len(samples), 0, "cpu").at(0)
+    _, masks = batch.augmented(pipeline(PASTE))
+    share = 100 * float((masks != batch.masks).flatten(1).any(1).float().mean())
+    print(f"{'paste, pairs that got an object':<60}{share:.0f} %")
+    return {"paste, pairs that got an object, %": round(share)}
 
 
 def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:

@@ -228,6 +228,18 @@ class IgnoresPadding(Protocol):
         """As `Augmentation`."""
 
 
+@runtime_checkable
+class LooksAtMasks(Protocol):
+    """What an augmentation may have besides: it tells when training masks leave it nothing to do. Never required."""
+
+    def problem_with(self, masks: Masks) -> str | None:
+        """Return why no sample could ever change with these training masks, bool (N, H, W); None where some can.
+
+        Asked before a segmenter is trained; the answer ends the run, as an arm must not bear the name of what it does
+        not do.
+        """
+
+
 class Predictor(Protocol):
     """A trained segmenter, ready to predict."""
 

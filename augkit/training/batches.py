@@ -63,9 +63,7 @@ class Batch:
         images, masks = self.stored_images, self.stored_masks
         if not ignores_padding(augment):
             return Augmented(*as_floats(*augment(*suited(augment, images, masks), self.draws)), None)
-        background = 1 - masks.sum(dim=1, keepdim=True, dtype=masks.dtype)
-        classes = torch.cat([masks, background], dim=1)
-        images, classes = as_floats(*augment(*suited(augment, images, classes), self.draws))
+        images, classes = as_floats(*augment(*suited(augment, images, with_background(masks)), self.draws))
         return Augmented(images, classes[:, :-1], classes.sum(dim=1, keepdim=True))
 
     @cached_property
@@ -154,6 +152,11 @@ class _Mapped:
         if self._device.startswith("cuda"):
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
+
+
+def with_background(masks: Tensor) -> Tensor:
+    """Return masks (N, K, H, W), of any dtype, with the background as their last class."""
+    return torch.cat([masks, 1 - masks.sum(dim=1, keepdim=True, dtype=masks.dtype)], dim=1)
 
 
 def suited(augment: Augment, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

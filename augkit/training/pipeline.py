@@ -33,9 +33,14 @@ class Pipeline:
 
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment."""
-        from augkit.training.batches import as_floats, suited
+        from augkit.training.batches import as_floats, suited, with_background
 
+        ignoring = [i for i, (_, augmentation) in enumerate(self._augment) if ignores_padding(augmentation)]
+        if ignoring:  # what works on objects need not know of the background before that
+            masks = masks[:, :-1]
         for i, (name, augmentation) in enumerate(self._augment):
+            if i in ignoring[:1]:
+                masks = with_background(masks)
             images, masks = augmentation(*suited(augmentation, images, masks), draws.fork(_place(i, name)))
         return as_floats(images, masks)
 

@@ -33,7 +33,7 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
 
     augment: (name, component) pairs in the recipe's order: ``augment`` of the arm's `TrainSegmenter`.
     samples: any samples of the training set, in any order: each depends on its own id only. Where an augmentation
-             blends samples (mixup, cutmix), exactly those of one batch.
+             blends samples (mixup, cutmix, paste), exactly those of one batch.
     seed:    ``seed`` of the arm's `TrainSegmenter`.
 
     A GPU may differ in the last bits of the pixels; what is drawn does not differ.

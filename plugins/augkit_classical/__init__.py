@@ -11,7 +11,8 @@ from augkit_classical.geometry import Geometry
 from augkit_classical.hair import Hair
 from augkit_classical.mixing import Cutmix, Mixup
 from augkit_classical.noise import Noise
-from augkit_classical.presets import ClassicalPaper, ClassicalStrong
+from augkit_classical.paste import Paste
+from augkit_classical.presets import ClassicalPaper, ClassicalPaste, ClassicalStrong
 
 
 @hookimpl
@@ -26,7 +27,9 @@ def augkit_augmentations() -> Mapping[str, type[Augmentation]]:
         "cutout": Cutout,
         "mixup": Mixup,
         "cutmix": Cutmix,
+        "paste": Paste,
         "hair": Hair,
         "classical-paper": ClassicalPaper,
         "classical-strong": ClassicalStrong,
+        "classical-paste": ClassicalPaste,
     }

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import Draws, Masks, Within
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
 from augkit_classical.geometry import Geometry
 from augkit_classical.noise import Noise
+from augkit_classical.paste import Paste
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,9 @@ class ClassicalPaper(Geometry):
 
     probability: Annotated[float, Within(0, 1)] = 0.5
 
+
+Part = Geometry | Elastic | Colour | Blur | Noise | Paste
+"""What presets are made of."""
 
 _STRONG_GEOMETRY = Geometry(scale=(0.7, 1.4), shear=5.0, translate=0.1)
 _STRONG_ELASTIC = Elastic(probability=0.3)
@@ -56,7 +60,7 @@ class ClassicalStrong:
         return images, masks
 
     def takes_stored_pixels(self) -> bool:
-        """Return true: the first two parts do, and the second returns float32."""
+        """Return true: the parts that come first do, and one of them returns float32."""
         return True
 
     def ignores_padding(self) -> bool:
@@ -71,7 +75,7 @@ class ClassicalStrong:
             for key, value in part.parameters(draws.fork(name)).items()
         }
 
-    def _parts(self) -> Mapping[str, Geometry | Elastic | Colour | Blur | Noise]:
+    def _parts(self) -> Mapping[str, Part]:
         return {
             "geometry": self.geometry,
             "elastic": self.elastic,
@@ -79,3 +83,30 @@ class ClassicalStrong:
             "blur": self.blur,
             "noise": self.noise,
         }
+
+
+_STRONG_PASTE = Paste()
+
+
+@dataclass(frozen=True)
+class ClassicalPaste(ClassicalStrong):
+    """`classical-strong` after copy-paste: objects of other samples of the batch (`paste`), then the strong set.
+
+    Pasting comes first: objects are cut out of pictures as they were taken, in which every object is there once and not
+    mirrored at a border, and pose, deformation, colour, blur and noise then fall on the objects and their new ground
+    alike. An option that is given replaces that part as a whole; `classical-strong` itself has no part that pastes.
+    """
+
+    paste: Paste = _STRONG_PASTE
+
+    def __post_init__(self) -> None:
+        if self.ignores_padding():
+            what = "padding is ignore, which makes the background a class, and classes are what paste pastes"
+            raise ValueError(f"{what}; allowed: reflect, border or constant, or paste and classical-strong one by one")
+
+    def problem_with(self, masks: Masks) -> str | None:
+        """Return why nothing could ever be pasted with these training masks, as `paste` does."""
+        return self.paste.problem_with(masks)
+
+    def _parts(self) -> Mapping[str, Part]:
+        return {"paste": self.paste, **super()._parts()}

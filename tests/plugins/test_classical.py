@@ -15,7 +15,8 @@ from augkit_classical.geometry import Geometry
 from augkit_classical.hair import Hair
 from augkit_classical.mixing import Cutmix, Mixup, partners
 from augkit_classical.noise import Noise
-from augkit_classical.presets import ClassicalPaper, ClassicalStrong
+from augkit_classical.paste import Paste
+from augkit_classical.presets import ClassicalPaper, ClassicalPaste, ClassicalStrong
 from augkit_classical.warp import affine_grid, warp_affine, warp_free_form
 
 
@@ -404,3 +405,21 @@ def test_ignored_padding_moves_what_is_inside_as_black_padding_does():
     )
     assert (black.images - ignored.images).abs().mean() < 1e-3  # OpenCV reads five channels in steps of 1/32 pixel
     assert (black.masks != ignored.masks).float().mean() < 1e-3
+
+
+def test_paste_before_ignored_padding_pastes_as_before_any_other():
+    batch = Batch(*(part.to(torch.uint8) for part in blobs(6)), draws(6))
+    ignored, black = (
+        batch.augmented(Pipeline([("paste", Paste(probability=1)), ("turn", Geometry(padding=padding, probability=0))]))
+        for padding in ("ignore", "constant")
+    )
+    assert not torch.equal(ignored.masks, batch.masks)
+    assert torch.equal(ignored.images, black.images)
+    assert torch.equal(ignored.masks, black.masks)
+    assert ignored.counts is not None
+    assert ignored.counts.min() == 1
+
+
+def test_paste_in_one_preset_with_ignored_padding_is_refused():
+    with pytest.raises(ValueError, match="padding is ignore, which makes the background a class"):
+        ClassicalPaste(geometry=SHIFTED)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from augkit.contracts.components import Workspace
+from augkit.contracts.components import LooksAtMasks, Workspace
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
+from augkit.errors import InputError, Problem
 from augkit.planning.tasks import TrainSegmenter
 from augkit.running.job import Job
 from augkit.running.stages.trainings import training
@@ -21,6 +22,18 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
         train = ImageSet.concatenate([real, *synthetic] if task.real else synthetic)
         for pixels in (train.images, train.masks):
             pixels.flags.writeable = False  # as they are when nothing is concatenated
+        _check_masks(task, train)
         space = Workspace(job.folder, task.seed, job.device, job.log)
         augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
         task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment), space)
+
+
+def _check_masks(task: TrainSegmenter, train: ImageSet) -> None:
+    """Refuse augmentations that could never change anything."""
+    problems = [
+        Problem(f"augmentation '{name}'", what, "Look at the masks, 'augkit preview' shows them, or leave it out")
+        for name, augmentation in task.augment
+        if isinstance(augmentation, LooksAtMasks) and (what := augmentation.problem_with(train.masks))
+    ]
+    if problems:
+        raise InputError(*problems)

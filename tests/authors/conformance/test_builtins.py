@@ -40,6 +40,7 @@ TINY_GAN = {"width": 4, "patch_layers": 1, "epochs": 4, "decay_epochs": 0, "batc
 CASES = {
     ("augmentation", "blur"): [Case()],
     ("augmentation", "classical-paper"): [Case()],
+    ("augmentation", "classical-paste"): [Case(exceptions={"batch_independent": BLENDS})],
     ("augmentation", "classical-strong"): [Case()],
     ("augmentation", "cutmix"): [Case(exceptions={"batch_independent": BLENDS})],
     ("augmentation", "cutout"): [Case(exceptions={"image_and_mask_move_together": "it hides parts of the image only"})],
@@ -49,6 +50,10 @@ CASES = {
         Case(exceptions={"batch_independent": BLENDS, "masks_stay_binary": "a blend of masks is soft"}),
     ],
     ("augmentation", "noise"): [Case()],
+    ("augmentation", "paste"): [
+        Case(exceptions={"batch_independent": BLENDS}),
+        Case({"probability": 1.0, "count": 6, "margin": 0.0}, {"batch_independent": BLENDS}),
+    ],
     ("augmentation", "colour"): [
         Case(),
         Case({"gamma": 0.5}),

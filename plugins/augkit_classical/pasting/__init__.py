@@ -1,0 +1,1 @@
+"""How objects get from one sample into another: on a CPU sample by sample, elsewhere the whole batch at once."""
