@@ -30,6 +30,19 @@ from augkit.errors import DamagedArtifactError, InputError, Problem, StageError
 
 MANIFEST = "artifact.json"
 SCHEMA = 1
+PRIVATE = ".augkit"
+"""The one folder beside the artifacts for what is augkit's own business: work, locks, and what may be removed."""
+
+_MARKER = "THIS-FOLDER-IS-AUGKITS.txt"
+_ABOUT_PRIVATE = """augkit made this folder, works in it, and removes what is no longer needed. Keep nothing here.
+
+damaged   artifacts whose bytes had changed
+errors    tracebacks of stages that failed
+locks     which process builds what
+runs      runs that have begun and not ended
+trash     what is being removed
+work      what is being built, with checkpoints to continue from
+"""
 
 FileFacts = Mapping[str, int | str]
 """What is sealed of a file: ``bytes`` and ``sha256``."""
@@ -58,6 +71,28 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def private(self, name: str) -> Path:
+        """Return a folder of the private one, to look at; `InputError` where that is somebody else's."""
+        return private_folder(self.root) / name
+
+    def make_private(self, name: str) -> Path:
+        """Return a folder of the private one, to write into; `InputError` where that is somebody else's."""
+        return make_private_folder(self.root) / name
+
+    def published(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Yield folder and manifest of every artifact that was published here, and of nothing else that lies here.
+
+        Its manifest bears its seal and the very names of the folders that it lies in. Links are not followed.
+        """
+        for file in sorted(self.root.glob(f"*/*/{MANIFEST}")):
+            folder = file.parent
+            with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+                manifest = _sealed_manifest(folder)
+                address = Address(*(manifest[key] for key in ("kind", "label", "fingerprint")))
+                is_link = folder.is_symlink() or folder.parent.is_symlink()
+                if self.path(address) == folder and not is_link:
+                    yield folder, manifest
+
     def path(self, address: Address) -> Path:
         """Return where the artifact is or will be."""
         return self.root / address.kind / address.name
@@ -84,7 +119,7 @@ class Store:
         damage = find_damage(folder)
         if not damage:
             return
-        aside = self.root / ".damaged" / f"{address.kind}-{address.name}-{time.time_ns()}"
+        aside = self.make_private("damaged") / f"{address.kind}-{address.name}-{time.time_ns()}"
         with explained(aside):
             aside.parent.mkdir(parents=True, exist_ok=True)
             if folder.exists():
@@ -93,7 +128,7 @@ class Store:
 
     def workplace(self, address: Address, fresh: bool) -> Path:
         """Return the folder in which the artifact is built; unless `fresh`, with what an interrupted run left there."""
-        folder = self.root / ".work" / f"{address.kind}-{address.name}"
+        folder = self.make_private("work") / f"{address.kind}-{address.name}"
         with explained(folder):
             if fresh and folder.exists():
                 shutil.rmtree(folder)
@@ -127,7 +162,7 @@ class Store:
 
     @contextmanager
     def _lock(self, name: str, doing: str, waiting: Callable[[str], None]) -> Iterator[None]:
-        file = self.root / ".locks" / f"{name}.lock"
+        file = self.make_private("locks") / f"{name}.lock"
         lock = FileLock(file)
         with explained(file):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +176,7 @@ class Store:
     def held_locks(self) -> list[str]:
         """Return who holds a lock of an artifact, one line each; the lock of the list of runs does not count."""
         held = []
-        for file in sorted((self.root / ".locks").glob("*.lock")):
+        for file in sorted(self.private("locks").glob("*.lock")):
             if file.name == "runs.lock":
                 continue
             lock = FileLock(file)
@@ -155,7 +190,7 @@ class Store:
 
     def discard(self, path: Path) -> None:
         """Remove a file or folder of the store. It vanishes from its place by one rename, so never by halves."""
-        trash = self.root / ".trash" / f"{path.name}-{time.time_ns()}"
+        trash = self.make_private("trash") / f"{path.name}-{time.time_ns()}"
         with explained(trash):
             trash.parent.mkdir(parents=True, exist_ok=True)
             path.rename(trash)
@@ -163,17 +198,21 @@ class Store:
 
     def empty_trash(self) -> None:
         """Remove what `discard` set aside, also what a killed process left there."""
-        shutil.rmtree(self.root / ".trash", ignore_errors=True)
+        shutil.rmtree(self.private("trash"), ignore_errors=True)
+
+
+_DIGESTS = "digests.json"
 
 
 class Digests:
     """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat."""
 
     def __init__(self, root: Path) -> None:
-        self._file = root / ".digests.json"
+        self._root = root
         self._known: dict[str, list[Any]] = {}
+        file = private_folder(root) / _DIGESTS
         with suppress(OSError, ValueError, TypeError, AttributeError):
-            self._known = {str(path): list(facts) for path, facts in read_json(self._file).items()}
+            self._known = {str(path): list(facts) for path, facts in read_json(file).items()}
         self._changed = False
 
     def of(self, paths: Sequence[Path]) -> str:
@@ -188,7 +227,7 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
-            write_json(self._file, self._known)
+            write_json(make_private_folder(self._root) / _DIGESTS, self._known)
 
     def _one(self, path: Path) -> str:
         name = str(path.absolute())
@@ -203,6 +242,48 @@ class Digests:
         except OSError as error:
             raise InputError(Problem(str(path), f"cannot be read: {error.strerror}")) from error
         return str(digest)
+
+
+# The private folder
+
+
+def private_folder(root: Path) -> Path:
+    """Return the private folder beside the artifacts of `root`, which need not exist.
+
+    Raises `InputError` where something of its name is there that augkit did not make.
+    """
+    folder = root / PRIVATE
+    try:
+        link = next((place for place in (folder, *folder.glob("*")) if place.is_symlink()), None)
+        strange = _is_strange(folder)
+    except OSError as error:
+        raise InputError(Problem(str(folder), f"cannot be read: {error.strerror}")) from error
+    if link is not None:  # what is removed must lie where it seems to lie
+        what = "is a link; allowed: a folder in its place"
+        raise InputError(Problem(str(link), what, "Let --out itself lead elsewhere instead"))
+    if strange:
+        what = f"was not made by augkit (it has no {_MARKER}) and is left alone"
+        raise InputError(Problem(str(folder), what, "Choose another folder with --out, or move this one away"))
+    return folder
+
+
+def _is_strange(folder: Path) -> bool:
+    """Tell whether a folder is somebody else's. An empty one is not: a process killed while making it leaves that."""
+    if not folder.exists():
+        return False
+    marker = folder / _MARKER
+    # Looked for twice, because another process may make both the marker and what is listed here meanwhile.
+    return not folder.is_dir() or (not marker.exists() and any(folder.iterdir()) and not marker.exists())
+
+
+def make_private_folder(root: Path) -> Path:
+    """Return the private folder of `root`, made and marked if need be. Raises as `private_folder` does."""
+    folder = private_folder(root)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), (folder / _MARKER).open("x", encoding="utf-8") as stream:
+            stream.write(_ABOUT_PRIVATE)
+    return folder
 
 
 # Writing: every byte augkit puts on a disk goes through these.
@@ -313,6 +394,11 @@ def publish_whole(work: Path, target: Path) -> None:
         _flush(target.parent)
 
 
+def draft_beside(target: Path) -> Path:
+    """Return the path of a folder to fill before it gets its name, hidden beside `target`; it is nobody else's."""
+    return target.parent / f".{target.name}.draft-{os.getpid()}-{time.time_ns()}"
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder that is no longer needed, such as an old checkpoint.
 
@@ -329,20 +415,34 @@ def remove_folder(folder: Path) -> None:
 def find_damage(folder: Path) -> list[str]:
     """Return what is wrong with a sealed folder: files missing, changed or unlisted; empty when it is sound."""
     try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
-        manifest = json.loads(text)
-        if text != _sealed({key: value for key, value in manifest.items() if key != "seal"}):
-            return [f"{MANIFEST} does not have the bytes that were written"]
-        files: Mapping[str, Any] = manifest["files"]
+        files: Mapping[str, Any] = _sealed_manifest(folder)["files"]
+    except _BrokenSealError as error:
+        return [str(error)]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         return [f"{MANIFEST} cannot be read ({type(error).__name__})"]
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)} if folder.is_dir() else {}
     damage = [f"{name} is missing" for name in files if name not in present]
-    damage += [f"{name} was added" for name in present if name not in files]
+    damage += [f"{name} was added" for name in added_files(folder, files)]
     for name, facts in files.items():
         if name in present and facts != _facts_of(present[name]):
             damage.append(f"{name} does not have the bytes that were written")
     return damage
+
+
+def check_seal(path: Path) -> None:
+    """Refuse a sealed folder, or a file in one, of which any byte was changed; what nobody sealed passes.
+
+    Raises `InputError`.
+    """
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).is_file() and (damage := find_damage(folder)):
+        hint = "Import or train it again: a changed one would be used without a word"
+        raise InputError(*(Problem(str(folder), what, hint) for what in damage))
+
+
+def added_files(folder: Path, files: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files in a sealed folder that its manifest's `files` do not list."""
+    return [name for path in _files(folder) if (name := path.relative_to(folder).as_posix()) not in files]
 
 
 @contextmanager
@@ -361,6 +461,19 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+class _BrokenSealError(ValueError):
+    """A manifest does not have the bytes that were written."""
+
+
+def _sealed_manifest(folder: Path) -> Mapping[str, Any]:
+    """Return the manifest of a sealed folder; `_BrokenSealError` where any byte of it was changed."""
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    manifest: Mapping[str, Any] = json.loads(text)
+    if text != _sealed({key: value for key, value in manifest.items() if key != "seal"}):
+        raise _BrokenSealError(f"{MANIFEST} does not have the bytes that were written")
+    return manifest
 
 
 def _sealed(manifest: Mapping[str, Any]) -> str:

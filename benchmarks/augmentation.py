@@ -358,7 +358,7 @@ def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, f
 def share_pasted(samples: ImageSet) -> dict[str, float]:
     """Return how many pairs of augkit's row of pasting got an object, in percent; those of its peers all do."""
     batch = Batches(samples, len(samples), 0, "cpu").at(0)
-    _, masks = batch.augmented(pipeline(PASTE))
+    masks = batch.augmented(pipeline(PASTE)).masks
     share = 100 * float((masks != batch.masks).flatten(1).any(1).float().mean())
     print(f"{'paste, pairs that got an object':<60}{share:.0f} %")
     return {"paste, pairs that got an object, %": round(share)}

@@ -110,7 +110,7 @@ def run(store: Path, limit: float | None = None) -> tuple[bool, float]:
         if ended:
             break
         used = time.clock_gettime(clock)
-        if not any(store.glob(".work/report-*")):
+        if not any(store.glob(".augkit/work/report-*")):
             work = used
         if limit is not None and used >= limit:
             os.kill(child, signal.SIGKILL)
@@ -137,7 +137,7 @@ def _be_augkit(store: Path) -> None:
 
 def where(store: Path) -> str:
     """Return the kind of the stage whose work lies unfinished; ``between stages`` for none."""
-    begun = [path.name for path in sorted((store / ".work").glob("*"))] or ["between stages"]
+    begun = [path.name for path in sorted((store / ".augkit/work").glob("*"))] or ["between stages"]
     kinds = (
         "report",
         "quality",
@@ -155,7 +155,7 @@ def where(store: Path) -> str:
 def damage(store: Path) -> dict[str, int]:
     """Return how many things under a final name do not have the bytes that were written."""
     artifacts = [path for path in store.glob("[!.]*/*") if path.is_dir()]
-    checkpoints = [path for path in store.glob(".work/*/checkpoints/*") if path.name.isdigit()]
+    checkpoints = [path for path in store.glob(".augkit/work/*/checkpoints/*") if path.name.isdigit()]
     return {
         "damaged artifacts": sum(bool(find_damage(path)) for path in artifacts),
         "damaged checkpoints": sum(bool(find_damage(path)) for path in checkpoints),

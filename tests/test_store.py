@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from augkit.store import (
     Store,
     explained,
     find_damage,
+    make_private_folder,
     publish_folder,
     read_array,
     read_json,
@@ -138,11 +140,11 @@ def test_a_damaged_artifact_is_set_aside_with_the_reason(tmp_path, harm, found):
     with pytest.raises(DamagedArtifactError) as caught:
         store.open(ADDRESS)
     assert found in str(caught.value)
-    assert str(tmp_path / ".damaged" / "masks-shapes-0123456789ab-") in str(caught.value)
+    assert str(tmp_path / ".augkit/damaged" / "masks-shapes-0123456789ab-") in str(caught.value)
     assert "It will be built again" in str(caught.value)
     assert not folder.exists()
     assert not store.has(ADDRESS)
-    assert len(list((tmp_path / ".damaged").iterdir())) == 1
+    assert len(list((tmp_path / ".augkit/damaged").iterdir())) == 1
 
 
 def test_a_folder_that_lost_its_manifest_gives_way_to_the_new_build(tmp_path):
@@ -354,7 +356,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_half_file(tmp_path):
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     for line, size in zip(lines, ("0.300", "0.900", "3.000"), strict=True):
-        assert line.startswith(f"{disk}/runs/.work/images-big-ffffffffffff/")
+        assert line.startswith(f"{disk}/runs/.augkit/work/images-big-ffffffffffff/")
         assert f".npy: disk full: needs {size} MB, 0." in line
         assert line.endswith("MB free. Free some space or choose another folder with --out; the same command continues")
 
@@ -455,10 +457,72 @@ def test_a_holder_killed_with_9_leaves_nothing_to_unlock(tmp_path):
 
 def test_a_lock_that_cannot_be_taken_is_explained(tmp_path):
     store = Store(tmp_path)
-    lock = tmp_path / ".locks" / "masks-shapes-0123456789ab.lock"
+    lock = store.make_private("locks") / "masks-shapes-0123456789ab.lock"
     lock.mkdir(parents=True)
     with pytest.raises(AugkitError, match=r"masks-shapes-0123456789ab.lock: cannot be written: "):
         build(store)
+
+
+# The private folder
+
+
+def test_everything_that_is_no_artifact_lies_in_one_folder_that_says_what_it_is(tmp_path):
+    store = Store(tmp_path)
+    build(store)
+    store.discard(store.path(ADDRESS))
+    Digests(tmp_path).save()
+    assert {path.name for path in tmp_path.iterdir()} == {".augkit", "masks"}
+    text = (tmp_path / ".augkit" / "THIS-FOLDER-IS-AUGKITS.txt").read_text()
+    assert text.startswith("augkit made this folder")
+    named = {line.split()[0] for line in text.splitlines()[2:]}
+    assert {path.name for path in (tmp_path / ".augkit").iterdir() if path.is_dir()} <= named
+
+
+@pytest.mark.parametrize("use", [build, Store.held_locks, Store.empty_trash, lambda store: Digests(store.root)])
+def test_a_folder_of_that_name_that_augkit_did_not_make_is_refused_and_left_alone(tmp_path, use):
+    write_text(tmp_path / ".augkit" / "trash" / "thesis.txt", "mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError) as caught:
+        use(Store(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path / '.augkit'}: was not made by augkit (it has no THIS-FOLDER-IS-AUGKITS.txt) and is left alone. "
+        "Choose another folder with --out, or move this one away"
+    )
+    assert contents(tmp_path) == before
+
+
+def test_a_file_of_that_name_is_refused_too(tmp_path):
+    write_text(tmp_path / ".augkit", "mine")
+    with pytest.raises(InputError, match=r"\.augkit: was not made by augkit"):
+        build(Store(tmp_path))
+
+
+def test_an_empty_folder_of_that_name_is_what_a_killed_process_left_and_is_taken(tmp_path):
+    (tmp_path / ".augkit").mkdir()
+    assert find_damage(build(Store(tmp_path))) == []
+
+
+@pytest.mark.parametrize("link", [".augkit", ".augkit/work", ".augkit/trash"])
+def test_no_link_leads_removal_to_another_place(tmp_path, link):
+    write_text(tmp_path / "elsewhere" / "masks-shapes-0123456789ab" / "thesis.txt", "mine")
+    make_private_folder(tmp_path / "elsewhere" if link == ".augkit" else tmp_path / "runs")
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "runs" / link).symlink_to(tmp_path / "elsewhere")
+    store = Store(tmp_path / "runs")
+    with pytest.raises(InputError, match=rf"runs/{link}: is a link; allowed: a folder in its place"):
+        store.workplace(ADDRESS, fresh=True)
+    with pytest.raises(InputError, match="is a link"):
+        store.empty_trash()
+    assert (tmp_path / "elsewhere" / "masks-shapes-0123456789ab" / "thesis.txt").read_text() == "mine"
+
+
+def test_processes_that_make_the_private_folder_at_once_all_get_it(tmp_path):
+    for i in range(20):
+        root = tmp_path / str(i)
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(lambda _, root=root: Store(root).make_private("work"), range(8))) == {
+                root / ".augkit" / "work"
+            }
 
 
 # Digests of inputs
@@ -547,18 +611,20 @@ def test_equal_relative_paths_in_two_folders_are_two_files(tmp_path, monkeypatch
         found.append(digests.of([Path("a.bin")]))
     assert found[0] != found[1]
     digests.save()
-    assert set(read_json(tmp_path / ".digests.json")) == {str(tmp_path / name / "a.bin") for name in ("one", "two")}
+    assert set(read_json(tmp_path / ".augkit/digests.json")) == {
+        str(tmp_path / name / "a.bin") for name in ("one", "two")
+    }
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"x": 3}', '{"x": null}', "null"])
 def test_a_broken_memory_of_digests_is_as_good_as_none(tmp_path, text):
     inputs = make_inputs(tmp_path / "data")
     expected = Digests(tmp_path / "none").of(inputs)
-    (tmp_path / ".digests.json").write_text(text.replace("x", str(inputs[0])))
+    (make_private_folder(tmp_path) / "digests.json").write_text(text.replace("x", str(inputs[0])))
     digests = Digests(tmp_path)
     assert digests.of(inputs) == expected
     digests.save()
-    assert len(read_json(tmp_path / ".digests.json")) == 2
+    assert len(read_json(tmp_path / ".augkit/digests.json")) == 2
 
 
 def test_an_input_that_cannot_be_read_is_named(tmp_path):

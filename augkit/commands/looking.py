@@ -35,10 +35,10 @@ def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
 
         checked, _ = load_checked(recipes, changes or ())
         session = Session(How(out, device))
-        for arm in session.plan(checked).arms:
-            session.build([arm.training])
-            folder = out / "preview" / arm.name
-            write_page(f"Preview of {arm.name}", draw_panels(arm, session.engine), folder)
+        for supply in [session.plan_supply(one) for one in checked]:
+            session.build([supply.training])
+            folder = out / "preview" / supply.name
+            write_page(f"Preview of {supply.name}", draw_panels(supply, session.engine), folder)
             say(str(folder / "index.html"))
 
 
@@ -54,9 +54,10 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         session = Session(How(out, device))
         for one in checked:
             recipe, panels = figure_3_recipe(one.recipe)
-            (arm,) = session.plan(check_recipes([recipe], registry)).arms
-            folder = out / "figures" / arm.name
-            write_page(f"Figure 3 for {arm.name}", figure_3(arm, panels, session.engine), folder)
+            (redrawn,) = check_recipes([recipe], registry)
+            supply = session.plan_supply(redrawn)
+            folder = out / "figures" / supply.name
+            write_page(f"Figure 3 for {supply.name}", figure_3(supply, panels, session.engine), folder)
             say(str(folder / "index.html"))
 
 
@@ -73,7 +74,8 @@ def quality(
 ) -> None:
     """Judge synthetic images: do they follow their masks, look real, vary, and not repeat the training images?
 
-    Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with.
+    Builds what is missing: generator, synthetic images, and a segmenter of real images alone to judge with. A recipe
+    without a segmenter is judged by all but whether images follow their masks.
     """
     with explained():
         from augkit.data.stored import read_quality
@@ -121,10 +123,10 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False, development_share=0.0))
     audience = prepare(registry, quiet=False)
     session = Session(How(out, "cpu"), audience.tell)
-    (arm,) = session.plan([everything]).arms
+    supply = session.plan_supply(everything)
     with audience:
-        (dataset,) = session.build([arm.dataset])
-    folder = out / "check" / arm.name
+        (dataset,) = session.build([supply.dataset])
+    folder = out / "check" / supply.name
     copies = check_copies(read_splits(dataset), folder)
     rows = [
         (

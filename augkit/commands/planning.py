@@ -113,5 +113,6 @@ def validate(recipes: Recipes, changes: Changes = None) -> None:
         checked, _ = load_checked(recipes, changes or ())
         for remark in remarks_of(checked):
             say(remark)
-        for file in dict.fromkeys(one.recipe.file for one in checked):  # a sweep is several recipes in one file
-            print(f"{file}: ok")
+        for one in {one.recipe.file: one for one in checked}.values():  # a sweep is several recipes in one file
+            only = "" if one.segmenter else " for making images; it names no segmenter, which run and compare need"
+            print(f"{one.recipe.file}: ok{only}")

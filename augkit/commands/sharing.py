@@ -19,6 +19,9 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
     layout: Annotated[str, typer.Option("--format", metavar="NAME", help="folder, nnunet or coco.")] = "folder",
     image_format: Annotated[str, typer.Option(metavar="NAME", help="png, or webp (lossless).")] = "png",
+    size: Annotated[
+        str, typer.Option(metavar="NAME", help="Of real images: training, or native, as in their files (nnunet).")
+    ] = "training",
     changes: Changes = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's seed.")] = None,
     out: Out = Path("runs"),
@@ -37,16 +40,18 @@ def export(
         from augkit.planning.loading import load_checked
         from augkit.running.session import How, Session
         from augkit.sharing.card import what_pixels_are
-        from augkit.sharing.export import check_target, gather_export, write_export
+        from augkit.sharing.export import check_size, check_target, gather_export, write_export
 
         check_choice("--format", layout, ("folder", "nnunet", "coco"))
         check_choice("--image-format", image_format, ("png", "webp"))
+        check_choice("--size", size, ("training", "native"))
         (checked, *_), registry = load_checked([recipe], changes or ())
+        check_size(size, layout, checked)
         check_target(to, layout, image_format)
         audience = prepare(registry, quiet)
         session = Session(How(out, device, precision), audience.tell)
         with audience:
-            exported = gather_export(checked, seed, session)
+            exported = gather_export(checked, seed, session, size)
         written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))
         say(str(to) if written else f"{to} holds this export already")
         if any(source.real_pixels for source in exported.sources):

@@ -8,7 +8,8 @@ A component is a frozen dataclass whose fields are its recipe options. Bounds ar
 
 and anything a type cannot say is a ``ValueError`` from ``__post_init__``; both are reported with file and line. A
 component that reads files of the user's has a method ``sources()`` that lists them, as `Dataset` does, so that a
-changed file is noticed.
+changed file is noticed. An option that is a `Path` may be text where a component is made in Python, not from a recipe:
+``Path(self.root)`` takes both.
 """
 
 from __future__ import annotations
@@ -109,6 +110,17 @@ class HasNativeMasks(Protocol):
 
 
 @runtime_checkable
+class HasNativePairs(HasNativeMasks, Protocol):
+    """What a data set of files may have besides: pairs as they were before `load` resized them. Never required."""
+
+    def native_images(self, ids: Sequence[str]) -> Iterator[Images]:
+        """Yield the image of each id of any split of `load`, in order: uint8 (h, w, 3), RGB, no pixel resampled.
+
+        It is upright and of the very size of its native mask. One is asked for at a time, so read it then.
+        """
+
+
+@runtime_checkable
 class HasRemarks(Protocol):
     """What a data set may have besides: what a person should know of its files before a run. Never required."""
 
@@ -144,7 +156,8 @@ class Generator(Protocol):
 
     A generator that can take weights trained elsewhere also has a static method ``import_weights(file: Path, folder:
     Path) -> Sequence[str]``: it writes into `folder` what `open` reads, or raises `InputError` naming what does not
-    fit, and returns sentences that say what the weights are. Its option ``weights`` takes such a folder.
+    fit, and returns sentences that say what the weights are. Its option ``weights`` takes such a folder, whose bytes
+    are verified against their seal before the generator is asked for anything.
 
     One whose images are made of pixels of the training images says so by ``pixels: ClassVar[str] = "real"``: whoever
     may not have the photographs may not have these images either, and exports say that.

@@ -11,6 +11,7 @@ from augkit.contracts.components import (
     Dataset,
     Generator,
     HasNativeMasks,
+    HasNativePairs,
     HasRemarks,
     MaskSource,
     Predictor,
@@ -63,7 +64,7 @@ KINDS: Mapping[str, Kind] = {
             "dataset",
             "augkit_datasets",
             ("sources", "load"),
-            (Dataset, HasNativeMasks, HasRemarks, Splits, ImageSet),
+            (Dataset, HasNativeMasks, HasNativePairs, HasRemarks, Splits, ImageSet),
             "Draw dark discs on bright, noisy ground.",
         ),
         Kind(

@@ -103,10 +103,18 @@ def check_native_mask(native: Masks, mask: Masks, sample: int) -> Masks:
     return native
 
 
+def check_native_image(native: Images, mask: Masks, sample: int) -> Images:
+    """Return `native`; refuse anything but uint8 (h, w, 3) of the size of its native mask, bool (h, w)."""
+    wanted = "yield uint8 (h, w, 3), the image as it is in its file, of the size of its native mask"
+    if getattr(native, "dtype", None) != np.uint8 or native.shape != (*mask.shape, 3):
+        raise BreachError(f"returned {describe(native)} as a native image beside {describe(mask)}", wanted, sample)
+    return native
+
+
 def check_native_count(found: int, wanted: int) -> None:
-    """Refuse fewer or more native masks than ids."""
+    """Refuse fewer or more native masks or images than ids."""
     if found != wanted:
-        raise BreachError(f"returned {found} native masks for {wanted} ids", "return one per id, in order")
+        raise BreachError(f"returned {found} native masks or images for {wanted} ids", "return one per id, in order")
 
 
 # Mask sources

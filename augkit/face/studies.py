@@ -17,7 +17,6 @@ from augkit.running.session import How, Session
 
 if TYPE_CHECKING:
     from augkit.planning.plan import Plan
-    from augkit.planning.tasks import Arm
     from augkit.training.replay import Replay
 
 File = str | Path
@@ -140,25 +139,23 @@ def replay(
     sample:  ids of training samples, or their places in the training split.
     """
     from augkit.data.stored import read_image_set
-    from augkit.planning.tasks import TrainSegmenter
     from augkit.training.replay import replay as replay_samples
 
     study = recipe if isinstance(recipe, Study) else load_recipe(recipe, changes=changes)
     session = Session(How(Path(out), "cpu"))
-    arm = _only(session.plan(study.recipes).arms)
-    (folder,) = session.build([arm.training])
+    supply = session.plan_supply(_only(study.recipes))
+    (folder,) = session.build([supply.training])
     train = read_image_set(folder / "train")
     wanted = [sample] if isinstance(sample, int | str) else sample
-    task = arm.segmenter.task
-    assert isinstance(task, TrainSegmenter)
-    return replay_samples(task.augment, train.take([_place(one, train.ids) for one in wanted]), task.seed, epoch)
+    some = train.take([_place(one, train.ids) for one in wanted])
+    return replay_samples(supply.augment, some, supply.augment_seed, epoch)
 
 
-def _only(arms: Sequence[Arm]) -> Arm:
-    if len(arms) != 1:
-        names = ", ".join(arm.name for arm in arms)
+def _only(recipes: Sequence[CheckedRecipe]) -> CheckedRecipe:
+    if len(recipes) != 1:
+        names = ", ".join(checked.recipe.name for checked in recipes)
         raise InputError(Problem("recipe", f"found the arms {names}; allowed: one", "Replay one recipe at a time"))
-    return arms[0]
+    return recipes[0]
 
 
 def _place(sample: int | str, ids: Sequence[str]) -> int:

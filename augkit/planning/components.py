@@ -91,7 +91,7 @@ class CheckedRecipe:
     dataset: Component
     sources: tuple[CheckedSource, ...]
     augment: tuple[Component, ...]
-    segmenter: Component
+    segmenter: Component | None
 
 
 def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
@@ -156,10 +156,10 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     dataset = build("dataset", recipe.dataset)
     sources = [build_source(source) for source in recipe.synthesize]
     augment = [build("augmentation", reference) for reference in recipe.augment]
-    segmenter = build("segmenter", recipe.segmenter)
+    segmenter = None if recipe.segmenter is None else build("segmenter", recipe.segmenter)
     if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
         problems.append(_without_native_masks(recipe, registry))
-    if dataset is None or segmenter is None or None in sources or None in augment:
+    if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:
         return None
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)

@@ -23,6 +23,7 @@ from augkit.contracts.registry import Entry
 from augkit.errors import InputError, Problem, did_you_mean
 from augkit.planning.document import Steps, Unreadable, Value, hint_for
 from augkit.planning.recipe import Reference
+from augkit.store import check_seal
 
 _PREFIX = "option_"
 """Keeps an option called ``copy`` or ``json`` apart from pydantic's own names."""
@@ -46,7 +47,9 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     options = {name.removeprefix(_PREFIX): getattr(values, name) for name in values.model_fields_set}
     try:
         with contained():
-            return entry.cls(**options)
+            component = entry.cls(**options)
+        _check_weights(component)
+        return component
     except InputError as error:
         problems += [Problem(reference.where, f"{entry.name}: {problem}") for problem in error.problems]
     except ValueError as error:
@@ -54,6 +57,13 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     except (Exception, SystemExit) as error:
         problems.append(_plugin_problem(entry, reference, f"failed to take its options: {_one_line(error)}"))
     return None
+
+
+def _check_weights(component: Any) -> None:
+    """Refuse trained weights of a sealed folder that was changed, whichever component they are for."""
+    weights = getattr(component, "weights", None)
+    if isinstance(weights, (str, Path)):
+        check_seal(Path(weights).expanduser())
 
 
 def _has_unreadable(node: Any) -> bool:

@@ -30,6 +30,7 @@ from augkit.planning.tasks import (
     LoadDataset,
     SelectAdherent,
     Stage,
+    Supply,
     Synthesise,
     TakeShare,
     Task,
@@ -79,6 +80,11 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
 
     Arms stand in the order of the paper's Table 1: plain, classical, synthetic, both; then as given.
     """
+    without = [checked for checked in recipes if checked.segmenter is None]
+    if without:
+        what, hint = "names no segmenter, and arms are compared by theirs", "Add one, as in 'segmenter: {unet: {}}'"
+        raise InputError(*(Problem(checked.recipe.file, what, hint) for checked in without))
+
     # The arms, each seed after the other.
     recipes = sorted(recipes, key=lambda checked: (bool(checked.sources), bool(checked.augment)))
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
@@ -95,7 +101,7 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
     """Return one stage per synthetic source and seed that judges its images; sources in several arms once.
 
     The images are judged with the recipe's segmenter trained without augmentation on real images: the very artifact of
-    the plain arm.
+    the plain arm. Where the recipe names no segmenter, all is judged but whether images follow their masks.
     """
     plain_only = [recipe for recipe in recipes if not used_sources(recipe)]
     if plain_only:
@@ -108,13 +114,16 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
 
 def everything_of(recipe: CheckedRecipe, digests: Digests) -> tuple[Stage, ...]:
     """Return every stage that a recipe with its own seed can have part in but for reports; for who has one to build."""
-    arm = _arm(recipe, None, False, False, digests)
-    return in_order((arm.evaluation, *_quality_stages(recipe, None, False, digests)))
+    quality = _quality_stages(recipe, None, False, digests)
+    if recipe.segmenter is None:
+        supply = _supply(recipe, None, False, digests)
+        return in_order((supply.training, *supply.selected, *quality))
+    return in_order((_arm(recipe, None, False, False, digests).evaluation, *quality))
 
 
-def make_selections(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> tuple[Stage, ...]:
-    """Return the synthetic sets that a recipe's segmenter is given, one per stage of `make_quality`."""
-    return _arm(recipe, seed, False, False, digests).selected
+def make_supply(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> Supply:
+    """Return what a recipe has a segmenter learn from; its synthetic sets are those that `make_quality` judges."""
+    return _supply(recipe, seed, False, digests)
 
 
 def _judged(
@@ -142,10 +151,10 @@ def _quality_stages(
     recipe: CheckedRecipe, seed: int | None, several_seeds: bool, digests: Digests
 ) -> tuple[Stage, ...]:
     """Return one stage per synthetic source of a recipe."""
-    arm = _arm(recipe, seed, False, several_seeds, digests)
-    plain = _arm(_plain(recipe), seed, False, several_seeds, digests)
-    sources = zip(used_sources(recipe), arm.syntheses, strict=True)
-    return tuple(_quality(recipe, source, arm, plain, synthesis, digests) for source, synthesis in sources)
+    supply = _supply(recipe, seed, several_seeds, digests)
+    judge = None if recipe.segmenter is None else _arm(_plain(recipe), seed, False, several_seeds, digests).segmenter
+    sources = zip(used_sources(recipe), supply.syntheses, strict=True)
+    return tuple(_quality(recipe, source, supply, judge, synthesis, digests) for source, synthesis in sources)
 
 
 def _plain(checked: CheckedRecipe) -> CheckedRecipe:
@@ -153,27 +162,29 @@ def _plain(checked: CheckedRecipe) -> CheckedRecipe:
 
 
 def _quality(
-    recipe: CheckedRecipe, source: CheckedSource, arm: Arm, plain: Arm, synthesis: Stage, digests: Digests
+    recipe: CheckedRecipe,
+    source: CheckedSource,
+    supply: Supply,
+    judge: Stage | None,
+    synthesis: Stage,
+    digests: Digests,
 ) -> Stage:
-    seed = derive_seed(arm.seed, "quality")
-    judging = JudgeQuality(source.generator.instance, recipe.segmenter.instance, seed)
-    parts = _identified([source.generator, recipe.segmenter], digests)
-    inputs = {
-        "dataset": arm.training,
-        "generator": synthesis.inputs["generator"],
-        "synthesis": synthesis,
-        "segmenter": plain.segmenter,
-    }
+    seed = derive_seed(supply.seed, "quality")
+    segmenter = recipe.segmenter
+    judging = JudgeQuality(source.generator.instance, segmenter.instance if segmenter else None, seed)
+    parts = _identified([source.generator, *([segmenter] if segmenter else [])], digests)
+    inputs = {"dataset": supply.training, "generator": synthesis.inputs["generator"], "synthesis": synthesis}
+    if judge is not None:
+        inputs["segmenter"] = judge
     note = synthesis.title.removeprefix(f"synthesis {synthesis.address.label}")
     return _stage("quality", note, inputs, judging, parts, synthesis.document, {"seed": seed}, synthesis.address.label)
 
 
-def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
+def _supply(checked: CheckedRecipe, chosen: int | None, several_seeds: bool, digests: Digests) -> Supply:
     recipe = checked.recipe
     seed = recipe.seed if chosen is None else chosen
     document = {**recipe.document, "seed": seed}
     shared = f" · seed {seed}" if several_seeds else ""
-    own = (f" · {recipe.name}" if several_arms else "") + shared
 
     # The data: as it is read, with development images in place of the test split, and a share of what is trained on.
     loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
@@ -197,24 +208,41 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         for source, synthesis in zip(sources, syntheses, strict=True)
     )
 
-    # The segmenter, and its scores.
-    segmenter_seed = derive_seed(seed, "segmenter")
+    # The augmentations, which take their draws from the seed that a segmenter begins with.
     augment = tuple((component.name, component.instance) for component in checked.augment)
-    training = TrainSegmenter(checked.segmenter.instance, augment, segmenter_seed, recipe.real_images)
-    parts = _identified([checked.segmenter, *checked.augment], digests)
-    inputs = {"dataset": training_set, **{f"synthesis {i}": stage for i, stage in enumerate(selected, 1)}}
-    facts = {"seed": segmenter_seed, "real": recipe.real_images}
+    augment_seed = derive_seed(seed, "segmenter")
+    return Supply(recipe.name, seed, recipe.document, dataset, training_set, syntheses, selected, augment, augment_seed)
+
+
+def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
+    recipe, chosen_segmenter = checked.recipe, checked.segmenter
+    assert chosen_segmenter is not None
+    supply = _supply(checked, chosen, several_seeds, digests)
+    document = {**recipe.document, "seed": supply.seed}
+    own = (f" · {recipe.name}" if several_arms else "") + (f" · seed {supply.seed}" if several_seeds else "")
+
+    # The segmenter.
+    training = TrainSegmenter(chosen_segmenter.instance, supply.augment, supply.augment_seed, recipe.real_images)
+    parts = _identified([chosen_segmenter, *checked.augment], digests)
+    inputs = {"dataset": supply.training, **{f"synthesis {i}": stage for i, stage in enumerate(supply.selected, 1)}}
+    facts = {"seed": supply.augment_seed, "real": recipe.real_images}
     segmenter = _stage("segmenter", own, inputs, training, parts, document, facts)
-    scoring, scored = Evaluate(checked.segmenter.instance), [checked.segmenter]
+
+    # Its scores.
+    scoring, scored = Evaluate(chosen_segmenter.instance), [chosen_segmenter]
     if recipe.score_at == NATIVE_SIZE:
-        scoring = Evaluate(checked.segmenter.instance, (checked.dataset.name, checked.dataset.instance))
-        scored = [checked.segmenter, checked.dataset]
-    inputs = {"dataset": dataset, "segmenter": segmenter}
+        scoring = Evaluate(chosen_segmenter.instance, (checked.dataset.name, checked.dataset.instance))
+        scored = [chosen_segmenter, checked.dataset]
+    inputs = {"dataset": supply.dataset, "segmenter": segmenter}
     evaluation = _stage("evaluation", own, inputs, scoring, _identified(scored, digests), document)
     return Arm(
-        recipe.name, seed, recipe.document, dataset, training_set, syntheses, selected, segmenter, evaluation,
-        recipe.real_images, recipe.sweep, recipe.score_at
-    )  # fmt: skip
+        **vars(supply),
+        segmenter=segmenter,
+        evaluation=evaluation,
+        real_images=recipe.real_images,
+        sweep=recipe.sweep,
+        score_at=recipe.score_at,
+    )
 
 
 def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
@@ -273,9 +301,11 @@ def _selected(
     """Return the stage that keeps what follows its mask, by the judgement of the recipe's plain arm; or all of it."""
     if source.min_adherence == 0:
         return synthesis
+    segmenter = checked.segmenter
+    assert segmenter is not None  # a recipe with min_adherence and without one was refused
     judge = _arm(_plain(checked), seed, False, False, digests).segmenter
-    selecting = SelectAdherent(checked.segmenter.instance, source.min_adherence)
-    parts = _identified([checked.segmenter], digests)
+    selecting = SelectAdherent(segmenter.instance, source.min_adherence)
+    parts = _identified([segmenter], digests)
     facts = {"min_adherence": source.min_adherence}
     note = f" of {source.min_adherence:g} adherence{note}"
     inputs = {"synthesis": synthesis, "segmenter": judge}

@@ -65,6 +65,7 @@ class Source:
 class Recipe:
     """A recipe as written; components are names and options, not yet checked against plugins.
 
+    segmenter:         None for a recipe that only makes images; runs and comparisons need one.
     training_share:    of the training groups; generators and segmenter alike see only these.
     real_images:       whether the segmenter trains on real images; generators always do.
     sweep:             where the recipe stands on a curve, if it came from a sweep.
@@ -78,7 +79,7 @@ class Recipe:
     dataset: Reference
     synthesize: tuple[Source, ...]
     augment: tuple[Reference, ...]
-    segmenter: Reference
+    segmenter: Reference | None
     document: Mapping[str, Value]
     training_share: float = 1.0
     real_images: bool = True
@@ -192,11 +193,14 @@ class _Draft:
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
         ]
-        segmenter = self._required("segmenter", "segmenter", root, ())
+        segmenter = self._required("segmenter", "segmenter", root, ()) if "segmenter" in root else None
         if not real_images and not any(source is None or source.per_real != 0 for source in synthesize):
             what = "real_images is false and nothing is synthesized; allowed: true, or a synthetic source"
             self.complain(("real_images",), what)
-        if len(self.problems) > before or dataset is None or segmenter is None:
+        if "segmenter" not in root and any(source is not None and source.min_adherence for source in synthesize):
+            what = "min_adherence needs a segmenter that judges the images, and the recipe names none"
+            self.complain(("synthesize",), what, "Add 'segmenter: {name: {options}}', or leave min_adherence out")
+        if len(self.problems) > before or dataset is None or (segmenter is None and "segmenter" in root):
             return None
         sources = tuple(source for source in synthesize if source is not None)
         steps = tuple(reference for reference in augment if reference is not None)

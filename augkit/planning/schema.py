@@ -96,10 +96,12 @@ def _recipe() -> dict[str, Any]:
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
             "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),
             "augment": {"type": "array", "items": reference["augmentation"]},
-            "segmenter": reference["segmenter"],
+            "segmenter": _text(
+                reference["segmenter"], "What is trained and scored; a recipe that only makes images has none."
+            ),
             "sweep": _text(sweep, "A path in the recipe and the numbers to put there: one arm per number, one curve."),
         },
-        required=("name", "dataset", "segmenter"),
+        required=("name", "dataset"),
     )
 
 

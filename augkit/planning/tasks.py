@@ -121,10 +121,10 @@ class WriteReport:
 
 @dataclass(frozen=True)
 class JudgeQuality:
-    """Judge a synthetic set with its generator and a segmenter that learned from real images only."""
+    """Judge a synthetic set with its generator and, if there is one, a segmenter that learned from real images only."""
 
     generator: Generator
-    segmenter: Segmenter
+    segmenter: Segmenter | None
     seed: int
 
 
@@ -171,15 +171,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One recipe with one seed, and the stages that make it.
+class Supply:
+    """What one recipe with one seed has a segmenter learn from; there need not be a segmenter.
 
-    dataset:     the splits; its test split is what the arm is scored on, development images if the recipe wants that.
-    training:    what generators and segmenter see: `dataset` itself, or a share of its training groups.
-    real_images: whether the segmenter trains on real images.
-    selected:    what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
-    sweep:       where the arm stands on a curve, if it does.
-    score_at:    at which size it is scored.
+    dataset:      the splits; its test split is what an arm is scored on, development images if the recipe wants that.
+    training:     what generators and segmenter see: `dataset` itself, or a share of its training groups.
+    selected:     what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
+    augment:      (name, component) of each augmentation, whose draws begin at `augment_seed`.
     """
 
     name: str
@@ -189,16 +187,29 @@ class Arm:
     training: Stage
     syntheses: tuple[Stage, ...]
     selected: tuple[Stage, ...]
-    segmenter: Stage
-    evaluation: Stage
-    real_images: bool = True
-    sweep: SweepPoint | None = None
-    score_at: str = TRAINING_SIZE
+    augment: tuple[tuple[str, Augmentation], ...]
+    augment_seed: int
 
     @property
     def generators(self) -> tuple[Stage, ...]:
         """The trained generator of each of `syntheses`."""
         return tuple(stage.inputs["generator"] for stage in self.syntheses)
+
+
+@dataclass(frozen=True)
+class Arm(Supply):
+    """A supply with the segmenter that learns from it and the scores of that.
+
+    real_images: whether the segmenter trains on real images.
+    sweep:       where the arm stands on a curve, if it does.
+    score_at:    at which size it is scored.
+    """
+
+    segmenter: Stage
+    evaluation: Stage
+    real_images: bool = True
+    sweep: SweepPoint | None = None
+    score_at: str = TRAINING_SIZE
 
 
 def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stage: False) -> tuple[Stage, ...]:

@@ -6,7 +6,7 @@ whether the images help a segmenter: that is what comparing arms is for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +40,15 @@ class Material:
     train:     what the generator learned from.
     held_out:  real samples that neither the generator nor `segment` has seen.
     synthetic: what the generator painted.
-    segment:   uint8 (N, H, W, 3) -> bool (N, H, W), by a segmenter that learned from real images only.
+    segment:   uint8 (N, H, W, 3) -> bool (N, H, W), by a segmenter that learned from real images only; None where
+               there is none, so that it is not judged whether images follow their masks.
     paint:     the generator.
     """
 
     train: ImageSet
     held_out: ImageSet
     synthetic: ImageSet
-    segment: Callable[[Images], Masks]
+    segment: Callable[[Images], Masks] | None
     paint: Synthesizer
     seed: int
 
@@ -59,8 +60,7 @@ def judge(material: Material) -> Quality:
     fair = material.held_out.take(np.flatnonzero(~leaked)) if not leaked.all() else material.held_out
 
     # What is measured of the synthetic images, and of held-out real ones beside it.
-    segmented, adherence = _adherence(material.synthetic, material.segment)
-    _, ceiling = _adherence(fair, material.segment)
+    adherence = None if material.segment is None else _adherence(material, fair, material.segment)
     views = _Views.of(material, fair)
     memory = _memorisation(material, fair, views)
     drawn = _drawn_again(material)
@@ -75,14 +75,14 @@ def judge(material: Material) -> Quality:
             "held_out_copies_left_out": len(material.held_out) - len(fair),
             "synthetic": len(material.synthetic),
         },
-        "adherence": _adherence_record(material, segmented, adherence, ceiling),
+        **({} if adherence is None else {"adherence": adherence.record}),
         **_distribution_record(material, fair, views),
         "diversity": _diversity_record(drawn, views),
         "memorisation": _memorisation_record(material, memory),
     }
     synthetic, real = (material.synthetic, memory.pixels.train), (fair, memory.pixels.real_train)
     pictures = {
-        "adherence": adherence_picture(material.synthetic, segmented, adherence),
+        **({} if adherence is None else {"adherence": adherence.picture}),
         "closest": closest_picture(material.train, {"synthetic": synthetic, "held-out": real}),
         "diversity": diversity_picture(*drawn),
     }
@@ -109,23 +109,31 @@ class _Views:
 # Adherence: the reference segmenter finds the mask that the image was painted for.
 
 
-def _adherence(samples: ImageSet, segment: Callable[[Images], Masks]) -> tuple[Masks, Values]:
-    """Return what is segmented and its Dice with the sample's mask, float64 (N,)."""
+@dataclass(frozen=True)
+class _Adherence:
+    """How well synthetic images follow their masks: the Dice of each, float64 (N,), and what is kept of it."""
+
+    dice: Values
+    record: Mapping[str, float]
+    picture: bytes
+
+
+def _adherence(material: Material, held_out: ImageSet, segment: Callable[[Images], Masks]) -> _Adherence:
+    samples = material.synthetic
     segmented = segment(samples.images)
-    return segmented, scores(confusion(segmented, np.asarray(samples.masks)))["dice"]
-
-
-def _adherence_record(material: Material, segmented: Masks, adherence: Values, ceiling: Values) -> dict[str, float]:
+    dice = scores(confusion(segmented, np.asarray(samples.masks)))["dice"]
+    ceiling = scores(confusion(segment(held_out.images), np.asarray(held_out.masks)))["dice"]
     order = np.argsort(Draws.of(material.seed, "shuffle", np.arange(len(segmented))).bits("order"))
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
-    shuffled = scores(confusion(segmented, np.asarray(material.synthetic.masks)[other]))["dice"]
-    return {
-        **_summary(adherence),
+    shuffled = scores(confusion(segmented, np.asarray(samples.masks)[other]))["dice"]
+    record = {
+        **_summary(dice),
         "shuffled_masks": float(shuffled.mean()),
         "held_out": float(ceiling.mean()),
         "held_out_error": _error(ceiling),
     }
+    return _Adherence(dice, record, adherence_picture(samples, segmented, dice))
 
 
 def _summary(values: Values) -> dict[str, float]:
@@ -255,10 +263,13 @@ def _sides_record(sides: Sides, kind: str, training: int) -> dict[str, float]:
     }
 
 
-def _per_image(material: Material, adherence: Values, memory: Memorisation) -> dict[str, Sequence[str | float | bool]]:
+def _per_image(
+    material: Material, adherence: _Adherence | None, memory: Memorisation
+) -> dict[str, Sequence[str | float | bool]]:
+    follows = {} if adherence is None else {"adherence": [round(float(value), 6) for value in adherence.dice]}
     return {
         "ids": material.synthetic.ids,
-        "adherence": [round(float(value), 6) for value in adherence],
+        **follows,
         "nearest_real": [material.train.ids[i] for i in memory.pixels.train.index],
         "nearest_real_pixels": [round(float(value), 4) for value in memory.pixels.train.distance],
         f"nearest_real_{NAME}": [round(float(value), 4) for value in memory.features.train.distance],

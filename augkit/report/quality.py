@@ -13,9 +13,9 @@ Row = tuple[str, str, str, str]
 
 
 def quality_rows(record: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of a ``quality.json``, under `HEADER`."""
+    """Return the rows of a ``quality.json``, under `HEADER`; without those of adherence where nothing judged it."""
     rows = [
-        *_adherence(record["adherence"]),
+        *(_adherence(record["adherence"]) if "adherence" in record else ()),
         *_distribution(record),
         *_diversity(record["diversity"], record["features"]),
         *_memorisation(record["memorisation"], record["features"]),

@@ -1,11 +1,16 @@
 """What a store holds, which runs need it, and removing what none does.
 
+What may be removed is what lies in the store's private folder, and artifacts: folders whose manifest is sealed and
+names the very place they lie in, and which hold no file that it does not list. Everything else under ``--out`` is
+somebody else's.
+
 A run on disk is a finished one, by its report, or an unfinished one, by the record it leaves when it begins and removes
 when it ends well. Both refer to artifacts by fingerprint, and these to what they were made from; all that is kept.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,13 +20,13 @@ from typing import Any
 
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Stage, in_order
-from augkit.store import MANIFEST, Store, read_json, write_json
+from augkit.store import MANIFEST, Store, added_files, read_json, write_json
 
 SHORT = 12
 """Letters of a fingerprint in the name of a folder."""
 
-LEFT_OVERS: Mapping[str, str] = {".work": "unfinished", ".damaged": "damaged", ".errors": "traceback"}
-"""Folder of a store -> the kind of what lies in it."""
+LEFT_OVERS: Mapping[str, str] = {"work": "unfinished", "damaged": "damaged", "errors": "traceback"}
+"""Folder in the private one of a store -> the kind of what lies in it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Item:
     """One thing in a store.
 
     age:     seconds since it was last written to.
-    used_by: the runs that need it; none for what may go.
+    used_by: the runs that need it, and files of somebody else in it; none for what may go.
     """
 
     kind: str
@@ -61,7 +66,7 @@ def contents(store: Store) -> list[Item]:
     for kind, path in _things(store):
         short = path.name.removesuffix(".txt")[-SHORT:]
         users = tuple(title for title, needed in runs.items() if kind != "damaged" and short in needed)
-        items.append(Item(kind, path, *_size_and_age(path), users))
+        items.append(Item(kind, path, *_size_and_age(path), users + _added(path)))
     return sorted(items, key=lambda item: (item.kind, -item.size, item.path.name))
 
 
@@ -92,7 +97,10 @@ def collect(store: Store, older_than: float, unfinished: bool, dry: bool) -> lis
 def _refuse_unknown(store: Store) -> None:
     hint = "Nothing was removed; try again when that has ended"
     problems = [Problem(str(store.root), f"in use: {who}", hint) for who in store.held_locks()]
-    what, hint = "cannot be read, so it is not known what this run needs", "Nothing was removed; remove it by hand"
+    what, hint = (
+        "cannot be read, so it is not known what this run needs",
+        "Nothing was removed; look at it, and move it away",
+    )
     problems += [Problem(str(run.file), what, hint) for run in _runs(store) if not run.readable]
     if problems:
         raise StageError(*problems)
@@ -118,13 +126,14 @@ class _Run:
 
 def _runs(store: Store) -> list[_Run]:
     """Return finished and unfinished runs."""
-    manifests = {path: _read(path, "fingerprint", "identity") for path in store.root.glob(f"*/*/{MANIFEST}")}
-    inputs = {facts["fingerprint"]: facts["identity"]["inputs"] for facts in manifests.values() if facts}
+    manifests = dict(store.published())
+    inputs = {facts["fingerprint"]: facts["identity"]["inputs"] for facts in manifests.values()}
     runs = []
     for folder in sorted((store.root / "report").glob("*")):
-        facts = manifests.get(folder / MANIFEST, {})
-        needed = _reached(facts["fingerprint"], inputs) if facts else ()
-        runs.append(_run(f"report {folder.name}", folder, needed, bool(facts)))
+        if re.search(rf"-[0-9a-f]{{{SHORT}}}$", folder.name):  # or it is somebody else's
+            facts = manifests.get(folder, {})
+            needed = _reached(facts["fingerprint"], inputs) if facts else ()
+            runs.append(_run(f"report {folder.name}", folder, needed, bool(facts)))
     for path in _records(store):
         facts = _read(path, "stages")
         runs.append(_run(_title_of(path), path, facts["stages"] if facts else (), bool(facts)))
@@ -156,11 +165,11 @@ def _reached(first: str, inputs: Mapping[str, Sequence[str]]) -> set[str]:
 
 
 def _record_of(store: Store, wanted: Sequence[Stage]) -> Path:
-    return store.root / ".runs" / f"{wanted[0].address.name}.json"
+    return store.make_private("runs") / f"{wanted[0].address.name}.json"
 
 
 def _records(store: Store) -> list[Path]:
-    return sorted((store.root / ".runs").glob("*.json"))
+    return sorted(store.private("runs").glob("*.json"))
 
 
 def _old_records(store: Store, older_than: float) -> list[Path]:
@@ -176,11 +185,16 @@ def _title_of(record: Path) -> str:
 
 def _things(store: Store) -> Iterator[tuple[str, Path]]:
     """Yield (kind, path) of every artifact, built or half built, and of what went wrong."""
-    for folder in sorted(path for path in store.root.glob("*") if path.is_dir()):
-        if folder.name in LEFT_OVERS:
-            yield from ((LEFT_OVERS[folder.name], path) for path in sorted(folder.iterdir()))
-        elif not folder.name.startswith("."):
-            yield from ((folder.name, path) for path in sorted(folder.iterdir()) if (path / MANIFEST).is_file())
+    for name, kind in LEFT_OVERS.items():
+        yield from ((kind, path) for path in sorted(store.private(name).glob("*")))
+    yield from ((facts["kind"], folder) for folder, facts in store.published())
+
+
+def _added(folder: Path) -> tuple[str, ...]:
+    """Return why a sealed folder stays: somebody put a file into it."""
+    files = _read(folder / MANIFEST, "files").get("files")
+    added = added_files(folder, files) if isinstance(files, dict) else []
+    return (f"holds {added[0]}, which augkit did not write",) if added else ()
 
 
 def _size_and_age(path: Path) -> tuple[int, float]:

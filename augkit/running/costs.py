@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from augkit.store import read_json, write_json
+from augkit.store import make_private_folder, private_folder, read_json, write_json
 
 Basis = Literal["measured", "earlier runs", "unknown"]
 
@@ -33,14 +33,18 @@ class Estimate:
 UNKNOWN = Estimate(None, None, None, "unknown")
 
 
+_FILE = "estimates.json"
+
+
 class Estimates:
     """The estimates kept in a store's folder, by the fingerprint of the stage."""
 
     def __init__(self, root: Path) -> None:
-        self._file = root / ".estimates.json"
+        self._root = root
         self._known: dict[str, Any] = {}
+        file = private_folder(root) / _FILE
         with suppress(OSError, ValueError, AttributeError, TypeError):  # an estimate that is lost harms nothing
-            self._known = {key: asdict(Estimate(**facts)) for key, facts in read_json(self._file).items()}
+            self._known = {key: asdict(Estimate(**facts)) for key, facts in read_json(file).items()}
 
     def of(self, fingerprint: str) -> Estimate | None:
         """Return what was estimated for a stage, or None."""
@@ -50,7 +54,7 @@ class Estimates:
     def keep(self, found: Mapping[str, Estimate]) -> None:
         """Add estimates, replacing older ones of the same stages."""
         self._known |= {fingerprint: asdict(estimate) for fingerprint, estimate in found.items()}
-        write_json(self._file, self._known)
+        write_json(make_private_folder(self._root) / _FILE, self._known)
 
 
 def peak_memory(device: str) -> int | None:

@@ -189,7 +189,7 @@ class Engine:
 
     def _explained(self, error: BaseException, stage: Stage) -> StageError:
         """Return the failure of a plugin in one sentence, with the traceback in a file for its author."""
-        file = self._store.root / ".errors" / f"{stage.address.name}.txt"
+        file = self._store.make_private("errors") / f"{stage.address.name}.txt"
         with suppress(AugkitError):
             write_text(file, "".join(traceback.format_exception(error)))
         providers = {component.provider for component in stage.components}

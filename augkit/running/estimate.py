@@ -32,7 +32,7 @@ from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
-from augkit.store import Store, read_json, remove_folder
+from augkit.store import Store, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing
 
 SECONDS = 10.0
@@ -51,7 +51,7 @@ def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Es
     the main thread, where a signal can reach the training.
     """
     report = plan.report.address
-    scratch = store.root / ".work" / f"estimate-{report.name}"
+    scratch = store.make_private("work") / f"estimate-{report.name}"
     with store.lock(report, engine.log(plan.report).note):  # or a collection would remove what is being tried
         remove_folder(scratch)
         trial = _Trial(store, engine, scratch)
@@ -139,9 +139,8 @@ class _Trial:
     def _earlier(self, stage: Stage) -> Estimate:
         """Return the middle of what stages of the same kind and label took here; reports count whatever their arms."""
         kind, label = stage.address.kind, stage.address.label
-        pattern = "*" if kind == "report" else f"{label}-*"
-        manifests = [read_json(file) for file in self.store.root.glob(f"{kind}/{pattern}/artifact.json")]
-        same = [one for one in manifests if kind == "report" or one["label"] == label]
+        earlier = [facts for _, facts in self.store.published() if facts["kind"] == kind]
+        same = [one for one in earlier if kind == "report" or one["label"] == label]
         if not same:
             return UNKNOWN
         disk = median(sum(file["bytes"] for file in one["files"].values()) for one in same)

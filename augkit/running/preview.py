@@ -20,7 +20,7 @@ from augkit.data.stored import read_drawn_masks, read_image_set
 from augkit.errors import InputError, Problem
 from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
 from augkit.planning.recipe import Recipe, Reference, Source
-from augkit.planning.tasks import Arm, Stage, Synthesise, TrainSegmenter
+from augkit.planning.tasks import Stage, Supply, Synthesise
 from augkit.running.engine import Engine
 from augkit.store import write_bytes, write_text
 from augkit.training.replay import replay
@@ -51,18 +51,16 @@ class Panel:
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
-def preview(arm: Arm, engine: Engine) -> list[Panel]:
-    """Return the panels of one arm: real pairs, what each source draws and paints, and classical variants.
+def preview(supply: Supply, engine: Engine) -> list[Panel]:
+    """Return the panels of one recipe: real pairs, what each source draws and paints, and classical variants.
 
     The data set and the masks are built if need be, and the run will use them; a generator is never trained here.
     """
-    train = read_image_set(engine.artifact(arm.training) / "train")
+    train = read_image_set(engine.artifact(supply.training) / "train")
     panels = [data_panel(train)]
-    panels += [_source_panel(stage, f"source-{i}", engine) for i, stage in enumerate(arm.syntheses, 1)]
-    task = arm.segmenter.task
-    assert isinstance(task, TrainSegmenter)
-    if task.augment:
-        panels.append(augment_panel(train, task.augment, task.seed))
+    panels += [_source_panel(stage, f"source-{i}", engine) for i, stage in enumerate(supply.syntheses, 1)]
+    if supply.augment:
+        panels.append(augment_panel(train, supply.augment, supply.augment_seed))
     return panels
 
 
@@ -81,14 +79,14 @@ def figure_3_recipe(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
     return replace(recipe, synthesize=tuple(sources)), tuple(row["panel"] for row in rows)
 
 
-def figure_3(arm: Arm, panels: Sequence[str], engine: Engine) -> list[Panel]:
+def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> list[Panel]:
     """Return Figure 3 (a) to (e) for a trained generator; `panels` names the panel of each source."""
-    if not engine.has(arm.generators[0]):
-        what = f"{arm.generators[0].title} is not trained yet"
-        raise InputError(Problem(f"recipe '{arm.name}'", what, "Run 'augkit run' with the same recipe first"))
+    if not engine.has(supply.generators[0]):
+        what = f"{supply.generators[0].title} is not trained yet"
+        raise InputError(Problem(f"recipe '{supply.name}'", what, "Run 'augkit run' with the same recipe first"))
     found = []
     for title in dict.fromkeys(panels):
-        syntheses = [stage for stage, panel in zip(arm.syntheses, panels, strict=True) if panel == title]
+        syntheses = [stage for stage, panel in zip(supply.syntheses, panels, strict=True) if panel == title]
         drawn = [_drawn(stage, engine) for stage in syntheses]
         together = DrawnMasks(
             np.concatenate([one.masks for one in drawn]), tuple(record for one in drawn for record in one.records)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from augkit.contracts.precision import PRECISIONS, precision_of_run
 from augkit.errors import InputError, Problem, check_choice
 from augkit.planning.components import CheckedRecipe
-from augkit.planning.plan import Plan, make_plan, make_quality, make_selections
+from augkit.planning.plan import Plan, make_plan, make_quality, make_supply
 from augkit.running.engine import Engine
 from augkit.running.scheduler import Tell
 from augkit.store import Digests, Store
 
 if TYPE_CHECKING:
     from augkit.contracts.executor import Executor
-    from augkit.planning.tasks import Stage
+    from augkit.planning.tasks import Stage, Supply
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Session:
         """Return one stage per synthetic source and seed that judges its images."""
         return make_quality(recipes, seeds, self._digests)
 
-    def plan_selections(self, recipe: CheckedRecipe, seed: int | None = None) -> tuple[Stage, ...]:
-        """Return the synthetic sets that a recipe's segmenter is given, one per stage of `plan_quality`."""
-        return make_selections(recipe, seed, self._digests)
+    def plan_supply(self, recipe: CheckedRecipe, seed: int | None = None) -> Supply:
+        """Return what a recipe has a segmenter learn from, for commands that train none."""
+        return make_supply(recipe, seed, self._digests)
 
     def build(self, stages: Sequence[Stage]) -> tuple[Path, ...]:
         """Build these stages and everything they need, and return the stages' folders."""

@@ -42,7 +42,7 @@ def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
         str(export.seed),
         f"{int(source.keys[i]) % 2**64:016x}",
         export.real.train.ids[parent] if isinstance(parent, int) else "",
-        f"{known['adherence'][i]:.4f}",
+        f"{known['adherence'][i]:.4f}" if "adherence" in known else "",
         known["nearest_real"][i],
         f"{known['nearest_real_pixels'][i]:.2f}",
         f"{known[f'nearest_real_{NAME}'][i]:.4f}",
@@ -60,7 +60,8 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. {what_pixels_are(export)}",
         "## What is here",
         _contents(export, layout, image_format),
-        f"Images are RGB, {width} x {height} pixels, 8 bits, lossless. `manifest.csv` has a row per synthetic image; "
+        f"{'Synthetic images' if export.native else 'Images'} are RGB, {width} x {height} pixels, 8 bits, lossless. "
+        "`manifest.csv` has a row per synthetic image; "
         "`artifact.json` has the SHA-256 of every file.",
         _table(("source", "images", "generator hash"), [_source_row(source) for source in export.sources]),
         "## How it was made",
@@ -69,14 +70,13 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "i is decided by the generator's weights, its mask and the column `key`.",
         f"```yaml\n{export.recipe.strip()}\n```",
         "## Quality",
-        "`adherence` is the Dice of the mask with what a segmenter trained on real images alone finds in the image. "
-        "`nearest_real` is the nearest training image, in any turn or mirror; its distance is the root mean square "
-        "difference in grey levels at 16 x 16 pixels. `suspicious` marks images that are nearer to a training "
-        "image than 99 % of unseen real images are, and nearer by that much than to an unseen one, so not merely "
-        "smooth: look at them before publishing.",
+        f"{_adherence(export)} `nearest_real` is the nearest training image, in any turn or mirror; its distance is "
+        "the root mean square difference in grey levels at 16 x 16 pixels. `suspicious` marks images that are nearer "
+        "to a training image than 99 % of unseen real images are, and nearer by that much than to an unseen one, so "
+        "not merely smooth: look at them before publishing.",
         *(_quality(source) for source in export.sources),
         "## Limits",
-        _limits(layout),
+        _limits(export, layout),
         "## Licence",
         "> To be filled in by whoever publishes this folder: the licence and citation of the real data that the "
         "generator was trained on, and whether it allows derived images to be shared.",
@@ -100,6 +100,14 @@ def what_pixels_are(export: Export) -> str:
     return " ".join(sentences)
 
 
+def _adherence(export: Export) -> str:
+    if all("adherence" in source.quality for source in export.sources):
+        return (
+            "`adherence` is the Dice of the mask with what a segmenter trained on real images alone finds in the image."
+        )
+    return "`adherence` is empty: the recipe names no segmenter, so whether images follow their masks was not judged."
+
+
 def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
     if layout == "folder":
         return f"`images/<id>.{image_format}` and `masks/<id>.png` (0 background, 255 foreground)."
@@ -116,15 +124,22 @@ def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
         f"{len(real.train) + len(real.validation)} real (`real_…`, by id in `cases.csv`) and the synthetic ones; "
         f"`imagesTs` holds the {len(real.test)} real {export.held_out}. Validation cases are {own} and always real. "
         "Labels are 0 and 1."
+        + (" Real cases are their files' own pixels, upright, with their files' own masks." if export.native else "")
     )
 
 
-def _limits(layout: Format) -> str:
+def _limits(export: Export, layout: Format) -> str:
     limits = [
         "* Whether these images help a segmenter is not told by any number above; compare arms with and without them.",
         "* They show what the generator learned from its training images, with their biases and their gaps.",
         "* Train with them; never evaluate on them.",
     ]
+    if export.native is not None:
+        limits.append(
+            "* Real cases have the size of their own files and synthetic ones the size that the generator paints at. "
+            "nnU-Net takes a pixel for a pixel, so one structure is larger in the former: paint as near to the size of "
+            "the files as the recipe's `size` allows."
+        )
     if layout == "nnunet":
         limits.append(
             "* The generator has seen every real training image, so scores on folds of these are optimistic. Only "

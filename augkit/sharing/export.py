@@ -6,7 +6,6 @@ whole export or nothing. Equal artifacts and options give equal bytes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativePairs
 from augkit.data.draws import Draws
 from augkit.data.stored import read_drawn_masks, read_image_set, read_quality, read_splits
 from augkit.errors import InputError, Problem
@@ -25,22 +25,26 @@ from augkit.running.session import Session
 from augkit.sharing.card import data_card, manifest_csv
 from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, SyntheticSet
 from augkit.sharing.layouts import LAYOUTS
-from augkit.store import MANIFEST, find_damage, publish_whole, read_json, remove_folder, seal
+from augkit.store import MANIFEST, draft_beside, find_damage, publish_whole, read_json, remove_folder, seal
 
 _ELSEWHERE = "Choose another folder, or move this one away"
 
 
-def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session) -> Export:
-    """Return what a recipe makes with a seed, or with its own, from artifacts that are built if need be."""
+def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session, size: str = TRAINING_SIZE) -> Export:
+    """Return what a recipe makes with a seed, or with its own, from artifacts that are built if need be.
+
+    size: of real images, `TRAINING_SIZE` or `NATIVE_SIZE`; the latter as `check_size` allows it.
+    """
     seed = recipe.recipe.seed if seed is None else seed
-    selections, qualities = session.plan_selections(recipe, seed), session.plan_quality([recipe], [seed])
+    selections, qualities = session.plan_supply(recipe, seed).selected, session.plan_quality([recipe], [seed])
     session.build([*selections, *qualities])
     engine = session.engine
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
     sources = tuple(_source(selected, quality, engine) for selected, quality in zip(selections, qualities, strict=True))
     real = read_splits(engine.artifact(qualities[0].inputs["dataset"]))
     held_out = DEVELOPMENT_IMAGES if recipe.recipe.development_share else TEST_IMAGES
-    return Export(recipe.recipe.name, document, seed, sources, real, held_out)
+    native = recipe.dataset.instance if size == NATIVE_SIZE else None
+    return Export(recipe.recipe.name, document, seed, sources, real, held_out, native)
 
 
 def _source(selected: Stage, quality: Stage, engine: Engine) -> SyntheticSet:
@@ -75,8 +79,7 @@ def write_export(
     identity = _identity(export, layout, image_format)
     if _is_there(target, identity):
         return False
-    work = target.parent / f".{target.name}.export-{os.getpid()}"
-    remove_folder(work)
+    work = draft_beside(target)
     try:
         sink = Sink(work, progress)
         files, digests = LAYOUTS[layout](export, sink, image_format)
@@ -100,9 +103,20 @@ def check_target(target: Path, layout: str, image_format: str) -> None:
         raise InputError(Problem(f"--to {target}", "holds other files; allowed: a new or empty folder", _ELSEWHERE))
 
 
+def check_size(size: str, layout: str, recipe: CheckedRecipe) -> None:
+    """Refuse early a size of real images that the layout or the data set has not."""
+    if size == NATIVE_SIZE and layout != "nnunet":
+        what = f"found native; allowed with --format {layout}: training, because it holds synthetic images only"
+        raise InputError(Problem("--size", what))
+    if size == NATIVE_SIZE and not isinstance(recipe.dataset.instance, HasNativePairs):
+        what = f"found native; allowed with the data set '{recipe.dataset.name}': training"
+        raise InputError(Problem("--size", what, "It has no image files whose size real cases could have"))
+
+
 def _identity(export: Export, layout: Format, image_format: ImageFormat) -> dict[str, Any]:
     hashes = [dict(source.hashes) for source in export.sources]
     options = {"layout": layout, "image_format": image_format, "name": export.name, "seed": export.seed}
+    options["size"] = NATIVE_SIZE if export.native else TRAINING_SIZE
     return {"export": {**options, "recipe": export.recipe, "sources": hashes}}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.data.arrays import ImageSet, Record, Splits
+from augkit.contracts.components import HasNativePairs
+from augkit.data.arrays import Images, ImageSet, Masks, Record, Splits
 from augkit.data.encoding import encode_png, encode_webp
 from augkit.report.verdict.scores import TEST_IMAGES
 from augkit.store import FileFacts, write_json, write_text, write_unflushed
@@ -52,6 +54,7 @@ class Export:
     """What is exported: synthetic sets, the real data they come from, and the recipe as text.
 
     held_out: what the test split of the real data holds, as in `Design.scored_on`.
+    native:   the data set where real cases are written at the size of their own files; None for that of `real`.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Export:
     sources: tuple[SyntheticSet, ...]
     real: Splits
     held_out: str = TEST_IMAGES
+    native: HasNativePairs | None = None
 
 
 Progress = Callable[[int, int], None]
@@ -96,7 +100,8 @@ class Sink:
         """Write image and mask of every sample to the two relative paths that `place` gives; returns image SHA-256s."""
 
         def write(begin: int) -> list[str]:
-            return [self._write(samples, i, place(i), encode) for i in range(begin, min(begin + _RUN, len(samples)))]
+            run = range(begin, min(begin + _RUN, len(samples)))
+            return [self._write(samples.images[i], samples.masks[i], place(i), encode) for i in run]
 
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
         digests: list[str] = []
@@ -108,6 +113,24 @@ class Sink:
             pool.shutdown(cancel_futures=True)
         return digests
 
+    def write_pairs(
+        self, pairs: Iterable[tuple[Images, Masks]], places: Sequence[tuple[str, str]], encode: Encoder
+    ) -> None:
+        """Write images and masks, each of its own size, of which a few are held at a time, to these relative paths."""
+        threads = os.cpu_count() or 1
+        waiting: deque[Future[str]] = deque()
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for done, ((image, mask), place) in enumerate(zip(pairs, places, strict=True), 1):
+                waiting.append(pool.submit(self._write, image, mask, place, encode))
+                if len(waiting) > 2 * threads:
+                    waiting.popleft().result()
+                self._progress(done, len(places))
+            for one in waiting:
+                one.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
     def text(self, name: str, content: str) -> None:
         """Write a text file."""
         write_text(self.folder / name, content)
@@ -116,9 +139,8 @@ class Sink:
         """Write a JSON file."""
         write_json(self.folder / name, content)
 
-    def _write(self, samples: ImageSet, i: int, places: tuple[str, str], encode: Encoder) -> str:
-        image, mask = encode.image(samples.images[i]), encode.mask(samples.masks[i])
-        for place, data in zip(places, (image, mask), strict=True):
+    def _write(self, image: Images, mask: Masks, places: tuple[str, str], encode: Encoder) -> str:
+        for place, data in zip(places, (encode.image(image), encode.mask(mask)), strict=True):
             path = self.folder / place
             self.written[path] = write_unflushed(path, data)
         return str(self.written[self.folder / places[0]]["sha256"])

@@ -6,15 +6,18 @@ File names are ids that augkit made itself (``mask2lesion-training-0-000000``) o
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
-from augkit.data.arrays import ImageSet, Masks
+from augkit.contracts.components import HasNativePairs
+from augkit.contracts.rules import check_native_count, check_native_image, check_native_mask, contract
+from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import sample_keys
 from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
 
@@ -71,21 +74,27 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
     folder = f"Dataset{NNUNET_NUMBER}_{export.name.replace('.', '-')}"
     encode = Encoder(image_format, foreground=1)
 
-    def write(samples: ImageSet, names: Sequence[str], part: str) -> tuple[Places, list[str]]:
-        places = [(f"{folder}/images{part}/{name}_0000.png", f"{folder}/labels{part}/{name}.png") for name in names]
-        return places, sink.write_samples(samples, places.__getitem__, encode)
+    def places_of(names: Sequence[str], part: str) -> Places:
+        return [(f"{folder}/images{part}/{name}_0000.png", f"{folder}/labels{part}/{name}.png") for name in names]
+
+    def write_real(samples: ImageSet, names: Sequence[str], part: str) -> None:
+        if export.native is None:
+            sink.write_samples(samples, places_of(names, part).__getitem__, encode)
+        else:
+            sink.write_pairs(_native_pairs(export.native, samples), places_of(names, part), encode)
 
     real = {name: _case_names(f"real_{name}", len(getattr(export.real, name))) for name in ("train", "validation")}
     for name, cases in real.items():
-        write(getattr(export.real, name), cases, "Tr")
+        write_real(getattr(export.real, name), cases, "Tr")
     tests = _case_names("real_test", len(export.real.test))
-    write(export.real.test, tests, "Ts")
+    write_real(export.real.test, tests, "Ts")
     sink.text(f"{folder}/cases.csv", _cases_csv(export, {**real, "test": tests}))
     places: Places = []
     digests: list[str] = []
     for source in export.sources:
-        some, hashes = write(source.samples, source.samples.ids, "Tr")
-        places, digests = places + some, digests + hashes
+        some = places_of(source.samples.ids, "Tr")
+        digests += sink.write_samples(source.samples, some.__getitem__, encode)
+        places += some
     description = {
         "channel_names": {"0": "R", "1": "G", "2": "B"},
         "labels": {"background": 0, "foreground": 1},
@@ -96,6 +105,18 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
     sink.json(f"{folder}/dataset.json", description)
     sink.json(f"{folder}/splits_final.json", _nnunet_splits(export, real))
     return places, digests
+
+
+def _native_pairs(dataset: HasNativePairs, samples: ImageSet) -> Iterator[tuple[Images, Masks]]:
+    """Yield image and mask of each sample as they are in their files, held to their contract."""
+    given = 0
+    with contract("the data set", samples.ids):
+        pairs = zip(dataset.native_images(samples.ids), dataset.native_masks(samples.ids), strict=False)
+        for image, mask in islice(pairs, len(samples)):
+            check_native_mask(mask, samples.masks[given], given)
+            yield check_native_image(image, mask, given), mask
+            given += 1
+        check_native_count(given, len(samples))
 
 
 LAYOUTS: Mapping[Format, Layout] = {"folder": write_folder, "nnunet": write_nnunet, "coco": write_coco}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
-from augkit.store import publish_folder, remove_folder, seal
+from augkit.store import check_seal, draft_beside, publish_folder, remove_folder, seal
 
 KIND = "generator"
 
@@ -16,15 +16,15 @@ def import_weights(file: Path, folder: Path, generator: str | None, registry: Re
     """Let a generator read `file` and write what it opens into `folder`; return what it says and how to use it.
 
     generator: its name; None takes the only one that imports weights. Raises `InputError` for a file it does not take,
-    and for a folder that holds something; then nothing is written.
+    for one of a sealed folder that was changed, and for a folder that holds something; then nothing is written.
     """
     entry = _importer(generator, registry)
     if not file.is_file():
         raise InputError(Problem(str(file), "is not a file", "Give a file of weights, such as latest_net_G.pth"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(Problem(str(folder), "exists and is not an empty folder", "Choose another one with --to"))
-    draft = folder.with_name(f".{folder.name}.draft")
-    remove_folder(draft)
+    check_seal(file)
+    draft = draft_beside(folder)
     try:
         sentences: Sequence[str] = entry.cls.import_weights(file, draft)
         seal(draft, {"generator": entry.name, "provider": str(entry.provider)})

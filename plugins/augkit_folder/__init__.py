@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from augkit import AtLeast, Dataset, InputError, Masks, Problem, Splits, Within, hookimpl
-from augkit.images import Pair, load_splits, read_pair_mask, sum_up, unfit_images, unfit_masks
+from augkit import AtLeast, Dataset, Images, InputError, Masks, Problem, Splits, Within, hookimpl
+from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, unfit_images, unfit_masks
 from augkit_folder.files import match_files, match_image_folders
 from augkit_folder.levels import advise_threshold, cut_masks
 from augkit_folder.listing import Contents, contents_of, left_out
@@ -147,6 +147,11 @@ class Folder:
         pair_of = {pair.id: pair for pair in self._found().pairs}
         return (read_pair_mask(pair_of[name], self.mask_threshold) for name in ids)
 
+    def native_images(self, ids: Sequence[str]) -> Iterator[Images]:
+        """Yield the image of each id as it is in its file."""
+        pair_of = {pair.id: pair for pair in self._found().pairs}
+        return (read_image(pair_of[name].image) for name in ids)
+
     def _found(self) -> Found:
         """Return images with their masks and groups by part, and what is wrong with names."""
         if self._groups is not None and not self._groups.is_file():
@@ -204,11 +209,11 @@ class Folder:
 
     @property
     def _root(self) -> Path:
-        return self.root.expanduser()
+        return Path(self.root).expanduser()
 
     @property
     def _groups(self) -> Path | None:
-        return None if self.groups is None else self.groups.expanduser()
+        return None if self.groups is None else Path(self.groups).expanduser()
 
 
 class Found(NamedTuple):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import Dataset, Masks, Splits, Within, hookimpl
-from augkit.images import load_splits, read_mask
+from augkit import Dataset, Images, Masks, Splits, Within, hookimpl
+from augkit.images import load_splits, read_image, read_mask
 from augkit_isic.files import list_files, match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of
 
@@ -63,10 +63,16 @@ class Isic:
         file_of = {pair.id: pair.mask for part in parts for pair in match_split(root, part)[0]}
         return (read_mask(file_of[name]) for name in ids)
 
+    def native_images(self, ids: Sequence[str]) -> Iterator[Images]:
+        """Yield the image of each id as it is in its file."""
+        root, parts = self._places()
+        file_of = {pair.id: pair.image for part in parts for pair in match_split(root, part)[0]}
+        return (read_image(file_of[name]) for name in ids)
+
     def _places(self) -> tuple[Path, tuple[Part, Part]]:
         parts = parts_of(self.year)
         used = parts["train"], parts[self.test]
-        return find_root(self.root, self.year, used), used
+        return find_root(None if self.root is None else Path(self.root), self.year, used), used
 
 
 @hookimpl

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augkit import ImageSet, InputError, Problem, Synthesizer, Workspace
-from augkit.store import MANIFEST, find_damage
 from augkit_mask2lesion.options import FACTS, Mask2LesionOptions
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -28,9 +27,6 @@ class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside 
         if file.suffix not in CHECKPOINT_SUFFIXES:
             what = f"is no file of weights; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}, or a folder"
             raise InputError(Problem(str(file), what, "Correct the option weights"))
-        if (file.parent / MANIFEST).is_file() and (damage := find_damage(file.parent)):
-            hint = "Import or train it again: a changed generator would be used without a word"
-            raise InputError(*(Problem(str(file.parent), what, hint) for what in damage))
         beside = file.with_name(FACTS)
         return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
 

@@ -80,5 +80,5 @@ class Mask2LesionOptions:
         """Return the file that `weights` means, which need not exist; None where a generator is to be trained."""
         if self.weights is None:
             return None
-        place = self.weights.expanduser()
+        place = Path(self.weights).expanduser()
         return place / WEIGHTS if place.is_dir() else place

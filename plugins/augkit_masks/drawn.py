@@ -40,7 +40,7 @@ class Drawn:
 
     def sources(self) -> Sequence[Path]:
         """Return the drawings, sorted by name; `InputError` where there is no folder or no drawing in it."""
-        root = self.root.expanduser()
+        root = Path(self.root).expanduser()
         if not root.is_dir():
             raise InputError(Problem(str(root), "is not a folder", "Correct the option root"))
         files = [path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]

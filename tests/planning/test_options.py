@@ -7,19 +7,27 @@ import warnings
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import pytest
 
 from augkit import AtLeast, Within
-from augkit.contracts.registry import Entry, Provider
+from augkit.contracts.registry import Entry, Provider, load_registry
 from augkit.errors import InputError, Problem
 from augkit.planning.document import parse
 from augkit.planning.options import build_component, canonical, describe_options, option_model
 from augkit.planning.recipe import Reference
+from augkit.store import MANIFEST, Address, Store, write_bytes
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A generator of somebody else's package, which verifies nothing itself."""
+
+    weights: Path | None = None
 
 
 class Side(Enum):
@@ -315,3 +323,76 @@ def test_options_are_described_for_people():
 
 def test_the_model_of_a_class_is_made_once():
     assert option_model(Painter) is option_model(Painter)
+
+
+# Trained weights
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Return the folder of a generator as a run leaves it."""
+    store, address = Store(tmp_path / "runs"), Address("generator", "stranger", "0123456789abcdef" * 4)
+    work = store.workplace(address, fresh=True)
+    write_bytes(work / "own" / "weights.bin", bytes(range(100)))
+    write_bytes(work / "facts.json", b"{}")
+    return store.publish(address, work, {"seconds": 1.0})
+
+
+STRANGER = Entry("generator", "stranger", Stranger, Provider("plug", "augkit-plug", "1.0"))
+
+
+def take(weights):
+    problems: list[Problem] = []
+    reference = Reference("stranger", {"weights": str(weights)}, "r.yaml:3", {})
+    return build_component(STRANGER, reference, problems), [str(problem) for problem in problems]
+
+
+def test_a_stored_generator_is_taken_as_weights_as_a_folder_or_by_one_of_its_files(stored):
+    for weights in (stored, stored / "facts.json"):
+        component, problems = take(weights)
+        assert (component.weights, problems) == (weights, [])
+
+
+@pytest.mark.parametrize("file", ["own/weights.bin", "facts.json", MANIFEST])
+@pytest.mark.parametrize("named", ["", "facts.json"])
+def test_one_flipped_bit_anywhere_in_the_weights_of_any_generator_is_refused(stored, file, named):
+    data = bytearray((stored / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (stored / file).write_bytes(data)
+    component, (problem,) = take(stored / named)
+    assert component is None
+    assert problem.startswith(f"r.yaml:3: stranger: {stored}: {file} ")
+    assert problem.endswith("Import or train it again: a changed one would be used without a word")
+
+
+def test_weights_that_nobody_sealed_are_taken_as_they_are(tmp_path):
+    write_bytes(tmp_path / "G.pth", b"x")
+    assert take(tmp_path / "G.pth")[1] == []
+    assert take(tmp_path / "missing")[1] == []
+
+
+# Text where a path is wanted
+
+
+PATHS = [
+    (entry, name)
+    for entry in load_registry().entries.values()
+    for name, hint in get_type_hints(entry.cls).items()
+    if Path in (hint, *get_args(hint))
+]
+
+
+def test_the_components_that_read_files_are_all_asked():
+    assert {entry.name for entry, _ in PATHS} >= {"folder", "isic", "mask2lesion"}
+
+
+@pytest.mark.parametrize(("entry", "option"), PATHS, ids=[f"{entry.name}-{option}" for entry, option in PATHS])
+def test_a_component_made_in_python_takes_text_for_a_path(entry, option, tmp_path):
+    needed = {"root": tmp_path} if entry.kind in ("dataset", "mask source") else {}
+    said = []
+    for kind in (str, Path):
+        with pytest.raises(InputError) as caught:
+            entry.cls(**{**needed, option: kind(tmp_path / "none")}).sources()
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert str(tmp_path / "none") in said[0]

@@ -169,6 +169,9 @@ def test_seed_synthesize_and_augment_have_defaults(reading):
                 "r.yaml:5: 'masks' is missing. Add 'masks: {name: {options}}'",
             ],
         ),
+        ("segmenter: {unet: {}}", "segmenter:", [
+            "r.yaml:12: segmenter: found nothing; allowed: one component as 'name: {options}'",
+        ]),
         ("segmenter: {unet: {}}", "segmenter: *s", ["r.yaml:12: alias '*s'; allowed: plain values, written out"]),
     ],
 )  # fmt: skip
@@ -214,7 +217,6 @@ def test_all_mistakes_of_all_files_are_told_in_one_pass(tmp_path, monkeypatch):
         "a.yaml:4",  # no masks
         "a.yaml:4",  # count
         "a.yaml:3",  # flip
-        "a.yaml:1",  # no segmenter
     ]
     with pytest.raises(InputError) as caught:
         load_recipes([Path("a.yaml"), Path("b.yaml"), Path("c.yaml")], ["no"])
@@ -231,6 +233,22 @@ def test_the_whole_components_of_a_broken_recipe_are_still_handed_on(reading):
         ("mask source", "training", "r.yaml:6"),
         ("augmentation", "flip", "r.yaml:9"),
     ]
+
+
+def test_a_recipe_that_only_makes_images_names_no_segmenter(reading):
+    found = reading(GOOD.replace("segmenter: {unet: {}}\n", ""))
+    assert told(found) == []
+    assert found.recipes[0].segmenter is None
+
+
+def test_images_that_a_segmenter_is_to_choose_need_one(reading):
+    source = "{generator: {g: {}}, masks: {m: {}}, count: 3, min_adherence: 0.5}"
+    text = f"name: a\ndataset: {{d: {{}}}}\nsynthesize: [{source}]\n"
+    assert told(reading(text)) == [
+        "r.yaml:3: min_adherence needs a segmenter that judges the images, and the recipe names none. "
+        "Add 'segmenter: {name: {options}}', or leave min_adherence out"
+    ]
+    assert told(reading(text + "segmenter: {unet: {}}\n")) == []
 
 
 def test_the_same_name_twice_is_refused_even_beside_other_mistakes(tmp_path, monkeypatch):

@@ -69,7 +69,6 @@ def test_every_shipped_recipe_passes(name, check):
         ("per_real: 1.0", "pair: shuffled", "is not valid under any"),
         ("per_real: 1.0", "per_real: 1.0\n    pair: other", "is not one of"),
         ("augment:\n  - geometry: {flip: both}", "augment: {geometry: {}}", "is not of type 'array'"),
-        ("segmenter: {unet: {steps: 10}}\n", "", "'segmenter' is a required property"),
         ("steps: 10}}", "steps: 10}}\ntraining_share: 0", "less than or equal to the minimum"),
         ("steps: 10}}", "steps: 10}}\nreal_images: 1", "is not of type 'boolean'"),
         ("steps: 10}}", "steps: 10}}\ndevelopment_share: 0.6", "greater than the maximum"),

@@ -10,6 +10,7 @@ from torch import nn
 
 from augkit import Draws, InputError, cli
 from augkit.contracts.registry import load_registry
+from augkit.planning.alone import build_alone
 from augkit.sharing.weights import import_weights
 from augkit.store import read_json
 from augkit_mask2lesion.checkpoint import import_checkpoint
@@ -295,15 +296,21 @@ def test_a_sealed_generator_that_was_changed_is_refused_when_a_recipe_names_it(t
     file = save_reference(tmp_path, size=64)
     sealed = tmp_path / "imported"
     import_weights(file, sealed, "mask2lesion", load_registry())
-    assert Mask2Lesion(weights=sealed).sources()
+    entry = load_registry().entries["generator", "mask2lesion"]
+    assert build_alone(entry, [f"weights={sealed}"]).sources()
     weights = sealed / "generator.safetensors"
     data = bytearray(weights.read_bytes())
     data[-5] ^= 1
     weights.write_bytes(data)
+    said = (
+        f"{sealed}: generator.safetensors does not have the bytes that were written. "
+        "Import or train it again: a changed one would be used without a word"
+    )
     for named in (sealed, weights):
         with pytest.raises(InputError) as caught:
-            Mask2Lesion(weights=named).sources()
-        assert str(caught.value.problems[0]) == (
-            f"{sealed}: generator.safetensors does not have the bytes that were written. "
-            "Import or train it again: a changed generator would be used without a word"
-        )
+            build_alone(entry, [f"weights={named}"])
+        assert str(caught.value) == f"mask2lesion: mask2lesion: {said}"
+    with pytest.raises(InputError) as caught:
+        import_weights(weights, tmp_path / "again", "mask2lesion", load_registry())
+    assert str(caught.value) == said
+    assert not (tmp_path / "again").exists()

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from augkit.cli import app
-from augkit.errors import StageError
+from augkit.errors import DamagedArtifactError, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
 from augkit.running.cache import collect, contents, forget_run, record_run
-from augkit.store import Address, Store, find_damage, write_bytes
+from augkit.store import Address, Store, find_damage, seal, write_bytes, write_json, write_text
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 DAY = 86400.0
@@ -67,7 +68,7 @@ def test_what_reports_need_is_kept_through_what_it_was_made_from_and_the_rest_go
     assert sum(item.size for item in removed) > 4000
     assert {item.path.name for item in contents(store)} == {store.path(s.address).name for s in first.stages()}
     assert all(find_damage(item.path) == [] for item in contents(store))
-    assert not (tmp_path / ".trash").exists()
+    assert not (tmp_path / ".augkit/trash").exists()
 
 
 def test_a_dry_run_shows_the_same_and_removes_nothing(tmp_path):
@@ -102,7 +103,7 @@ def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(t
     assert names(collect(store, 500 * DAY, True, dry=False)) == []
     assert names(collect(store, 0, True, dry=False)) == ["m-long", "phantom", "synthesis-s-long"]
     assert contents(store) == []
-    assert list((tmp_path / ".runs").iterdir()) == []
+    assert list((tmp_path / ".augkit/runs").iterdir()) == []
 
 
 def test_giving_up_a_run_keeps_what_another_needs(tmp_path):
@@ -119,14 +120,60 @@ def test_giving_up_a_run_keeps_what_another_needs(tmp_path):
 def test_damaged_things_tracebacks_and_what_a_killed_collection_left_go(tmp_path):
     store, run = Store(tmp_path), plan("kept")
     build(store, *run.stages())
-    write_bytes(tmp_path / ".damaged" / "dataset-phantom-0123-99" / "file.bin", b"x")
-    write_bytes(tmp_path / ".errors" / "u-lost-0123456789ab.txt", b"x")
-    write_bytes(tmp_path / ".trash" / "half" / "file.bin", b"x")
+    write_bytes(store.make_private("damaged") / "dataset-phantom-0123-99" / "file.bin", b"x")
+    write_bytes(store.make_private("errors") / "u-lost-0123456789ab.txt", b"x")
+    write_bytes(store.make_private("trash") / "half" / "file.bin", b"x")
     write_bytes(tmp_path / "figures" / "arm" / "index.html", b"not of the store")
     assert {item.kind for item in collect(store, 0, False, dry=False)} == {"damaged", "traceback"}
-    assert not (tmp_path / ".trash").exists()
+    assert not (tmp_path / ".augkit/trash").exists()
     assert (tmp_path / "figures" / "arm" / "index.html").exists()
     assert store.has(run.report.address)
+
+
+def test_in_a_folder_in_use_nothing_is_removed_that_the_store_did_not_publish(tmp_path):
+    store = Store(tmp_path)
+    build(store, stage("generator", "orphan"))
+    orphan = next((tmp_path / "generator").iterdir())
+    identity = {"kind": "generator", "label": "x", "fingerprint": "0123456789abcdef" * 4}
+    for name in (".trash", ".work", ".errors", ".damaged", ".locks", ".runs"):
+        write_bytes(tmp_path / name / "unet-0123456789ab" / "file.bin", b"mine")
+    write_text(tmp_path / "report" / "2026" / "thesis.txt", "mine")
+    for place in ("models/best-0123456789ab", "generator/unet-0123456789ab", "generator/exported"):
+        write_text(tmp_path / place / "file.txt", "mine")
+    seal(tmp_path / "generator" / "exported", {"export": {}})  # as augkit export writes
+    seal(tmp_path / "models" / "best-0123456789ab", identity)  # of another kind than its folder
+    write_json(tmp_path / "generator" / "unet-0123456789ab" / "artifact.json", {**identity, "files": {}})  # no seal
+    shutil.copytree(orphan, tmp_path / "generator" / "copy")  # under another name than it was published
+    shutil.copytree(tmp_path / "generator", tmp_path.with_name("elsewhere") / "generator")
+    (tmp_path / "masks").symlink_to(tmp_path.with_name("elsewhere") / "generator")
+    (tmp_path / "generator" / "linked-0123456789ab").symlink_to(orphan)
+    gone = {orphan, *orphan.rglob("*")}
+    expected = {path for path in tmp_path.rglob("*") if path not in gone}
+    assert [item.path for item in collect(store, 0, True, dry=False)] == [orphan]
+    made = {path for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / ".augkit")}
+    assert set(tmp_path.rglob("*")) - made == {path for path in expected if path not in made}
+    assert (tmp_path.with_name("elsewhere") / "generator" / orphan.name / "file.bin").exists()
+
+
+def test_an_artifact_with_a_file_of_somebody_else_stays(tmp_path, capsys):
+    store, noted, damaged = Store(tmp_path), stage("generator", "noted"), stage("masks", "damaged")
+    build(store, noted, damaged)
+    for one in (noted, damaged):
+        write_text(store.path(one.address) / "notes.txt", "mine")
+    with pytest.raises(DamagedArtifactError):
+        store.open(damaged.address)
+    assert collect(store, 0, False, dry=False) == []
+    assert command(capsys, "ls", f"--out={tmp_path}")[1][-2].endswith("   holds notes.txt, which augkit did not write")
+    assert len(list(tmp_path.rglob("notes.txt"))) == 2
+
+
+def test_a_private_folder_that_is_somebody_elses_ends_with_two_and_stays(tmp_path, capsys):
+    write_text(tmp_path / ".augkit" / "work" / "file.txt", "mine")
+    for arguments in (["gc"], ["gc", "--dry-run"], ["ls"]):
+        code, out, err = command(capsys, *arguments, f"--out={tmp_path}")
+        assert (code, out) == (2, [])
+        assert err.startswith(f"{tmp_path / '.augkit'}: was not made by augkit")
+    assert (tmp_path / ".augkit" / "work" / "file.txt").read_text() == "mine"
 
 
 def test_nothing_is_removed_while_something_is_built(tmp_path):
@@ -146,7 +193,7 @@ def test_nothing_is_removed_while_it_is_not_known_what_a_run_needs(tmp_path, har
     record_run(store, [run.report])
     build(store, *run.stages())
     manifest = store.path(run.report.address) / "artifact.json"
-    record = next((tmp_path / ".runs").iterdir())
+    record = next((tmp_path / ".augkit/runs").iterdir())
     file = record if harm == "record" else manifest
     file.write_text("[]") if harm != "no manifest" else file.unlink()
     with pytest.raises(StageError, match=r"cannot be read, so it is not known what this run needs\. Nothing was"):
@@ -169,9 +216,9 @@ record_run(Store(Path({str(tmp_path)!r})), [plan("new").report])
             assert process.stdout.readline() == "ready\n"
             time.sleep(0.3)
             assert process.poll() is None
-            assert not (tmp_path / ".runs").exists()
+            assert not (tmp_path / ".augkit/runs").exists()
         assert process.wait(timeout=60) == 0
-    assert len(list((tmp_path / ".runs").iterdir())) == 1
+    assert len(list((tmp_path / ".augkit/runs").iterdir())) == 1
 
 
 # The commands

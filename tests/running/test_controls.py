@@ -1,10 +1,12 @@
 """Recipe keys for controls and shares: who sees which images, and what a shuffled pair is."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from augkit.cli import app
 from augkit.contracts.registry import load_registry
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set
@@ -17,7 +19,7 @@ from augkit.running.engine import Engine
 from augkit.running.session import How, Session
 from augkit.running.stages.synthesis import other_masks
 from augkit.sharing.card import data_card
-from augkit.sharing.export import gather_export
+from augkit.sharing.export import gather_export, write_export
 from augkit.store import Digests
 from samples import checked_recipes, image_draws
 
@@ -202,7 +204,7 @@ def test_an_export_holds_the_images_that_the_segmenter_is_given_with_their_own_f
     monkeypatch.setattr("augkit_unet.segmenter.Unet.open", lambda self, folder, device: follows_even(painted))
     (recipe,) = checked_recipes(tmp_path, FILTERED)
     session = Session(How(store.root, "cpu"))
-    assert session.plan_selections(recipe) == arm.selected
+    assert session.plan_supply(recipe).selected == arm.selected
     export = gather_export(recipe, 0, session)
     (source,) = export.sources
     even = np.flatnonzero(np.asarray(painted.images)[:, 0, 0, 0] % 2 == 0)
@@ -252,3 +254,55 @@ def test_a_threshold_that_cannot_be_is_refused(change, message, plan):
     with pytest.raises(InputError) as caught:
         plan(RECIPE.replace("per_real: 1.0", f"per_real: 1.0, {change}"))
     assert message in str(caught.value)
+
+
+# Recipes that only make images
+
+
+WITHOUT_SEGMENTER = RECIPE[: RECIPE.index("segmenter")]
+
+
+def test_runs_and_comparisons_say_that_they_need_a_segmenter(plan):
+    with pytest.raises(InputError) as caught:
+        plan(WITHOUT_SEGMENTER)
+    assert str(caught.value).endswith(
+        "0.yaml: names no segmenter, and arms are compared by theirs. Add one, as in 'segmenter: {unet: {}}'"
+    )
+
+
+def test_without_a_segmenter_the_same_images_are_made_judged_and_exported(plan, tmp_path):
+    (recipe,) = checked_recipes(tmp_path, WITHOUT_SEGMENTER)
+    session = Session(How(tmp_path / "own", "cpu"))
+    assert session.plan_supply(recipe).syntheses == plan(RECIPE).arms[0].syntheses
+    export = gather_export(recipe, None, session)
+    assert {path.name for path in (tmp_path / "own").iterdir()} == {
+        ".augkit", "dataset", "generator", "masks", "synthesis", "quality"
+    }  # fmt: skip
+    (source,) = export.sources
+    assert len(source.samples) == 16
+    assert "adherence" not in source.quality
+    assert "memorisation" in source.quality
+    card = data_card(export, "folder", "png")
+    assert "`adherence` is empty: the recipe names no segmenter" in card
+    assert "mask adherence" not in card
+    assert write_export(export, tmp_path / "out", "folder", "png")
+    rows = list(csv.DictReader((tmp_path / "out" / "manifest.csv").read_text().splitlines()))
+    assert [row["adherence"] for row in rows] == [""] * 16
+    assert all(row["nearest_real"] for row in rows)
+
+
+def test_preview_draws_what_a_recipe_without_a_segmenter_makes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images.yaml").write_text(WITHOUT_SEGMENTER + "augment: [{geometry: {}}]\n")
+    for command, code, said in (
+        ("validate", 0, "images.yaml: ok for making images; it names no segmenter, which run and compare need\n"),
+        ("preview", 0, ""),
+        ("run", 2, ""),
+        ("compare", 2, ""),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            app([command, "images.yaml"])
+        assert (ended.value.code or 0) == code
+        assert said in capsys.readouterr().out
+    panels = {file.stem for file in (tmp_path / "runs" / "preview" / "arm").glob("*.png")}
+    assert panels == {"data", "source-1", "augment"}

@@ -162,7 +162,7 @@ def test_a_run_builds_every_stage_once_and_a_second_run_nothing(tmp_path):
 
 def test_nothing_is_left_in_the_workshop_after_a_run(tmp_path):
     run(tmp_path, make(tmp_path))
-    assert list((tmp_path / "runs" / ".work").iterdir()) == []
+    assert list((tmp_path / "runs" / ".augkit/work").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_damaged_artifact_is_told_rebuilt_once_and_the_run_ends_in_the_same_by
     run(tmp_path, make(tmp_path), ("watcher", watcher))
     assert contents(tmp_path / "runs") == before
     assert len(CALLS) == len(set(CALLS)), "nothing is built twice"
-    assert len(list((tmp_path / "runs" / ".damaged").glob("*"))) == 1
+    assert len(list((tmp_path / "runs" / ".augkit/damaged").glob("*"))) == 1
     if harm != "manifest":
         note = watcher.of(events.StageNoted)[0]
         assert note.stage.startswith(kind)
@@ -288,19 +288,19 @@ def test_a_run_is_on_record_until_its_result_is_there(tmp_path, monkeypatch):
     seen = []
 
     def fail(self, train, validation, augment, space):
-        seen.extend((tmp_path / "runs" / ".runs").iterdir())
+        seen.extend((tmp_path / "runs" / ".augkit/runs").iterdir())
         raise InterruptedRunError(Problem("step 3 of 9", "interrupted; the state is saved"))
 
     with monkeypatch.context() as patch:
         patch.setattr(Threshold, "fit", fail)
         with pytest.raises(InterruptedRunError):
             run(tmp_path, plan)
-    (record,) = (tmp_path / "runs" / ".runs").iterdir()
+    (record,) = (tmp_path / "runs" / ".augkit/runs").iterdir()
     assert seen == [record]
     kept = json.loads(record.read_text())["stages"]
     assert kept == [stage.address.fingerprint for stage in plan.stages()]
     run(tmp_path, make(tmp_path))
-    assert list((tmp_path / "runs" / ".runs").iterdir()) == []
+    assert list((tmp_path / "runs" / ".augkit/runs").iterdir()) == []
 
 
 def test_numbers_of_a_plugin_become_plain_before_they_are_told(tmp_path):
@@ -367,7 +367,7 @@ def test_a_finished_run_needs_no_device(tmp_path):
 
 def test_a_store_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(StageError, match=r"runs/\.locks/.*: cannot be written: .*\. Choose another folder with --out"):
+    with pytest.raises(StageError, match=r"runs/\.augkit: cannot be written: .*\. Choose another folder with --out"):
         run(tmp_path, make(tmp_path))
 
 

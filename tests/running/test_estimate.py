@@ -219,7 +219,7 @@ def test_plan_tells_time_memory_and_disk_and_the_report_puts_reality_beside_it(t
     assert re.search(r"will be built .* s +[\d.]+ [MG]B +[\d.]+ kB  measured", lines["segmenter unet"])
     assert all(line.endswith("measured") for title, line in lines.items() if line.startswith("will be built"))
     assert "unknown" not in told
-    assert list(Path("runs/.work").iterdir()) == []
+    assert list(Path("runs/.augkit/work").iterdir()) == []
 
     call("run", "--quiet")
     (report,) = Path("runs/report").iterdir()

@@ -266,13 +266,13 @@ def test_a_build_of_single_stages_is_on_record_until_it_ends(tmp_path):
     seen = []
 
     def watched(train, space):
-        seen.extend(json.loads(file.read_text())["stages"] for file in (tmp_path / ".runs").iterdir())
+        seen.extend(json.loads(file.read_text())["stages"] for file in (tmp_path / ".augkit/runs").iterdir())
 
     plan = plan_of(tmp_path, sources=[(FakeGenerator(fitting=watched), FakeMasks(), 1.0, None)])
     (synthesis,) = plan.arms[0].syntheses
     Engine(Store(tmp_path), "cpu").build([synthesis])
     assert seen == [[stage.address.fingerprint for stage in in_order([synthesis])]]
-    assert list((tmp_path / ".runs").iterdir()) == []
+    assert list((tmp_path / ".augkit/runs").iterdir()) == []
 
 
 def test_a_generator_and_a_mask_source_see_the_training_split_only(tmp_path):
@@ -801,7 +801,7 @@ def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_
     head, _, file = text.partition(". The traceback is in ")
     if place != "evaluation fake":
         assert f"{said} in augkit-fake 1.2 (fake): {str(error).partition(chr(10))[0]}" in head
-    traceback = (tmp_path / ".errors" / file.rpartition("/")[2]).read_text()
+    traceback = (tmp_path / ".augkit/errors" / file.rpartition("/")[2]).read_text()
     assert "in answer" in traceback
     assert str(error) in traceback
     assert capfd.readouterr() == ("", "")
@@ -824,7 +824,7 @@ def test_a_process_that_is_asked_to_end_while_a_plugin_works_ends_with_its_code(
     with pytest.raises(SystemExit) as caught:
         run(tmp_path, dataset=FakeDataset(lambda: sys.exit(code)))
     assert caught.value.code == code
-    assert not (tmp_path / ".errors").exists()
+    assert not (tmp_path / ".augkit/errors").exists()
 
 
 def test_ctrl_c_while_a_plugin_works_is_no_fault_of_the_plugin(tmp_path):
@@ -854,7 +854,7 @@ def test_an_explained_failure_keeps_its_kind_and_code_and_gets_the_stage(tmp_pat
     assert caught.value.exit_code == code
     assert str(caught.value) == text
     assert "\n".join(str(problem) for problem in caught.value.problems) == text
-    assert not (tmp_path / ".errors").exists()
+    assert not (tmp_path / ".augkit/errors").exists()
 
 
 def test_a_failed_stage_publishes_nothing_and_the_next_run_continues_after_the_others(tmp_path):
@@ -867,7 +867,7 @@ def test_a_failed_stage_publishes_nothing_and_the_next_run_continues_after_the_o
 
 
 def test_an_error_file_that_cannot_be_written_does_not_hide_the_error(tmp_path):
-    (tmp_path / ".errors").write_text("in the way")
+    Store(tmp_path).make_private("errors").write_text("in the way")
     with pytest.raises(StageError, match=r"RuntimeError in augkit-fake 1\.2"):
         run(tmp_path, dataset=FakeDataset(raising(RuntimeError("x"))))
     assert not (tmp_path / "dataset").exists()

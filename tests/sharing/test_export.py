@@ -11,8 +11,9 @@ from augkit import ImageSet, Splits
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png, encode_webp
 from augkit.data.reading import read_image, read_mask
-from augkit.errors import InputError, StageError
-from augkit.sharing.export import check_target, write_export
+from augkit.errors import ContractError, InputError, StageError
+from augkit.planning.loading import load_checked
+from augkit.sharing.export import check_size, check_target, write_export
 from augkit.sharing.files import Export, SyntheticSet
 from augkit.sharing.layouts import coco_annotations, run_lengths
 from augkit.store import find_damage, publish_whole, seal, write_unflushed
@@ -319,3 +320,91 @@ def test_real_cases_of_nnunet_are_listed_with_the_ids_of_their_images(tmp_path):
         for i, (name, group) in enumerate(zip(samples.ids, samples.groups, strict=True)):
             case = f"real_{split}_{i:06d}"
             assert rows[case] == {"case": case, "id": name, "group": group, "split": split}
+
+
+# Real cases at the size of their files
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Return a data set of files of many sizes, one of them turned by EXIF, one grey, and its pixels by id."""
+    numbers = np.random.Generator(np.random.Philox(3))
+    pixels = {}
+    for i in range(6):
+        size = 40 + 7 * i, 90 - 5 * i
+        image = numbers.integers(0, 256, (*size, 3), dtype=np.uint8)
+        mask = np.zeros(size, np.bool_)
+        mask[5 + i : 30, 9:33] = True
+        image = image if i != 4 else image[..., :1].repeat(3, axis=2)
+        stored = Image.fromarray(image if i != 4 else image[..., 0])
+        shown = Image.fromarray(mask.astype(np.uint8) * 255)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if i == 2 else 1  # shown turned by a quarter, clockwise
+        for folder, picture in (("images", stored), ("masks", shown)):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / "data" / folder / f"case{i}.png", exif=exif)
+        turns = -1 if i == 2 else 0
+        pixels[f"case{i}"] = np.rot90(image, turns), np.rot90(mask, turns)
+    return Folder(root=tmp_path / "data", size=32, test_fraction=0.4), pixels
+
+
+def native_example(dataset):
+    return replace(example(count=3), real=dataset.load(), native=dataset)
+
+
+def test_nnunet_gets_the_very_pixels_and_masks_of_the_files_at_native_size(photographs, tmp_path):
+    dataset, pixels = photographs
+    assert write_export(native_example(dataset), tmp_path / "out", "nnunet", "png")
+    root = tmp_path / "out" / "Dataset900_allaug"
+    cases = list(csv.DictReader(io.StringIO((root / "cases.csv").read_text())))
+    assert sorted(case["id"] for case in cases) == sorted(pixels)
+    for case in cases:
+        part = "Ts" if case["split"] == "test" else "Tr"
+        image, mask = pixels[case["id"]]
+        assert np.array_equal(read_image(root / f"images{part}" / f"{case['case']}_0000.png"), image)
+        label = np.asarray(Image.open(root / f"labels{part}" / f"{case['case']}.png"))
+        assert np.array_equal(label, mask.astype(np.uint8))
+    painted = read_image(root / "imagesTr" / "gan-training-0-000000_0000.png")
+    assert painted.shape == (32, 32, 3)
+    assert find_damage(tmp_path / "out") == []
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Synthetic images are RGB, 32 x 32 pixels" in card
+    assert "Real cases are their files' own pixels" in card
+    assert "nnU-Net takes a pixel for a pixel" in card
+
+
+def test_an_export_of_another_size_is_another_export(photographs, tmp_path):
+    dataset, _ = photographs
+    write_export(native_example(dataset), tmp_path / "out", "nnunet", "png")
+    assert not write_export(native_example(dataset), tmp_path / "out", "nnunet", "png")
+    with pytest.raises(InputError, match="holds another export"):
+        write_export(replace(native_example(dataset), native=None), tmp_path / "out", "nnunet", "png")
+
+
+def test_files_that_changed_since_they_were_read_are_not_exported(photographs, tmp_path):
+    dataset, _ = photographs
+    export = native_example(dataset)
+    for mask in (tmp_path / "data" / "masks").iterdir():
+        turned = Image.open(mask).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        turned.save(mask)
+    with pytest.raises(ContractError, match="returned a native mask that differs from its mask of load"):
+        write_export(export, tmp_path / "out", "nnunet", "png")
+    assert not (tmp_path / "out").exists()
+
+
+def test_native_size_is_refused_where_there_is_none(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "name: a\ndataset: {phantom: {}}\nsynthesize: [{generator: {noise: {}}, masks: {training: {}}, count: 3}]\n"
+    )
+    ((checked,), _) = load_checked([tmp_path / "r.yaml"], ())
+    with pytest.raises(InputError) as caught:
+        check_size("native", "nnunet", checked)
+    assert str(caught.value) == (
+        "--size: found native; allowed with the data set 'phantom': training. "
+        "It has no image files whose size real cases could have"
+    )
+    with pytest.raises(
+        InputError, match="allowed with --format coco: training, because it holds synthetic images only"
+    ):
+        check_size("native", "coco", checked)
+    check_size("training", "coco", checked)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts.components import HasNativeMasks, HasRemarks
+from augkit.contracts.components import HasNativeMasks, HasNativePairs, HasRemarks
 from augkit.contracts.rules import (
     BreachError,
     check_brightness,
     check_native_count,
+    check_native_image,
     check_native_mask,
     check_same,
     check_split_names,
@@ -116,6 +117,19 @@ def native_masks_belong_to_their_ids(bench: DatasetBench) -> None:
         check_native_mask(native, mask, i)
 
 
+def native_images_fit_their_masks(bench: DatasetBench) -> None:
+    """native_images(ids), if there is one, gives images of the size of the native masks, which load() resizes."""
+    if not isinstance(bench.component, HasNativePairs):
+        return
+    answers_to(lambda: native_masks_belong_to_their_ids(bench), "native_masks_belong_to_their_ids")
+    ids = bench.splits().test.ids[::-1]
+    masks = list(bench.component.native_masks(ids))
+    natives = bench.once("native_images()", lambda: list(bench.component.native_images(ids)), None)
+    check_native_count(len(natives), len(ids))
+    for i, (native, mask) in enumerate(zip(natives, masks, strict=True)):
+        check_native_image(native, mask, i)
+
+
 def keeps_no_state(bench: DatasetBench) -> None:
     """Loading again gives the same samples."""
     first, second = bench.splits(), bench.loaded("load() again")
@@ -142,6 +156,7 @@ CHECKS: Sequence[Callable[[DatasetBench], None]] = (
     uses_the_whole_range,
     has_foreground,
     native_masks_belong_to_their_ids,
+    native_images_fit_their_masks,
     keeps_no_state,
 )
 """The checks of a data set."""

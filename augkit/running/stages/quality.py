@@ -14,13 +14,13 @@ from augkit.running.stages.predictions import segmented
 def judge_quality(task: JudgeQuality, job: Job) -> None:
     """Write ``quality.json``, ``images.json`` (a list per column) and a PNG per picture."""
     dataset = job.inputs["dataset"]
-    predict = task.segmenter.open(job.inputs["segmenter"], job.device)
+    predict = None if task.segmenter is None else task.segmenter.open(job.inputs["segmenter"], job.device)
     paint = task.generator.open(job.inputs["generator"], job.device)
     material = Material(
         train=read_image_set(dataset / "train"),
         held_out=ImageSet.concatenate([read_image_set(dataset / name) for name in ("validation", "test")]),
         synthetic=read_image_set(job.inputs["synthesis"]),
-        segment=lambda images: segmented(predict, images),
+        segment=None if predict is None else lambda images: segmented(predict, images),
         paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape),
         seed=task.seed,
     )

@@ -278,3 +278,8 @@ class Toys:
         for name in ids:
             mask = masks[name].repeat(3, axis=0).repeat(2, axis=1)
             yield mask.T if self.fault == "turns native masks" else mask
+
+    def native_images(self, ids):
+        images = dict(zip(draw_set(4, "test").ids, draw_set(4, "test").images, strict=True))
+        for name in ids:
+            yield images[name] if self.fault == "resizes native images" else images[name].repeat(3, 0).repeat(2, 1)

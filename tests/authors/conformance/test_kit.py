@@ -233,11 +233,15 @@ MORE = {
         ),
         "gives one native mask less": (
             "native_masks_belong_to_their_ids",
-            "your data set returned 3 native masks for 4 ids; return one per id, in order",
+            "your data set returned 3 native masks or images for 4 ids; return one per id, in order",
         ),
         "turns native masks": (
             "native_masks_belong_to_their_ids",
             "your data set returned a native mask that differs from its mask of load() in ",
+        ),
+        "resizes native images": (
+            "native_images_fit_their_masks",
+            "your data set returned uint8 31..213 (32, 32, 3) as a native image beside bool (96, 64)",
         ),
     },
 }
