@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit.contracts.components import Augment, TakesStoredPixels
+from augkit.contracts.components import Augment, IgnoresPadding, TakesStoredPixels
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
-from augkit.training.pipeline import ignores_padding
 from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
@@ -167,6 +166,11 @@ def suited(augment: Augment, images: Tensor, masks: Tensor) -> tuple[Tensor, Ten
 def takes_stored_pixels(augment: Augment) -> bool:
     """Return whether an augmentation may be called before pixels become float32."""
     return isinstance(augment, TakesStoredPixels) and augment.takes_stored_pixels()
+
+
+def ignores_padding(augment: Augment) -> bool:
+    """Return whether pixels of no class, in the masks that an augmentation returns, are not to count."""
+    return isinstance(augment, IgnoresPadding) and augment.ignores_padding()
 
 
 def as_floats(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from augkit.contracts.components import Augment, IgnoresPadding, RecordsParameters
+from augkit.contracts.components import Augment, RecordsParameters
 from augkit.contracts.rules import STATELESS, check_augmented, check_same, contract, harmless
 from augkit.data.draws import TensorDraws
 
@@ -29,11 +29,13 @@ class Pipeline:
 
     def ignores_padding(self) -> bool:
         """Return whether one of the augmentations does."""
+        from augkit.training.batches import ignores_padding
+
         return any(ignores_padding(augmentation) for _, augmentation in self._augment)
 
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment."""
-        from augkit.training.batches import as_floats, suited, with_background
+        from augkit.training.batches import as_floats, ignores_padding, suited, with_background
 
         ignoring = [i for i, (_, augmentation) in enumerate(self._augment) if ignores_padding(augmentation)]
         if ignoring:  # what works on objects need not know of the background before that
@@ -43,11 +45,6 @@ class Pipeline:
                 masks = with_background(masks)
             images, masks = augmentation(*suited(augmentation, images, masks), draws.fork(_place(i, name)))
         return as_floats(images, masks)
-
-
-def ignores_padding(augment: Augment) -> bool:
-    """Return whether pixels of no class, in the masks that an augmentation returns, are not to count."""
-    return isinstance(augment, IgnoresPadding) and augment.ignores_padding()
 
 
 def drawn_parameters(augment: Sequence[tuple[str, Augment]], draws: TensorDraws) -> list[dict[str, list[Any]]]:
@@ -76,6 +73,8 @@ class FirstChecked:
 
     def ignores_padding(self) -> bool:
         """Return whether the augmentation does."""
+        from augkit.training.batches import ignores_padding
+
         return ignores_padding(self._augmentation)
 
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
