@@ -9,10 +9,13 @@ from typing import Literal
 import numpy as np
 
 from augkit import Images
+from augkit.metrics import GRID_SHOWS
 
 LEAST_DIVERSITY = 0.05
 LEAST_CONTRAST = 0.01
 LEAST_CHANGE = 0.001
+LEAST_OF_ONE_MASK = 0.1
+LEAST_STYLE = 0.05
 WON = 0.98
 BEATEN_LOSS = 0.05
 BEATEN_STEPS = 500
@@ -30,7 +33,10 @@ class Health:
             spread of pixels within an image, 0..1; ``change``, the mean difference of the first row to the last, 0..1;
             ``d_right``, the share of patches judged rightly in the last quarter; ``d_low``, the most steps on end with
             a discriminator loss below 0.05; ``l1_first`` and ``l1_after``, the first logged L1 and its mean after a
-            tenth of the steps. None where there is nothing to measure.
+            tenth of the steps; ``grid``, how much energy lies where upsampling leaves traces, about 1 in real images
+            (`augkit.metrics.grid`); ``one_mask``, how far images of one mask are apart under different keys, and
+            ``style``, how far a changed style code alone moves an image, both relative to how far real images are
+            apart. None where there is nothing to measure, such as variety where real images have none.
     """
 
     state: State
@@ -38,15 +44,18 @@ class Health:
     values: Mapping[str, float | None]
 
 
-def judge(history: Sequence[Mapping[str, float]], rows: Sequence[Images], real: Images) -> Health:
+def judge(
+    history: Sequence[Mapping[str, float]], rows: Sequence[Images], real: Images, trial: Mapping[str, float | None]
+) -> Health:
     """Return the health of a training.
 
     history: what the training loop logged, oldest first; may be empty for imported weights.
     rows:    uint8 (K, H, W, 3), images painted of the same K masks at several times, oldest first; one or more.
     real:    uint8 (K, H, W, 3), the real images of these masks.
+    trial:   ``grid``, ``one_mask`` and ``style``, as `augkit_mask2lesion.trial.try_out` finds them.
     """
-    values = {**_measure_rows(rows, real), **_measure_history(history)}
-    findings = [*_collapses(values, _contrast(real)), *_weaknesses(values)]
+    values = {**_measure_rows(rows, real), **_measure_history(history), **trial}
+    findings = [*_collapses(values, _contrast(real)), *_weaknesses(values), *_flaws(trial)]
     states: list[State] = ["ok", *(state for state, _ in findings)]
     return Health(max(states, key=_ORDER.index), tuple(sentence for _, sentence in findings), values)
 
@@ -116,4 +125,20 @@ def _weaknesses(values: Mapping[str, float | None]) -> list[tuple[State, str]]:
     if first is not None and after is not None and after >= first:
         what = f"{after:.4f} on average after the first tenth of the steps, {first:.4f} at the start"
         found.append(("weak", f"The L1 distance to the real images did not fall: {what}."))
+    return found
+
+
+def _flaws(trial: Mapping[str, float | None]) -> list[tuple[State, str]]:
+    """Return what is wrong with the images of a generator that may have learnt well otherwise."""
+    traces, one_mask, style = trial["grid"], trial["one_mask"], trial["style"]
+    found: list[tuple[State, str]] = []
+    if traces is not None and traces > GRID_SHOWS:
+        what = f"they have {traces:.1f} times the energy of real ones at periods of 2, 4 or 8 pixels"
+        found.append(("weak", f"The painted images show a grid: {what}."))
+    if one_mask is not None and one_mask < LEAST_OF_ONE_MASK:
+        what = f"under different keys they differ by {one_mask:.1%} of what real images differ by"
+        found.append(("weak", f"The images of one mask are nearly the same: {what}."))
+    if style is not None and style < LEAST_STYLE:
+        what = f"another code changes an image by {style:.1%} of what real images differ by"
+        found.append(("weak", f"The style code is ignored: {what}."))
     return found
