@@ -51,8 +51,8 @@ class SpectralConv2d(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding, bias=bias)
-        self.register_buffer("left", normalize(torch.randn(outputs), dim=0))
-        self.register_buffer("right", normalize(torch.randn(self.weight[0].numel()), dim=0))
+        self.register_buffer("left", normalize(nn.init.normal_(torch.empty(outputs)), dim=0))
+        self.register_buffer("right", torch.zeros(self.weight[0].numel()))
         for _ in range(_FIRST_ROUNDS):
             self.renew()
 

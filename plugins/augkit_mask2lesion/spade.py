@@ -33,7 +33,7 @@ class SpadeDecoder(nn.Module):
         super().__init__()
         doublings = (size // START).bit_length() - 1
         widths = [width * min(2**level, 8) for level in range(doublings, -1, -1)]
-        self.start = nn.Parameter(torch.randn(widths[0], START, START))
+        self.start = nn.Parameter(nn.init.normal_(torch.empty(widths[0], START, START)))
         self.first = Modulation(widths[0], mask_channels, style)
         self.blocks = nn.ModuleList(
             SpadeBlock(i, o, mask_channels, style, upsample) for i, o in itertools.pairwise(widths)
@@ -76,7 +76,8 @@ class Modulation(nn.Module):
     def __init__(self, channels: int, mask_channels: int, style: int) -> None:
         super().__init__()
         self.by_mask = nn.Conv2d(mask_channels + 1, 2 * channels, 3, padding=1)
-        self.by_code = nn.Parameter(torch.randn(2 * channels, style) * 0.1) if style else None
+        by_code = torch.empty(2 * channels, style)
+        self.by_code = nn.Parameter(nn.init.normal_(by_code, 0, 0.1)) if style else None
         with torch.no_grad():
             assert self.by_mask.bias is not None
             self.by_mask.bias[:channels] = 1

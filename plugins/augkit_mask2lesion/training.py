@@ -8,10 +8,10 @@ from pathlib import Path
 from augkit import ArrayDraws, Images, ImageSet, Masks, Workspace
 from augkit.training import PAINTING_BATCH, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
+from augkit_mask2lesion.health import try_out
 from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.options import Mask2LesionOptions
 from augkit_mask2lesion.painter import Painter, open_painter, save_generator
-from augkit_mask2lesion.trial import try_out
 from augkit_mask2lesion.watch import Alarm, Watch, Watched, sampled_epochs, shown_samples
 
 

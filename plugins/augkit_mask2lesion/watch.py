@@ -67,7 +67,7 @@ class Watch:
     def conclude(self, names: Sequence[str], trial: Mapping[str, float | None]) -> Health:
         """Assemble the rows, judge them, the history and the trial, tell every finding.
 
-        names: of the rows, oldest first. trial: see `augkit_mask2lesion.trial.try_out`.
+        names: of the rows, oldest first. trial: see `augkit_mask2lesion.health.try_out`.
         """
         rows = {name: read_image(self._file(name)) for name in names if self._file(name).is_file()}
         masks, real = _mask_tiles(np.asarray(self._samples.masks)), _tiles(np.asarray(self._samples.images))

@@ -8,12 +8,11 @@ from augkit.errors import InterruptedRunError, Problem
 from augkit.metrics import GRID_SHOWS
 from augkit.store import read_json
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.health import judge
+from augkit_mask2lesion.health import judge, try_out
 from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.networks import UnetGenerator
 from augkit_mask2lesion.presets import Spade
 from augkit_mask2lesion.spade import linear
-from augkit_mask2lesion.trial import try_out
 from augkit_mask2lesion.watch import Alarm, sampled_epochs, shown_samples
 from samples import Log, image_draws, image_set, lesions, workspace
 
