@@ -283,6 +283,13 @@ def test_options_that_contradict_each_other_are_refused(options, message):
         Mask2Lesion(**options)
 
 
+def test_processes_that_would_be_left_with_one_image_each_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("augkit.training.ranks.world", lambda: 4)
+    message = "batch_size is 4, which leaves parts of 1 image, and style is 3; allowed: two images or more"
+    with pytest.raises(InputError, match=message):
+        PixToPix(Spade(**TINY), coloured(), workspace(tmp_path))
+
+
 def test_weights_without_a_style_code_are_refused_before_anything_runs(tmp_path):
     file = tmp_path / "latest_net_G.pth"
     file.write_bytes(b"")
