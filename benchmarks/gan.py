@@ -34,8 +34,8 @@ from augkit import Draws, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import computes_in_bfloat16
 from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.painter import Painter
-from augkit_mask2lesion.training import PixToPix
 from augkit_phantom import Phantom
 
 SIZE = 128
@@ -188,7 +188,7 @@ def contestants(case: Case, samples: ImageSet, device: str, folder: Path) -> tup
             learner.step(next(numbers))
         return lambda: void(learner.step(next(numbers))), twin.step, counter.get_total_flops()
     masks = np.resize(samples.masks, (4 * case.batch, SIZE, SIZE))
-    paint = Painter(learner.generator, learner.architecture, options.mask_resample, options.out_resize, device)
+    paint = Painter(*learner.trained(samples), options.mask_resample, options.out_resize, device)
     tensors = torch.from_numpy(masks)[:, None].float() * 2 - 1
     with FlopCounterMode(display=False) as counter:
         paint(masks, Draws.of(0, "benchmark", np.arange(len(masks))))

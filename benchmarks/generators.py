@@ -3,13 +3,15 @@
     python benchmarks/generators.py [--quick] [--size 64] [--width 16] [--images 600] [--gallery FOLDER]
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
-paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps. Quality is what
+paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps,
+`mask2lesion-spade` for as many epochs as `mask2lesion`, in steps of twice as many images. Quality is what
 `augkit.quality.judge` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
 
     adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
     kid         kernel distance to the training images in the features it is named after, and its standard error
     diversity   how far images of one mask are apart in these features, as a share of how far training images are
     greys       the same in grey levels, root mean square
+    grid        energy where upsampling leaves traces, beside real images: about 1, and visible above 2
     suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images, and by
                 a larger factor than to the nearest test image
 
@@ -42,6 +44,7 @@ from augkit.store import write_bytes
 from augkit_flow.generator import Flow
 from augkit_isic import Isic
 from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.presets import Spade
 from augkit_phantom import Phantom
 from augkit_texture.generator import Texture
 from augkit_unet.segmenter import Unet
@@ -79,8 +82,9 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
         batch_size=batch,
         sample_every=0,
     )
+    spade = Spade(width=budget.width, epochs=epochs - epochs // 2, decay_epochs=epochs // 2, sample_every=0)
     flow = Flow(width=budget.width, steps=budget.flow_steps, batch_size=8, ema=0.995)
-    return {"mask2lesion": gan, "texture": Texture(), "flow": flow}
+    return {"mask2lesion": gan, "mask2lesion-spade": spade, "texture": Texture(), "flow": flow}
 
 
 def measures(record: Mapping[str, Any]) -> dict[str, float]:
@@ -93,6 +97,7 @@ def measures(record: Mapping[str, Any]) -> dict[str, float]:
         "error": kid["error"],
         "diversity": varies["share_of_real"],
         "greys": varies["pixels"],
+        "grid": record["grid"]["value"],
         "suspicious": record["memorisation"]["suspicious_share"],
     }
 
@@ -104,6 +109,7 @@ def measures_of_real(record: Mapping[str, Any]) -> dict[str, float]:
         "adherence": follows["held_out"],
         f"kid_{NAME}": kid["held_out"],
         "error": kid["held_out_error"],
+        "grid": record["grid"]["held_out"],
         "suspicious": record["memorisation"]["held_out_share"],
     }
 
@@ -165,11 +171,11 @@ def texture_speed(folder: Path) -> dict[str, float]:
 
 
 def picture(test: ImageSet, paint: Synthesizer) -> Images:
-    """Return a gallery: masks, real images, and a row of painted images for each of three keys."""
+    """Return a gallery: masks, real images, and a row of painted images for each of four keys."""
     shown = test.take(np.linspace(0, len(test) - 1, SHOWN).astype(np.int64))
     masks = np.asarray(shown.masks)
     above = [np.repeat(masks[..., None].astype(np.uint8) * np.uint8(255), 3, axis=3), np.asarray(shown.images)]
-    painted = [paint(masks, Draws.of(SEED, f"gallery {key}", np.arange(SHOWN))) for key in range(3)]
+    painted = [paint(masks, Draws.of(SEED, f"gallery {key}", np.arange(SHOWN))) for key in range(4)]
     return np.concatenate([np.concatenate(list(row), axis=1) for row in [*above, *painted]])
 
 
@@ -184,15 +190,16 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
         "error",
         "diversity",
         "greys",
+        "grid",
         "suspicious",
     )
     columns = {name: max(12, len(name) + 2) for name in names}
-    print(f"{'':<14}" + "".join(f"{name:>{width}}" for name, width in columns.items()))
+    print(f"{'':<18}" + "".join(f"{name:>{width}}" for name, width in columns.items()))
     for name, row in rows.items():
         cells = (
             f"{row[column]:>{width}.3g}" if column in row else f"{'':>{width}}" for column, width in columns.items()
         )
-        print(f"{name:<14}" + "".join(cells))
+        print(f"{name:<18}" + "".join(cells))
 
 
 def main() -> None:
@@ -227,7 +234,8 @@ def main() -> None:
     record = {
         "benchmark": "generators",
         "ratios": {
-            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2) for name in ("texture", "flow")
+            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2)
+            for name in ("mask2lesion-spade", "texture", "flow")
         },
         "values": {f"{name} {column}": round(v, 4) for name, row in rows.items() for column, v in row.items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from augkit.metrics import METRICS, TABLE_1, confusion, scores, surface_distance, tolerance
+from augkit import metrics
+from augkit.metrics import GRID_SHOWS, METRICS, TABLE_1, confusion, scores, surface_distance, tolerance
 
 
 def grid(*rows):
@@ -188,3 +189,50 @@ def test_the_tolerance_grows_with_the_image():
 def test_surface_distances_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match="allowed: equal shapes"):
         surface_distance(FULL, np.concatenate([FULL, FULL]))
+
+
+# Grids
+
+
+def photographs(count, key, side=64):
+    """Images whose energy falls with the square of the frequency, as that of photographs does."""
+    noise = np.random.Generator(np.random.Philox(key=key)).normal(0, 1, (count, side, side, 3))
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))[None, :, :, None]
+    smooth = np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) / (frequency + 1 / side), axes=(1, 2)).real
+    return (128 + 40 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+
+
+def stripes(period, height, side=64):
+    """A pattern of the period in both directions, of 0 and `height` grey levels."""
+    along = (np.arange(side) // (period // 2)) % 2
+    return (height * (along[:, None] ^ along)).astype(np.uint8)[..., None]
+
+
+def test_photographs_have_no_grid_beside_photographs():
+    assert metrics.grid(photographs(40, 1), photographs(60, 2)) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize(("period", "height"), [(2, 2), (4, 5), (8, 9)])
+def test_a_pattern_of_few_grey_levels_is_a_grid(period, height):
+    painted = np.minimum(photographs(40, 1), 255 - height) + stripes(period, height)
+    assert metrics.grid(painted, photographs(60, 2)) > GRID_SHOWS
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_stripes_in_one_direction_are_a_grid(axis):
+    along = (2 * (np.arange(64) % 2)).astype(np.uint8).reshape((-1, 1, 1) if axis == 1 else (1, -1, 1))
+    assert metrics.grid(np.minimum(photographs(40, 1), 253) + along, photographs(60, 2)) > GRID_SHOWS
+
+
+def test_neither_blur_nor_noise_nor_one_colour_is_a_grid():
+    real, images = photographs(60, 2), photographs(40, 1)
+    blurred = ((images.astype(int) + np.roll(images, 1, 1) + np.roll(images, 1, 2)) // 3).astype(np.uint8)
+    noise = np.random.Generator(np.random.Philox(key=3)).integers(0, 256, images.shape, dtype=np.uint8)
+    for one in (blurred, noise, np.full_like(images, 90)):
+        assert metrics.grid(one, real) < GRID_SHOWS
+
+
+def test_images_without_room_for_a_grid_have_no_number_and_other_sides_do():
+    assert metrics.grid(photographs(4, 1, 12), photographs(4, 2, 12)) is None
+    wide = photographs(8, 1)[:, :, :50]
+    assert metrics.grid(wide, wide) == 1

@@ -17,7 +17,7 @@ from augkit.contracts.components import Synthesizer
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import Draws
 from augkit.data.stored import Quality
-from augkit.metrics import confusion, scores
+from augkit.metrics import confusion, grid, scores
 from augkit.quality.copies import near_copies
 from augkit.quality.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
 from augkit.quality.features import NAME, Features, Scale, describe
@@ -77,6 +77,7 @@ def judge(material: Material) -> Quality:
         },
         **({} if adherence is None else {"adherence": adherence.record}),
         **_distribution_record(material, fair, views),
+        "grid": _grid_record(material, fair),
         "diversity": _diversity_record(drawn, views),
         "memorisation": _memorisation_record(material, memory),
     }
@@ -170,6 +171,13 @@ def _distribution_record(material: Material, held_out: ImageSet, views: _Views) 
         str(side): {"value": value, "held_out": floors[side]} for side, value in distances.items()
     }  # fmt: skip
     return record
+
+
+def _grid_record(material: Material, held_out: ImageSet) -> dict[str, float | None]:
+    training, painted, real = (
+        np.asarray(part.images[_evenly(len(part), MOST)]) for part in (material.train, material.synthetic, held_out)
+    )
+    return {"value": grid(painted, training), "held_out": grid(real, training)}
 
 
 def _evenly(total: int, most: int) -> NDArray[np.int64]:

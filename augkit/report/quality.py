@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from augkit.metrics import GRID_SHOWS
 from augkit.report.evidence import Section
 
 HEADER = ("measure", "synthetic", "real, held out", "reads")
@@ -17,6 +18,7 @@ def quality_rows(record: Mapping[str, Any]) -> list[Row]:
     rows = [
         *(_adherence(record["adherence"]) if "adherence" in record else ()),
         *_distribution(record),
+        *_grid(record["grid"]),
         *_diversity(record["diversity"], record["features"]),
         *_memorisation(record["memorisation"], record["features"]),
     ]
@@ -95,6 +97,13 @@ def _distribution(record: Mapping[str, Any]) -> list[Row]:
         name = f"swd_patches at {side} pixels"
         rows.append((name, f"{pair['value']:.3f}", f"{pair['held_out']:.3f}", "lower; real is the floor"))
     return rows
+
+
+def _grid(found: Mapping[str, float | None]) -> list[Row]:
+    """Return the row of `augkit.metrics.grid`; none for images too small to have one."""
+    if found["value"] is None:
+        return []
+    return [("grid", f"{found['value']:.2f}", f"{found['held_out']:.2f}", f"above {GRID_SHOWS:g}: a pattern of pixels")]
 
 
 def _diversity(found: Mapping[str, float], features: str) -> list[Row]:

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -23,8 +23,9 @@ from torch import Tensor
 
 from augkit import InputError, Problem
 from augkit.store import read_json
-from augkit_mask2lesion.networks import SIZES, Architecture, UnetGenerator
-from augkit_mask2lesion.options import FACTS, Dropout, Norm
+from augkit_mask2lesion.architecture import Architecture, read_architecture
+from augkit_mask2lesion.networks import SIZES
+from augkit_mask2lesion.options import FACTS, Norm
 from augkit_mask2lesion.painter import save_generator
 
 Facts = dict[str, Any]
@@ -74,6 +75,9 @@ def describe(facts: Facts) -> list[str]:
         f"uses {imported['file']} ({imported['format']}): {facts['size']} pixels, width {facts['width']}, "
         f"{facts['norm']} normalisation, {facts['mask_channels']} mask channels; nothing is trained"
     ]
+    if facts["style"]:
+        styles = f"{facts['style']} numbers, of {facts['styles']} images it was trained on"
+        sentences.append(f"it paints with style codes of {styles}")
     if imported["format"] != "augkit":
         layout = "dropout is taken to be where the PyTorch release has it, which the file does not say"
         sentences.append(f"{layout}; it stays on at synthesis, unless the option dropout is none")
@@ -160,16 +164,13 @@ def _levels(tensors: Tensors) -> int:
 
 def _own_architecture(tensors: Tensors, file: Path) -> Architecture:
     """Return the architecture that the file beside augkit's weights tells."""
-    if "down.0.weight" not in tensors:
+    if not {"down.0.weight", "decoder.start"} & tensors.keys():
         what = f"is no generator that is known; it begins with {', '.join(sorted(tensors)[:3]) or 'nothing'}"
         hint = "Allowed: pix2pix's latest_net_G.pth with a U-Net (not latest_net_D.pth), or augkit's own"
         raise InputError(Problem(str(file), what, hint))
     beside = file.with_name(FACTS)
     try:
-        facts = read_json(beside)
-        found = Architecture(facts["size"], facts["width"], facts["norm"], facts["mask_channels"], facts["dropout"])
-        if found.size not in SIZES or found.norm not in get_args(Norm) or found.dropout not in get_args(Dropout):
-            raise ValueError("unknown architecture")
+        found = read_architecture(read_json(beside))
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"cannot be read ({type(error).__name__}); it says what the weights beside it belong to"
         raise InputError(Problem(str(beside), what, "Copy it from the folder of the generator, too")) from error
@@ -178,7 +179,7 @@ def _own_architecture(tensors: Tensors, file: Path) -> Architecture:
 
 def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        network: UnetGenerator = architecture.build()
+        network = architecture.build()
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 

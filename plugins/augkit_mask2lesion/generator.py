@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augkit import ImageSet, InputError, Problem, Synthesizer, Workspace
+from augkit.store import read_json
 from augkit_mask2lesion.options import FACTS, Mask2LesionOptions
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -27,8 +28,17 @@ class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside 
         if file.suffix not in CHECKPOINT_SUFFIXES:
             what = f"is no file of weights; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}, or a folder"
             raise InputError(Problem(str(file), what, "Correct the option weights"))
+        self._check_style(file)
         beside = file.with_name(FACTS)
         return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
+
+    def _check_style(self, file: Path) -> None:
+        """Raise `InputError` where a style code is wanted of a generator that has none, such as each of pix2pix's."""
+        beside = file.with_name(FACTS)
+        has_facts = file.suffix == ".safetensors" and beside.is_file()
+        if self.style and not (read_json(beside).get("style") if has_facts else file.suffix == ".safetensors"):
+            what = f"is a generator without a style code, and style is {self.style}; allowed: one trained with a style"
+            raise InputError(Problem(str(file), what, "Use it with style: 0, or with mask2lesion"))
 
     @staticmethod
     def import_weights(file: Path, folder: Path) -> Sequence[str]:
@@ -41,10 +51,12 @@ class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside 
         """Train generator and discriminator on the pairs, or import `weights`; keep the generator and its health."""
         from augkit_mask2lesion.training import fit
 
+        if file := self.weights_file():
+            self._check_style(file)
         fit(self, train, space)
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the painter."""
         from augkit_mask2lesion.painter import open_painter
 
-        return open_painter(folder, self.dropout, self.mask_resample, self.out_resize, device)
+        return open_painter(folder, self.dropout, self.mask_resample, self.out_resize, self.style_from, device)

@@ -1,4 +1,4 @@
-"""Whether a training went well, judged from its history and from what it painted of the same masks."""
+"""Whether a training went well, judged from its history, from what it painted of the same masks, and by a trial."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from augkit import Images
+from augkit import ArrayDraws, Draws, Images, ImageSet, Synthesizer, sample_keys
+from augkit.metrics import GRID_SHOWS, grid
 
 LEAST_DIVERSITY = 0.05
 LEAST_CONTRAST = 0.01
 LEAST_CHANGE = 0.001
+LEAST_OF_ONE_MASK = 0.25
+LEAST_STYLE = 0.05
 WON = 0.98
 BEATEN_LOSS = 0.05
 BEATEN_STEPS = 500
 EARLY = 0.1
+
+MASKS = 16
+"""Training masks that are painted."""
+
+KEYS = 4
+"""Images of each."""
+
+_REAL = 256
+
+_LEAST_SPREAD = 2.0
+"""Grey levels by which real images' mean colours have to spread before a generator is asked for varied images."""
 
 State = Literal["ok", "weak", "collapsed"]
 _ORDER: tuple[State, ...] = ("ok", "weak", "collapsed")
@@ -30,7 +45,10 @@ class Health:
             spread of pixels within an image, 0..1; ``change``, the mean difference of the first row to the last, 0..1;
             ``d_right``, the share of patches judged rightly in the last quarter; ``d_low``, the most steps on end with
             a discriminator loss below 0.05; ``l1_first`` and ``l1_after``, the first logged L1 and its mean after a
-            tenth of the steps. None where there is nothing to measure.
+            tenth of the steps; ``grid``, how much energy lies where upsampling leaves traces, about 1 in real images
+            (`augkit.metrics.grid`); ``one_mask``, how far images of one mask are apart under different keys, and
+            ``style``, how far a changed style code alone moves an image, both relative to how far real images are
+            apart. None where there is nothing to measure, such as variety where real images have none.
     """
 
     state: State
@@ -38,17 +56,44 @@ class Health:
     values: Mapping[str, float | None]
 
 
-def judge(history: Sequence[Mapping[str, float]], rows: Sequence[Images], real: Images) -> Health:
+def judge(
+    history: Sequence[Mapping[str, float]], rows: Sequence[Images], real: Images, trial: Mapping[str, float | None]
+) -> Health:
     """Return the health of a training.
 
     history: what the training loop logged, oldest first; may be empty for imported weights.
     rows:    uint8 (K, H, W, 3), images painted of the same K masks at several times, oldest first; one or more.
     real:    uint8 (K, H, W, 3), the real images of these masks.
+    trial:   ``grid``, ``one_mask`` and ``style``, as `try_out` finds them.
     """
-    values = {**_measure_rows(rows, real), **_measure_history(history)}
-    findings = [*_collapses(values, _contrast(real)), *_weaknesses(values)]
+    values = {**_measure_rows(rows, real), **_measure_history(history), **trial}
+    findings = [*_collapses(values, _contrast(real)), *_weaknesses(values), *_flaws(trial)]
     states: list[State] = ["ok", *(state for state, _ in findings)]
     return Health(max(states, key=_ORDER.index), tuple(sentence for _, sentence in findings), values)
+
+
+def try_out(paint: Synthesizer, restyled: Synthesizer | None, samples: ImageSet, seed: int) -> dict[str, float | None]:
+    """Return what painting some training masks under several keys shows; see `Health`.
+
+    restyled: the same generator with other styles for the same draws; None where there are no style codes.
+    """
+    chosen = samples.take(_evenly(len(samples), MASKS))
+    masks = np.repeat(np.asarray(chosen.masks), KEYS, axis=0)
+    draws = _draws(chosen, seed)
+    painted = paint(masks, draws)
+    real = np.asarray(samples.images[_evenly(len(samples), _REAL)])
+    between = _apart(real[_evenly(len(real), MASKS * KEYS)][None])
+    varied = real.mean((1, 2)).std(0).mean() >= _LEAST_SPREAD
+
+    def share(within: float) -> float | None:
+        return within / between if varied else None
+
+    other = None if restyled is None else restyled(masks[::KEYS], draws[::KEYS])
+    return {
+        "grid": grid(painted, real),
+        "one_mask": share(_apart(painted.reshape(len(chosen), KEYS, *painted.shape[1:]))),
+        "style": None if other is None else share(_apart(np.stack([painted[::KEYS], other], axis=1))),
+    }
 
 
 def _measure_rows(rows: Sequence[Images], real: Images) -> dict[str, float | None]:
@@ -117,3 +162,38 @@ def _weaknesses(values: Mapping[str, float | None]) -> list[tuple[State, str]]:
         what = f"{after:.4f} on average after the first tenth of the steps, {first:.4f} at the start"
         found.append(("weak", f"The L1 distance to the real images did not fall: {what}."))
     return found
+
+
+def _flaws(trial: Mapping[str, float | None]) -> list[tuple[State, str]]:
+    """Return what is wrong with the images of a generator that may have learnt well otherwise."""
+    traces, one_mask, style = trial["grid"], trial["one_mask"], trial["style"]
+    found: list[tuple[State, str]] = []
+    if traces is not None and traces > GRID_SHOWS:
+        what = f"they have {traces:.1f} times the energy of real ones at periods of 2, 4 or 8 pixels"
+        found.append(("weak", f"The painted images show a grid: {what}."))
+    if one_mask is not None and one_mask < LEAST_OF_ONE_MASK:
+        what = f"under different keys they differ by {one_mask:.1%} of what real images differ by"
+        found.append(("weak", f"The images of one mask are nearly the same: {what}."))
+    if style is not None and style < LEAST_STYLE:
+        what = f"another code changes an image by {style:.1%} of what real images differ by"
+        found.append(("weak", f"The style code is ignored: {what}."))
+    return found
+
+
+def _draws(samples: ImageSet, seed: int) -> ArrayDraws:
+    """Return the draws of `KEYS` images for each sample."""
+    return Draws.of(seed, "trial", np.repeat(sample_keys(samples.ids), KEYS), np.tile(np.arange(KEYS), len(samples)))
+
+
+def _evenly(total: int, most: int) -> NDArray[np.int64]:
+    count = min(total, most)
+    return np.linspace(0, total - 1, count).astype(np.int64)
+
+
+def _apart(groups: Images) -> float:
+    """Return the mean root mean square difference of the pairs within groups, in grey levels: (G, M, H, W, 3)."""
+    i, j = np.triu_indices(groups.shape[1], 1)
+    if not len(i):
+        return 0.0
+    flat = groups.reshape(*groups.shape[:2], -1).astype(np.float32)
+    return float(np.mean([np.sqrt(np.square(one[i] - one[j]).mean(1)).mean() for one in flat]))

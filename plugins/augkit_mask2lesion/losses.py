@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
@@ -32,3 +35,23 @@ def share_right(kind: Adversarial, on_real: Tensor, on_fake: Tensor) -> Tensor:
     """Return the share of patches that the discriminator judges rightly, 0..1; real and fake weigh the same."""
     boundary = 0.5 if kind == "lsgan" else 0.0
     return 0.5 * ((on_real > boundary).float().mean() + (on_fake <= boundary).float().mean())
+
+
+def feature_distance(of_real: Sequence[Tensor], of_fake: Sequence[Tensor]) -> Tensor:
+    """Return the mean over layers of the mean absolute difference of the discriminator's features, float32 scalar.
+
+    Feature matching (Wang et al. 2018, arXiv:1711.11585).
+    """
+    pairs = zip(of_real, of_fake, strict=True)
+    return torch.stack([(real.float() - fake.float()).abs().mean() for real, fake in pairs]).mean()
+
+
+def gradient_penalty(judge: Callable[[Tensor], Tensor], pairs: Tensor) -> Tensor:
+    """Return half the squared length of the logits' gradient at real pairs, mean over them, float32 scalar.
+
+    R1 of Mescheder et al. 2018 (arXiv:1801.04406), of the mean logit of each pair, in float32.
+    """
+    pairs = pairs.detach().requires_grad_()
+    logits = judge(pairs).mean((1, 2, 3))
+    (gradient,) = torch.autograd.grad(logits.sum(), pairs, create_graph=True)
+    return 0.5 * gradient.square().sum((1, 2, 3)).mean()

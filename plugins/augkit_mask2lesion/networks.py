@@ -6,37 +6,17 @@ block, and the first and last discriminator layers, and no dropout in encoder an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
 from augkit import TensorDraws
-from augkit_mask2lesion.options import Dropout, Norm
+from augkit_mask2lesion.convolutions import convolution, enlarging
+from augkit_mask2lesion.options import Dropout, Norm, Upsample
 
 SIZES = (32, 64, 128, 256)
 SLOPE = 0.2
 _EPS = 1e-5
 _WORD = 64
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What makes two generators interchangeable; kept beside the weights.
-
-    size: side in pixels. width: filters of the first layer. mask_channels: 1 or 3 equal ones.
-    """
-
-    size: int
-    width: int
-    norm: Norm
-    mask_channels: int
-    dropout: Dropout
-
-    def build(self) -> UnetGenerator:
-        """Return a generator with torch's initial weights."""
-        return UnetGenerator(self.size, self.width, self.norm, self.mask_channels, self.dropout)
 
 
 class UnetGenerator(nn.Module):
@@ -45,7 +25,15 @@ class UnetGenerator(nn.Module):
     Noise is dropout of 0.5, as in the paper, and stays on at synthesis: each sample's dropout comes from its draws.
     """
 
-    def __init__(self, size: int, width: int, norm: Norm, mask_channels: int, dropout: Dropout = "lua") -> None:
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        norm: Norm,
+        mask_channels: int,
+        dropout: Dropout = "lua",
+        upsample: Upsample = "transposed",
+    ) -> None:
         super().__init__()
         downs = size.bit_length() - 1
         widths = [width * min(2**level, 8) for level in range(downs)]
@@ -58,7 +46,7 @@ class UnetGenerator(nn.Module):
         outputs = [*reversed(widths[:-1]), 3]
         joined = [widths[-1], *(2 * w for w in outputs[:-1])]
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, 4, 2, 1, bias=bias or o == 3) for i, o in zip(joined, outputs, strict=True)
+            enlarging(upsample, i, o, bias=bias or o == 3) for i, o in zip(joined, outputs, strict=True)
         )
         self.up_norm = nn.ModuleList(_norm(norm, w) for w in outputs[:-1])
         self._noisy = dropout_blocks(dropout, downs)
@@ -93,20 +81,30 @@ class PatchDiscriminator(nn.Module):
     With 1, 2, 3, 4 `layers` each logit sees 16, 34, 70, 142 pixels.
     """
 
-    def __init__(self, width: int, layers: int, norm: Norm, mask_channels: int) -> None:
+    def __init__(self, width: int, layers: int, norm: Norm, mask_channels: int, spectral: bool = False) -> None:
         super().__init__()
         bias = norm != "batch"
-        blocks: list[nn.Module] = [nn.Conv2d(mask_channels + 3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        layer = convolution(spectral)
+        blocks: list[nn.Module] = [layer(mask_channels + 3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
         for level in range(1, layers + 1):
             inputs, outputs = (width * min(2**n, 8) for n in (level - 1, level))
             stride = 2 if level < layers else 1
-            blocks += [nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias), _norm(norm, outputs), nn.LeakyReLU(SLOPE)]
-        blocks.append(nn.Conv2d(width * min(2**layers, 8), 1, 4, 1, 1))
+            blocks += [layer(inputs, outputs, 4, stride, 1, bias=bias), _norm(norm, outputs), nn.LeakyReLU(SLOPE)]
+        blocks.append(layer(width * min(2**layers, 8), 1, 4, 1, 1))
         self.layers = nn.Sequential(*blocks)
 
     def forward(self, masks: Tensor, images: Tensor) -> Tensor:
         """Return logits; above zero means real."""
-        return cast(Tensor, self.layers(torch.cat([masks, images], dim=1)))
+        return self.judge(torch.cat([masks, images], dim=1))
+
+    def judge(self, pairs: Tensor, features: list[Tensor] | None = None) -> Tensor:
+        """Return the logits of mask and image in one tensor; add what every layer before them finds to `features`."""
+        x = pairs
+        for layer in self.layers:
+            x = layer(x)
+            if features is not None and isinstance(layer, nn.LeakyReLU):
+                features.append(x)
+        return x
 
 
 class SampleNorm(nn.BatchNorm2d):

@@ -21,9 +21,11 @@ from augkit.training import (
     save_weights,
     settle,
 )
-from augkit_mask2lesion.networks import Architecture, UnetGenerator
-from augkit_mask2lesion.options import FACTS, WEIGHTS, Dropout, MaskResample, OutResize
+from augkit_mask2lesion.architecture import Architecture, read_architecture
+from augkit_mask2lesion.networks import UnetGenerator
+from augkit_mask2lesion.options import FACTS, WEIGHTS, Dropout, MaskResample, OutResize, StyleFrom
 from augkit_mask2lesion.resampling import resize_masks, resize_painted
+from augkit_mask2lesion.spade import SpadeGenerator
 
 
 class Painter:
@@ -31,7 +33,7 @@ class Painter:
 
     def __init__(
         self,
-        network: UnetGenerator,
+        network: UnetGenerator | SpadeGenerator,
         architecture: Architecture,
         mask_resample: MaskResample,
         out_resize: OutResize,
@@ -60,6 +62,13 @@ class Painter:
             self._network.train(was_training)
         return images
 
+    def restyled(self) -> Painter | None:
+        """Return a painter whose images have other styles for the same draws; None where there are no style codes."""
+        if not isinstance(self._network, SpadeGenerator) or len(self._network.styles) < 2:
+            return None
+        network = SpadeGenerator(self._network.decoder, self._network.styles.roll(1, 0), "training")
+        return Painter(network, self._architecture, self._mask_resample, self._out_resize, self._device, self._batch)
+
     def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
         """Return images in -1..1 at the working size, (N, 3, S, S), of masks (N, 1, H, W) in {0, 1}."""
         conditions = resize_masks(masks, self._architecture.size, self._mask_resample) * 2 - 1
@@ -69,7 +78,9 @@ class Painter:
         return painted
 
 
-def save_generator(network: UnetGenerator, architecture: Architecture, folder: Path, origin: dict[str, Any]) -> None:
+def save_generator(
+    network: UnetGenerator | SpadeGenerator, architecture: Architecture, folder: Path, origin: dict[str, Any]
+) -> None:
     """Write weights and architecture; `origin` says where the weights come from."""
     save_weights(network, folder / WEIGHTS)
     write_json(folder / FACTS, {**vars(architecture), **origin})
@@ -80,12 +91,13 @@ def open_painter(
     dropout: Dropout,
     mask_resample: MaskResample,
     out_resize: OutResize,
+    style_from: StyleFrom,
     device: str,
     batch: int = PAINTING_BATCH,
 ) -> Painter:
     """Return the painter that `save_generator` left in `folder`; the dropout ``none`` turns the noise off."""
     facts = read_json(folder / FACTS)
-    kept: Dropout = "none" if dropout == "none" else facts["dropout"]
-    architecture = Architecture(facts["size"], facts["width"], facts["norm"], facts["mask_channels"], kept)
-    network = settle(load_weights(architecture.build, folder / WEIGHTS), device, torch.channels_last).eval()
+    architecture = read_architecture(facts if dropout != "none" else {**facts, "dropout": dropout})
+    network = load_weights(lambda: architecture.build(style_from), folder / WEIGHTS)
+    network = settle(network, device, torch.channels_last).eval()
     return Painter(network, architecture, mask_resample, out_resize, device, batch)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from augkit import AtLeast
+from augkit import AtLeast, Within
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.options import Dropout, MaskResample, Norm
+from augkit_mask2lesion.options import Adversarial, DiffAugment, Dropout, MaskResample, Network, Norm, Upsample
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,29 @@ class Fast128(Mask2Lesion):
     size: Literal[128, 256] | None = 128
     batch_size: Annotated[int, AtLeast(1)] = 16
     learning_rate: Annotated[float, AtLeast(1e-8)] = 8e-4
+
+
+@dataclass(frozen=True)
+class Spade(Mask2Lesion):
+    """Not the paper's: what later work has made of such GANs, for small data sets and varied images.
+
+    A decoder that sees the mask at every scale, style codes, enlargement without grids, hinge loss, feature matching,
+    differentiable augmentation, a faster discriminator and an average of weights. Options as for `mask2lesion`.
+    """
+
+    norm: Norm = "instance"
+    dropout: Dropout = "none"
+    patch_layers: Annotated[int, Within(1, 4)] = 2
+    batch_size: Annotated[int, AtLeast(1)] = 8
+    learning_rate: Annotated[float, AtLeast(1e-8)] = 5e-4
+    adversarial: Adversarial = "hinge"
+    lambda_l1: Annotated[float, AtLeast(0)] = 10.0
+    jitter: bool = False
+    network: Network = "spade"
+    upsample: Upsample = "nearest"
+    style: Annotated[int, Within(0, 256)] = 16
+    lambda_kl: Annotated[float, AtLeast(0)] = 0.05
+    lambda_features: Annotated[float, AtLeast(0)] = 10.0
+    diffaugment: tuple[DiffAugment, ...] = ("translation", "mirror")
+    discriminator_rate: Annotated[float, AtLeast(1e-8)] = 2.0
+    ema: Annotated[float, Within(0, 0.99999)] = 0.995

@@ -16,12 +16,11 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from augkit import Draws, Images, ImageSet, Log, Masks, Workspace, sample_keys
+from augkit import Draws, Images, ImageSet, Log, Masks, Synthesizer, Workspace, sample_keys
 from augkit.images import encode_png, read_image
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import Learner
 from augkit_mask2lesion.health import BEATEN_LOSS, BEATEN_STEPS, Health, judge
-from augkit_mask2lesion.painter import Painter
 
 SHOWN = 8
 """Training masks that are painted."""
@@ -53,7 +52,7 @@ def shown_samples(samples: ImageSet) -> ImageSet:
 class Watch:
     """Paints rows into ``samples/`` and makes of them ``progress.png``, ``progress.gif`` and ``health.json``."""
 
-    def __init__(self, painter: Painter, samples: ImageSet, space: Workspace) -> None:
+    def __init__(self, painter: Synthesizer, samples: ImageSet, space: Workspace) -> None:
         """`samples`: those to show, see `shown_samples`."""
         self._painter = painter
         self._samples = samples
@@ -65,15 +64,18 @@ class Watch:
         tiles = _tiles(self._painter(np.asarray(self._samples.masks), self._draws))
         write_bytes(self._file(name), encode_png(_side_by_side(tiles)))
 
-    def conclude(self, names: Sequence[str]) -> Health:
-        """Assemble the rows, judge them and the history, tell every finding; `names` are the rows, oldest first."""
+    def conclude(self, names: Sequence[str], trial: Mapping[str, float | None]) -> Health:
+        """Assemble the rows, judge them, the history and the trial, tell every finding.
+
+        names: of the rows, oldest first. trial: see `augkit_mask2lesion.health.try_out`.
+        """
         rows = {name: read_image(self._file(name)) for name in names if self._file(name).is_file()}
         masks, real = _mask_tiles(np.asarray(self._samples.masks)), _tiles(np.asarray(self._samples.images))
         above = {"mask": _side_by_side(masks), "real": _side_by_side(real)}
         write_bytes(self._space.folder / "progress.png", encode_png(_sheet({**above, **rows})))
         frames = [_sheet({**above, name: row}) for name, row in rows.items()]
         write_bytes(self._space.folder / "progress.gif", encode_gif(frames))
-        health = judge(self._history(), [_apart(row, len(real)) for row in rows.values()], real)
+        health = judge(self._history(), [_apart(row, len(real)) for row in rows.values()], real, trial)
         write_json(self._space.folder / HEALTH, vars(health))
         for sentence in health.sentences:
             self._space.log.note(sentence)

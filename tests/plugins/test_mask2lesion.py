@@ -9,11 +9,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 from augkit import Draws, ImageSet, InputError
 from augkit.contracts.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
+from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
 from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, dropout_blocks, normalise_each
 from augkit_mask2lesion.presets import Fast128, Released256
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks, resize_painted
-from augkit_mask2lesion.training import PixToPix
 from samples import image_draws, lesions, workspace
 
 TINY = {"width": 4, "epochs": 1, "decay_epochs": 0, "batch_size": 4, "patch_layers": 1}
@@ -269,7 +269,8 @@ def test_presets_change_defaults_and_nothing_else():
 def test_the_published_command_trains_at_256_pixels_on_soft_three_channel_masks(tmp_path):
     learner = PixToPix(Released256(**TINY), lesions(4), workspace(tmp_path))
     batch = learner._batches.at(0)
-    images, masks, _ = learner._prepare(batch)
+    part = learner._prepare(batch)
+    images, masks = part.images, part.masks
     assert images.shape == masks.shape == (4, 3, 256, 256)
     assert torch.equal(masks[:, 0], masks[:, 2])
     assert len(masks.unique()) > 100

@@ -5,13 +5,16 @@ import pytest
 from PIL import Image
 
 from augkit.errors import InterruptedRunError, Problem
+from augkit.metrics import GRID_SHOWS
 from augkit.store import read_json
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.health import judge
+from augkit_mask2lesion.health import judge, try_out
+from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.networks import UnetGenerator
-from augkit_mask2lesion.training import PixToPix
+from augkit_mask2lesion.presets import Spade
+from augkit_mask2lesion.spade import linear
 from augkit_mask2lesion.watch import Alarm, sampled_epochs, shown_samples
-from samples import Log, lesions, workspace
+from samples import Log, image_draws, image_set, lesions, workspace
 
 HEALTHY = {
     "width": 8,
@@ -40,11 +43,14 @@ def files(folder):
 
 
 def test_a_healthy_training_is_ok_and_says_nothing(tmp_path):
-    health, said = fit(tmp_path, **HEALTHY)
+    space = workspace(tmp_path)
+    Spade(width=8, patch_layers=1, style=4, epochs=20, decay_epochs=10, learning_rate=2e-3).fit(coloured(24, 32), space)
+    health = read_json(tmp_path / "health.json")
     assert health["state"] == "ok", health
-    assert health["sentences"] == said == []
+    assert health["sentences"] == space.log.notes == []
     assert health["values"]["diversity"] > 0.2
     assert health["values"]["l1_after"] < health["values"]["l1_first"]
+    assert health["values"]["grid"] < 2
 
 
 def test_a_generator_that_does_not_learn_has_collapsed(tmp_path):
@@ -72,11 +78,12 @@ def row(step, l1, right=0.6):
     return {"step": float(step), "D": 0.6, "G": 0.8, "L1": l1, "D right": right}
 
 
+FINE = {"grid": 1.0, "one_mask": 0.7, "style": 0.6}
 GOOD = [row(25 * i, 0.5 - 0.004 * i) for i in range(1, 41)]
 
 
 def test_a_good_history_with_varied_images_is_ok():
-    health = judge(GOOD, [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    health = judge(GOOD, [pictures(0, 30), pictures(1, 30)], pictures(2, 30), FINE)
     assert (health.state, health.sentences) == ("ok", ())
     assert health.values["d_right"] == pytest.approx(0.6)
     assert health.values["diversity"] == pytest.approx(1, abs=0.1)
@@ -84,7 +91,7 @@ def test_a_good_history_with_varied_images_is_ok():
 
 def test_one_image_for_every_mask_is_a_collapse_even_if_it_is_no_flat_one():
     same = np.repeat(pictures(3, 30)[:1], 6, axis=0)
-    health = judge(GOOD, [pictures(0, 30), same], pictures(2, 30))
+    health = judge(GOOD, [pictures(0, 30), same], pictures(2, 30), FINE)
     assert health.state == "collapsed"
     assert [sentence.partition(",")[0] for sentence in health.sentences] == [
         "The generator has collapsed: it paints nearly the same image for every mask"
@@ -95,8 +102,8 @@ def test_a_discriminator_that_is_right_at_the_end_has_won_and_one_that_was_right
     won = [row(25 * i, 0.5 - 0.004 * i, 0.6 if i <= 30 else 0.99) for i in range(1, 41)]
     lost = [row(25 * i, 0.5 - 0.004 * i, 1.0 if i <= 30 else 0.9) for i in range(1, 41)]
     rows, real = [pictures(0, 30), pictures(1, 30)], pictures(2, 30)
-    assert judge(lost, rows, real).state == "ok"
-    health = judge(won, rows, real)
+    assert judge(lost, rows, real, FINE).state == "ok"
+    health = judge(won, rows, real, FINE)
     assert health.state == "weak"
     assert health.sentences[0].startswith("The discriminator has won: it judges 99.0% of the patches rightly")
 
@@ -116,7 +123,7 @@ def with_loss(low, steps=1000):
     ids=["on end", "with a break", "too short"],
 )
 def test_a_discriminator_loss_below_a_twentieth_for_500_steps_on_end_means_that_it_has_won(low, state):
-    health = judge(with_loss(low), [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    health = judge(with_loss(low), [pictures(0, 30), pictures(1, 30)], pictures(2, 30), FINE)
     assert health.state == state
     if state == "weak":
         said = "The discriminator has won: its loss stayed below 0.05 for 700 steps, so the generator learns little"
@@ -134,9 +141,95 @@ def test_the_run_is_told_at_once_and_once_that_the_discriminator_seems_to_have_w
     ]
 
 
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            {"grid": 2.5},
+            "The painted images show a grid: they have 2.5 times the energy of real ones at periods of 2, 4 or 8 "
+            "pixels.",
+        ),
+        (
+            {"one_mask": 0.03},
+            "The images of one mask are nearly the same: under different keys they differ by 3.0% of what real images "
+            "differ by.",
+        ),
+        (
+            {"style": 0.01},
+            "The style code is ignored: another code changes an image by 1.0% of what real images differ by.",
+        ),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_a_grid_equal_images_of_one_mask_and_an_ignored_style_are_told(fault, sentence):
+    health = judge(GOOD, [pictures(0, 30), pictures(1, 30)], pictures(2, 30), {**FINE, **fault})
+    assert (health.state, health.sentences) == ("weak", (sentence,))
+    assert health.values | fault == health.values
+
+
+# Trials of finished generators, some of them with planted faults
+
+
+def of_colours(masks, draws):
+    """Smooth lesions, the colours of which come from the key alone."""
+    colours = draws.uniform("colours", 60, 220, shape=(2, 3)).astype(int)
+    return np.where(masks[..., None], colours[:, 0, None, None], colours[:, 1, None, None]).astype(np.uint8)
+
+
+def coloured(n=24, size=64):
+    plain = lesions(n, size)
+    return image_set(of_colours(plain.masks, image_draws(n)), plain.masks)
+
+
+def tried(paint, restyled=None, samples=None):
+    return try_out(paint, restyled, samples or coloured(), 3)
+
+
+def test_a_painter_of_varied_images_without_a_grid_passes_its_trial():
+    found = tried(of_colours, lambda masks, draws: of_colours(masks, draws.fork("other")))
+    assert found["grid"] == pytest.approx(1, abs=0.2)
+    assert found["one_mask"] == pytest.approx(1, abs=0.2)
+    assert found["style"] == pytest.approx(1, abs=0.2)
+
+
+def test_a_checkerboard_of_two_grey_levels_is_a_grid():
+    board = 2 * (np.indices((64, 64)).sum(0) % 2).astype(np.uint8)[..., None]
+    assert tried(lambda masks, draws: of_colours(masks, draws) + board)["grid"] > GRID_SHOWS
+
+
+def test_a_painter_that_knows_one_image_for_each_mask_is_found():
+    found = tried(lambda masks, draws: of_colours(masks, image_draws(1)[np.zeros(len(masks), int)]))
+    assert found["one_mask"] == 0.0
+    assert found["style"] is None
+
+
+def test_a_style_code_that_is_ignored_is_found():
+    found = tried(of_colours, of_colours)
+    assert found["style"] == 0.0
+    assert found["one_mask"] > 0.5
+
+
+def test_variety_is_not_asked_for_where_real_images_have_none():
+    found = tried(of_colours, of_colours, lesions(12, 64))
+    assert found["one_mask"] is found["style"] is None
+
+
+def test_a_trained_generator_that_ignores_its_style_code_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("augkit_mask2lesion.spade.linear", lambda codes, weight: 0 * linear(codes, weight))
+    space = workspace(tmp_path)
+    Spade(width=4, style=4, patch_layers=1, epochs=7, decay_epochs=0, sample_every=0).fit(coloured(), space)
+    health = read_json(tmp_path / "health.json")
+    assert health["values"]["style"] == 0.0
+    assert (
+        "The style code is ignored: another code changes an image by 0.0% of what real images differ by."
+        in (health["sentences"])
+    )
+    assert set(health["sentences"]) <= set(space.log.notes)
+
+
 def test_an_l1_that_does_not_fall_is_told():
     flat = [row(25, 0.4), *(row(25 * i, 0.45) for i in range(2, 41))]
-    health = judge(flat, [pictures(0, 30), pictures(1, 30)], pictures(2, 30))
+    health = judge(flat, [pictures(0, 30), pictures(1, 30)], pictures(2, 30), FINE)
     assert health.state == "weak"
     assert (
         "did not fall: 0.4500 on average after the first tenth of the steps, 0.4000 at the start" in health.sentences[0]
@@ -145,7 +238,7 @@ def test_an_l1_that_does_not_fall_is_told():
 
 def test_what_cannot_be_measured_is_not_judged():
     one = np.full((1, 8, 8, 3), 90, np.uint8)
-    health = judge([], [one], one)
+    health = judge([], [one], one, {"grid": None, "one_mask": None, "style": None})
     assert health.state == "ok"
     assert health.values == {
         "diversity": None,
@@ -155,6 +248,9 @@ def test_what_cannot_be_measured_is_not_judged():
         "d_low": None,
         "l1_first": None,
         "l1_after": None,
+        "grid": None,
+        "one_mask": None,
+        "style": None,
     }
 
 

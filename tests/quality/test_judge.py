@@ -384,6 +384,18 @@ def test_a_generator_that_ignores_its_draws_has_no_diversity():
 
 
 @pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("no_pictures")
+def test_a_generator_that_leaves_a_grid_is_caught():
+    fresh = fresh_set(Phantom(train=30, test=2, size=64, seed=9).load().train)
+    board = 4 * (np.indices((64, 64)).sum(0) % 2).astype(np.uint8)[..., None]
+    dim = np.minimum(fresh.images, 251)
+    gridded = synthetic_set(dim + board, fresh.masks, fresh.groups)
+    found = judge(material(gridded, speckled)).record["grid"]
+    assert found["value"] > 2
+    assert found["held_out"] == pytest.approx(1, abs=0.2)
+    assert fresh_quality().record["grid"]["value"] == pytest.approx(1, abs=0.2)
+
+
 def test_held_out_images_with_a_training_copy_do_not_calibrate():
     leaked = real().test
     images = np.concatenate([leaked.images, real().train.images[:4]])
@@ -409,7 +421,7 @@ def test_two_images_are_judged_without_distances_between_sets():
     record = judge(material(fresh_set(few), speckled)).record
     assert (record["compared"], record["adherence"]["dice"]) == (2, 1)
     assert not any(name.startswith("kid") for name in record)
-    assert len(quality_rows(record)) == 9
+    assert len(quality_rows(record)) == 10
 
 
 def test_the_table_has_a_reference_for_every_measure_that_has_one():

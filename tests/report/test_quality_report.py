@@ -81,7 +81,7 @@ def test_the_report_shows_numbers_words_and_pictures_and_needs_no_other_file(pla
     assert f"<h2>{title}</h2>" in page
     assert record["sections"][title]["adherence"]["dice"] > 0
     for measure in ("mask adherence (Dice)", "kid_handcrafted", "density_handcrafted", "swd_patches at 32 pixels",
-                    "suspicious images"):  # fmt: skip
+                    ">grid<", "above 2: a pattern of pixels", "suspicious images"):  # fmt: skip
         assert measure in page
     assert "None of these numbers tells whether the images help; the verdict does." in page
     assert {f"quality-1-{name}.png" for name in ("adherence", "closest", "diversity")} <= {

@@ -23,6 +23,7 @@ QUALITY = {
     "features": "handcrafted", "compared": 1,
     "adherence": {"dice": 0.9, "error": 0.01, "percentile_5": 0.7, "median": 0.9, "shuffled_masks": 0.3,
                   "held_out": 0.8, "held_out_error": 0.02},
+    "grid": {"value": 1.1, "held_out": 1.0},
     "diversity": {"handcrafted": 0.2, "real_handcrafted": 1.3, "pixels": 4.0},
     "memorisation": {"copying_z_pixels": 0.1, "copying_z_handcrafted": 0.2, "ratio_pixels": 0.9,
                      "ratio_handcrafted": 0.9,

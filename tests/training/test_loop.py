@@ -27,7 +27,8 @@ from augkit.training.ema import Ema
 from augkit.training.loop import seeded, train
 from augkit.training.precision import autocast, choose_device, choose_precision, memory_layout
 from augkit_mask2lesion.generator import Mask2Lesion
-from augkit_mask2lesion.training import PixToPix
+from augkit_mask2lesion.learner import PixToPix
+from augkit_mask2lesion.presets import Spade
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, operations
 from samples import image_set, workspace
@@ -326,6 +327,11 @@ def fit_gan(folder):
     gan.fit(pairs(), workspace(folder))
 
 
+def fit_spade(folder):
+    options = {"width": 4, "style": 2, "patch_layers": 1, "spectral_norm": True, "lambda_r1": 1.0}
+    Spade(**options, batch_size=2, epochs=7, decay_epochs=7).fit(pairs(), workspace(folder))  # 42 steps
+
+
 def plant(monkeypatch, learner, at, fault):
     """Let `fault` happen in step `at` of the learner class."""
     original = learner.step
@@ -342,7 +348,7 @@ def results(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize(("fit", "learner"), [(fit_unet, UnetLearner), (fit_gan, PixToPix)], ids=["unet", "gan"])
+@pytest.mark.parametrize(("fit", "learner"), [(fit_unet, UnetLearner), (fit_gan, PixToPix), (fit_spade, PixToPix)])
 def test_the_real_learners_end_in_the_same_bytes_after_interruptions(tmp_path, monkeypatch, fit, learner):
     fit(tmp_path / "whole")
     whole = results(tmp_path / "whole")

@@ -23,7 +23,8 @@ SEVERAL = """
     from test_loop import bits, mirrored, pairs, train, workspace
     from augkit.training import ranks
     from augkit_mask2lesion.generator import Mask2Lesion
-    from augkit_mask2lesion.training import PixToPix
+    from augkit_mask2lesion.learner import PixToPix
+    from augkit_mask2lesion.presets import Spade
     from augkit_unet.segmenter import Unet
     from augkit_unet.training import UnetLearner
     torch.set_num_threads(1)
@@ -33,6 +34,12 @@ SEVERAL = """
         if kind == "unet":
             options = Unet(width=4, steps=6, batch_size=8, optimizer="adamw", schedule="cosine", reduction=reduction)
             learner = UnetLearner(options, pairs(), mirrored, space)
+        elif kind == "spade":
+            everything = {"spectral_norm": True, "lambda_r1": 1.0, "style": 2, "ema": 0.9}
+            options = Spade(
+                width=4, patch_layers=1, batch_size=8, epochs=6, decay_epochs=0, reduction=reduction, **everything
+            )
+            learner = PixToPix(options, pairs(), space)
         else:
             options = Mask2Lesion(width=4, patch_layers=1, batch_size=4, epochs=3, decay_epochs=0, reduction=reduction)
             learner = PixToPix(options, pairs(), space)
@@ -42,7 +49,7 @@ SEVERAL = """
     def one(rank, world, folder):
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1"}
         ranks.join()
-        for kind in ("unet", "gan"):
+        for kind in ("unet", "gan", "spade"):
             for reduction in ("ordered", "fast") if world < 4 else ("ordered",):
                 place = Path(folder) / f"{world}-{rank}-{kind}-{reduction}"
                 result = learn(kind, reduction, place)
@@ -90,19 +97,19 @@ def trained(tmp_path_factory):
         (world, rank, kind, reduction): read_json(folder / f"{world}-{rank}-{kind}-{reduction}" / "result.json")
         for world in (1, 2, 4)
         for rank in range(world)
-        for kind in ("unet", "gan")
+        for kind in ("unet", "gan", "spade")
         for reduction in (("ordered", "fast") if world < 4 else ("ordered",))
     }
 
 
-@pytest.mark.parametrize("kind", ["unet", "gan"])
+@pytest.mark.parametrize("kind", ["unet", "gan", "spade"])
 def test_ordered_reduction_ends_in_the_same_bits_for_1_2_and_4_processes(trained, kind):
     results = [trained[world, rank, kind, "ordered"] for world in (1, 2, 4) for rank in range(world)]
     assert len(results[0]["bits"]) > 20
     assert all(result == results[0] for result in results), "weights, optimiser states and history of every rank"
 
 
-@pytest.mark.parametrize("kind", ["unet", "gan"])
+@pytest.mark.parametrize("kind", ["unet", "gan", "spade"])
 def test_fast_reduction_keeps_the_ranks_equal_and_learns_the_same_up_to_rounding(trained, kind):
     assert trained[2, 0, kind, "fast"] == trained[2, 1, kind, "fast"]
     alone, together = (trained[world, 0, kind, "fast"]["history"][-1] for world in (1, 2))
