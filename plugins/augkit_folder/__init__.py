@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from augkit import AtLeast, Dataset, InputError, Masks, Problem, Splits, Within, hookimpl
+from augkit import AtLeast, Dataset, Frame, InputError, Masks, Problem, Splits, Within, hookimpl
 from augkit.images import Pair, load_splits, read_pair_mask, sum_up, unfit_images, unfit_masks
 from augkit_folder.files import match_files, match_image_folders
 from augkit_folder.levels import advise_threshold, cut_masks
@@ -118,6 +118,10 @@ class Folder:
         if problems:
             raise InputError(*sum_up(problems))
         return sorted(images + masks) + ([] if self._groups is None else [self._groups])
+
+    def frame(self) -> Frame:
+        """Return the size that every image is resized to."""
+        return Frame(self.size, self.size)
 
     def load(self) -> Splits:
         """Return the three splits; `InputError` naming every bad file at once."""

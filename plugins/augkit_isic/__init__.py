@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import Dataset, Masks, Splits, Within, hookimpl
+from augkit import Dataset, Frame, Masks, Splits, Within, hookimpl
 from augkit.images import load_splits, read_mask
 from augkit_isic.files import list_files, match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of
@@ -49,6 +49,10 @@ class Isic:
         """Return the image and mask files of the folders in use, sorted; `InputError` where a folder is missing."""
         root, parts = self._places()
         return sorted(path for part in parts for path in list_files(root, part))
+
+    def frame(self) -> Frame:
+        """Return the size that every image is resized to."""
+        return Frame(self.size, self.size)
 
     def load(self) -> Splits:
         """Return training set, no validation set, and the evaluation set; `InputError` naming every bad file."""

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from augkit import InputError, Problem
 from augkit.store import read_json
-from augkit_mask2lesion.networks import SIZES, Architecture, UnetGenerator
-from augkit_mask2lesion.options import FACTS, Dropout, Norm
+from augkit_mask2lesion.networks import Architecture, UnetGenerator
+from augkit_mask2lesion.options import FACTS, SIZES, Dropout, Norm
 from augkit_mask2lesion.painter import save_generator
 
 Facts = dict[str, Any]

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from augkit import TensorDraws
 from augkit_mask2lesion.options import Dropout, Norm
 
-SIZES = (32, 64, 128, 256)
 SLOPE = 0.2
 _EPS = 1e-5
 _WORD = 64

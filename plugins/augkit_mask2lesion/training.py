@@ -11,11 +11,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
+from augkit import ImageSet, TensorDraws, Workspace
 from augkit.training import Batch, Batches, Gradients, autocast, seeded, settle, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
-from augkit_mask2lesion.networks import SIZES, Architecture, PatchDiscriminator, initialise
+from augkit_mask2lesion.networks import Architecture, PatchDiscriminator, initialise
 from augkit_mask2lesion.options import Mask2LesionOptions
 from augkit_mask2lesion.painter import Painter, open_painter, save_generator
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks
@@ -71,7 +71,7 @@ class PixToPix:
     def __init__(self, options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
         self._options = options
         self._device = space.device
-        size = _working_size(options.size, options.patch_layers, samples.size)
+        size = options.size or samples.size[0]
         self.architecture = Architecture(size, options.width, options.norm, options.mask_channels, options.dropout)
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         self._gradients = Gradients(options.reduction, options.batch_size)
@@ -177,16 +177,3 @@ def _settle(network: M, device: str) -> M:
             if isinstance(module, nn.ConvTranspose2d):
                 module.weight.data = module.weight.data.contiguous()
     return network
-
-
-def _working_size(wanted: int | None, patch_layers: int, data: tuple[int, int]) -> int:
-    """Return the side at which the networks work; raises InputError where there is none."""
-    size = wanted or data[0]
-    if wanted is None and (size not in SIZES or data[1] != size):
-        allowed = ", ".join(map(str, SIZES))
-        what = f"images are {data} pixels; mask2lesion needs square images of {allowed} pixels"
-        raise InputError(Problem("mask2lesion", what, "Or set the option size, which resizes them"))
-    if size // 2**patch_layers <= 2:
-        what = f"patch_layers is {patch_layers}, which leaves no patch of images of {size} pixels"
-        raise InputError(Problem("mask2lesion", f"{what}; allowed: up to {size.bit_length() - 3}"))
-    return size
