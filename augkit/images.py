@@ -1,7 +1,7 @@
 """Reading people's image files: a door for plugins that bring data sets."""
 
 from augkit.data.encoding import encode_png
-from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask
+from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
     SUFFIXES,
@@ -10,8 +10,6 @@ from augkit.data.reading import (
     read_header,
     read_image,
     read_mask,
-    unfit_images,
-    unfit_masks,
 )
 from augkit.data.resizing import average_resize
 from augkit.errors import sum_up
@@ -31,6 +29,5 @@ __all__ = [
     "read_mask",
     "read_pair_mask",
     "sum_up",
-    "unfit_images",
-    "unfit_masks",
+    "unfit_pairs",
 ]

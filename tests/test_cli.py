@@ -152,6 +152,33 @@ def test_a_good_recipe_is_ok(augkit):
     assert names(Path()) == ["r.yaml"]
 
 
+def test_validate_with_data_reads_every_pixel_and_tells_many_files_alike_in_one_line(augkit, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(30):
+            Image.new("L", (32, 32), 1).save(tmp_path / folder / f"{i:02}.png")
+    write(
+        f"name: n\ndataset: {{folder: {{root: '{tmp_path}', size: 32, test_fraction: 0.4}}}}\n"
+        "segmenter: {unet: {width: 4, steps: 1, batch_size: 2}}\n"
+    )
+    code, out, err = augkit("validate", "r.yaml", "--data")
+    assert (code, err) == (0, "")
+    assert re.match(r"r\.yaml:2: \d+ train, 0 validation, \d+ test images read\n", out)
+    assert "structure covers 100% of the frame" in out
+    assert out.endswith("r.yaml: ok\n")
+    for i in range(12):  # what headers do not tell
+        levels = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
+        Image.fromarray(levels).save(tmp_path / "masks" / f"{i:02}.png")
+    truncated = tmp_path / "images" / "29.png"
+    truncated.write_bytes(truncated.read_bytes()[:-30])
+    assert augkit("validate", "r.yaml")[0] == 0
+    code, out, err = augkit("validate", "r.yaml", "--data")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 2
+    assert f"r.yaml:2: {tmp_path / 'masks'}: 12 files with one fault, such as" in err
+    assert f"r.yaml:2: {truncated}: cannot be decoded" in err
+
+
 def test_validate_and_run_say_which_files_of_a_folder_are_not_read(augkit, tmp_path):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,7 @@ from augkit.commands.arguments import (
 from augkit.commands.terminal import explained, say
 
 if TYPE_CHECKING:
+    from augkit.planning.components import CheckedRecipe
     from augkit.planning.plan import Plan
     from augkit.running.engine import Engine
     from augkit.store import Store
@@ -104,7 +106,13 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> N
     print(f"in all: {time}{together}{least}; memory {bytes_text(memory)}{each}; disk {bytes_text(disk)}")
 
 
-def validate(recipes: Recipes, changes: Changes = None) -> None:
+def validate(
+    recipes: Recipes,
+    changes: Changes = None,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also read every image and mask, as a run would; takes as long as that.")
+    ] = False,
+) -> None:
     """Check recipes, their components and that their data is there. Writes nothing."""
     with explained():
         from augkit.planning.components import remarks_of
@@ -113,6 +121,33 @@ def validate(recipes: Recipes, changes: Changes = None) -> None:
         checked, _ = load_checked(recipes, changes or ())
         for remark in remarks_of(checked):
             say(remark)
+        if data:
+            for line in _read_data(checked):
+                say(line)
         for one in {one.recipe.file: one for one in checked}.values():  # a sweep is several recipes in one file
             only = "" if one.segmenter else " for making images; it names no segmenter, which run and compare need"
             print(f"{one.recipe.file}: ok{only}")
+
+
+def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:
+    """Return what the images and masks of some recipes are, reading each data set once. `InputError` tells of all."""
+    from dataclasses import replace
+
+    from augkit.errors import AugkitError, InputError
+    from augkit.running.stages.dataset import read_dataset
+
+    where_of: dict[Any, str] = {}
+    for one in checked:
+        where_of.setdefault(one.dataset.instance, one.recipe.dataset.where)
+    lines, problems = [], []
+    for dataset, where in where_of.items():
+        try:
+            splits, remarks = read_dataset(dataset)
+        except AugkitError as error:
+            problems += [replace(problem, where=f"{where}: {problem.where}") for problem in error.problems]
+            continue
+        counts = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
+        lines += [f"{where}: {counts} images read", *(f"{where}: {remark}" for remark in remarks)]
+    if problems:
+        raise InputError(*problems)
+    return lines

@@ -85,6 +85,29 @@ class Workspace:
     log: Log
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The size of all images of a data set, in pixels: what is known of them before any is read."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} pixels"
+
+
+@runtime_checkable
+class ChecksFrame(Protocol):
+    """What a component that is given images or masks may have besides: it refuses sizes it cannot take. Never required.
+
+    Asked by ``validate`` and ``plan``, before anything is computed, so it imports nothing that is slow, as torch is. A
+    data set that has no `HasFrame` is asked about when the component's stage begins.
+    """
+
+    def check_frame(self, frame: Frame) -> None:
+        """Raise ValueError that says what was found and what is allowed; return where images of this size are taken."""
+
+
 class Dataset(Protocol):
     """Real images with masks, already split."""
 
@@ -117,6 +140,17 @@ class HasNativePairs(HasNativeMasks, Protocol):
         """Yield the image of each id of any split of `load`, in order: uint8 (h, w, 3), RGB, no pixel resampled.
 
         It is upright and of the very size of its native mask. One is asked for at a time, so read it then.
+        """
+
+
+@runtime_checkable
+class HasFrame(Protocol):
+    """What a data set may have besides: the size of its images before they are read. Never required."""
+
+    def frame(self) -> Frame:
+        """Return the size of all images that `load` returns, as far as options and headers of files tell.
+
+        Called when a plan is made, after `sources`; components that cannot take the size are then refused at once.
         """
 
 

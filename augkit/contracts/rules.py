@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.contracts.components import ChecksFrame, Frame
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.errors import ContractError, Problem
 
@@ -203,6 +204,16 @@ def check_unit(values: Any, what: str = "", slack: float = 0.0) -> None:
         one = flat[bad[0]]
         found = f"returned {what}values in {one.min():.4g} .. {one.max():.4g}"
         raise BreachError(found, "return 0..1, finite", int(bad[0]))
+
+
+def refusal_of(component: object, frame: Frame) -> str:
+    """Return what a component says against images of this size; empty where it takes them or has nothing to say."""
+    if isinstance(component, ChecksFrame):
+        try:
+            component.check_frame(frame)
+        except ValueError as error:
+            return str(error) or "found a size that it refuses, without saying which are allowed"
+    return ""
 
 
 # Augmentations

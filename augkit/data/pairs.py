@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Splits
-from augkit.data.reading import read_image, read_mask, refusal
+from augkit.data.reading import check_image, check_mask, read_image, read_mask, refusal
 from augkit.data.resizing import Resize, resize_image, resize_mask
 from augkit.errors import InputError, Problem, sum_up
 
@@ -98,6 +98,26 @@ def load_splits(
     samples = load_pairs([*train, *validation, *test], size, resize, problems, mask_threshold)
     ends = (0, len(train), len(train) + len(validation), len(samples))
     return Splits(*(_part(samples, slice(start, stop)) for start, stop in pairwise(ends)))
+
+
+def unfit_pairs(pairs: Iterable[Pair], mask_threshold: int | None = None) -> list[Problem]:
+    """Return what reading these pairs would refuse, as far as the headers of their files tell; no pixel is decoded."""
+    problems: list[Problem] = []
+    for pair in pairs:
+        sizes: dict[Path, tuple[int, int]] = {}
+        for path in (pair.image, *pair.masks):
+            try:
+                header = check_image(path) if path == pair.image else check_mask(path, mask_threshold)
+                sizes[path] = header.size
+            except InputError as error:
+                problems += error.problems
+        image = sizes.pop(pair.image, None)
+        for path, size in sizes.items():
+            # Whether a file is to be turned by a quarter is only known for certain when it is decoded.
+            if image is not None and sorted(size) != sorted(image):
+                what = f"is {size[0]} x {size[1]} pixels, its image {pair.image.name} is {image[0]} x {image[1]}"
+                problems.append(Problem(str(path), f"{what}; allowed: equal sizes", "Export the mask at that size"))
+    return problems
 
 
 def _by_id(files: Iterable[tuple[str, Path]], kind: str, problems: list[Problem]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ grey, because a conversion turns the palette indices 0, 1, 2 into colours such a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -153,29 +153,19 @@ def read_header(path: Path) -> Header:
         raise _damaged(path, error) from error
 
 
-def unfit_images(paths: Iterable[Path]) -> list[Problem]:
-    """Return what `read_image` would refuse, as far as headers tell."""
-    return _refusals(paths, lambda path, header: _check_8_bit(path, header.mode, header.bits))
+def check_image(path: Path) -> Header:
+    """Return the header of an image. Raises `InputError` for what `read_image` refuses, as far as the header tells."""
+    header = read_header(path)
+    _check_8_bit(path, header.mode, header.bits)
+    return header
 
 
-def unfit_masks(paths: Iterable[Path], threshold: int | None = None) -> list[Problem]:
-    """Return what `read_mask` would refuse, as far as headers tell."""
-
-    def check(path: Path, header: Header) -> None:
-        if header.format == "JPEG" and threshold is None:
-            raise refusal(path, BLURRED, _EXPORT_AGAIN)
-
-    return _refusals(paths, check)
-
-
-def _refusals(paths: Iterable[Path], check: Callable[[Path, Header], None]) -> list[Problem]:
-    problems: list[Problem] = []
-    for path in paths:
-        try:
-            check(path, read_header(path))
-        except InputError as error:
-            problems += error.problems
-    return problems
+def check_mask(path: Path, threshold: int | None = None) -> Header:
+    """Return the header of a mask. Raises `InputError` for what `read_mask` refuses, as far as the header tells."""
+    header = read_header(path)
+    if header.format == "JPEG" and threshold is None:
+        raise refusal(path, BLURRED, _EXPORT_AGAIN)
+    return header
 
 
 def refusal(path: Path, what: str, hint: str = "") -> InputError:

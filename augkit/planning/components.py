@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativeMasks, HasRemarks
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
+from augkit.contracts.rules import refusal_of
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
@@ -159,11 +160,51 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     segmenter = None if recipe.segmenter is None else build("segmenter", recipe.segmenter)
     if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
         problems.append(_without_native_masks(recipe, registry))
+    if dataset is not None:
+        problems += _refused_sizes(recipe, dataset, sources, augment, segmenter)
     if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:
         return None
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)
     return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
+
+
+def _refused_sizes(
+    recipe: Recipe,
+    dataset: Component,
+    sources: Sequence[CheckedSource | None],
+    augment: Sequence[Component | None],
+    segmenter: Component | None,
+) -> list[Problem]:
+    """Return the problem of every component in use that does not take images of the data set's size."""
+    if not isinstance(dataset.instance, HasFrame):
+        return []
+    asked: list[tuple[Reference, Component | None]] = []
+    for written, source in zip(recipe.synthesize, sources, strict=True):
+        if source is not None and source.per_real != 0:
+            asked += [(written.generator, source.generator), (written.masks, source.masks)]
+    asked += zip(recipe.augment, augment, strict=True)
+    if recipe.segmenter is not None:
+        asked.append((recipe.segmenter, segmenter))
+    data = f"data set '{dataset.name}' ({recipe.dataset.where})"
+    problems = []
+    where, entry = recipe.dataset.where, dataset.entry
+    try:
+        with contained():
+            frame = dataset.instance.frame()
+            for reference, component in asked:
+                if component is None:
+                    continue
+                where, entry = reference.where, component.entry
+                if said := refusal_of(component.instance, frame):
+                    hint = f"The images are those of {data}"
+                    problems.append(Problem(where, f"{entry.kind} '{entry.name}': {said}", hint))
+    except InputError:  # the files are not there, which listing them has told
+        return problems
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
+        what = f"{entry.kind} '{entry.name}' failed to tell of image sizes: {type(error).__name__}: {error}"
+        problems.append(Problem(where, what, f"Provided by {entry.provider}"))
+    return problems
 
 
 def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:

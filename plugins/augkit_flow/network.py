@@ -12,10 +12,6 @@ from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, pixel_un
 from augkit_flow.spectrum import Spectrum
 
 PATCH = 2
-HALVINGS = 3
-MULTIPLE = PATCH * 2**HALVINGS
-"""Sides of an image must be multiples of this many pixels."""
-
 _GROUPS = 8
 _FREQUENCIES = 32
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Within
+from augkit import AtLeast, Frame, Within
 
 Solver = Literal["euler", "heun"]
 
 WEIGHTS = "flow.safetensors"
 FACTS = "flow.json"
+
+MULTIPLE = 16
+"""Sides of an image must be multiples of this many pixels: patches of 2 are halved three times."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,8 @@ class FlowOptions:
                 f"guidance is {self.guidance} and mask_dropout is 0; allowed: guidance above 1 only with mask_dropout "
                 "above 0, which teaches the image without a mask"
             )
+
+    def check_frame(self, frame: Frame) -> None:
+        """Refuse images that cannot be cut into patches and halved."""
+        if frame.height % MULTIPLE or frame.width % MULTIPLE:
+            raise ValueError(f"found images of {frame}; allowed: sides that are multiples of {MULTIPLE} pixels")

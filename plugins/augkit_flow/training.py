@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
+from augkit import ImageSet, TensorDraws, Workspace
 from augkit.training import Batches, Ema, autocast, seeded, settle, train
-from augkit_flow.network import MULTIPLE, FlowNetwork
+from augkit_flow.network import FlowNetwork
 from augkit_flow.options import FlowOptions
 from augkit_flow.painter import save_network
 
@@ -20,9 +20,6 @@ _WARM_UP = 200
 
 def fit(options: FlowOptions, samples: ImageSet, space: Workspace) -> None:
     """Train and write the average of the weights."""
-    if any(side % MULTIPLE for side in samples.size):
-        what = f"images are {samples.size} pixels; flow needs sides that are multiples of {MULTIPLE}"
-        raise InputError(Problem("flow", what, "Choose another size in the data set's options"))
     learner = FlowLearner(options, samples, space)
     train(learner, space, options.steps)
     save_network(learner.average.network, options.width, samples.size, space.folder)

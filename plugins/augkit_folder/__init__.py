@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from augkit import AtLeast, Dataset, Images, InputError, Masks, Problem, Splits, Within, hookimpl
-from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, unfit_images, unfit_masks
+from augkit import AtLeast, Dataset, Frame, Images, InputError, Masks, Problem, Splits, Within, hookimpl
+from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, unfit_pairs
 from augkit_folder.files import match_files, match_image_folders
 from augkit_folder.levels import advise_threshold, cut_masks
 from augkit_folder.listing import Contents, contents_of, left_out
@@ -114,10 +114,14 @@ class Folder:
             problems += left_out(found.contents)
         masks = [path for pair in found.pairs for path in pair.masks]
         images = [pair.image for pair in found.pairs]
-        problems += unfit_images(images) + self._unfit_masks(masks)
+        problems += map(self._advised, unfit_pairs(found.pairs, self.mask_threshold))
         if problems:
             raise InputError(*sum_up(problems))
         return sorted(images + masks) + ([] if self._groups is None else [self._groups])
+
+    def frame(self) -> Frame:
+        """Return the size that every image is resized to."""
+        return Frame(self.size, self.size)
 
     def load(self) -> Splits:
         """Return the three splits; `InputError` naming every bad file at once."""
@@ -195,9 +199,6 @@ class Folder:
             train, validation, test = (found.parts.get(part, []) for part in ("train", "validation", "test"))
             return (train, validation, test), []
         return cut(found.pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
-
-    def _unfit_masks(self, files: Sequence[Path]) -> list[Problem]:
-        return [self._advised(problem) for problem in unfit_masks(files, self.mask_threshold)]
 
     def _advised(self, problem: Problem) -> Problem:
         """Return the problem of a mask whose grey levels could be cut with the option that does it."""

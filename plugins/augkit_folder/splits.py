@@ -40,13 +40,14 @@ def cut(pairs: Sequence[Pair], test: float, validation: float, seed: int, root: 
     parts: Parts = ([], [], [])
     for pair, place in zip(pairs, places, strict=True):
         parts[2 if place < test else 1 if place < test + validation else 0].append(pair)
-    wanted = (("train", True), ("validation", validation > 0), ("test", True))
+    shares = {"train": 1 - test - validation, "validation": validation, "test": test}
     count = len({pair.group for pair in pairs})
     problems = [
-        Problem(str(root), f"the {name} split is empty: none of {count} groups was drawn for it; allowed: at least one",
+        Problem(str(root), f"the {name} split is empty: of {count} groups, its share of {share:.3g} gives "
+                f"{share * count:.2g} on average, and none was drawn for it; allowed: at least one",
                 "Add groups, choose another seed, or change test_fraction and validation_fraction")
-        for (name, needed), part in zip(wanted, parts, strict=True)
-        if needed and not part
+        for (name, share), part in zip(shares.items(), parts, strict=True)
+        if not part and (share > 0 or name != "validation")
     ]  # fmt: skip
     return parts, problems
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import Dataset, Images, Masks, Splits, Within, hookimpl
-from augkit.images import load_splits, read_image, read_mask
-from augkit_isic.files import list_files, match_split
+from augkit import Dataset, Frame, Images, InputError, Masks, Splits, Within, hookimpl
+from augkit.images import load_splits, read_image, read_mask, sum_up, unfit_pairs
+from augkit_isic.files import match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of
 
 __all__ = ["Isic", "augkit_datasets"]
@@ -31,6 +31,7 @@ class Isic:
     resize: of images; masks are always ``nearest``. ``nearest`` is the paper's, ``area`` does not alias.
     test:   the set to evaluate on. The paper's "150 test images" are the validation set of 2017; 2016 has none.
 
+    A folder of the challenge may also lie in a folder of its own name, as some programs unzip it.
     Which images show one lesion is not published, so every image is its own group.
     """
 
@@ -46,9 +47,24 @@ class Isic:
             raise ValueError(f"test: {self.test}: the {self.year} challenge has no {self.test} set; write 'test: test'")
 
     def sources(self) -> Sequence[Path]:
-        """Return the image and mask files of the folders in use, sorted; `InputError` where a folder is missing."""
+        """Return the image and mask files of the folders in use, sorted.
+
+        `InputError` where a folder or a file's partner is missing, or where headers tell that a file will not be read.
+        """
         root, parts = self._places()
-        return sorted(path for part in parts for path in list_files(root, part))
+        pairs, problems = [], []
+        for part in parts:
+            found, wrong = match_split(root, part)
+            pairs += found
+            problems += wrong
+        problems += unfit_pairs(pairs)
+        if problems:
+            raise InputError(*sum_up(problems))
+        return sorted(path for pair in pairs for path in (pair.image, pair.mask))
+
+    def frame(self) -> Frame:
+        """Return the size that every image is resized to."""
+        return Frame(self.size, self.size)
 
     def load(self) -> Splits:
         """Return training set, no validation set, and the evaluation set; `InputError` naming every bad file."""

@@ -12,26 +12,22 @@ from pathlib import Path
 
 from augkit import Problem
 from augkit.images import Pair, match_pairs
-from augkit_isic.layout import Part
+from augkit_isic.layout import Part, unzipped
 
 _IMAGE = re.compile(r"ISIC_(\d{7})\.(?:jpe?g|png|tiff?|bmp|webp)", re.IGNORECASE | re.ASCII)
 _MASK = re.compile(r"ISIC_(\d{7})_segmentation\.(?:png|jpe?g|tiff?|bmp|webp)", re.IGNORECASE | re.ASCII)
 
 
-def list_files(root: Path, part: Part) -> list[Path]:
-    """Return the image and mask files of one set."""
-    return [path for _, path in [*_find(root / part.images, _IMAGE), *_find(root / part.masks, _MASK)]]
-
-
 def match_split(root: Path, part: Part) -> tuple[list[Pair], list[Problem]]:
     """Return the pairs of one set, sorted by id (``ISIC_0000000``), and what does not fit together."""
-    images = sorted(_find(root / part.images, _IMAGE))
-    masks = sorted(_find(root / part.masks, _MASK))
+    places = unzipped(root, part.images), unzipped(root, part.masks)
+    images = sorted(_find(places[0], _IMAGE))
+    masks = sorted(_find(places[1], _MASK))
     problems = [
-        Problem(str(root / folder), f"holds no {example}", "Unzip the archive of this name here")
+        Problem(str(folder), f"holds no {example}", "Unzip the archive of this name here")
         for folder, found, example in (
-            (part.images, images, "ISIC_0000000.jpg"),
-            (part.masks, masks, "ISIC_0000000_segmentation.png"),
+            (places[0], images, "ISIC_0000000.jpg"),
+            (places[1], masks, "ISIC_0000000_segmentation.png"),
         )
         if not found
     ]

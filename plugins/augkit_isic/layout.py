@@ -42,6 +42,12 @@ def parts_of(year: Year) -> Mapping[str, Part]:
     return _PARTS[year]
 
 
+def unzipped(root: Path, name: str) -> Path:
+    """Return the folder of an archive's files: archives hold a folder of their name, so unzipping may make two."""
+    twice = root / name / name
+    return twice if twice.is_dir() else root / name
+
+
 def find_root(root: Path | None, year: Year, parts: Sequence[Part]) -> Path:
     """Return the first candidate folder that holds all folders of `parts`.
 
@@ -49,7 +55,7 @@ def find_root(root: Path | None, year: Year, parts: Sequence[Part]) -> Path:
     """
     folders = [folder for part in parts for folder in part]
     candidates = _candidates(root, year)
-    missing = {place: [name for name in folders if not (place / name).is_dir()] for place in candidates}
+    missing = {place: [name for name in folders if not unzipped(place, name).is_dir()] for place in candidates}
     for place in candidates:
         if not missing[place]:
             return place

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import torch
 
-from augkit_mask2lesion.networks import SIZES, UnetGenerator
-from augkit_mask2lesion.options import Dropout, Network, Norm, StyleFrom, Upsample
+from augkit_mask2lesion.networks import UnetGenerator
+from augkit_mask2lesion.options import SIZES, Dropout, Network, Norm, StyleFrom, Upsample
 from augkit_mask2lesion.spade import SpadeDecoder, SpadeGenerator
 
 

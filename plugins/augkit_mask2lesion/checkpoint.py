@@ -24,8 +24,7 @@ from torch import Tensor
 from augkit import InputError, Problem
 from augkit.store import read_json
 from augkit_mask2lesion.architecture import Architecture, read_architecture
-from augkit_mask2lesion.networks import SIZES
-from augkit_mask2lesion.options import FACTS, Norm
+from augkit_mask2lesion.options import FACTS, SIZES, Norm
 from augkit_mask2lesion.painter import save_generator
 
 Facts = dict[str, Any]

@@ -23,7 +23,7 @@ from augkit_mask2lesion.losses import (
     gradient_penalty,
     share_right,
 )
-from augkit_mask2lesion.networks import SIZES, PatchDiscriminator, UnetGenerator, initialise
+from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, initialise
 from augkit_mask2lesion.options import Mask2LesionOptions
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks
 from augkit_mask2lesion.spade import SpadeGenerator, StyleTransfer, owned
@@ -68,7 +68,7 @@ class PixToPix:
     def __init__(self, options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
         self._options = options
         self._device = space.device
-        self.size = _working_size(options.size, options.patch_layers, samples.size)
+        self.size = options.size or samples.size[0]
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         self._gradients = Gradients(options.reduction, options.batch_size)
         _check_parts(options, self._gradients)
@@ -286,16 +286,3 @@ def _check_parts(options: Mask2LesionOptions, gradients: Gradients) -> None:
         raise InputError(
             Problem("mask2lesion", f"{what}; allowed: two images or more, which exchange their style codes")
         )
-
-
-def _working_size(wanted: int | None, patch_layers: int, data: tuple[int, int]) -> int:
-    """Return the side at which the networks work; raises InputError where there is none."""
-    size = wanted or data[0]
-    if wanted is None and (size not in SIZES or data[1] != size):
-        allowed = ", ".join(map(str, SIZES))
-        what = f"images are {data} pixels; mask2lesion needs square images of {allowed} pixels"
-        raise InputError(Problem("mask2lesion", what, "Or set the option size, which resizes them"))
-    if size // 2**patch_layers <= 2:
-        what = f"patch_layers is {patch_layers}, which leaves no patch of images of {size} pixels"
-        raise InputError(Problem("mask2lesion", f"{what}; allowed: up to {size.bit_length() - 3}"))
-    return size

@@ -13,7 +13,6 @@ from augkit import TensorDraws
 from augkit_mask2lesion.convolutions import convolution, enlarging
 from augkit_mask2lesion.options import Dropout, Norm, Upsample
 
-SIZES = (32, 64, 128, 256)
 SLOPE = 0.2
 _EPS = 1e-5
 _WORD = 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Within
+from augkit import AtLeast, Frame, Within
 
 Norm = Literal["batch", "instance", "none"]
 Dropout = Literal["lua", "torch_port", "none"]
@@ -20,6 +20,9 @@ DiffAugment = Literal["translation", "mirror", "cutout", "colour"]
 
 WEIGHTS = "generator.safetensors"
 FACTS = "generator.json"
+
+SIZES = (32, 64, 128, 256)
+"""Sides at which the networks work, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -130,3 +133,20 @@ class Mask2LesionOptions:
             return None
         place = Path(self.weights).expanduser()
         return place / WEIGHTS if place.is_dir() else place
+
+    def check_frame(self, frame: Frame) -> None:
+        """Refuse images at whose size the networks cannot work; those of `weights` resize what they are given."""
+        if self.weights is not None:
+            return
+        if self.size is None and (frame.height not in SIZES or frame.width != frame.height):
+            allowed = ", ".join(map(str, SIZES))
+            raise ValueError(
+                f"found images of {frame}; allowed: squares with a side of {allowed} pixels, or the option size, to "
+                "which images are brought"
+            )
+        side = self.size or frame.height
+        if side // 2**self.patch_layers <= 2:
+            raise ValueError(
+                f"patch_layers: found {self.patch_layers}, which leaves no patch of images of {side} pixels; allowed: "
+                f"up to {side.bit_length() - 3}"
+            )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import AtLeast, Dataset, Draws, ImageSet, Splits, Within, hookimpl, sample_keys
+from augkit import AtLeast, Dataset, Draws, Frame, ImageSet, Splits, Within, hookimpl, sample_keys
 
 if TYPE_CHECKING:
     from augkit import Images, Masks
@@ -38,6 +38,10 @@ class Phantom:
     def sources(self) -> Sequence[Path]:
         """Return no files: the options alone decide what `load` returns."""
         return ()
+
+    def frame(self) -> Frame:
+        """Return the size that every image is drawn at."""
+        return Frame(self.size, self.size)
 
     def load(self) -> Splits:
         """Draw the three splits."""

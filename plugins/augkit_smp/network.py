@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from augkit import InputError, Problem
 
-MULTIPLE = 32
-"""Sides of an image must be multiples of this many pixels."""
-
 
 class NormalisedNetwork(nn.Module):
     """RGB in 0..1 -> one logit per pixel; the colours' mean and standard deviation are part of the weights."""

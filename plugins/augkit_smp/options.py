@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from augkit import AtLeast
+from augkit import AtLeast, Frame
 
 Architecture = Literal["unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer"]
 
 WEIGHTS = "smp.safetensors"
+
+MULTIPLE = 32
+"""Sides of an image must be multiples of this many pixels."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,8 @@ class SmpOptions:
     learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
     loss: Literal["bce", "bce_dice"] = "bce_dice"
     reduction: Literal["fast", "ordered"] = "fast"
+
+    def check_frame(self, frame: Frame) -> None:
+        """Refuse images that the encoders cannot halve."""
+        if frame.height % MULTIPLE or frame.width % MULTIPLE:
+            raise ValueError(f"found images of {frame}; allowed: sides that are multiples of {MULTIPLE} pixels")

@@ -16,15 +16,12 @@ from augkit.training import (
     seeded,
     train,
 )
-from augkit_smp.network import MULTIPLE, build
+from augkit_smp.network import build
 from augkit_smp.options import WEIGHTS, SmpOptions
 
 
 def fit(options: SmpOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
     """Train the network and write its weights and ``budget.json``."""
-    if any(side % MULTIPLE for side in samples.size):
-        what = f"images are {samples.size} pixels; these encoders need sides that are multiples of {MULTIPLE}"
-        raise InputError(Problem("smp", what, "Choose another size in the data set's options"))
     learner = SmpLearner(options, samples, augment, space)
     train(learner, space, learner.budget.steps)
     write_json(space.folder / "budget.json", learner.budget.facts())

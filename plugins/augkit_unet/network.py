@@ -7,8 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-DEPTH = 4
-"""How often the image is halved; its sides must be multiples of 2**DEPTH."""
+from augkit_unet.options import DEPTH
 
 
 class UnetNetwork(nn.Module):

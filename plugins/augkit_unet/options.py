@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Within
+from augkit import AtLeast, Frame, Within
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
@@ -13,10 +13,15 @@ Loss = Literal["bce", "bce_dice"]
 
 WEIGHTS = "unet.safetensors"
 
+DEPTH = 4
+"""How often the image is halved; its sides must be multiples of 2**DEPTH."""
+
 
 @dataclass(frozen=True)
 class UnetOptions:
     """U-Net trained from scratch; the defaults are the paper's setting.
+
+    Sides of images must be multiples of 16 pixels.
 
     width:      channels at full resolution; 64 is the original network.
     budget:     what ends the training: ``steps``, the same optimiser steps in every arm whatever its number of images,
@@ -49,3 +54,8 @@ class UnetOptions:
     development: Annotated[float, Within(0, 0.5)] = 0.0
     finetune: Annotated[float, Within(0, 0.9)] = 0.0
     reduction: Literal["fast", "ordered"] = "fast"
+
+    def check_frame(self, frame: Frame) -> None:
+        """Refuse images that cannot be halved four times."""
+        if frame.height % 2**DEPTH or frame.width % 2**DEPTH:
+            raise ValueError(f"found images of {frame}; allowed: sides that are multiples of {2**DEPTH} pixels")

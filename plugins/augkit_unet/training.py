@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from augkit import Augment, ImageSet, InputError, Problem, Workspace
+from augkit import Augment, ImageSet, Workspace
 from augkit.store import write_json
 from augkit.training import (
     Budget,
@@ -17,16 +17,13 @@ from augkit.training import (
     seeded,
     train,
 )
-from augkit_unet.network import DEPTH, UnetNetwork
+from augkit_unet.network import UnetNetwork
 from augkit_unet.options import WEIGHTS, UnetOptions
 from augkit_unet.selection import SelectingLearner, cut_development
 
 
 def fit(options: UnetOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
     """Train the network and write its weights and ``budget.json``."""
-    if any(side % 2**DEPTH for side in samples.size):
-        what = f"images are {samples.size} pixels; the U-Net needs sides that are multiples of {2**DEPTH}"
-        raise InputError(Problem("unet", what, "Choose another size in the data set's options"))
     fitted = _train_and_select if options.development else _train_to_the_end
     save_weights(fitted(options, samples, augment, space), space.folder / WEIGHTS)
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageFile
 
 from augkit import InputError, Problem
 from augkit.data.encoding import encode_png
-from augkit.data.pairs import Pair, load_pairs, load_splits, match_pairs
-from augkit.data.reading import MAX_PIXELS, read_image, read_mask, unfit_images, unfit_masks
+from augkit.data.pairs import Pair, load_pairs, load_splits, match_pairs, unfit_pairs
+from augkit.data.reading import MAX_PIXELS, read_image, read_mask
 from augkit.data.resizing import resize_image, resize_mask
 
 RGB = np.random.Generator(np.random.Philox(1)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -696,28 +696,32 @@ def test_palette_indices_are_no_grey_levels_to_cut(tmp_path):
         read_mask(path, 128)
 
 
-def test_headers_tell_of_deep_images_jpeg_masks_pointers_and_dangling_links(tmp_path):
-    deep = saved(tmp_path / "deep.png", Image.fromarray(np.zeros((4, 4), np.uint16)))
+def test_headers_tell_of_deep_images_jpeg_masks_pointers_dangling_links_and_sizes_that_differ(tmp_path):
+    deep = saved(tmp_path / "deep.png", Image.fromarray(np.zeros((8, 8), np.uint16)))
     jpeg = saved(tmp_path / "mask.jpg", Image.new("L", (8, 8)))
-    (tmp_path / "lfs.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
-    (tmp_path / "link.png").symlink_to("elsewhere.png")
-    absent = [tmp_path / "lfs.png", tmp_path / "link.png"]
-    shared = [
-        f"{absent[0]}: is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'",
-        f"{absent[1]}: is a link to elsewhere.png, which does not exist. "
-        "Copy the files themselves, or make the link lead to them",
-    ]
-    assert [str(problem) for problem in unfit_images([deep, jpeg, *absent])] == [
+    large = saved(tmp_path / "large.png", Image.new("L", (8, 9)))
+    pointer, link = tmp_path / "lfs.png", tmp_path / "link.png"
+    pointer.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
+    link.symlink_to("elsewhere.png")
+    pairs = [Pair("a", deep, jpeg), Pair("b", pointer, link), Pair("c", jpeg, large)]
+    found = [str(problem) for problem in unfit_pairs(pairs)]
+    assert found == [
         f"{deep}: is a 16-bit image; allowed: 8 bits per channel. "
         "Scale it to 0..255 yourself: which range is black and white is your choice",
-        *shared,
-    ]
-    assert [str(problem) for problem in unfit_masks([deep, jpeg, *absent])] == [
         f"{jpeg}: is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP, GIF or lossless WEBP. "
         "Export the mask again in one of these; converting this file does not undo the blur",
-        *shared,
+        f"{pointer}: is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'",
+        f"{link}: is a link to elsewhere.png, which does not exist. "
+        "Copy the files themselves, or make the link lead to them",
+        f"{large}: is 8 x 9 pixels, its image mask.jpg is 8 x 8; allowed: equal sizes. Export the mask at that size",
     ]
-    assert unfit_masks([jpeg], 128) == []
+    assert [str(problem) for problem in unfit_pairs(pairs, 128)] == [found[0], *found[2:]]
+
+
+def test_headers_leave_pairs_whose_sides_are_swapped_to_reading_which_turns_files(tmp_path):
+    image = saved(tmp_path / "image.png", Image.new("RGB", (8, 6)))
+    mask = saved(tmp_path / "mask.png", Image.new("L", (6, 8)))
+    assert unfit_pairs([Pair("a", image, mask)]) == []
 
 
 def test_many_files_with_one_fault_are_one_line_with_an_example(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Draws, InputError
+from augkit import Draws, Frame
 from augkit.contracts.registry import load_registry
 from augkit_flow.generator import Flow
 from augkit_flow.network import FlowNetwork
@@ -169,10 +169,9 @@ def test_one_training_image_and_sides_that_differ_are_enough(tmp_path):
     assert generator.open(tmp_path, "cpu")(train.masks, image_draws(1)).shape == (1, 32, 48, 3)
 
 
-def test_images_of_other_sides_than_multiples_of_16_are_refused(tmp_path):
-    with pytest.raises(InputError) as caught:
-        Flow(**TINY).fit(samples(2, (32, 40)), workspace(tmp_path))
-    assert "images are (32, 40) pixels; flow needs sides that are multiples of 16" in str(caught.value)
+def test_images_of_other_sides_than_multiples_of_16_are_refused():
+    with pytest.raises(ValueError, match="found images of 40 x 32 pixels; allowed: sides that are multiples of 16"):
+        Flow().check_frame(Frame(32, 40))
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,10 @@ def test_an_empty_split_is_refused(tmp_path):
     found = problems_of(Folder(write(tmp_path, ["only"]), size=32, test_fraction=0.5, validation_fraction=0.25))
     assert len(found) == 2
     assert told_before_a_run(Folder(tmp_path, test_fraction=0.5, validation_fraction=0.25)) == found
-    assert all(f"{tmp_path}: the " in problem and "none of 1 groups was drawn for it" in problem for problem in found)
+    assert all(
+        f"{tmp_path}: the " in problem and "and none was drawn for it; allowed: at least one" in problem
+        for problem in found
+    )
 
 
 # The groups file.
@@ -416,3 +419,17 @@ def test_the_real_nuclei_are_read():
     assert 0.05 < splits.train.masks.mean() < 0.35
     with pytest.raises(InputError, match="Write 'mask_suffix: \"_segmentation\"', with which 664 images have one"):
         Folder(root, size=64).load()
+
+
+def test_an_empty_test_split_is_refused_with_the_share_and_what_it_gives(tmp_path):
+    root = tmp_path
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+        for i in range(8):
+            Image.new("L", (32, 32), i % 2).save(root / folder / f"IMD{i:03}.png")
+    with pytest.raises(InputError) as caught:
+        Folder(root, test_fraction=0.001).sources()
+    assert (
+        "the test split is empty: of 8 groups, its share of 0.001 gives 0.008 on average, and none was drawn for it; "
+        "allowed: at least one. Add groups, choose another seed, or change test_fraction and validation_fraction"
+    ) in str(caught.value)

@@ -172,7 +172,9 @@ def test_missing_masks_missing_images_and_bad_files_of_both_sets_are_reported_at
     Image.fromarray(np.arange(36 * 48, dtype=np.uint8).reshape(36, 48)).save(
         test_masks / "ISIC_0000012_segmentation.png"
     )
-    assert len(Isic(tmp_path).sources()) == 9
+    with pytest.raises(InputError) as listed:
+        Isic(tmp_path).sources()
+    assert len(listed.value.problems) == 4  # levels are in the pixels, which listing does not read
     found = problems_of(Isic(tmp_path, size=32))
     assert found.keys() == {
         str(images / "ISIC_0000000.jpg"),
@@ -224,3 +226,52 @@ def test_the_real_training_and_validation_sets_of_2017_are_read():
     assert splits.train.masks.any(axis=(1, 2)).all()
     inside = splits.train.images[splits.train.masks].mean()
     assert inside < splits.train.images[~splits.train.masks].mean(), "lesions are darker than skin"
+
+
+@pytest.mark.parametrize(("year", "test"), [(2016, "test"), (2017, "validation"), (2018, "validation")])
+def test_archives_unzipped_into_folders_of_their_names_are_read(tmp_path, year, test):
+    once = Isic(publish(tmp_path / "once", year), year=year, size=32, test=test)
+    twice = Isic(publish(tmp_path / "twice", year), year=year, size=32, test=test)
+    for folder in list(twice.root.iterdir()):
+        inner = folder.rename(tmp_path / "moving")
+        folder.mkdir()
+        inner.rename(folder / folder.name)
+    assert len(twice.sources()) == len(once.sources())
+    assert np.array_equal(twice.load().train.masks, once.load().train.masks)
+    assert len(list(twice.native_masks(["ISIC_0000000"]))) == 1
+
+
+def replaced(folder: Path, name: str, kind: str) -> None:
+    file = folder / name
+    image = Image.open(file).copy()
+    file.unlink()
+    if kind == "jpeg mask":
+        image.save(file, "JPEG")
+    elif kind == "deep":
+        Image.fromarray(np.zeros((36, 48), np.uint16)).save(file, "PNG")
+    elif kind == "pointer":
+        file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    elif kind == "link":
+        file.symlink_to("gone")
+    elif kind == "other size":
+        image.resize((40, 36)).save(file)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "told"),
+    [
+        (1, "jpeg mask", "is a JPEG, which blurs the edge of a mask"),
+        (0, "deep", "is a 16-bit image; allowed: 8 bits per channel"),
+        (0, "pointer", "is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'"),
+        (1, "link", "is a link to gone, which does not exist"),
+        (1, "other size", "is 40 x 36 pixels, its image ISIC_0000002.jpg is 48 x 36; allowed: equal sizes"),
+    ],
+)
+def test_what_headers_tell_is_refused_when_files_are_listed(tmp_path, folder, kind, told):
+    root = publish(tmp_path, 2017)
+    name = "ISIC_0000002_segmentation.png" if folder else "ISIC_0000002.jpg"
+    replaced(root / FOLDERS[2017, "train"][folder], name, kind)
+    with pytest.raises(InputError) as caught:
+        Isic(root).sources()
+    assert [Path(problem.where).name for problem in caught.value.problems] == [name]
+    assert told in str(caught.value)

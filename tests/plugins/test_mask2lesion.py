@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits, instance_norm
 
-from augkit import Draws, ImageSet, InputError
+from augkit import Draws, Frame, ImageSet
 from augkit.contracts.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.learner import PixToPix
@@ -306,16 +307,21 @@ def test_the_generator_learns_which_colour_is_inside_the_mask(tmp_path):
     assert np.abs(outside - [220, 180, 160]).max() < 35
 
 
-def test_images_of_another_size_are_refused(tmp_path):
-    odd = ImageSet(("a",), np.zeros((1, 48, 48, 3), np.uint8), np.ones((1, 48, 48), np.bool_), ("a",), ("real",))
-    with pytest.raises(
-        InputError, match=r"images are \(48, 48\) pixels; mask2lesion needs square images of 32, 64.*option size"
-    ):
-        Mask2Lesion(**TINY).fit(odd, workspace(tmp_path))
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (32, 64)])
+def test_images_of_another_size_are_refused(height, width):
+    told = f"found images of {width} x {height} pixels; allowed: squares with a side of 32, 64.*option size"
+    with pytest.raises(ValueError, match=told):
+        Mask2Lesion().check_frame(Frame(height, width))
+
+
+def test_images_of_any_size_are_taken_where_they_are_brought_to_one_or_a_file_of_weights_decides():
+    Mask2Lesion(size=128).check_frame(Frame(48, 80))
+    Mask2Lesion(weights=Path("generator.safetensors")).check_frame(Frame(48, 80))
 
 
 def test_patches_larger_than_the_image_are_refused(tmp_path):
     options = Mask2Lesion(**{**TINY, "patch_layers": 4})
-    with pytest.raises(InputError, match=r"patch_layers is 4, which leaves no patch of images of 32 pixels; .* to 3"):
-        options.fit(lesions(4), workspace(tmp_path))
+    told = "patch_layers: found 4, which leaves no patch of images of 32 pixels; allowed: up to 3"
+    with pytest.raises(ValueError, match=told):
+        options.check_frame(Frame(32, 32))
     PixToPix(Mask2Lesion(**{**TINY, "patch_layers": 3}), lesions(4), workspace(tmp_path)).step(0)

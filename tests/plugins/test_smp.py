@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from augkit import ImageSet, InputError
+from augkit import Frame, ImageSet, InputError
 from augkit_smp import segmenter
-from augkit_smp.options import WEIGHTS
+from augkit_smp.options import WEIGHTS, SmpOptions
 from samples import checked_recipes, lesions, no_change, workspace
 
 RECIPE = "name: r\ndataset: {phantom: {train: 2, test: 2}}\nsegmenter: {smp: {}}\n"
@@ -68,12 +68,9 @@ def test_an_encoder_that_does_not_exist_is_a_sentence(smp, tmp_path):
         fitted(smp(encoder="resnet17", steps=1, batch_size=2), tmp_path)
 
 
-def test_sides_that_the_encoders_cannot_halve_are_refused(smp, tmp_path):
-    train = lesions(size=48)
-    with pytest.raises(InputError, match="sides that are multiples of 32"):
-        smp(encoder="resnet18", steps=1, batch_size=2).fit(
-            train, ImageSet.empty((48, 48)), no_change, workspace(tmp_path)
-        )
+def test_sides_that_the_encoders_cannot_halve_are_refused():
+    with pytest.raises(ValueError, match="found images of 48 x 48 pixels; allowed: sides that are multiples of 32"):
+        SmpOptions().check_frame(Frame(48, 48))
 
 
 @pytest.mark.parametrize(("options", "steps"), [({"steps": 3}, 3), ({"budget": "epochs", "epochs": 2, "steps": 3}, 4)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import ImageSet, InputError
+from augkit import Frame, ImageSet
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
@@ -118,8 +118,7 @@ def test_finetuning_changes_no_bit_where_all_images_are_of_one_kind(tmp_path):
     assert fitted_weights(0.5, lesions(), tmp_path / "a") == fitted_weights(0.0, lesions(), tmp_path / "b")
 
 
-def test_sides_that_cannot_be_halved_four_times_are_refused(tmp_path):
-    with pytest.raises(
-        InputError, match=r"images are \(24, 24\) pixels; the U-Net needs sides that are multiples of 16"
-    ):
-        Unet(width=2, steps=1).fit(lesions(2, 24), ImageSet.empty((24, 24)), no_change, workspace(tmp_path))
+def test_sides_that_cannot_be_halved_four_times_are_refused():
+    with pytest.raises(ValueError, match="found images of 24 x 32 pixels; allowed: sides that are multiples of 16"):
+        Unet().check_frame(Frame(32, 24))
+    Unet().check_frame(Frame(32, 48))

@@ -12,7 +12,7 @@ from augkit import DrawnMasks, ImageSet, Splits
 from augkit.contracts.registry import Entry, Provider
 from augkit.data.draws import Draws
 from augkit.data.stored import read_image_set, write_image_set
-from augkit.errors import ContractError, DivergedError, InputError, Problem, StageError
+from augkit.errors import AugkitError, ContractError, DivergedError, InputError, Problem, StageError
 from augkit.metrics import METRICS, surface_distance
 from augkit.planning.components import CheckedRecipe, CheckedSource, Component, Identified
 from augkit.planning.plan import Plan, make_plan, make_quality
@@ -110,7 +110,19 @@ class FakeSegmenter:
         return self.answer
 
 
-KINDS = {FakeDataset: "dataset", FakeMasks: "mask source", FakeGenerator: "generator", FakeSegmenter: "segmenter"}
+@dataclass(frozen=True)
+class PickySegmenter(FakeSegmenter):
+    def check_frame(self, frame):
+        raise ValueError(f"found images of {frame}; allowed: others")
+
+
+KINDS = {
+    FakeDataset: "dataset",
+    FakeMasks: "mask source",
+    FakeGenerator: "generator",
+    FakeSegmenter: "segmenter",
+    PickySegmenter: "segmenter",
+}
 
 
 @dataclass(frozen=True)
@@ -619,6 +631,13 @@ BREACHES = {
     "scores: logits": (segmenter_with(one_value(-3.5)), "the segmenter returned values in -3.5 .. "),
     "scores: above one": (segmenter_with(one_value(1.5)), ".. 1.5 for sample test-1; return 0..1, finite"),
 }
+
+
+def test_a_size_that_the_data_set_did_not_tell_is_refused_when_the_stage_begins(tmp_path):
+    told = "segmenter 'fake': found images of 8 x 8 pixels; allowed: others. Choose other images or another component"
+    with pytest.raises(AugkitError, match=told):
+        run(tmp_path, segmenter=PickySegmenter())
+    assert "segmenter" not in SEEN
 
 
 @pytest.mark.parametrize("breach", BREACHES)

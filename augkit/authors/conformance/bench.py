@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 from augkit.authors.conformance.writes import writes_outside
-from augkit.contracts.components import Log, SilentLog, Workspace
+from augkit.contracts.components import ChecksFrame, Frame, Log, SilentLog, Workspace
 from augkit.contracts.rules import (
     BreachError,
     as_array,
@@ -245,8 +245,27 @@ def writes_only_in_its_folder(bench: Bench) -> None:
     _tell(bench, "writes_only_in_its_folder")
 
 
+def sizes_are_refused_in_words(bench: Bench) -> None:
+    """check_frame(frame), if there is one, takes 32 x 32, and says of any other size that it is taken or what is."""
+    if not isinstance(bench.component, ChecksFrame):
+        return
+    for height, width in ((32, 32), (33, 31), (48, 48), (128, 96), (1, 1)):
+        try:
+            bench.component.check_frame(Frame(height, width))
+        except ValueError as error:
+            if (height, width) == (32, 32):
+                raise UnansweredError(f"it takes no images of 32 x 32 pixels ({error})") from None
+            if "allowed" not in str(error):
+                found = f"refused {width} x {height} pixels with '{error}'"
+                raise BreachError(found, "say what was found and what is allowed: 'found ...; allowed: ...'") from None
+        except Exception as error:
+            found = f"raised {type(error).__name__} in check_frame() for {width} x {height} pixels"
+            raise BreachError(found, "raise ValueError for a size that it does not take, nothing else") from None
+
+
 CONDUCT: Sequence[Check] = (
     options_are_readable,
+    sizes_are_refused_in_words,
     raises_nothing,
     answers_in_time,
     never_exits,

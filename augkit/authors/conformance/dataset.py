@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts.components import HasNativeMasks, HasNativePairs, HasRemarks
+from augkit.contracts.components import Frame, HasFrame, HasNativeMasks, HasNativePairs, HasRemarks
 from augkit.contracts.rules import (
     BreachError,
     check_brightness,
@@ -87,6 +87,18 @@ def splits_have_samples_of_one_size(bench: DatasetBench) -> None:
     check_split_sizes(bench.loaded())
 
 
+def frame_is_the_images_size(bench: DatasetBench) -> None:
+    """frame(), if there is one, gives the size of the images of load()."""
+    if not isinstance(bench.component, HasFrame):
+        return
+    told = bench.once("frame()", bench.component.frame, None)
+    if not isinstance(told, Frame):
+        raise BreachError(f"returned {describe(told)} in frame()", "return augkit.Frame(height, width)")
+    loaded = Frame(*bench.splits().train.size)
+    if told != loaded:
+        raise BreachError(f"told of images of {told} and loaded some of {loaded}", "tell the size of load()'s images")
+
+
 def splits_share_nothing(bench: DatasetBench) -> None:
     """No group (patient, lesion) and no id is in two splits."""
     _need_splits(bench)
@@ -152,6 +164,7 @@ CHECKS: Sequence[Callable[[DatasetBench], None]] = (
     lists_its_files,
     returns_splits,
     splits_have_samples_of_one_size,
+    frame_is_the_images_size,
     splits_share_nothing,
     uses_the_whole_range,
     has_foreground,

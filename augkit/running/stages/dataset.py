@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augkit.contracts.components import HasRemarks
+from augkit.contracts.components import Dataset, HasRemarks
+from augkit.contracts.manners import contained
 from augkit.contracts.rules import check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
@@ -22,9 +23,8 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
 
     Where copies are excluded, ``excluded.json`` lists the ids of the images that were left out.
     """
+    splits = _load(task.dataset)
     with contract("the data set"), harmless():
-        splits = task.dataset.load()
-        check_splits(splits)
         told = tuple(task.dataset.remarks()) if isinstance(task.dataset, HasRemarks) else ()
     if task.exclude_copies:
         splits = _without_copies(splits, (), job)
@@ -34,6 +34,21 @@ def load_dataset(task: LoadDataset, job: Job) -> None:
         job.log.note(remark)
     write_remarks(job.folder, (*told, *found))
     write_splits(job.folder, splits)
+
+
+def read_dataset(dataset: Dataset) -> tuple[Splits, tuple[str, ...]]:
+    """Return the splits as a run would read them, and what is remarkable about them; raises what a run would raise."""
+    with contained():
+        splits = _load(dataset)
+    _refuse_empty(splits)
+    return splits, remarks_on(splits)
+
+
+def _load(dataset: Dataset) -> Splits:
+    with contract("the data set"), harmless():
+        splits = dataset.load()
+        check_splits(splits)
+    return splits
 
 
 def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:

@@ -6,11 +6,12 @@ from augkit.contracts.components import Workspace
 from augkit.data.stored import read_image_set
 from augkit.planning.tasks import TrainGenerator
 from augkit.running.job import Job
-from augkit.running.stages.trainings import training
+from augkit.running.stages.trainings import refuse_size, training
 
 
 def train_generator(task: TrainGenerator, job: Job) -> None:
     """Let the generator fit the training split."""
     with training(job):
         train = read_image_set(job.inputs["dataset"] / "train")
+        refuse_size(job, train.size)
         task.generator.fit(train, Workspace(job.folder, task.seed, job.device, job.log))

@@ -10,13 +10,14 @@ from augkit.data.draws import Draws
 from augkit.data.stored import read_training_masks, write_drawn_masks
 from augkit.planning.tasks import DrawMasks
 from augkit.running.job import Job
-from augkit.running.stages.trainings import training
+from augkit.running.stages.trainings import refuse_size, training
 
 
 def draw_masks(task: DrawMasks, job: Job) -> None:
     """Write ``masks.npy`` bool (count, H, W) and ``records.json``."""
     with training(job):
         real = read_training_masks(job.inputs["dataset"])
+        refuse_size(job, real.shape[1:])
         count = task.count or max(1, round((task.per_real or 0) * len(real)))
         draws = Draws.of(task.seed, "masks", np.arange(count, dtype=np.int64))
         with contract("the mask source"), harmless():

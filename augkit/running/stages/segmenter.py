@@ -8,7 +8,7 @@ from augkit.data.stored import read_image_set
 from augkit.errors import InputError, Problem
 from augkit.planning.tasks import TrainSegmenter
 from augkit.running.job import Job
-from augkit.running.stages.trainings import training
+from augkit.running.stages.trainings import refuse_size, training
 
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
@@ -23,6 +23,7 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
         for pixels in (train.images, train.masks):
             pixels.flags.writeable = False  # as they are when nothing is concatenated
         _check_masks(task, train)
+        refuse_size(job, train.size)
         space = Workspace(job.folder, task.seed, job.device, job.log)
         augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
         task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment), space)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from augkit.contracts.components import Frame
+from augkit.contracts.rules import refusal_of
+from augkit.errors import InputError, Problem
 from augkit.running.job import Job
 
 
@@ -18,3 +21,14 @@ def training(job: Job) -> Iterator[None]:
         ranks.announce(job.folder.name)
     yield
     remove_checkpoints(job.folder)
+
+
+def refuse_size(job: Job, size: tuple[int, int]) -> None:
+    """Refuse images that a component of the stage does not take: a data set need not tell their size beforehand."""
+    problems = [
+        Problem(f"{part.component.entry.kind} '{part.name}'", said, "Choose other images or another component")
+        for part in job.stage.components
+        if (said := refusal_of(part.component.instance, Frame(*size)))
+    ]
+    if problems:
+        raise InputError(*problems)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augkit import DrawnMasks, ImageSet, Splits
+from augkit import DrawnMasks, Frame, ImageSet, Splits
 from augkit.authors.conformance.toy import draw_set
 from augkit.store import read_json, write_json
 
@@ -206,6 +206,14 @@ class Dark:
 
     fault: str = ""
 
+    def check_frame(self, frame):
+        if frame.width != 31:
+            return
+        if self.fault == "fails at sizes":
+            raise KeyError(frame.width)
+        text = "no" if self.fault == "refuses sizes without a word" else f"found {frame}; allowed: any other"
+        raise ValueError(text)
+
     def fit(self, train, validation, augment, space):
         images = torch.from_numpy(train.images).permute(0, 3, 1, 2).float() / 255
         if self.fault != "never augments":
@@ -270,6 +278,9 @@ class Toys:
         images = stray(self.fault, images).astype(images.dtype)
         train = ImageSet(train.ids, images, train.masks, groups, train.origins)
         return Splits(train, ImageSet.empty(train.size), test)
+
+    def frame(self):
+        return Frame(64, 32) if self.fault == "tells another size" else Frame(32, 32)
 
     def native_masks(self, ids):
         masks = dict(zip(draw_set(4, "test").ids, draw_set(4, "test").masks, strict=True))

@@ -224,12 +224,24 @@ MORE = {
             "your segmenter reached Dice 0.00 on dark ellipses, and a guess without looking 0.",
         ),
         "never augments": ("augments_its_batches", "your segmenter never called augment in fit(); apply it to every"),
+        "refuses sizes without a word": (
+            "sizes_are_refused_in_words",
+            "your segmenter refused 31 x 33 pixels with 'no'; say what was found and what is allowed",
+        ),
+        "fails at sizes": (
+            "sizes_are_refused_in_words",
+            "your segmenter raised KeyError in check_frame() for 31 x 33 pixels; raise ValueError for a size",
+        ),
         "depends on the batch": ("batch_independent", "your segmenter changed 1 of 1 answers alone"),
     },
     "dataset": {
         "shares groups": (
             "splits_share_nothing",
             "has group 'toy-test-0' in train and test; put each group in one split",
+        ),
+        "tells another size": (
+            "frame_is_the_images_size",
+            "your data set told of images of 32 x 64 pixels and loaded some of 32 x 32 pixels; tell the size of load()",
         ),
         "gives one native mask less": (
             "native_masks_belong_to_their_ids",
