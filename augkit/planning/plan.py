@@ -25,6 +25,7 @@ from augkit.planning.tasks import (
     Arm,
     DrawMasks,
     Evaluate,
+    Files,
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
@@ -88,7 +89,7 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
 
     # What the report shows besides their scores: the quality of their synthetic images.
     quality, unjudged = _judged(recipes, chosen[0], arms, several[1], digests)
-    return Plan(arms, _report(arms, quality, unjudged))
+    return Plan(arms, _report(arms, quality, unjudged, digests))
 
 
 def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
@@ -213,7 +214,7 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
     evaluation = _stage("evaluation", own, inputs, scoring, _identified(scored, digests), document)
     return Arm(
         recipe.name, seed, recipe.document, dataset, training_set, syntheses, selected, segmenter, evaluation,
-        recipe.real_images, recipe.sweep, recipe.score_at
+        recipe.real_images, recipe.sweep, recipe.score_at, recipe.written
     )  # fmt: skip
 
 
@@ -291,7 +292,7 @@ def _origin(source: CheckedSource) -> str:
     return f"{source.generator.name}/{source.masks.name}{shuffled}"
 
 
-def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...]) -> Stage:
+def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...], digests: Digests) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
@@ -313,9 +314,16 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
         "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
     }
-    writing = WriteReport(title, arms, quality, unjudged)
+    writing = WriteReport(title, arms, quality, unjudged, _files_of(arms, digests))
     inputs = {f"{stage.address.kind}/{stage.address.name}": stage for stage in (*stages, *quality)}
     return _stage("report", "", inputs, writing, (), None, facts, label)
+
+
+def _files_of(arms: Sequence[Arm], digests: Digests) -> Mapping[str, Files]:
+    """Return `WriteReport.files`: two reports are to say which file differs, and not only that one does."""
+    parts = [part for stage in in_order([arm.evaluation for arm in arms]) for part in stage.components if part.files]
+    paths = {part.files: part.component.files for part in parts}
+    return {digest: digests.each(files) for digest, files in paths.items()}
 
 
 def _stage(

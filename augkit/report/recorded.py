@@ -22,6 +22,9 @@ from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import find_damage, read_json
 
+_MALFORMED = (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, csv.Error)
+"""What reading a file raises that augkit did not write."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -46,8 +49,11 @@ def read_report(path: Path) -> Recorded:
         raise InputError(
             *(Problem(str(folder), what, "Scores that were changed cannot be compared") for what in damage)
         )
-    record = read_json(folder / "report.json")
-    strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+    try:
+        record = dict(read_json(folder / "report.json").items())
+        strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+    except _MALFORMED as error:
+        raise InputError(Problem(str(folder), f"report.json cannot be read ({type(error).__name__})")) from error
     if strange:  # names become names of files
         what = f"has an arm called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
         raise InputError(Problem(str(folder), what, "It was not written by augkit"))
@@ -59,7 +65,7 @@ def read_report(path: Path) -> Recorded:
         arms = tuple(_arm(name, record["arms"][name], rows, record["test"].get("empty", 0)) for name in record["order"])
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
         return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"])
-    except (KeyError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         what = f"was written by another version of augkit ({type(error).__name__}: {error})"
         raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error
 
