@@ -30,8 +30,8 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A new or empty folder; default: reproduced-NAME, here.")
     ] = None,
-    other_data: Annotated[
-        bool, typer.Option("--other-data", help="Compute it also where data or recipes differ from the recorded ones.")
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compute it also where data or recipes differ from the recorded ones.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only tell what differs; compute nothing.")] = False,
     device: Annotated[str | None, typer.Option(help="Another device than the recorded one.")] = None,
@@ -54,8 +54,9 @@ def reproduce(
         with opened(report) as folder:
             how = again.circumstances(read_origin(folder), device, precision, threads, jobs)
             wanted = again.prepare_reproduction(folder, places or (), how)
-        _tell(wanted)
-        again.refuse_serious(wanted.differences, other_data)
+        if not anyway:
+            again.refuse_serious(wanted.differences)
+        _tell(wanted, quiet)
         place, begun = again.choose_out(out, wanted)
         if check:
             return
@@ -65,7 +66,8 @@ def reproduce(
 
         audience = prepare(load_registry(), quiet, observers or ())
         again.begin(wanted, place)
-        complain(f"{'Continues' if begun else 'Computes'} in {place}")
+        if not quiet:
+            complain(f"{'Continues' if begun else 'Computes'} in {place}")
         session = Session(replace(how, out=place), audience.tell)
         with audience:
             built = session.run(wanted.plan)
@@ -74,13 +76,11 @@ def reproduce(
     raise typer.Exit(0 if result.equal else DIFFERENT)
 
 
-def _tell(wanted: Reproduction) -> None:
+def _tell(wanted: Reproduction, quiet: bool) -> None:
     """Say what differs from what was recorded, before anything is computed."""
-    serious = ("data", "recipe", "seeds")
-    lines = [str(one) for one in wanted.differences if one.kind not in serious]
-    for line in lines:
-        complain(f"⚠ differs from the report (recorded → here): {line}")
-    if not wanted.differences:
+    for one in wanted.differences:
+        complain(f"⚠ differs (recorded → here): {one}")
+    if not wanted.differences and not quiet:
         complain("Data, recipes, code, versions and circumstances are those that the report recorded.")
 
 

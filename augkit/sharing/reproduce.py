@@ -109,17 +109,20 @@ def _origin_here(plan: Plan, how: How) -> Origin:
     return origin_of(plan.arms, task.files, known)
 
 
-def refuse_serious(found: Sequence[Difference], other_data: bool) -> None:
-    """Refuse other recipes, and other data unless somebody wants them."""
+HINTS = {
+    "data": "Give --anyway to compute it on these",
+    "recipe": "--set is for where files lie here; of another version defaults may differ: --anyway computes it so",
+    "seeds": "Give --anyway to compute it with these",
+}
+"""What differs seriously -> what to do about it."""
+
+
+def refuse_serious(found: Sequence[Difference]) -> None:
+    """Refuse other data, recipes and seeds: then other scores say nothing."""
     problems = [
-        Problem(one.kind, f"differs from what was recorded: {one.what}", "Give --other-data to compute it all the same")
+        Problem(one.kind, f"differs from what was recorded: {str(one).partition(': ')[2]}", HINTS[one.kind])
         for one in found
-        if one.kind == "data" and not other_data
-    ]
-    problems += [
-        Problem(one.kind, f"differs from what was recorded: {one.what}", "--set is for where files lie, and no more")
-        for one in found
-        if one.kind in ("recipe", "seeds") and not other_data
+        if one.kind in HINTS
     ]
     if problems:
         raise InputError(*problems)
