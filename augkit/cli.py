@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from augkit.commands import looking, machine, planning, plugins, running, sharing
+from augkit.commands import looking, machine, planning, plugins, reports, running, sharing
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
@@ -23,6 +23,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("preview", looking.preview, "recipes/allaug.yaml"),
     ("figures", looking.figures, "recipes/allaug.yaml"),
     ("quality", looking.quality, "recipes/allaug.yaml --seeds 0..2"),
+    ("reproduce", reports.reproduce, "runs/report/allaug-0f3a9c2d41be"),
+    ("share", reports.share, "runs/report/allaug-0f3a9c2d41be allaug.zip"),
     ("export", sharing.export, "recipes/allaug.yaml --format nnunet --to exported"),
     ("data check", looking.check_data, "recipes/isic2017/noaug.yaml"),
     ("generator import", sharing.import_generator, "latest_net_G.pth --to generators/pix2pix"),

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -224,6 +225,15 @@ class Digests:
             total.update(f"{path.name}\0{self._one(path)}\n".encode())
         return total.hexdigest()
 
+    def each(self, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
+        """Return the name of every file below the folder that all of them are in, and its digest."""
+        absolute = [str(path.absolute()) for path in paths]
+        names = [path.name for path in paths]
+        with suppress(ValueError):  # there is no such folder, as of two drives
+            folder = os.path.commonpath([str(Path(path).parent) for path in absolute])
+            names = [Path(path).relative_to(folder).as_posix() for path in absolute]
+        return tuple((name, self._one(path)) for name, path in zip(names, paths, strict=True))
+
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
@@ -345,6 +355,23 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
+@contextmanager
+def temporary_folder(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write files, by names such as ``recipes/a.yaml``, into a new folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="augkit-") as name:
+        for path, data in files.items():
+            write_bytes(Path(name) / path, data)
+        yield Path(name)
+
+
+def manifest_of(files: Mapping[str, bytes], facts: Mapping[str, Any]) -> bytes:
+    """Return what `seal` would write into a folder of these files."""
+    listed = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in sorted(files.items())
+    }
+    return _sealed({"schema": SCHEMA, **facts, "files": listed}).encode()
+
+
 def seal(folder: Path, facts: Mapping[str, Any], written: Mapping[Path, FileFacts] | None = None) -> None:
     """Record `facts` and the hash of every file, so that `find_damage` can tell whether the folder is whole.
 
@@ -415,10 +442,10 @@ def remove_folder(folder: Path) -> None:
 def find_damage(folder: Path) -> list[str]:
     """Return what is wrong with a sealed folder: files missing, changed or unlisted; empty when it is sound."""
     try:
-        files: Mapping[str, Any] = _sealed_manifest(folder)["files"]
+        files: Mapping[str, Any] = dict(_sealed_manifest(folder)["files"].items())
     except _BrokenSealError as error:
         return [str(error)]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         return [f"{MANIFEST} cannot be read ({type(error).__name__})"]
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)} if folder.is_dir() else {}
     damage = [f"{name} is missing" for name in files if name not in present]

@@ -58,7 +58,8 @@ def run(
 
 def compare(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="RUN|RECIPE...", help="Recipes, or folders of reports, or both.")
+        list[Path],
+        typer.Argument(metavar="RUN|RECIPE...", help="Recipes, and folders or zips of reports."),
     ],
     changes: Changes = None,
     seeds: Seeds = None,
@@ -78,21 +79,29 @@ def compare(
     Folders are compared as they are, the seeds of one arm put together; --seeds then chooses among their seeds.
     """
     with explained():
+        from dataclasses import replace
+
         from augkit.errors import InputError, Problem
         from augkit.planning.loading import load_checked
         from augkit.report.comparison_page import write_comparison
-        from augkit.report.recorded import merge, read_report
+        from augkit.report.recorded import merge, read_report, why_scores_differ
         from augkit.report.verdict.comparison import compare as compare_arms
         from augkit.report.verdict.comparison import comparison_record
         from augkit.running.session import How
+        from augkit.sharing.zips import opened
 
         chosen = parse_seeds(seeds)
-        recipes, folders = [s for s in sources if not s.is_dir()], [s for s in sources if s.is_dir()]
+        folders = [s for s in sources if s.is_dir() or s.suffix == ".zip"]
+        recipes = [s for s in sources if s not in folders]
         how = How(out, device, precision, jobs, threads)
         if changes and not recipes:
             what = "changes recipes, and none was given; allowed: with recipes"
             raise InputError(Problem(f"--set {changes[0]}", what))
-        reports = [read_report(folder) for folder in folders]  # what is wrong is told before anything trains
+        reports = []
+        for source in folders:  # what is wrong is told before anything trains
+            with opened(source) as folder:
+                read = read_report(folder)
+                reports.append(read if source.is_dir() else replace(read, folder=source))
         if recipes:
             checked, registry = load_checked(recipes, changes or ())
             folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()))
@@ -102,6 +111,8 @@ def compare(
         folder = write_comparison(reports, arms, found, out)
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
+        for line in why_scores_differ(reports):
+            say(f"Differs: {line}")
         for name in ("comparison.html", "per_image.csv"):
             say(str(folder / name))
 

@@ -58,11 +58,12 @@ class Unreadable(str):
 
 @dataclass
 class Document:
-    """A recipe's tree of plain values and the place of every node."""
+    """A recipe's tree of plain values, the place of every node, and the text it was read from."""
 
     file: str
     root: Value
     places: dict[Steps, str]
+    text: str = ""
 
     def place(self, *path: str | int) -> str:
         """Return ``file:line`` of a node, or of the nearest one around it."""
@@ -109,7 +110,7 @@ def parse(text: str, file: str, problems: list[Problem], numbered: bool = True) 
     except _EndError as end:
         problems.append(end.problem)
     else:
-        return Document(file, reader.root, reader.places)
+        return Document(file, reader.root, reader.places, text)
     return None
 
 

@@ -25,6 +25,7 @@ from augkit.planning.tasks import (
     Arm,
     DrawMasks,
     Evaluate,
+    Files,
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
@@ -94,7 +95,7 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
 
     # What the report shows besides their scores: the quality of their synthetic images.
     quality, unjudged = _judged(recipes, chosen[0], arms, several[1], digests)
-    return Plan(arms, _report(arms, quality, unjudged))
+    return Plan(arms, _report(arms, quality, unjudged, digests))
 
 
 def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
@@ -242,6 +243,7 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         real_images=recipe.real_images,
         sweep=recipe.sweep,
         score_at=recipe.score_at,
+        written=recipe.written,
     )
 
 
@@ -321,7 +323,7 @@ def _origin(source: CheckedSource) -> str:
     return f"{source.generator.name}/{source.masks.name}{shuffled}"
 
 
-def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...]) -> Stage:
+def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...], digests: Digests) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
@@ -343,9 +345,16 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
         "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
     }
-    writing = WriteReport(title, arms, quality, unjudged)
+    writing = WriteReport(title, arms, quality, unjudged, _files_of(arms, digests))
     inputs = {f"{stage.address.kind}/{stage.address.name}": stage for stage in (*stages, *quality)}
     return _stage("report", "", inputs, writing, (), None, facts, label)
+
+
+def _files_of(arms: Sequence[Arm], digests: Digests) -> Mapping[str, Files]:
+    """Return `WriteReport.files`: two reports are to say which file differs, and not only that one does."""
+    parts = [part for stage in in_order([arm.evaluation for arm in arms]) for part in stage.components if part.files]
+    paths = {part.files: part.component.files for part in parts}
+    return {digest: digests.each(files) for digest, files in paths.items()}
 
 
 def _stage(

@@ -62,6 +62,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A recipe as somebody wrote it: the text of its file, and the changes that ``--set`` made to it."""
+
+    text: str = ""
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A recipe as written; components are names and options, not yet checked against plugins.
 
@@ -71,6 +79,7 @@ class Recipe:
     sweep:             where the recipe stands on a curve, if it came from a sweep.
     development_share: of the training groups, to score on in place of the test images; 0 scores on these.
     score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
+    written:           what `document` came from.
     """
 
     file: str
@@ -87,6 +96,7 @@ class Recipe:
     exclude_copies: bool = False
     development_share: float = 0.0
     score_at: str = TRAINING_SIZE
+    written: Written = Written()
 
 
 Part = tuple[str, Reference]
@@ -129,7 +139,7 @@ def read_recipes(files: Sequence[Path], overrides: Sequence[str] = ()) -> Readin
         if not any(applied) and len(documents) == len(files):
             problems.append(unused_override(documents, change))
     expanded = [point for document in documents for point in expand_sweep(document, problems)]
-    drafts = [_Draft(document, sweep, problems) for document, sweep in expanded]
+    drafts = [_Draft(document, sweep, problems, tuple(overrides)) for document, sweep in expanded]
     recipes = [draft.read() for draft in drafts]
     _refuse_equal_names(drafts)
     parts = [part for draft, recipe in zip(drafts, recipes, strict=True) if recipe is None for part in draft.parts]
@@ -167,8 +177,11 @@ _COMPONENT = "one component as 'name: {options}'"
 class _Draft:
     """Reads the structure of one document, adding to `problems` and collecting the components that are whole."""
 
-    def __init__(self, document: Document, sweep: SweepPoint | None, problems: list[Problem]) -> None:
+    def __init__(
+        self, document: Document, sweep: SweepPoint | None, problems: list[Problem], changes: tuple[str, ...] = ()
+    ) -> None:
         self.document = document
+        self.changes = changes
         self.sweep = sweep
         self.problems = problems
         self.parts: list[Part] = []
@@ -221,6 +234,7 @@ class _Draft:
             exclude_copies,
             development_share,
             str(score_at),
+            Written(self.document.text, self.changes),
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:

@@ -89,7 +89,7 @@ def _read(document: Document, sweep: Value, problems: list[Problem]) -> tuple[st
 
 def _point(document: Document, path: str, position: int, value: float) -> tuple[Document, SweepPoint] | None:
     """Return the document with `value` at `path`, or None where there is no such place in it."""
-    changed = Document(document.file, deepcopy(document.root), dict(document.places))
+    changed = Document(document.file, deepcopy(document.root), dict(document.places), document.text)
     change = Override(tuple(path.split(".")), value, path)
     if not apply_override(changed, change):
         return None
@@ -100,7 +100,7 @@ def _point(document: Document, path: str, position: int, value: float) -> tuple[
     name = root.get("name")
     if isinstance(name, str):
         root["name"] = f"{name}-{value:g}"
-    return Document(document.file, root, places), SweepPoint(str(name), path, float(value))
+    return Document(document.file, root, places, document.text), SweepPoint(str(name), path, float(value))
 
 
 def _is_number(value: Value) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.components import (
@@ -20,7 +20,12 @@ from augkit.store import Address
 if TYPE_CHECKING:
     from augkit.planning.components import Identified
     from augkit.planning.document import Value
+    from augkit.planning.recipe import Written
     from augkit.planning.sweep import SweepPoint
+
+
+Files = tuple[tuple[str, str], ...]
+"""(name below the folder that all of them are in, SHA-256) of some files."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,14 @@ class WriteReport:
 
     quality:  the `JudgeQuality` stages of the first seed.
     unjudged: arms whose images no arm's segmenter can judge: none was trained on real images alone.
+    files:    digest of a component's files, as in `Identified.files` -> (name, SHA-256) of each.
     """
 
     title: str
     arms: tuple[Arm, ...]
     quality: tuple[Stage, ...] = ()
     unjudged: tuple[str, ...] = ()
+    files: Mapping[str, Files] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,7 @@ class Arm(Supply):
     real_images: whether the segmenter trains on real images.
     sweep:       where the arm stands on a curve, if it does.
     score_at:    at which size it is scored.
+    written:     its recipe before it was resolved; None where there was no file.
     """
 
     segmenter: Stage
@@ -210,6 +218,7 @@ class Arm(Supply):
     real_images: bool = True
     sweep: SweepPoint | None = None
     score_at: str = TRAINING_SIZE
+    written: Written | None = None
 
 
 def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stage: False) -> tuple[Stage, ...]:

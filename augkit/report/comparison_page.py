@@ -11,7 +11,7 @@ from pathlib import Path
 from augkit.report.page import Verdicts, template, verdicts
 from augkit.report.pictures import Picture, density, write_pictures
 from augkit.report.record import per_image
-from augkit.report.recorded import Recorded
+from augkit.report.recorded import Recorded, why_scores_differ
 from augkit.report.tables import Table, metric_rows, quantile_rows, table_rows, table_title
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
@@ -36,6 +36,7 @@ class Page:
     density: Picture
     quantiles: Table
     reports: Sequence[Recorded]
+    differences: tuple[str, ...]
 
 
 def write_comparison(
@@ -58,7 +59,10 @@ def write_comparison(
     write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
     write_text(folder / "per_image.csv", scores)
     sources = [{"report": report.folder.name, "command": report.command} for report in reports]
-    write_json(folder / "comparison.json", {**comparison_record(comparison), "reports": sources})
+    write_json(
+        folder / "comparison.json",
+        {**comparison_record(comparison), "reports": sources, "differences": list(page.differences)},
+    )
     write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
     return folder
 
@@ -80,4 +84,5 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
         density(arms),
         quantile_rows(arms),
         reports,
+        why_scores_differ(reports),
     )

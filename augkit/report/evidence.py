@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from augkit.data.arrays import ImageSet, Masks
 from augkit.metrics import METRICS
+from augkit.planning.recipe import Written
 from augkit.planning.sweep import SweepPoint
+from augkit.report.origin import Origin
 from augkit.report.verdict.scores import ArmScores
 
 
@@ -21,6 +23,7 @@ class ArmEvidence:
     history:         stage label -> rows ``{"step": ..., loss names ...}`` of the first seed.
     training_images: origin -> number of training samples.
     recipe:          the resolved recipe as YAML text.
+    written:         the same before it was resolved; None where there was no file.
     seconds:         stage label -> seconds it took to build.
     warnings:        what is wrong with the arm's generators or segmenters, one sentence each.
     """
@@ -33,6 +36,7 @@ class ArmEvidence:
     recipe: str
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    written: Written | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Evidence:
     sections:   what other stages add; shown after the synthetic images.
     costs:      rows of text, the header first: what stages were estimated to take and took; () for no estimate.
     sweep:      the arms that are points of a curve, with their places on it.
+    origin:     what the scores come from.
     """
 
     title: str
@@ -78,6 +83,7 @@ class Evidence:
     sections: tuple[Section, ...] = ()
     costs: Sequence[Sequence[str]] = ()
     sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
 
 def check_evidence(evidence: Evidence) -> None:

@@ -32,6 +32,7 @@ from augkit.planning.tasks import (
 from augkit.report.arms import read_scores
 from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, Section
+from augkit.report.origin import content_of, origin_of
 from augkit.report.quality import quality_section, unjudged_section
 
 SHOWN = 64
@@ -67,7 +68,17 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         sections=tuple(_quality_sections(task, inputs)),
         costs=cost_rows(costs),
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
+        origin=origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)),
     )
+
+
+def _known(stage: Stage, inputs: Inputs, manifests: Manifests) -> tuple[Mapping[str, Any], str]:
+    """Return how a stage was built, and the digest of what came out; masks are no input of a report."""
+    if stage not in manifests:
+        return {}, ""
+    manifest, processes = manifests[stage], read_training_facts(inputs[stage]).get("processes")
+    environment = manifest["environment"] | ({} if processes is None else {"processes": processes})
+    return environment, content_of(manifest)
 
 
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:
@@ -103,6 +114,7 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
             *(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
             *_finds_nothing(arms, inputs),
         ),
+        written=first.written,
     )
 
 

@@ -16,7 +16,8 @@ from augkit.amounts import duration
 from augkit.figures import PREDICTION
 from augkit.planning.sweep import SweepPoint, swept_recipe
 from augkit.report.curves import Curve, curves_of, write_curves
-from augkit.report.evidence import Evidence, Section, check_evidence
+from augkit.report.evidence import ArmEvidence, Evidence, Section, check_evidence
+from augkit.report.origin import ORIGIN, OfRecipe, origin_text, seeds_of
 from augkit.report.pictures import (
     Curves,
     Picture,
@@ -49,7 +50,7 @@ from augkit.store import explained, write_json, write_text
 
 
 def write_report(evidence: Evidence, folder: Path) -> None:
-    """Write report.html, report.json, per_image.csv, figures/ and recipes/ into `folder`.
+    """Write report.html, report.json, origin.json, per_image.csv, figures/, recipes/ and written/ into `folder`.
 
     Raises ValueError where the arms were not scored on the images of ``evidence.test``.
     """
@@ -62,6 +63,7 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     write_pictures(folder, page.pictures())
     for name, recipe in _recipe_files(evidence).items():
         write_text(folder / "recipes" / name, recipe)
+    write_text(folder / ORIGIN, origin_text(evidence.origin, _write_written(evidence, folder)))
     write_text(folder / "per_image.csv", per_image([arm.scores for arm in evidence.arms]))
     write_json(folder / "report.json", report_record(evidence, comparison, _command(evidence)))
     write_curves(swept, folder)
@@ -205,17 +207,34 @@ def _recipe_files(evidence: Evidence) -> Mapping[str, str]:
     return {f"{i}-{slug(name)}.yaml": recipe for i, (name, recipe) in enumerate(recipes.items(), 1)}
 
 
+def _write_written(evidence: Evidence, folder: Path) -> list[OfRecipe]:
+    """Write the recipes as somebody wrote them, and return what there is of each."""
+    points = {scores.arm: point for point, scores in evidence.sweep}
+    first: dict[str, ArmEvidence] = {}
+    for arm in evidence.arms:
+        first.setdefault(_curve(points.get(arm.scores.arm)) or arm.scores.arm, arm)
+    found = []
+    for name, arm in zip(_recipe_files(evidence), first.values(), strict=True):
+        if arm.written is not None and arm.written.text:
+            write_text(folder / "written" / name, arm.written.text)
+            found.append(OfRecipe(f"recipes/{name}", f"written/{name}", arm.written.changes))
+        else:
+            found.append(OfRecipe(f"recipes/{name}"))
+    return found
+
+
 def _curve(point: SweepPoint | None) -> str | None:
     return None if point is None else point.curve
 
 
 def _command(evidence: Evidence) -> str:
     files = " ".join(f"recipes/{name}" for name in _recipe_files(evidence))
-    seeds = dict.fromkeys(seed for arm in evidence.arms for seed in arm.scores.seeds)
+    seeds = seeds_of([(arm.scores.arm, seed) for arm in evidence.arms for seed in arm.scores.seeds])
+    chosen = [] if seeds is None else [f"--seeds {','.join(map(str, seeds))}"]  # None: the recipes have their own
     # What decides bits besides the recipes; another device, precision or number of threads gives other numbers.
     how = [f"--{name} {evidence.provenance[name]}" for name in ("device", "precision", "threads")
            if name in evidence.provenance]  # fmt: skip
-    return " ".join([f"augkit run {files} --seeds {','.join(map(str, seeds))}", *how])
+    return " ".join([f"augkit run {files}", *chosen, *how])
 
 
 def template(name: str) -> Template:

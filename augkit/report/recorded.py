@@ -18,9 +18,13 @@ import numpy as np
 from augkit.errors import InputError, Problem
 from augkit.metrics import METRICS
 from augkit.planning.recipe import is_name
+from augkit.report.origin import ORIGIN, Origin, differences, read_origin
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import find_damage, read_json
+
+_MALFORMED = (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, csv.Error)
+"""What reading a file raises that augkit did not write."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Recorded:
     """What a report recorded: its folder, its arms, the digest of the scored images, warnings, the command.
 
     comparison: what `comparison_record` said of the arms.
+    origin:     where the scores come from; None where the report does not say.
     """
 
     folder: Path
@@ -36,6 +41,7 @@ class Recorded:
     warnings: tuple[str, ...]
     command: str
     comparison: Mapping[str, Any]
+    origin: Origin | None = None
 
 
 def read_report(path: Path) -> Recorded:
@@ -46,8 +52,11 @@ def read_report(path: Path) -> Recorded:
         raise InputError(
             *(Problem(str(folder), what, "Scores that were changed cannot be compared") for what in damage)
         )
-    record = read_json(folder / "report.json")
-    strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+    try:
+        record = dict(read_json(folder / "report.json").items())
+        strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+    except _MALFORMED as error:
+        raise InputError(Problem(str(folder), f"report.json cannot be read ({type(error).__name__})")) from error
     if strange:  # names become names of files
         what = f"has an arm called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
         raise InputError(Problem(str(folder), what, "It was not written by augkit"))
@@ -58,10 +67,28 @@ def read_report(path: Path) -> Recorded:
                 rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
         arms = tuple(_arm(name, record["arms"][name], rows, record["test"].get("empty", 0)) for name in record["order"])
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
-        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"])
-    except (KeyError, TypeError, ValueError) as error:
+        origin = read_origin(folder) if (folder / ORIGIN).is_file() else None
+        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"], origin)
+    except _MALFORMED as error:
         what = f"was written by another version of augkit ({type(error).__name__}: {error})"
         raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error
+
+
+def why_scores_differ(reports: Sequence[Recorded]) -> tuple[str, ...]:
+    """Return what differs between the first report and each other one and can be why scores do, one sentence each.
+
+    Arms that only one of them has are compared by design, and said nothing of.
+    """
+    first, *others = reports
+    lines = []
+    for other in others:
+        names = [report.folder.name for report in (first, other)]
+        between = " → ".join(names if names[0] != names[1] else map(str, (first.folder, other.folder)))
+        if first.origin is None or other.origin is None:
+            lines.append(f"{between}: one of them was written by an earlier version and does not say how it was made")
+        else:
+            lines += [f"{between}: {one}" for one in differences(first.origin, other.origin)]
+    return tuple(lines)
 
 
 def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[ArmScores, ...]:
@@ -86,6 +113,8 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
             for arm in report.arms:
                 known = merged.get(arm.arm)
                 merged[arm.arm] = arm if known is None else _joined(known, arm, report.folder, problems)
+    if problems and all(report.origin is not None for report in reports):  # why it is so
+        problems += [Problem("differs", line) for line in why_scores_differ(reports)]
     chosen = [_chosen(arm, seeds, problems) for arm in merged.values()]
     if problems:
         raise InputError(*problems)

@@ -220,6 +220,9 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "numpy": version("numpy"),
+        "scipy": version("scipy"),
+        "pillow": version("pillow"),
+        "scikit-image": version("scikit-image"),
         "torch": version("torch"),
         "device": device,
     }
@@ -232,6 +235,7 @@ def environment(device: str) -> dict[str, Any]:
 
         facts["threads"] = torch.get_num_threads()
         facts["precision"] = "bfloat16" if computes_in_bfloat16(device) else "float32"
+        facts["instructions"] = torch.backends.cpu.get_cpu_capability()
         if device.startswith("cuda"):
             facts["gpu"] = torch.cuda.get_device_name(device)
     return facts

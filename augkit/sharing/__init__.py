@@ -1,1 +1,1 @@
-"""To and from other programs."""
+"""To and from others: other programs, co-authors."""

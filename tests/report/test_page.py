@@ -136,6 +136,7 @@ def test_the_report_is_a_page_numbers_scores_and_pictures(four: tuple[Evidence, 
     assert found == {
         "report.html",
         "report.json",
+        "origin.json",
         "per_image.csv",
         "recipes/1-noaug.yaml",
         "recipes/2-classicaug.yaml",

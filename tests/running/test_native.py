@@ -139,8 +139,14 @@ def test_a_data_set_without_native_masks_is_refused_before_anything_runs(plan):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (lambda masks: masks[:-1], "the data set returned 8 native masks or images for 9 ids; return one per id, in order"),
-        (lambda masks: [*masks, masks[0]], "the data set returned 10 native masks or images for 9 ids; return one per id"),
+        (
+            lambda masks: masks[:-1],
+            "the data set returned 8 native masks or images for 9 ids; return one per id, in order",
+        ),
+        (
+            lambda masks: [*masks, masks[0]],
+            "the data set returned 10 native masks or images for 9 ids; return one per id",
+        ),
         (lambda masks: [mask * 1 for mask in masks], "as a native mask for sample case"),
         (lambda masks: [mask[:, ::-1] for mask in masks], "that differs from its mask of load() in 100% of the pixels"),
     ],
