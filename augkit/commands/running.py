@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,7 @@ def run(
         chosen = parse_seeds(seeds)
         how = How(out, device, precision, jobs, threads)
         _print_result(_run(checked, registry, chosen, how, prepare(registry, quiet, observers or ())))
+        _print_next(recipes, checked, changes or (), how)
 
 
 def compare(
@@ -138,3 +140,30 @@ def _print_result(folder: Path) -> None:
     report = read_report(folder)
     print_comparison(report.arms, report.comparison, report.warnings)
     say(f"Report: {folder / 'report.html'}")
+
+
+def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes: Sequence[str], how: How) -> None:
+    """Say which command ends in a verdict where this one could not, and how long it takes; nothing where none does."""
+    from augkit.amounts import duration
+    from augkit.planning.controls import missing_controls
+    from augkit.planning.loading import load_checked
+    from augkit.planning.shipped import name_of_shipped
+    from augkit.report.verdict.comparison import PLANNED_SEEDS
+    from augkit.running.estimate import seconds_after_earlier
+    from augkit.running.session import Session
+
+    recipes = [one.recipe for one in checked]
+    controls = missing_controls(recipes, changes)
+    if controls is None or not any(recipe.synthesize for recipe in recipes):
+        return
+    everything = [*files, *(file if files[0].exists() else name_of_shipped(file) for file in controls)]
+    session = Session(how)
+    plan = session.plan(load_checked(everything, changes)[0], range(PLANNED_SEEDS))
+    if not session.engine.missing(plan):
+        return
+    seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs)
+    words = ["augkit compare", *map(str, everything), f"--seeds 0..{PLANNED_SEEDS - 1}"]
+    words += [f"--set {shlex.quote(change)}" for change in changes]
+    words += [] if how.out == Path("runs") else [f"--out {shlex.quote(str(how.out))}"]
+    time = "" if seconds is None else f" (about {duration(seconds)} here)"
+    say(f"For a verdict: {' '.join(words)}{time}")

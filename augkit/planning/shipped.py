@@ -24,6 +24,11 @@ def find_recipe(file: Path) -> Path:
     return file if file.exists() else shipped_recipes().get(file.as_posix(), file)
 
 
+def name_of_shipped(file: Path) -> Path:
+    """Return the name by which a shipped recipe is found from any folder; another file as it is."""
+    return next((Path(name) for name, path in shipped_recipes().items() if path == file), file)
+
+
 def purpose(file: Path) -> str:
     """Return the first line of a recipe's opening comment."""
     return file.read_text(encoding="utf-8").split("\n")[0].lstrip("# ")

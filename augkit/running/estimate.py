@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +83,29 @@ def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
     return max(ends.values(), default=0.0)
 
 
+def earlier(stage: Stage, manifests: Sequence[Mapping[str, Any]]) -> Estimate:
+    """Return the middle of what stages of the same kind and label took; reports count whatever their arms.
+
+    manifests: of the artifacts to learn from.
+    """
+    kind, label = stage.address.kind, stage.address.label
+    same = [one for one in manifests if one["kind"] == kind and (kind == "report" or one["label"] == label)]
+    if not same:
+        return UNKNOWN
+    disk = median(sum(file["bytes"] for file in one["files"].values()) for one in same)
+    return Estimate(median(one["seconds"] for one in same), None, int(disk), "earlier runs")
+
+
+def seconds_after_earlier(plan: Plan, store: Store, engine: Engine, jobs: int) -> float | None:
+    """Return what is missing of a plan will take by what such stages took in this store; None where one has not been.
+
+    Builds nothing.
+    """
+    manifests = [facts for _, facts in store.published()]
+    found = {stage: earlier(stage, manifests) for stage in engine.missing(plan)}
+    return None if UNKNOWN in found.values() else total_seconds(found, jobs)
+
+
 def is_busy() -> bool:
     """Tell whether more work waited for the processor in the last minute than it can do at once."""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.25 * (os.cpu_count() or 1)
@@ -107,7 +130,9 @@ class _Trial:
         if kind not in self.estimates:
             folder = self.scratch / str(len(self.estimates))
             folder.mkdir(parents=True)
-            self.estimates[kind] = self._tried(stage, folder) or self._earlier(stage)
+            self.estimates[kind] = self._tried(stage, folder) or earlier(
+                stage, [facts for _, facts in self.store.published()]
+            )
             if kind not in self.folders and isinstance(stage.task, Synthesise):
                 write_image_set(folder, self._stand_in(stage))
                 self.folders[kind] = folder
@@ -135,16 +160,6 @@ class _Trial:
         seconds = watch.estimate()
         disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         return None if seconds is None else Estimate(seconds, peak_memory(self.engine.device), disk, "measured")
-
-    def _earlier(self, stage: Stage) -> Estimate:
-        """Return the middle of what stages of the same kind and label took here; reports count whatever their arms."""
-        kind, label = stage.address.kind, stage.address.label
-        earlier = [facts for _, facts in self.store.published() if facts["kind"] == kind]
-        same = [one for one in earlier if kind == "report" or one["label"] == label]
-        if not same:
-            return UNKNOWN
-        disk = median(sum(file["bytes"] for file in one["files"].values()) for one in same)
-        return Estimate(median(one["seconds"] for one in same), None, int(disk), "earlier runs")
 
     def _folder(self, stage: Stage) -> Path | None:
         if isinstance(stage.task, _BUILT) or self.engine.has(stage):

@@ -32,6 +32,9 @@ LEAST_SEEDS = 4
 """Fewer common seeds give no verdict. In simulations (benchmarks/verdict.py) a contrast is wrong at most 5 % of the
 time with four or six seeds, 6 % with three and 9 % with two."""
 
+PLANNED_SEEDS = 6
+"""The number to plan for: the fewest with which a sign flip of seed means can fall below 5 %."""
+
 LEAST_IMAGES = 10
 """Fewer test images give no verdict."""
 
@@ -225,7 +228,7 @@ def _adjusted(tests: int) -> str:
 def _obstacle(contrast: Contrast) -> str:
     """Return why a contrast cannot have a verdict, or ''."""
     seeds, images = len(contrast.seeds), len(contrast.plus[0].image_ids)
-    wish = f"Train at least {LEAST_SEEDS} seeds, better 6: --seeds 0..5."
+    wish = f"Train at least {LEAST_SEEDS} seeds, better {PLANNED_SEEDS}: --seeds 0..{PLANNED_SEEDS - 1}."
     if seeds == 0:
         return f"The arms have no seed in common. {wish}"
     if seeds == 1:
