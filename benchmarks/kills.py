@@ -41,8 +41,8 @@ COMMAND = [
     "run", str(RECIPES / "noaug.yaml"), str(RECIPES / "allaug.yaml"), "--quiet", "--device", "cpu",
     "--set=dataset.phantom={train: 8, test: 4, size: 32}",
     "--set=segmenter.unet={width: 2, steps: 24, batch_size: 4}",
-    "--set=synthesize.0.generator.mask2lesion={width: 4, norm: instance, patch_layers: 1, epochs: 10, decay_epochs: 0,"
-    " batch_size: 4, sample_every: 0}",
+    "--set=synthesize.0.generator={mask2lesion: {width: 4, norm: instance, patch_layers: 1, epochs: 10,"
+    " decay_epochs: 0, batch_size: 4, sample_every: 0}}",
 ]  # fmt: skip
 CHECKPOINT_SECONDS = 0.05
 PRELOADED = (augkit_classical.host, augkit_mask2lesion.training, augkit_unet.training, report, worker)

@@ -23,8 +23,8 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "allaug.yaml"
 COMMAND = [sys.executable, "-c", "from augkit.cli import main; main()"]
 QUICK = [
     "--set=segmenter.unet.steps=60",
-    "--set=synthesize.0.generator.mask2lesion.epochs=2",
-    "--set=synthesize.0.generator.mask2lesion.decay_epochs=0",
+    "--set=synthesize.0.generator.mask2lesion-spade.epochs=2",
+    "--set=synthesize.0.generator.mask2lesion-spade.decay_epochs=0",
 ]
 
 

@@ -17,8 +17,8 @@ SMALL = [
     "--set=segmenter.unet={width: 2, steps: 30, batch_size: 4}",
 ]
 SMALL_GAN = [
-    "--set=synthesize.0.generator.mask2lesion={width: 4, norm: instance, patch_layers: 1, epochs: 8, decay_epochs: 0,"
-    " batch_size: 4}"
+    "--set=synthesize.0.generator={mask2lesion: {width: 4, norm: instance, patch_layers: 1, epochs: 8, decay_epochs: 0,"
+    " batch_size: 4}}"
 ]
 
 

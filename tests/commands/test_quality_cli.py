@@ -13,8 +13,8 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = [
     "--set=dataset.phantom={train: 12, test: 8, size: 32}",
     "--set=segmenter.unet={width: 2, steps: 30, batch_size: 4}",
-    "--set=synthesize.0.generator.mask2lesion={width: 4, norm: instance, patch_layers: 1, epochs: 2, decay_epochs: 0,"
-    " batch_size: 4}",
+    "--set=synthesize.0.generator={mask2lesion: {width: 4, norm: instance, patch_layers: 1, epochs: 2, decay_epochs: 0,"
+    " batch_size: 4}}",
 ]
 ARM = str(RECIPES / "allaug.yaml")
 

@@ -350,7 +350,7 @@ def test_synthetic_samples_are_named_by_their_source_and_not_by_fingerprints(tmp
     shipped = Path(__file__).parents[2] / "recipes" / "allaug.yaml"
     names = set()
     for width in (8, 16):
-        recipes = load_recipes([shipped], [f"synthesize.0.generator.mask2lesion.width={width}"])
+        recipes = load_recipes([shipped], [f"synthesize.0.generator.mask2lesion-spade.width={width}"])
         arm = make_plan(check_recipes(recipes, load_registry()), None, Digests(tmp_path)).arms[0]
         names |= {stage.task.prefix for stage in arm.syntheses}
-    assert names == {"mask2lesion-training-0"}
+    assert names == {"mask2lesion-spade-training-0"}
