@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from augkit import AtLeast, Dataset, Frame, Images, InputError, Masks, Problem, Splits, Within, hookimpl
-from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, unfit_pairs
+from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, turned_apart, unfit_pairs
 from augkit_folder.files import match_files, match_image_folders
 from augkit_folder.levels import advise_threshold, cut_masks
 from augkit_folder.listing import Contents, contents_of, left_out
@@ -135,7 +135,7 @@ class Folder:
             raise InputError(*map(self._advised, error.problems)) from error
 
     def remarks(self) -> Sequence[str]:
-        """Return which files are not read, which masks are cut at a grey level, and a split that was found."""
+        """Return which files are not read, a split that was found, masks that are cut, and pairs turned apart."""
         found = self._found()
         told = [f"{one.folder}: {one.told()}" for one in found.contents if one.unread]
         if self.split == "folders":
@@ -144,7 +144,7 @@ class Folder:
         if self.mask_threshold is not None:
             masks = [path for pair in found.pairs for path in pair.masks]
             told.append(cut_masks(self._root, masks, self.mask_threshold))
-        return told
+        return [*told, *turned_apart(found.pairs)]
 
     def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
         """Yield the mask of each id as it is in its file."""

@@ -433,3 +433,17 @@ def test_an_empty_test_split_is_refused_with_the_share_and_what_it_gives(tmp_pat
         "the test split is empty: of 8 groups, its share of 0.001 gives 0.008 on average, and none was drawn for it; "
         "allowed: at least one. Add groups, choose another seed, or change test_fraction and validation_fraction"
     ) in str(caught.value)
+
+
+def test_images_that_exif_turns_and_masks_that_it_does_not_are_told_before_a_run(tmp_path):
+    write(tmp_path, names(20))
+    assert Folder(tmp_path).remarks() == []
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name in ("case004", "case011"):
+        path = tmp_path / "images" / f"{name}.png"
+        Image.open(path).save(path, exif=exif)
+    (remark,) = Folder(tmp_path).remarks()
+    assert remark.startswith(
+        "2 of 20 images are turned upright by their EXIF orientation and their masks are not, such as case004.png"
+    )
