@@ -187,7 +187,8 @@ def test_pairs_in_sub_folders_are_refused_where_they_are_more_than_a_tenth(tmp_p
         move_down(folder, 3)
     line = (
         "3 files are not read beside 17: 3 in sub-folders, such as ward/case017.png; allowed: up to a tenth of the "
-        "images. Move or convert them, or write 'skip_unread: true' to leave them out"
+        "images. To read sub-folders, write 'sub_folders: groups' where each sub-folder is a patient, "
+        "'sub_folders: ids' where not; 'skip_unread: true' leaves out what is not read"
     )
     assert told_before_a_run(Folder(root)) == [f"{root / name}: {line}" for name in ("images", "masks")]
     skipping = Folder(root, size=32, skip_unread=True)
@@ -229,7 +230,8 @@ def test_nothing_is_told_where_all_files_are_read(tmp_path):
         (
             "train/a.png",
             "there: 1 .png",
-            "The files lie in sub-folders, such as train/a.png; move them up into the folder",
+            "The files lie in sub-folders, such as train/a.png; write 'sub_folders: groups' where each sub-folder is a "
+            "patient, 'sub_folders: ids' where not",
         ),
     ],
 )
