@@ -11,6 +11,7 @@ from augkit.data.reading import (
     read_image,
     read_mask,
 )
+from augkit.data.remarks import turned_apart
 from augkit.data.resizing import average_resize
 from augkit.errors import sum_up
 
@@ -29,5 +30,6 @@ __all__ = [
     "read_mask",
     "read_pair_mask",
     "sum_up",
+    "turned_apart",
     "unfit_pairs",
 ]

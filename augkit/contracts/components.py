@@ -161,7 +161,7 @@ class HasRemarks(Protocol):
     def remarks(self) -> Sequence[str]:
         """Return sentences such as which files are not read; told by ``validate``, when a run begins, and its report.
 
-        Called after `sources`, so it lists and does not read.
+        Called after `sources`; it lists files and reads no more than their headers.
         """
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Splits
-from augkit.data.reading import check_image, check_mask, read_image, read_mask, refusal
+from augkit.data.orientation import UPRIGHT
+from augkit.data.reading import Header, check_image, check_mask, read_header, read_image, read_mask
 from augkit.data.resizing import Resize, resize_image, resize_mask
 from augkit.errors import InputError, Problem, sum_up
 
@@ -104,19 +105,16 @@ def unfit_pairs(pairs: Iterable[Pair], mask_threshold: int | None = None) -> lis
     """Return what reading these pairs would refuse, as far as the headers of their files tell; no pixel is decoded."""
     problems: list[Problem] = []
     for pair in pairs:
-        sizes: dict[Path, tuple[int, int]] = {}
+        headers: dict[Path, Header] = {}
         for path in (pair.image, *pair.masks):
             try:
-                header = check_image(path) if path == pair.image else check_mask(path, mask_threshold)
-                sizes[path] = header.size
+                headers[path] = check_image(path) if path == pair.image else check_mask(path, mask_threshold)
             except InputError as error:
                 problems += error.problems
-        image = sizes.pop(pair.image, None)
-        for path, size in sizes.items():
-            # Whether a file is to be turned by a quarter is only known for certain when it is decoded.
-            if image is not None and sorted(size) != sorted(image):
-                what = f"is {size[0]} x {size[1]} pixels, its image {pair.image.name} is {image[0]} x {image[1]}"
-                problems.append(Problem(str(path), f"{what}; allowed: equal sizes", "Export the mask at that size"))
+        image = headers.pop(pair.image, None)
+        for path, mask in headers.items():
+            if image is not None and mask.size != image.size:
+                problems.append(_unequal(path, mask, pair.image, image))
     return problems
 
 
@@ -156,12 +154,22 @@ def _read_pair(pair: Pair, threshold: int | None) -> tuple[NDArray[np.uint8], ND
         raise InputError(*problems)
     for path, mask in zip(pair.masks, masks, strict=True):
         if mask.shape != image.shape[:2]:
-            what = (
-                f"is {_spell_size(mask)} pixels, its image {pair.image.name} is {_spell_size(image)} (turned upright)"
-            )
-            hint = "Export the mask at the size of the upright image"
-            raise refusal(path, f"{what}; allowed: equal sizes", hint)
+            raise InputError(_unequal(path, read_header(path), pair.image, read_header(pair.image)))
     return image, _joined(masks)
+
+
+def _unequal(path: Path, mask: Header, image_path: Path, image: Header) -> Problem:
+    """Return the problem of a mask whose size is not its image's."""
+    what = f"is {_spell_size(mask)}, its image ({image_path.name}) is {_spell_size(image)}; allowed: equal sizes"
+    turned = [kind for kind, header in (("image", image), ("mask", mask)) if header.orientation != UPRIGHT]
+    hint = "Export the mask at that size"
+    if len(turned) == 1 and mask.size == image.size[::-1]:
+        hint = (
+            f"The EXIF orientation of the {turned[0]} is the likely cause. If the mask fits the image as both are "
+            f"stored, remove that tag from the {turned[0]}, with 'exiftool -Orientation= FILE'; otherwise export the "
+            "mask again from the upright image"
+        )
+    return Problem(str(path), what, hint)
 
 
 def read_pair_mask(pair: Pair, threshold: int | None = None) -> NDArray[np.bool_]:
@@ -176,8 +184,10 @@ def _joined(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     return joined
 
 
-def _spell_size(array: NDArray[Any]) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
+def _spell_size(header: Header) -> str:
+    width, height = header.size
+    turned = "" if header.orientation == UPRIGHT else f" (turned upright by its EXIF orientation {header.orientation})"
+    return f"{width} x {height} pixels{turned}"
 
 
 def _threads() -> int:

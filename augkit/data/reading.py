@@ -25,6 +25,7 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
+from augkit.data.orientation import orientation_of, upright_size
 from augkit.errors import AugkitError, InputError, Problem
 
 MAX_PIXELS = 64_000_000
@@ -131,22 +132,32 @@ def read_drawing(path: Path) -> NDArray[np.float32]:
 
 
 class Header(NamedTuple):
-    """What the first bytes of an image file tell of it: its format, mode and size, the bits per channel."""
+    """What an image file tells of itself: its format, mode and bits per channel.
+
+    size:        width and height of the upright image.
+    orientation: by which it is turned upright, 1 to 8 as in EXIF; 1 is upright as it is stored.
+    """
 
     format: str
     mode: str
     bits: int
     size: tuple[int, int]
+    orientation: int
 
 
 def read_header(path: Path) -> Header:
-    """Return the header of an image file. No pixel is decoded, so this is fast. Raises `InputError` as reading does."""
+    """Return the header of an image file. Raises `InputError` as reading does.
+
+    No pixel is decoded, so this is fast, but for a PNG with text behind its pixels.
+    """
     if not path.is_file():
         raise _absent(path)
     try:
         with path.open("rb") as file:
             image = _open(path, file)
-            return Header(image.format or "", image.mode, _bits(image), image.size)
+            kind, mode, bits = image.format or "", image.mode, _bits(image)
+            orientation = orientation_of(image, file)
+            return Header(kind, mode, bits, upright_size(image, orientation), orientation)
     except (AugkitError, MemoryError):
         raise
     except Exception as error:  # a damaged header can make a decoder raise anything

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from augkit import AtLeast, Dataset, Frame, Images, InputError, Masks, Problem, Splits, Within, hookimpl
-from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, unfit_pairs
+from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, turned_apart, unfit_pairs
 from augkit_folder.files import match_files, match_image_folders
 from augkit_folder.levels import advise_threshold, cut_masks
 from augkit_folder.listing import Contents, contents_of, left_out
 from augkit_folder.names import Names
 from augkit_folder.places import Place, check_root, contents_of_places, split_folders, two_folders
-from augkit_folder.splits import Parts, assign_groups, cut
+from augkit_folder.splits import Parts, assign_groups, crossing_groups, cut, grouped_by_folder
 
 __all__ = ["Folder", "augkit_datasets"]
 
@@ -47,8 +47,10 @@ class Folder:
                  two levels; null refuses such masks. Masks with 0 and one other level are never cut.
     skip_unread: leave out what cannot be read; otherwise a folder is refused of which more than a tenth of the images
                  lies in sub-folders or has an ending that cannot be read.
+    sub_folders: of images and masks, which have the same ones: ``unread`` leaves them out; ``ids`` reads them at any
+                 depth, and the path is the id: ``patient1/a``; ``groups`` also makes the first sub-folder the group.
     groups:      a CSV file with the columns ``id,group`` (the patient, say), relative to the current directory; null
-                 makes every image its own group. No group is in two splits.
+                 makes every image its own group unless sub_folders groups it. No group is in two splits.
     """
 
     root: Path
@@ -68,6 +70,7 @@ class Folder:
     seed: Annotated[int, AtLeast(0)] = 0
     mask_threshold: Annotated[int, Within(1, 255)] | None = None
     skip_unread: bool = False
+    sub_folders: Literal["unread", "ids", "groups"] = "unread"
     groups: Path | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +94,10 @@ class Folder:
             faults.append(
                 "layout: found folder-per-image; allowed: without 'split: folders' and prefixes or suffixes of names"
             )
+        if self.layout == "folder-per-image" and self._below:
+            faults.append(f"sub_folders: found {self.sub_folders}; allowed: unread with 'layout: folder-per-image'")
+        if self.sub_folders == "groups" and self.groups is not None:
+            faults.append("sub_folders: found groups beside a file of groups; allowed: one of the two, or ids")
         if self.test_fraction == 0:
             faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
         if self.test_fraction + self.validation_fraction >= 1:
@@ -111,7 +118,7 @@ class Folder:
         if found.pairs:
             problems += self._cut(found)[1]
         if not self.skip_unread:
-            problems += left_out(found.contents)
+            problems += left_out(found.contents, self.layout == "two-folders")
         masks = [path for pair in found.pairs for path in pair.masks]
         images = [pair.image for pair in found.pairs]
         problems += map(self._advised, unfit_pairs(found.pairs, self.mask_threshold))
@@ -135,7 +142,7 @@ class Folder:
             raise InputError(*map(self._advised, error.problems)) from error
 
     def remarks(self) -> Sequence[str]:
-        """Return which files are not read, which masks are cut at a grey level, and a split that was found."""
+        """Return which files are not read, a split that was found, masks that are cut, and pairs turned apart."""
         found = self._found()
         told = [f"{one.folder}: {one.told()}" for one in found.contents if one.unread]
         if self.split == "folders":
@@ -144,7 +151,7 @@ class Folder:
         if self.mask_threshold is not None:
             masks = [path for pair in found.pairs for path in pair.masks]
             told.append(cut_masks(self._root, masks, self.mask_threshold))
-        return told
+        return [*told, *turned_apart(found.pairs)]
 
     def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
         """Yield the mask of each id as it is in its file."""
@@ -168,11 +175,24 @@ class Folder:
             problems = matched.problems
         else:
             places = self._places()
-            matches = {p.part: match_files(p.images, p.masks, self._names, self.join_masks) for p in places}
-            by_part = {part: _named(part, one.pairs) for part, one in matches.items()}
+            matches = {
+                p.part: match_files(p.images, p.masks, self._names, self.join_masks, self._below) for p in places
+            }
+            by_part = {part: _named(part, self._by_folder(one.pairs)) for part, one in matches.items()}
             problems = [problem for one in matches.values() for problem in one.problems]
-            contents = contents_of_places(places)
+            contents = contents_of_places(places, self._below)
+            problems += self._without_folders(places, [pair for one in matches.values() for pair in one.pairs])
         return self._grouped(Found(by_part, problems, contents))
+
+    def _by_folder(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
+        return grouped_by_folder(pairs) if self.sub_folders == "groups" else pairs
+
+    def _without_folders(self, places: Sequence[Place], pairs: Sequence[Pair]) -> list[Problem]:
+        """Return the problem that sub-folders should be groups and there are none."""
+        if self.sub_folders != "groups" or not pairs or any("/" in pair.id for pair in pairs):
+            return []
+        what = "holds no sub-folders with images; allowed with 'sub_folders: groups': one for each group"
+        return [Problem(str(places[0].images), what, "Leave sub_folders out, or write a CSV file in the option groups")]
 
     def _places(self) -> list[Place]:
         find = split_folders if self.split == "folders" else two_folders
@@ -197,12 +217,22 @@ class Folder:
     def _cut(self, found: Found) -> tuple[Parts, list[Problem]]:
         if self.split == "folders":
             train, validation, test = (found.parts.get(part, []) for part in ("train", "validation", "test"))
-            return (train, validation, test), []
+            parts = (train, validation, test)
+            return parts, crossing_groups(parts, self._root, self._uncross)
         return cut(found.pairs, self.test_fraction, self.validation_fraction, self.seed, self._root)
 
     def _advised(self, problem: Problem) -> Problem:
         """Return the problem of a mask whose grey levels could be cut with the option that does it."""
         return problem if self.mask_threshold is not None else advise_threshold(problem)
+
+    @property
+    def _uncross(self) -> str:
+        move = "Move the images of a group into one split"
+        return f"{move}, or write 'sub_folders: ids' if equal names are not one patient" if self._below else move
+
+    @property
+    def _below(self) -> bool:
+        return self.sub_folders != "unread"
 
     @property
     def _names(self) -> Names:

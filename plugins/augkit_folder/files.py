@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +19,16 @@ class Matched(NamedTuple):
     problems: list[Problem]
 
 
-def match_files(images: Path, masks: Path, names: Names, join: bool) -> Matched:
+def match_files(images: Path, masks: Path, names: Names, join: bool, below: bool = False) -> Matched:
     """Return the pairs of two folders, which may be one.
 
     A mask belongs to an image when both names hold one id between what `names` says. When that matches nothing, there
     is one problem, which proposes the options that would match, instead of one per file.
 
-    join: several masks of one image, numbered ``_1``, ``_2``, are one mask.
+    join:  several masks of one image, numbered ``_1``, ``_2``, are one mask.
+    below: files in sub-folders count, too, and these stand before their ids: ``patient1/a``.
     """
-    image_files, mask_files = list_files(images), list_files(masks)
+    image_files, mask_files = list_files(images, below), list_files(masks, below)
     empty = [folder for folder, files in ((images, image_files), (masks, mask_files)) if not files]
     if empty:
         return Matched([], [nothing_to_read(contents_of(folder)) for folder in dict.fromkeys(empty)])
@@ -36,9 +37,10 @@ def match_files(images: Path, masks: Path, names: Names, join: bool) -> Matched:
         image_files = [path for path in image_files if not _is_mask(path.stem, names)]
         if not mask_files or not image_files:
             return Matched([], [_one_kind_only(images, names, len(image_files), len(mask_files))])
-    if not names.matches((path.stem for path in image_files), (path.stem for path in mask_files)):
-        return Matched([], [_nothing_matches(image_files, mask_files, names)])
-    return _match(image_files, mask_files, names, join)
+    both = _Files(images, image_files), _Files(masks, mask_files)
+    if not _matches(*both, names):
+        return Matched([], [_nothing_matches(*both, names)])
+    return _match(*both, names, join)
 
 
 def match_image_folders(root: Path, images: str, masks: str, join: bool) -> Matched:
@@ -67,11 +69,32 @@ def _inside(folder: Path, name: str) -> Path:
     return with_id if with_id.is_dir() else folder / name
 
 
-def _match(images: Sequence[Path], masks: Sequence[Path], names: Names, join: bool) -> Matched:
-    image_ids = {path: names.image_id(path.stem) for path in images}
+class _Files(NamedTuple):
+    """Files of a folder and of those in it."""
+
+    folder: Path
+    paths: list[Path]
+
+    def ids(self, id_in: Callable[[str], str | None]) -> dict[Path, str | None]:
+        """Return the id of each file: what `id_in` finds in its stem, after the sub-folders it lies in."""
+        found = ((path, id_in(path.stem)) for path in self.paths)
+        return {path: None if name is None else self.beside(path, name) for path, name in found}
+
+    def beside(self, path: Path, name: str) -> str:
+        """Return a name after the sub-folders that a file lies in: ``patient1/name``."""
+        return "/".join((*path.parent.relative_to(self.folder).parts, name))
+
+
+def _matches(images: _Files, masks: _Files, names: Names) -> int:
+    """Return how many images have a mask."""
+    return len(set(images.ids(names.image_id).values()) & set(masks.ids(names.mask_id).values()) - {None})
+
+
+def _match(images: _Files, masks: _Files, names: Names, join: bool) -> Matched:
+    image_ids = images.ids(names.image_id)
     known = {name for name in image_ids.values() if name is not None}
-    mask_ids = {path: names.mask_id(path.stem) for path in masks}
-    more = {path: _numbered(path.stem, names, known) for path in masks if mask_ids[path] not in known}
+    mask_ids, numbered = masks.ids(names.mask_id), masks.ids(names.numbered_mask_id)
+    more = {path: name if name in known else None for path, name in numbered.items() if mask_ids[path] not in known}
     extra: dict[str, list[Path]] = {}
     for path, name in more.items():
         if name is not None:
@@ -91,16 +114,11 @@ def _match(images: Sequence[Path], masks: Sequence[Path], names: Names, join: bo
     ]
     pairs = [pair._replace(more_masks=tuple(extra.get(pair.id, ()))) for pair in pairs]
     several = [[pair.mask, *pair.more_masks] for pair in pairs if pair.more_masks]
-    return Matched(pairs, problems + ([] if join else _several_masks(masks[0].parent, several)))
+    return Matched(pairs, problems + ([] if join else _several_masks(masks.folder, several)))
 
 
 def _is_mask(stem: str, names: Names) -> bool:
     return names.mask_id(stem) is not None or names.numbered_mask_id(stem) is not None
-
-
-def _numbered(stem: str, names: Names, known: set[str]) -> str | None:
-    name = names.numbered_mask_id(stem)
-    return name if name in known else None
 
 
 def _several_masks(folder: Path, several: Sequence[Sequence[Path]]) -> list[Problem]:
@@ -127,12 +145,14 @@ def _one_kind_only(folder: Path, names: Names, images: int, masks: int) -> Probl
     return Problem(str(folder), what, hint)
 
 
-def _nothing_matches(images: Sequence[Path], masks: Sequence[Path], names: Names) -> Problem:
-    folder = str(masks[0].parent)
-    wanted = names.mask_of(names.image_id(images[0].stem) or images[0].stem)
-    what = f"none of {len(images)} images has a mask: {images[0].name} needs one named {wanted} with any ending"
-    better, matches = better_names([path.stem for path in images], [path.stem for path in masks])
-    if matches:
+def _nothing_matches(images: _Files, masks: _Files, names: Names) -> Problem:
+    folder, first = str(masks.folder), images.paths[0]
+    wanted = images.beside(first, names.mask_of(names.image_id(first.stem) or first.stem))
+    needs = f"{images.beside(first, first.name)} needs one named {wanted} with any ending"
+    what = f"none of {len(images.paths)} images has a mask: {needs}"
+    better, _ = better_names([path.stem for path in images.paths], [path.stem for path in masks.paths])
+    if matches := _matches(images, masks, better):
         options = better.spelt() or "'mask_suffix: \"\"'"
         return Problem(folder, what, f"Write {options}, with which {matches} images have one")
-    return Problem(folder, what, f"The first mask there is {masks[0].name}; rename the masks or set mask_suffix")
+    there = masks.beside(masks.paths[0], masks.paths[0].name)
+    return Problem(folder, what, f"The first mask there is {there}; rename the masks or set mask_suffix")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,10 @@ _IMAGES_OF_OTHERS = frozenset(_MEDICAL) | frozenset(_PACKED) | frozenset(_PICTUR
 
 _KINDS_NAMED = 4
 """Kinds of files that a message names before it counts."""
+
+
+READ_BELOW = "write 'sub_folders: groups' where each sub-folder is a patient, 'sub_folders: ids' where not"
+"""What to do where files lie in sub-folders."""
 
 
 class Contents(NamedTuple):
@@ -48,18 +52,27 @@ class Contents(NamedTuple):
         are = "file is" if count == 1 else "files are"
         return f"{count} {are} not read beside {len(self.read)}: {self._kinds()}, such as {example}"
 
+    @property
+    def lie_below(self) -> bool:
+        """Whether some of the files left out could be read and lie in sub-folders."""
+        return any(map(self._is_below, self.unread))
+
+    def _is_below(self, path: Path) -> bool:
+        return path.parent != self.folder and path.suffix.lower() in SUFFIXES
+
     def _kinds(self) -> str:
         return _spell_kinds(
-            "in sub-folders" if path.parent != self.folder else _ending(path) or "without an ending"
-            for path in self.unread
+            "in sub-folders" if self._is_below(path) else _ending(path) or "without an ending" for path in self.unread
         )
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Return the files with the name of a readable image format, sorted; hidden files and all others are ignored."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+def list_files(folder: Path, below: bool = False) -> list[Path]:
+    """Return the files with the name of a readable image format, sorted; hidden files and all others are ignored.
+
+    below: of the folders in it, too.
+    """
+    paths = _walk(folder) if below else (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def contents_of(folder: Path, used: Iterable[Path] | None = None) -> Contents:
@@ -69,21 +82,31 @@ def contents_of(folder: Path, used: Iterable[Path] | None = None) -> Contents:
     """
     read = list_files(folder) if used is None else sorted(used)
     known = set(read)
-    unread = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        here = (Path(place, name) for name in files if not name.startswith(".") and name.lower() not in _NOT_MEANT)
-        unread += [path for path in here if path not in known]
+    unread = [path for path in _walk(folder) if path not in known and path.name.lower() not in _NOT_MEANT]
     return Contents(folder, read, sorted(unread))
 
 
-def left_out(contents: Sequence[Contents]) -> list[Problem]:
-    """Return a problem for each folder of which more than a tenth of the images would not be read."""
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of all folders in it, linked ones too; hidden ones do not count."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        above = {here, *here.parents}  # a link to one of these leads round in a circle
+        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() not in above]
+        yield from (Path(place, name) for name in files if not name.startswith("."))
+
+
+def left_out(contents: Sequence[Contents], two_folders: bool) -> list[Problem]:
+    """Return a problem for each folder of which more than a tenth of the images would not be read.
+
+    two_folders: it is one of images or of masks, whose sub-folders can be read.
+    """
     return [
         Problem(
             str(one.folder),
             f"{one.told()}; allowed: up to a tenth of the images",
-            "Move or convert them, or write 'skip_unread: true' to leave them out",
+            f"To read sub-folders, {READ_BELOW}; 'skip_unread: true' leaves out what is not read"
+            if two_folders and one.lie_below
+            else "Move or convert them, or write 'skip_unread: true' to leave them out",
         )
         for one in contents
         if one.read and len(one.unread_images) > MOST_UNREAD * (len(one.read) + len(one.unread_images))
@@ -98,9 +121,7 @@ def nothing_to_read(contents: Contents) -> Problem:
     there = f"there: {_spell_kinds(_ending(path) or 'without an ending' for path in contents.unread)}"
     first = contents.unread[0]
     if any(path.suffix.lower() in SUFFIXES for path in contents.unread):
-        hint = (
-            f"The files lie in sub-folders, such as {first.relative_to(contents.folder)}; move them up into the folder"
-        )
+        hint = f"The files lie in sub-folders, such as {first.relative_to(contents.folder)}; {READ_BELOW}"
     elif _ending(first) == ".json":
         hint = f"If {first.name} holds outlines, draw them into one PNG per image first, 255 on 0, under the same names"
     else:

@@ -71,9 +71,13 @@ def split_folders(root: Path, images: str, masks: str) -> list[Place]:
     return places
 
 
-def contents_of_places(places: Sequence[Place]) -> list[Contents]:
-    """Return what is read and what is not in the folders of all places, each folder once."""
-    return [contents_of(folder) for folder in dict.fromkeys(folder for place in places for folder in place[:2])]
+def contents_of_places(places: Sequence[Place], below: bool) -> list[Contents]:
+    """Return what is read and what is not in the folders of all places, each folder once.
+
+    below: files in sub-folders are read.
+    """
+    folders = dict.fromkeys(folder for place in places for folder in place[:2])
+    return [contents_of(folder, list_files(folder, below)) for folder in folders]
 
 
 def holds_parts(folder: Path) -> bool:

@@ -17,9 +17,12 @@ _NAMED = 5
 
 
 def assign_groups(pairs: Sequence[Pair], groups: Path | None) -> tuple[list[Pair], list[Problem]]:
-    """Return the pairs with the groups that the CSV file gives them, and a problem for each bad line or missing id."""
+    """Return the pairs with the groups that the CSV file gives them, and a problem for each bad line or missing id.
+
+    Without a file, a pair keeps its group, and is a group of its own where it has none.
+    """
     if groups is None:
-        return [pair._replace(group=pair.id) for pair in pairs], []
+        return [pair._replace(group=pair.group or pair.id) for pair in pairs], []
     group_of, problems = _read_groups(groups)
     without = [pair for pair in pairs if pair.id not in group_of]
     if without and not problems:
@@ -50,6 +53,26 @@ def cut(pairs: Sequence[Pair], test: float, validation: float, seed: int, root: 
         if not part and (share > 0 or name != "validation")
     ]  # fmt: skip
     return parts, problems
+
+
+def grouped_by_folder(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs, each in the group that its first sub-folder names; one that lies in none has no group."""
+    return [pair._replace(group=pair.id.split("/")[0] if "/" in pair.id else "") for pair in pairs]
+
+
+def crossing_groups(parts: Parts, root: Path, hint: str) -> list[Problem]:
+    """Return a problem where groups are in two splits."""
+    owner: dict[str, str] = {}
+    crossing: dict[str, str] = {}
+    for name, pairs in zip(("train", "validation", "test"), parts, strict=True):
+        for pair in pairs:
+            if owner.setdefault(pair.group, name) != name:
+                crossing.setdefault(pair.group, f"{pair.group} in {owner[pair.group]} and {name}")
+    if not crossing:
+        return []
+    count = "1 group is" if len(crossing) == 1 else f"{len(crossing)} groups are"
+    what = f"{count} in two splits, such as {next(iter(crossing.values()))}; allowed: each in one"
+    return [Problem(str(root), what, hint)]
 
 
 def _read_groups(path: Path) -> tuple[dict[str, str], list[Problem]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import Dataset, Frame, Images, InputError, Masks, Splits, Within, hookimpl
-from augkit.images import load_splits, read_image, read_mask, sum_up, unfit_pairs
+from augkit.images import load_splits, read_image, read_mask, sum_up, turned_apart, unfit_pairs
 from augkit_isic.files import match_split
 from augkit_isic.layout import Part, Year, find_root, parts_of
 
@@ -72,6 +72,11 @@ class Isic:
         train, train_problems = match_split(root, train_part)
         test, test_problems = match_split(root, test_part)
         return load_splits(train, [], test, self.size, self.resize, [*train_problems, *test_problems])
+
+    def remarks(self) -> Sequence[str]:
+        """Return whether images are turned by EXIF and their masks are not."""
+        root, parts = self._places()
+        return turned_apart(pair for part in parts for pair in match_split(root, part)[0])
 
     def native_masks(self, ids: Sequence[str]) -> Iterator[Masks]:
         """Yield the mask of each id as it is in its file."""

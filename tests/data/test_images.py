@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from augkit import InputError, Problem
 from augkit.data.encoding import encode_png
 from augkit.data.pairs import Pair, load_pairs, load_splits, match_pairs, unfit_pairs
-from augkit.data.reading import MAX_PIXELS, read_image, read_mask
+from augkit.data.reading import MAX_PIXELS, read_header, read_image, read_mask
 from augkit.data.resizing import resize_image, resize_mask
 
 RGB = np.random.Generator(np.random.Philox(1)).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -27,6 +27,12 @@ LEVELS = BLOB.astype(np.uint8)
 def saved(path: Path, image: Image.Image, **options) -> Path:
     image.save(path, **options)
     return path
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def palette(indices, *colours) -> Image.Image:
@@ -129,11 +135,11 @@ def test_a_bmp_whose_row_length_contains_16_is_not_taken_for_16_bits(tmp_path):
     ],
 )
 def test_exif_orientation_is_applied(tmp_path, suffix, orientation, upright):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     options = {"quality": 95} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
     plain = read_image(saved(tmp_path / f"plain.{suffix}", Image.fromarray(RGB), **options))
-    turned = read_image(saved(tmp_path / f"turned.{suffix}", Image.fromarray(RGB), exif=exif, **options))
+    turned = read_image(
+        saved(tmp_path / f"turned.{suffix}", Image.fromarray(RGB), exif=oriented(orientation), **options)
+    )
     assert np.array_equal(turned, upright(plain))
 
 
@@ -296,9 +302,7 @@ def test_a_mask_of_one_level_is_nothing_or_everything(tmp_path, level):
 
 
 def test_a_mask_is_turned_by_its_own_exif_orientation(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = saved(tmp_path / "a.png", Image.fromarray(LEVELS), exif=exif)
+    path = saved(tmp_path / "a.png", Image.fromarray(LEVELS), exif=oriented(6))
     assert np.array_equal(read_mask(path), np.rot90(BLOB, -1))
 
 
@@ -502,16 +506,82 @@ def _spoil(path: Path, number: int) -> str:
     return "is 29 x 20 pixels, its image"
 
 
-def test_a_size_mismatch_names_both_sizes_after_exif(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image = saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=exif)
-    mask = saved(tmp_path / "a.png", Image.fromarray(LEVELS))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_swapped_sides_of_an_image_that_exif_turns_name_the_tag_and_what_to_do(tmp_path, suffix):
+    image = saved(tmp_path / f"a.{suffix}", Image.fromarray(RGB), exif=oriented(6))
+    mask = saved(tmp_path / "a_mask.png", Image.fromarray(LEVELS))
+    what = (
+        f"is 30 x 20 pixels, its image (a.{suffix}) is 20 x 30 pixels (turned upright by its EXIF orientation 6); "
+        "allowed: equal sizes"
+    )
+    hint = (
+        "The EXIF orientation of the image is the likely cause. If the mask fits the image as both are stored, remove "
+        "that tag from the image, with 'exiftool -Orientation= FILE'; otherwise export the mask again from the upright "
+        "image"
+    )
+    assert unfit_pairs([Pair("a", image, mask)]) == [Problem(str(mask), what, hint)]
     with pytest.raises(InputError) as caught:
         load_pairs([Pair("a", image, mask)], 32, "area")
-    what = "is 30 x 20 pixels, its image a.jpg is 20 x 30 (turned upright); allowed: equal sizes"
-    hint = "Export the mask at the size of the upright image"
     assert caught.value.problems == (Problem(str(mask), what, hint),)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_swapped_sides_of_a_mask_that_exif_turns_name_the_tag_of_the_mask(tmp_path, suffix):
+    image = saved(tmp_path / "a.png", Image.fromarray(RGB))
+    mask = saved(tmp_path / f"m.{suffix}", Image.fromarray(LEVELS), exif=oriented(8))
+    (problem,) = unfit_pairs([Pair("a", image, mask)])
+    assert problem.what.startswith("is 20 x 30 pixels (turned upright by its EXIF orientation 8), its image (a.png) is")
+    assert "EXIF orientation of the mask is the likely cause" in problem.hint
+
+
+def test_many_masks_of_images_that_exif_turns_are_one_line(tmp_path):
+    pairs = []
+    for name in ("ada", "ben", "cleo", "dora", "emil", "fay", "gus", "hal", "ida", "jan", "kim", "leo"):
+        image = saved(tmp_path / f"{name}.jpg", Image.fromarray(RGB), exif=oriented(6))
+        mask = saved(tmp_path / f"{name}_mask.png", Image.fromarray(LEVELS))
+        pairs.append(Pair(name, image, mask))
+    with pytest.raises(InputError) as caught:
+        load_pairs(pairs, 32, "area")
+    (problem,) = caught.value.problems
+    assert problem.what.startswith("12 files with one fault, such as ada_mask.png: it is 30 x 20 pixels")
+
+
+def test_other_sizes_are_not_blamed_on_exif(tmp_path):
+    image = saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=oriented(6))
+    mask = saved(tmp_path / "a.png", Image.fromarray(LEVELS[:, :-1]))
+    (problem,) = unfit_pairs([Pair("a", image, mask)])
+    assert problem.hint == "Export the mask at that size"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_a_header_has_the_orientation_and_the_upright_size(tmp_path, suffix, orientation):
+    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(RGB), exif=oriented(orientation))
+    header = read_header(path)
+    assert header.orientation == orientation
+    assert header.size == read_image(path).shape[1::-1]
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "XMP"])
+def test_an_orientation_behind_the_pixels_of_a_png_is_found_by_header_and_reading(tmp_path, kind):
+    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    late = (
+        chunk(b"eXIf", oriented(6).tobytes()[6:])
+        if kind == "eXIf"
+        else chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    )
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB))
+    end = chunk(b"IEND", b"")
+    path.write_bytes(path.read_bytes().removesuffix(end) + late + end)
+    assert (read_header(path).orientation, read_header(path).size) == (6, (20, 30))
+    assert np.array_equal(read_image(path), np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_orientation_that_exif_does_not_know_is_upright(tmp_path, orientation):
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB), exif=oriented(orientation))
+    assert read_header(path).orientation == 1
+    assert np.array_equal(read_image(path), RGB)
 
 
 def test_a_bad_image_does_not_hide_its_bad_mask(tmp_path):
@@ -713,15 +783,20 @@ def test_headers_tell_of_deep_images_jpeg_masks_pointers_dangling_links_and_size
         f"{pointer}: is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'",
         f"{link}: is a link to elsewhere.png, which does not exist. "
         "Copy the files themselves, or make the link lead to them",
-        f"{large}: is 8 x 9 pixels, its image mask.jpg is 8 x 8; allowed: equal sizes. Export the mask at that size",
+        f"{large}: is 8 x 9 pixels, its image (mask.jpg) is 8 x 8 pixels; allowed: equal sizes. "
+        "Export the mask at that size",
     ]
     assert [str(problem) for problem in unfit_pairs(pairs, 128)] == [found[0], *found[2:]]
 
 
-def test_headers_leave_pairs_whose_sides_are_swapped_to_reading_which_turns_files(tmp_path):
+def test_headers_tell_of_swapped_sides_that_no_tag_explains(tmp_path):
     image = saved(tmp_path / "image.png", Image.new("RGB", (8, 6)))
     mask = saved(tmp_path / "mask.png", Image.new("L", (6, 8)))
-    assert unfit_pairs([Pair("a", image, mask)]) == []
+    (problem,) = unfit_pairs([Pair("a", image, mask)])
+    assert str(problem) == (
+        f"{mask}: is 6 x 8 pixels, its image (image.png) is 8 x 6 pixels; allowed: equal sizes. "
+        "Export the mask at that size"
+    )
 
 
 def test_many_files_with_one_fault_are_one_line_with_an_example(tmp_path):

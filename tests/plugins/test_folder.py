@@ -187,7 +187,8 @@ def test_pairs_in_sub_folders_are_refused_where_they_are_more_than_a_tenth(tmp_p
         move_down(folder, 3)
     line = (
         "3 files are not read beside 17: 3 in sub-folders, such as ward/case017.png; allowed: up to a tenth of the "
-        "images. Move or convert them, or write 'skip_unread: true' to leave them out"
+        "images. To read sub-folders, write 'sub_folders: groups' where each sub-folder is a patient, "
+        "'sub_folders: ids' where not; 'skip_unread: true' leaves out what is not read"
     )
     assert told_before_a_run(Folder(root)) == [f"{root / name}: {line}" for name in ("images", "masks")]
     skipping = Folder(root, size=32, skip_unread=True)
@@ -229,7 +230,8 @@ def test_nothing_is_told_where_all_files_are_read(tmp_path):
         (
             "train/a.png",
             "there: 1 .png",
-            "The files lie in sub-folders, such as train/a.png; move them up into the folder",
+            "The files lie in sub-folders, such as train/a.png; write 'sub_folders: groups' where each sub-folder is a "
+            "patient, 'sub_folders: ids' where not",
         ),
     ],
 )
@@ -433,3 +435,17 @@ def test_an_empty_test_split_is_refused_with_the_share_and_what_it_gives(tmp_pat
         "the test split is empty: of 8 groups, its share of 0.001 gives 0.008 on average, and none was drawn for it; "
         "allowed: at least one. Add groups, choose another seed, or change test_fraction and validation_fraction"
     ) in str(caught.value)
+
+
+def test_images_that_exif_turns_and_masks_that_it_does_not_are_told_before_a_run(tmp_path):
+    write(tmp_path, names(20))
+    assert Folder(tmp_path).remarks() == []
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name in ("case004", "case011"):
+        path = tmp_path / "images" / f"{name}.png"
+        Image.open(path).save(path, exif=exif)
+    (remark,) = Folder(tmp_path).remarks()
+    assert remark.startswith(
+        "2 of 20 images are turned upright by their EXIF orientation and their masks are not, such as case004.png"
+    )

@@ -100,6 +100,168 @@ def test_a_prefix_is_no_path():
         Folder(Path("x"), mask_prefix="a/b")
 
 
+# Sub-folders.
+
+
+def patients(root: Path, images: str = "images", masks: str = "masks", ending: str = "") -> list[str]:
+    """Write three images of each of eight patients, whose names begin anew for each patient."""
+    ids = [f"patient{patient}/{i}" for patient in range(8) for i in range(3)]
+    for number, name in enumerate(ids):
+        image(root / images / f"{name}.png", number)
+        mask(root / masks / f"{name}{ending}.png", number)
+    return ids
+
+
+def groups_of(dataset: Folder) -> dict[str, tuple[str, str]]:
+    """Return (group, split) by id."""
+    splits = dataset.load()
+    return {
+        name: (group, part)
+        for part, samples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
+        for name, group in zip(samples.ids, samples.groups, strict=True)
+    }
+
+
+def test_sub_folders_are_read_with_the_option_that_the_refusal_names(tmp_path):
+    ids = patients(tmp_path)
+    lines = refusal(Folder(tmp_path)).splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith(
+        "there: 24 .png. The files lie in sub-folders, such as patient0/0.png; write 'sub_folders: groups' where each "
+        "sub-folder is a patient, 'sub_folders: ids' where not"
+    )
+    files = Folder(tmp_path, size=32, sub_folders="ids")
+    found = read(files)
+    assert sorted(found) == ids
+    assert [np.flatnonzero(found[name].any(axis=0)).tolist() for name in ids] == [[i] for i in range(24)]
+    assert len(files.sources()) == 48
+    assert files.remarks() == []
+    assert {name: group for name, (group, _) in groups_of(files).items()} == {name: name for name in ids}
+    assert np.array_equal(next(files.native_masks(["patient3/1"])), found["patient3/1"])
+
+
+def test_a_sub_folder_is_a_group_when_asked_and_in_one_split(tmp_path):
+    ids = patients(tmp_path)
+    image(tmp_path / "images/patient2/second visit/0.png", 60)
+    mask(tmp_path / "masks/patient2/second visit/0.png")
+    image(tmp_path / "images/loose.png", 61)
+    mask(tmp_path / "masks/loose.png")
+    found = groups_of(Folder(tmp_path, size=32, sub_folders="groups", test_fraction=0.4))
+    assert {name: group for name, (group, _) in found.items()} == {
+        **{name: name.split("/")[0] for name in ids},
+        "patient2/second visit/0": "patient2",
+        "loose": "loose",
+    }
+    assert len({(group, part) for group, part in found.values()}) == 9
+    assert {part for _, part in found.values()} == {"train", "test"}
+
+
+def test_ids_of_sub_folders_are_those_of_a_groups_file(tmp_path):
+    ids = patients(tmp_path)
+    rows = "".join(f"{name},ward{int(name[7]) // 2}\n" for name in ids)
+    (tmp_path / "groups.csv").write_text(f"id,group\n{rows}")
+    found = groups_of(Folder(tmp_path, size=32, sub_folders="ids", groups=tmp_path / "groups.csv"))
+    assert {group for group, _ in found.values()} == {"ward0", "ward1", "ward2", "ward3"}
+
+
+def test_images_and_masks_may_lie_together_in_sub_folders(tmp_path):
+    ids = patients(tmp_path, "scans", "scans", "_mask")
+    options = {"images": "scans", "masks": "scans", "size": 32, "sub_folders": "groups"}
+    assert sorted(read(Folder(tmp_path, mask_suffix="_mask", **options))) == ids
+
+
+def test_several_masks_in_sub_folders_are_joined(tmp_path):
+    patients(tmp_path, ending="_mask")
+    mask(tmp_path / "masks/patient1/2_mask_1.png", 30)
+    files = {"root": tmp_path, "mask_suffix": "_mask", "size": 32, "sub_folders": "ids"}
+    assert "1 image has several masks, such as 2_mask.png and 2_mask_1.png" in refusal(Folder(**files))
+    found = read(Folder(**files, join_masks=True))
+    assert np.flatnonzero(found["patient1/2"].any(axis=0)).tolist() == [5, 30]
+
+
+def test_a_mask_in_another_sub_folder_is_no_partner(tmp_path):
+    patients(tmp_path)
+    (tmp_path / "masks/patient1/2.png").rename(tmp_path / "masks/patient2/7.png")
+    assert refusal(Folder(tmp_path, size=32, sub_folders="ids")).splitlines() == [
+        f"{tmp_path / 'images/patient1/2.png'}: no mask has the id patient1/2. Add the mask or remove the image",
+        f"{tmp_path / 'masks/patient2/7.png'}: no image has the id patient2/7. Add the image or remove the mask",
+    ]
+
+
+def test_endings_of_masks_in_sub_folders_are_proposed(tmp_path):
+    patients(tmp_path, ending="_seg")
+    assert refusal(Folder(tmp_path, sub_folders="ids")) == (
+        f"{tmp_path / 'masks'}: none of 24 images has a mask: patient0/0.png needs one named patient0/0 with any "
+        "ending. Write 'mask_suffix: \"_seg\"', with which 24 images have one"
+    )
+
+
+def test_masks_in_other_sub_folders_than_images_are_told(tmp_path):
+    patients(tmp_path)
+    (tmp_path / "masks").rename(tmp_path / "old")
+    (tmp_path / "masks").mkdir()
+    for folder in sorted((tmp_path / "old").iterdir()):
+        folder.rename(tmp_path / "masks" / f"{folder.name}_masks")
+    assert refusal(Folder(tmp_path, sub_folders="groups")) == (
+        f"{tmp_path / 'masks'}: none of 24 images has a mask: patient0/0.png needs one named patient0/0 with any "
+        "ending. The first mask there is patient0_masks/0.png; rename the masks or set mask_suffix"
+    )
+
+
+def test_what_is_not_read_in_sub_folders_is_told_by_its_ending(tmp_path):
+    patients(tmp_path)
+    (tmp_path / "images/patient1/notes.txt").write_text("x")
+    assert Folder(tmp_path, sub_folders="ids").remarks() == [
+        f"{tmp_path / 'images'}: 1 file is not read beside 24: 1 .txt, such as patient1/notes.txt"
+    ]
+
+
+def test_linked_sub_folders_are_read_and_circles_of_links_end(tmp_path):
+    ids = patients(tmp_path)
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "patient5").rename(tmp_path / f"far {kind}")
+        (tmp_path / kind / "patient5").symlink_to(tmp_path / f"far {kind}", target_is_directory=True)
+        (tmp_path / kind / "patient6" / "round").symlink_to(tmp_path / kind, target_is_directory=True)
+    assert sorted(read(Folder(tmp_path, size=32, sub_folders="groups"))) == ids
+
+
+@pytest.mark.parametrize("place", ["{part}/{kind}", "{kind}/{part}"])
+def test_sub_folders_of_a_split_are_groups_and_no_group_is_in_two_splits(tmp_path, place):
+    for part, folders in (("train", "abc"), ("test", "de")):
+        for folder in folders:
+            image(tmp_path / place.format(part=part, kind="images") / folder / "1.png")
+            mask(tmp_path / place.format(part=part, kind="masks") / folder / "1.png")
+    files = Folder(tmp_path, size=32, split="folders", sub_folders="groups")
+    assert groups_of(files) == {
+        **{f"train-{folder}/1": (folder, "train") for folder in "abc"},
+        **{f"test-{folder}/1": (folder, "test") for folder in "de"},
+    }
+    image(tmp_path / place.format(part="test", kind="images") / "b" / "1.png")
+    mask(tmp_path / place.format(part="test", kind="masks") / "b" / "1.png")
+    assert refusal(files) == (
+        f"{tmp_path}: 1 group is in two splits, such as b in train and test; allowed: each in one. Move the images of "
+        "a group into one split, or write 'sub_folders: ids' if equal names are not one patient"
+    )
+    assert len(read(Folder(tmp_path, size=32, split="folders", sub_folders="ids"))) == 6
+
+
+def test_groups_without_sub_folders_are_refused(tmp_path):
+    for name in "abcdef":
+        image(tmp_path / "images" / f"{name}.png")
+        mask(tmp_path / "masks" / f"{name}.png")
+    assert refusal(Folder(tmp_path, size=32, sub_folders="groups")) == (
+        f"{tmp_path / 'images'}: holds no sub-folders with images; allowed with 'sub_folders: groups': one for each "
+        "group. Leave sub_folders out, or write a CSV file in the option groups"
+    )
+
+
+def test_sub_folders_go_with_two_folders_and_one_source_of_groups():
+    with pytest.raises(ValueError, match=r"sub_folders: found ids; allowed: unread with 'layout: folder-per-image'"):
+        Folder(Path("x"), layout="folder-per-image", sub_folders="ids")
+    with pytest.raises(ValueError, match=r"sub_folders: found groups beside a file of groups; allowed: one of the two"):
+        Folder(Path("x"), groups=Path("groups.csv"), sub_folders="groups")
+
+
 # Images and masks in one folder.
 
 

@@ -264,7 +264,7 @@ def replaced(folder: Path, name: str, kind: str) -> None:
         (0, "deep", "is a 16-bit image; allowed: 8 bits per channel"),
         (0, "pointer", "is a Git LFS pointer, not the image itself. Fetch the images with 'git lfs pull'"),
         (1, "link", "is a link to gone, which does not exist"),
-        (1, "other size", "is 40 x 36 pixels, its image ISIC_0000002.jpg is 48 x 36; allowed: equal sizes"),
+        (1, "other size", "is 40 x 36 pixels, its image (ISIC_0000002.jpg) is 48 x 36 pixels; allowed: equal sizes"),
     ],
 )
 def test_what_headers_tell_is_refused_when_files_are_listed(tmp_path, folder, kind, told):
@@ -275,3 +275,14 @@ def test_what_headers_tell_is_refused_when_files_are_listed(tmp_path, folder, ki
         Isic(root).sources()
     assert [Path(problem.where).name for problem in caught.value.problems] == [name]
     assert told in str(caught.value)
+
+
+def test_images_that_exif_turns_and_masks_that_it_does_not_are_remarked_on(tmp_path):
+    root = publish(tmp_path, 2017)
+    assert Isic(root).remarks() == ()
+    path = root / FOLDERS[2017, "train"][0] / "ISIC_0000002.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(path).save(path, exif=exif)
+    (remark,) = Isic(root).remarks()
+    assert "images are turned upright by their EXIF orientation and their masks are not, such as ISIC_0000002" in remark
