@@ -245,6 +245,18 @@ def test_sub_folders_of_a_split_are_groups_and_no_group_is_in_two_splits(tmp_pat
     assert len(read(Folder(tmp_path, size=32, split="folders", sub_folders="ids"))) == 6
 
 
+def test_a_groups_file_that_puts_a_group_into_two_parts_of_a_split_is_told_before_a_run(tmp_path):
+    for name in ("train/images/1", "train/images/2", "test/images/3", "test/images/4"):
+        image(tmp_path / f"{name}.png")
+        mask(tmp_path / f"{name.replace('images', 'masks')}.png")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("id,group\ntrain-1,ada\ntrain-2,ben\ntest-3,ada\ntest-4,ben\n")
+    assert refusal(Folder(tmp_path, size=32, split="folders", groups=groups)) == (
+        f"{tmp_path}: 2 groups are in two splits, such as ada in train and test; allowed: each in one. "
+        "Move the images of a group into one split"
+    )
+
+
 def test_groups_without_sub_folders_are_refused(tmp_path):
     for name in "abcdef":
         image(tmp_path / "images" / f"{name}.png")
