@@ -25,7 +25,7 @@ class Elastic:
     strength:    largest displacement of a control point along each axis as a share of the largest that cannot fold,
                  0.4887 spacings (Choi & Lee 2000); displacements are uniform up to a size that is drawn per sample.
     probability: how often a sample is deformed.
-    padding:     what lies outside the image.
+    padding:     what lies outside the image, as for `geometry`.
     """
 
     spacing: Annotated[float, Within(0.05, 0.5)] = 0.2

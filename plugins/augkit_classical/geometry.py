@@ -25,7 +25,8 @@ class Geometry:
     translate: largest shift as a share of the side, either way, along each axis.
     crop:      smallest side of a random crop as a share of the image's; it is enlarged to the image's size.
     probability: how often rotation, scale, shear, shift and crop are applied; flips do not depend on it.
-    padding:   what fills the corners; ``reflect`` leaves no black edges to learn from.
+    padding:   what fills the corners: the image's mirror image (``reflect``), its nearest edge (``border``), black
+               (``constant``), or black that does not count in the segmenter's loss (``ignore``).
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "both"

@@ -29,8 +29,8 @@ MARGIN = 0.01
 """The Dice difference below which two arms count as equal, unless the user says otherwise."""
 
 LEAST_SEEDS = 4
-"""Fewer common seeds give no verdict. In simulations (benchmarks/verdict.py) a contrast is wrong at most 5 % of the
-time with four or six seeds, 6 % with three and 9 % with two."""
+"""Fewer common seeds give no verdict. In simulations (benchmarks/verdict.py) a contrast is wrong at most 6 % of the
+time with four or six seeds, 7 % with three and 10 % with two."""
 
 PLANNED_SEEDS = 6
 """The number to plan for: the fewest with which a sign flip of seed means can fall below 5 %."""
