@@ -211,6 +211,36 @@ def test_plan_shows_every_stage_and_writes_nothing(augkit):
     assert names(Path()) == ["r.yaml"]
 
 
+def test_plan_says_that_too_few_seeds_give_no_verdict_where_several_were_asked_for(augkit):
+    write()
+    write(re.sub(r"synthesize:\n.*\n.*\n.*\n", "", RECIPE).replace("demo", "plain"), "plain.yaml")
+    said = (
+        "comparison: no verdict can come out of this: 3 trainings per arm are too few to separate an arm from the luck "
+        "of its trainings. Train at least 4 seeds, better 6: --seeds 0..5.\n"
+    )
+    for arguments, err in (
+        (("r.yaml", "plain.yaml", "--seeds", "0..2"), said),
+        (("r.yaml", "plain.yaml", "--seeds", "0..3"), ""),
+        (("r.yaml", "plain.yaml"), ""),
+        (("r.yaml", "--seeds", "0..2"), ""),
+    ):
+        assert augkit("plan", *arguments)[::2] == (0, err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "lines"), [("compare", 2), ("run", 0)])
+def test_compare_says_before_it_trains_that_no_verdict_can_come_and_run_of_one_seed_does_not(augkit, command, lines):
+    write(PLAIN)
+    write(PLAIN.replace("plain", "flipped") + "augment: [geometry: {flip: both}]\n", "flipped.yaml")
+    code, _, err = augkit(command, "r.yaml", "flipped.yaml", "--device", "cpu")
+    told, trains = (
+        [i for i, line in enumerate(err.splitlines()) if words in line]
+        for words in ("no verdict can come out of this", "] segmenter")
+    )
+    assert (code, len(told)) == (0, lines)
+    assert all(line < trains[0] for line in told)
+
+
 def test_every_problem_of_every_kind_is_told_in_one_pass(augkit):
     write(
         "name: demo\nsed: 1\nseed: 007\n"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from augkit.contracts.events import Event, StageNoted
+from augkit.contracts.events import COMPARISON, Event, StageNoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,13 +72,17 @@ def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> A
     end_on_signals()
     for fault in registry.faults if not quiet else ():
         complain(f"skipped plugin: {fault}")
-    return Audience((*watching, ("losses", _complain_of_losses)) if quiet and observers else watching)
+    return Audience((*watching, ("losses", _complain_of_losses)) if quiet else watching)
 
 
 def _complain_of_losses(event: Event) -> None:
-    """Tell of an observer that failed, for instance because its library is missing: somebody asked for it by name."""
-    if isinstance(event, StageNoted) and event.stage == "observers":
-        complain(event.text)
+    """Tell what is worth a word also where all is quiet.
+
+    An observer failed, for instance because its library is missing, and somebody asked for it by name; or no verdict
+    can come out of a comparison, which may take days.
+    """
+    if isinstance(event, StageNoted) and event.stage in ("observers", COMPARISON):
+        complain(f"{event.stage}: {event.text}" if event.stage == COMPARISON else event.text)
 
 
 def end_on_signals() -> None:
