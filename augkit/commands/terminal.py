@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,6 +85,23 @@ def _complain_of_losses(event: Event) -> None:
     """
     if isinstance(event, StageNoted) and event.stage in ("observers", COMPARISON):
         complain(f"{event.stage}: {event.text}" if event.stage == COMPARISON else event.text)
+
+
+def own_output() -> None:
+    """Keep the standard output of this process for results: what compiled code prints goes to the standard error.
+
+    Python's prints of plugins are kept away where their code is called; this is for code that writes to the descriptor
+    itself. It is done once and for all, because a descriptor belongs to all threads.
+    """
+    output = sys.stdout
+    with suppress(OSError, ValueError):  # a stream that is no file of the system, or is closed
+        if not isinstance(output, TextIOWrapper) or output.fileno() != 1:
+            return
+        output.flush()
+        results = os.dup(1)
+        os.dup2(2, 1)
+        by_line = output.line_buffering or output.write_through
+        sys.stdout = os.fdopen(results, "w", 1 if by_line else -1, encoding=output.encoding, errors=output.errors)
 
 
 def end_on_signals() -> None:
