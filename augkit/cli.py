@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from augkit.commands import looking, machine, planning, plugins, reports, running, sharing
+from augkit.commands.terminal import own_output
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
@@ -103,6 +104,7 @@ _add_commands()
 
 def main() -> None:
     """Run the command line; the entry point of the ``augkit`` script."""
+    own_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may not fit the terminal's encoding

@@ -150,6 +150,10 @@ def mask_picture(mask: Masks) -> Images:
     return np.where(mask[..., None], np.uint8(235), np.uint8(45)).repeat(3, axis=-1)
 
 
+_BOLD = 0.7
+"""How wide a letter of a bold sentence is on average, and a little more, in heights of the text."""
+
+
 @dataclass(frozen=True)
 class _Page:
     """Where things are on a gallery, in pixels; `tops` is where each row begins, its label included."""
@@ -167,7 +171,8 @@ class _Page:
         heights = [_label_height(row, text) + size[0] + _note_height(row, text) + text // 2 for row in rows]
         tops = np.cumsum([0, *heights]).tolist()
         columns = max((len(row.tiles) for row in rows), default=1)
-        width = max(columns * (size[1] + text // 2), 3 * _TILE)
+        letters = max((len(row.label) for row in rows), default=0)
+        width = max(columns * (size[1] + text // 2), 3 * _TILE, round(_BOLD * text * letters))
         return _Page(size[0], size[1], text, tuple(tops[:-1]), width, max(tops[-1], 1))
 
 

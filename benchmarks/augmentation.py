@@ -18,7 +18,6 @@ numbers mean nothing.
 
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import platform
@@ -50,10 +49,18 @@ from augkit_classical.paste import Paste
 from augkit_phantom import Phantom
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
+from peers import absent, tell
 
 ROWS = ("flips", "affine", "affine + colour", "affine + colour + elastic", "paste")
 PASTE = ROWS.index("paste")
-PEERS = ("albumentations", "kornia", "monai", "torchio", "batchgeneratorsv2")
+PEERS = {
+    "albumentations": "albumentations",
+    "kornia": "kornia.augmentation",
+    "monai": "monai.transforms",
+    "torchio": "torchio",
+    "batchgeneratorsv2": "batchgeneratorsv2.transforms.spatial.spatial",
+}
+"""The module that is needed of each."""
 PASTERS = ("albumentations", "kornia")
 """Those who have something like `paste`."""
 BATCH = 64
@@ -289,12 +296,12 @@ MAKERS: Mapping[str, Callable[[int, ImageSet], Maker]] = {
 }
 
 
-def makers(row: int, samples: ImageSet, cores: int) -> dict[str, Maker]:
-    """Return who takes part in a row."""
+def makers(row: int, samples: ImageSet, cores: int, missing: Mapping[str, str]) -> dict[str, Maker]:
+    """Return who takes part in a row: augkit, and the peers that are not missing and have something like it."""
     found = {
         name: make(row, samples)
         for name, make in MAKERS.items()
-        if name == "augkit" or (importlib.util.find_spec(name) and (row != PASTE or name in PASTERS))
+        if name == "augkit" or (name not in missing and (row != PASTE or name in PASTERS))
     }
     if cores > 1 and "albumentations" in found:
         del found["albumentations"]
@@ -327,15 +334,18 @@ def interleaved(found: Mapping[str, Maker], rounds: int, seconds: float, cores: 
     return {name: statistics.median(rates) for name, rates in times.items()}
 
 
-def measure(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+def measure(
+    samples: ImageSet, rounds: int, seconds: float, missing: Mapping[str, str]
+) -> tuple[dict[str, float], dict[str, float]]:
     """Return ratios of speed to the best peer, and every value."""
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
+    tell(missing)
     print(f"{'row':<42}" + "".join(f"{name:>19}" for name in MAKERS))
     for cores in sorted({1, os.cpu_count() or 1}):
         torch.set_num_threads(cores)
         for row, title in enumerate(ROWS):
-            found = makers(row, samples, cores)
+            found = makers(row, samples, cores, missing)
             for make in found.values():
                 make(0)
             speed = interleaved(found, rounds, seconds, cores)
@@ -433,14 +443,15 @@ def main() -> None:
         on_gpu(samples, "cpu", 1)
         share_of_step(samples, "cpu")
         return
-    ratios, values = measure(samples, *((3, 0.25) if chosen.quick else (7, 1.0)))
-    installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    missing = absent(PEERS)
+    ratios, values = measure(samples, *((3, 0.25) if chosen.quick else (7, 1.0)), missing)
     record = {
         "benchmark": "augmentation",
         "ratios": ratios,
         "values": values,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
-        "versions": {name: version(name) for name in ("augkit", "torch", *installed)},
+        "versions": {name: version(name) for name in ("augkit", "torch", *PEERS) if name not in missing},
+        "missing": missing,
     }
     print(json.dumps(record))
 

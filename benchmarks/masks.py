@@ -29,6 +29,7 @@ from augkit_masks.elastic import Elastic
 from augkit_masks.pca import Pca
 from augkit_masks.shapes import Shapes
 from augkit_phantom import Phantom
+from peers import absent, tell
 
 ROUNDS = 3
 Maker = Callable[[Masks, int], Masks]
@@ -105,6 +106,15 @@ ROWS: Mapping[str, Mapping[str, Maker]] = {
 }
 
 
+PEERS = {
+    "scikit-image": "skimage.draw",
+    "elasticdeform": "elasticdeform",
+    "torchio": "torchio",
+    "scikit-learn": "sklearn.decomposition",
+}
+"""The module that is needed of each."""
+
+
 def invalid_share(masks: Masks) -> float:
     """Return the share of masks that are empty, in several pieces, or have a hole."""
     bad = 0
@@ -114,24 +124,27 @@ def invalid_share(masks: Masks) -> float:
     return bad / len(masks)
 
 
-def measure(masks: Masks) -> tuple[dict[str, float], dict[str, float]]:
-    """Return ratios of speed to the best peer, and every value."""
+def measure(masks: Masks, missing: Mapping[str, str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return ratios of speed to the best peer that is not missing, and every value."""
+    taking_part = {row: [name for name in makers if name not in missing] for row, makers in ROWS.items()}
     rates: dict[str, list[float]] = {}
     invalid: dict[str, float] = {}
     for number in range(ROUNDS):
-        for row, makers in ROWS.items():
-            for name, make in makers.items():
+        for row, names in taking_part.items():
+            for name in names:
                 began = time.perf_counter()
-                drawn = make(masks, number)
+                drawn = ROWS[row][name](masks, number)
                 rates.setdefault(f"{row} {name}", []).append(len(masks) / (time.perf_counter() - began))
                 invalid[f"{row} {name}"] = invalid_share(drawn)
     speed = {key: statistics.median(found) for key, found in rates.items()}
     print(f"{'row':<24}{'masks/s':>10}{'invalid':>10}")
     for key, value in speed.items():
         print(f"{key:<24}{value:>10.0f}{invalid[key]:>10.1%}")
+    tell(missing)
     ratios = {
-        row: speed[f"{row} augkit"] / max(speed[f"{row} {name}"] for name in makers if name != "augkit")
-        for row, makers in ROWS.items()
+        row: speed[f"{row} augkit"] / max(speed[f"{row} {name}"] for name in names if name != "augkit")
+        for row, names in taking_part.items()
+        if len(names) > 1
     }
     values = {f"{key} masks/s": round(value, 1) for key, value in speed.items()}
     return ratios, values | {f"{key} invalid": round(value, 4) for key, value in invalid.items()}
@@ -142,15 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="200 masks instead of 2,000")
     count = 200 if parser.parse_args().quick else 2000
-    ratios, values = measure(np.asarray(Phantom(train=count, test=1, size=128).load().train.masks))
+    missing = absent(PEERS)
+    ratios, values = measure(np.asarray(Phantom(train=count, test=1, size=128).load().train.masks), missing)
     record = {
         "benchmark": "masks",
         "ratios": {name: round(value, 2) for name, value in ratios.items()},
         "values": values,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
-        "versions": {
-            name: version(name) for name in ("augkit", "scikit-image", "elasticdeform", "torchio", "scikit-learn")
-        },
+        "versions": {name: version(name) for name in ("augkit", *PEERS) if name not in missing},
+        "missing": missing,
     }
     print(json.dumps(record))
 

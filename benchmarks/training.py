@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,7 @@ from augkit_phantom import Phantom
 from augkit_unet.network import UnetNetwork
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner, operations
+from peers import absent, tell
 
 Step = Callable[[], object]
 Maker = Callable[[ImageSet, int, int, str], Step]
@@ -179,8 +180,14 @@ def peak(device: str) -> float:
     return rate(lambda: torch.mm(a, b), 2 * side**3, device, 0.3)
 
 
-def measure(width: int, size: int, batch: int, device: str, quick: bool) -> dict[str, float]:
-    """Return images per second of every maker, and augkit's share of the peak."""
+PEERS = {"plain": "albumentations", "monai": "monai.transforms"}
+"""The module that is needed for each."""
+
+
+def measure(
+    width: int, size: int, batch: int, device: str, quick: bool, missing: Mapping[str, str]
+) -> dict[str, float]:
+    """Return images per second of every maker whose modules are not missing, and augkit's share of the peak."""
     rounds, seconds, planned = (3, 1.0, 1) if quick else (5, 4.0, PLANNED)
     makers: dict[str, Maker] = {
         "augkit": partial(by_augkit, planned=planned),
@@ -188,7 +195,7 @@ def measure(width: int, size: int, batch: int, device: str, quick: bool) -> dict
         "monai": by_monai,
     }
     samples = Phantom(train=4 * batch, test=1, size=size).load().train
-    steps = {name: make(samples, width, batch, device) for name, make in makers.items()}
+    steps = {name: make(samples, width, batch, device) for name, make in makers.items() if name not in missing}
     for step in steps.values():
         step()
     found: dict[str, list[float]] = {name: [] for name in steps}
@@ -200,14 +207,14 @@ def measure(width: int, size: int, batch: int, device: str, quick: bool) -> dict
     return {name: statistics.median(values) for name, values in found.items()} | {"share": statistics.median(share)}
 
 
-def rows(device: str, quick: bool) -> Iterator[tuple[str, dict[str, float]]]:
+def rows(device: str, quick: bool, missing: Mapping[str, str]) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield the rows of the table."""
     on_gpu = device.startswith("cuda")
     for width, size in ((16, 64), (64, 128)) if quick else ((w, s) for s in (64, 128) for w in (16, 32, 64)):
         batch = 32 if on_gpu else 16 if size == 64 else 8
         if quick and not on_gpu and width == 64:
             batch = 4
-        yield f"width {width}, {size} px", measure(width, size, batch, device, quick)
+        yield f"width {width}, {size} px", measure(width, size, batch, device, quick, missing)
 
 
 # With a GPU
@@ -234,7 +241,8 @@ def table_1(device: str, tiny: bool) -> float:
 
 SMALL = """
 import sys
-from benchmarks.training import by_augkit
+sys.path.insert(0, "benchmarks")
+from training import by_augkit
 from augkit_phantom import Phantom
 device, steps = sys.argv[1], int(sys.argv[2])
 samples = Phantom(train=200, test=1, size=64).load().train
@@ -325,13 +333,18 @@ def main() -> None:
     device = choose_device("cpu" if arguments.rehearse else "auto")
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
+    missing = absent(PEERS)
     if "speed" in arguments.only and not arguments.rehearse:
+        tell(missing)
         print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
-        for name, row in rows(device, arguments.quick):
-            ratios[name] = row["augkit"] / max(row["plain"], row["monai"])
+        for name, row in rows(device, arguments.quick, missing):
+            peers = [row[peer] for peer in PEERS if peer in row]
+            if peers:
+                ratios[name] = row["augkit"] / max(peers)
             values |= {f"{name} {key}": value for key, value in row.items()}
-            speeds = f"{row['augkit']:>10.1f}{row['plain']:>10.1f}{row['monai']:>10.1f}"
-            print(f"{name:<22}{speeds}{ratios[name]:>8.2f}{row['share']:>9.0%}", flush=True)
+            speeds = "".join(f"{row[who]:>10.1f}" if who in row else f"{'-':>10}" for who in ("augkit", *PEERS))
+            ratio = f"{ratios[name]:>8.2f}" if peers else f"{'-':>8}"
+            print(f"{name:<22}{speeds}{ratio}{row['share']:>9.0%}", flush=True)
     if arguments.rehearse or device.startswith("cuda"):
         for name, value in gpu_values(device, arguments.rehearse, arguments.only):
             values[name] = value
@@ -349,7 +362,11 @@ def main() -> None:
             "precision": choose_precision(device),
             "gpu": gpu,
         },
-        "versions": {name: version(name) for name in ("augkit", "torch", "albumentations", "monai")},
+        "versions": {
+            name: version(name)
+            for name in ("augkit", "torch", *(PEERS[peer].partition(".")[0] for peer in PEERS if peer not in missing))
+        },
+        "missing": missing,
     }
     print(json.dumps(record))
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,36 @@ def test_plan_shows_every_stage_and_writes_nothing(augkit):
     assert "segmenter unet · seed 1" in out
     assert str(Path("runs", "generator", "mask2lesion-")) in out
     assert names(Path()) == ["r.yaml"]
+
+
+def test_plan_says_that_too_few_seeds_give_no_verdict_where_several_were_asked_for(augkit):
+    write()
+    write(re.sub(r"synthesize:\n.*\n.*\n.*\n", "", RECIPE).replace("demo", "plain"), "plain.yaml")
+    said = (
+        "comparison: no verdict can come out of this: 3 trainings per arm are too few to separate an arm from the luck "
+        "of its trainings. Train at least 4 seeds, better 6: --seeds 0..5.\n"
+    )
+    for arguments, err in (
+        (("r.yaml", "plain.yaml", "--seeds", "0..2"), said),
+        (("r.yaml", "plain.yaml", "--seeds", "0..3"), ""),
+        (("r.yaml", "plain.yaml"), ""),
+        (("r.yaml", "--seeds", "0..2"), ""),
+    ):
+        assert augkit("plan", *arguments)[::2] == (0, err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "lines"), [("compare", 2), ("run", 0)])
+def test_compare_says_before_it_trains_that_no_verdict_can_come_and_run_of_one_seed_does_not(augkit, command, lines):
+    write(PLAIN)
+    write(PLAIN.replace("plain", "flipped") + "augment: [geometry: {flip: both}]\n", "flipped.yaml")
+    code, _, err = augkit(command, "r.yaml", "flipped.yaml", "--device", "cpu")
+    told, trains = (
+        [i for i, line in enumerate(err.splitlines()) if words in line]
+        for words in ("no verdict can come out of this", "] segmenter")
+    )
+    assert (code, len(told)) == (0, lines)
+    assert all(line < trains[0] for line in told)
 
 
 def test_every_problem_of_every_kind_is_told_in_one_pass(augkit):
@@ -427,15 +458,48 @@ class Odd:
 def augkit_augmentations():
     return {"odd": Odd}
 """
-    folder = tmp_path / "site"
+    return install(tmp_path / "site", {"broken": "import sys; sys.exit('no licence')", "odd": odd})
+
+
+def install(folder: Path, plugins: Mapping[str, str]) -> str:
+    """Install plugins of strangers in a new folder; return the PYTHONPATH with which they are found."""
     folder.mkdir()
-    for name, source in (("broken", "import sys; sys.exit('no licence')"), ("odd", odd)):
+    for name, source in plugins.items():
         (folder / f"stranger_{name}.py").write_text(source)
         facts = folder / f"stranger_{name}-1.0.dist-info"
         facts.mkdir()
         (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stranger-{name}\nVersion: 1.0\n")
         (facts / "entry_points.txt").write_text(f"[augkit]\n{name} = stranger_{name}\n")
     return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+COMPILED = """
+import ctypes, os
+os.write(1, b"to the descriptor\\n")
+library = ctypes.CDLL(None)
+library.printf(b"kept until the end\\n")
+"""
+"""Prints as compiled code does: to the descriptor of the standard output, at once and at the end of the process."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the C library is found otherwise there")
+@pytest.mark.parametrize("arguments", [["schema"], ["plan", "r.yaml"], ["plugin", "list"]], ids=" ".join)
+def test_what_compiled_code_of_a_plugin_prints_is_no_result_of_a_command(tmp_path, arguments):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    quiet = subprocess_run(tmp_path, *arguments, PYTHONPATH=install(tmp_path / "quiet", {"loud": ""}))
+    loud = subprocess_run(tmp_path, *arguments, PYTHONPATH=install(tmp_path / "loud", {"loud": COMPILED}))
+    assert (loud.returncode, loud.stdout) == (0, quiet.stdout)
+    assert loud.stderr.splitlines() == ["to the descriptor", "kept until the end"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells say it otherwise there")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_is_no_traceback(tmp_path, closed):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    command = f"{sys.executable} -m augkit validate r.yaml {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("r.yaml: ok\n" if closed == "2>&-" else "")
 
 
 def test_plugin_list_shows_everything_and_what_is_not_usable(tmp_path, strangers):

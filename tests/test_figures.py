@@ -147,6 +147,14 @@ def test_a_64_pixel_image_is_shown_three_times_as_wide_and_not_smoothed() -> Non
     np.testing.assert_array_equal(found[::3, ::3, :3], image)
 
 
+def test_a_label_of_many_words_is_not_cut_however_few_tiles_it_has() -> None:
+    label = "all 5 images, worst first: asked for (white), found by a segmenter of real images (blue)"
+    tile = Tile(np.zeros((32, 32, 3), np.uint8))
+    found = pixels(figures.gallery([Row(label, (tile,))]))
+    ink = np.flatnonzero((found[:30, :, 3] > 0).any(axis=0))
+    assert 700 < ink[-1] < found.shape[1] - 2
+
+
 @pytest.mark.parametrize(("side", "shown"), [(32, 192), (64, 192), (128, 256), (256, 256), (1000, 256)])
 def test_tiles_of_every_size_are_readable_and_not_huge(side: int, shown: int) -> None:
     image = np.full((side, side, 3), 255, np.uint8)

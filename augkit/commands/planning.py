@@ -19,7 +19,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained, say
+from augkit.commands.terminal import complain, explained, say
 
 if TYPE_CHECKING:
     from augkit.planning.components import CheckedRecipe
@@ -46,14 +46,18 @@ def plan(
     An estimate takes --precision, --jobs and --threads as the run will be given them.
     """
     with explained():
+        from augkit.contracts.events import COMPARISON
         from augkit.contracts.precision import precision_of_run
         from augkit.planning.loading import load_checked
+        from augkit.running.forecast import Forecast, asks_for_verdict
         from augkit.running.session import How, Session
 
         checked, _ = load_checked(recipes, changes or ())
         session = Session(How(out, device, precision))
         planned = session.plan(checked, parse_seeds(seeds))
         store, engine = session.store, session.engine
+        if asks_for_verdict(planned):
+            complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store).lines()))
         if estimate:
             _use_threads(jobs, threads)
             with precision_of_run(precision):

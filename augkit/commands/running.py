@@ -27,6 +27,7 @@ from augkit.commands.terminal import complain, explained, prepare, print_compari
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
     from augkit.planning.components import CheckedRecipe
+    from augkit.report.verdict.scores import ArmScores
     from augkit.running.audience import Audience
     from augkit.running.session import How
 
@@ -106,7 +107,10 @@ def compare(
                 reports.append(read if source.is_dir() else replace(read, folder=source))
         if recipes:
             checked, registry = load_checked(recipes, changes or ())
-            folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()))
+            beside: Sequence[ArmScores] = merge(reports, None) if reports else ()
+            if chosen is not None:
+                beside = [replace(arm, seeds=tuple(set(arm.seeds) & set(chosen))) for arm in beside]
+            folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()), beside)
             reports.insert(0, read_report(folder))
         arms = merge(reports, chosen)
         found = compare_arms(arms, margin)
@@ -120,18 +124,29 @@ def compare(
 
 
 def _run(
-    checked: Sequence[CheckedRecipe], registry: Registry, seeds: Sequence[int] | None, how: How, audience: Audience
+    checked: Sequence[CheckedRecipe],
+    registry: Registry,
+    seeds: Sequence[int] | None,
+    how: How,
+    audience: Audience,
+    beside: Sequence[ArmScores] | None = None,
 ) -> Path:
-    """Build the report of some recipes and return its folder."""
+    """Build the report of some recipes and return its folder.
+
+    beside: arms of reports to compare with; None where nobody asked for a comparison.
+    """
     from augkit.planning.components import remarks_of
+    from augkit.running.forecast import Forecast, asks_for_verdict
     from augkit.running.session import Session
 
     for remark in remarks_of(checked):
         complain(remark)
     session = Session(how, audience.tell)
     planned = session.plan(checked, seeds)
+    asked = beside is not None or asks_for_verdict(planned)
+    forecast = Forecast(planned, session.store, beside or ()) if asked else None
     with audience:
-        return session.run(planned)
+        return session.run(planned, forecast)
 
 
 def _print_result(folder: Path) -> None:

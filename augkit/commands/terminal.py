@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from augkit.contracts.events import Event, StageNoted
+from augkit.contracts.events import COMPARISON, Event, StageNoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,13 +74,34 @@ def prepare(registry: Registry, quiet: bool, observers: Sequence[str] = ()) -> A
     end_on_signals()
     for fault in registry.faults if not quiet else ():
         complain(f"skipped plugin: {fault}")
-    return Audience((*watching, ("losses", _complain_of_losses)) if quiet and observers else watching)
+    return Audience((*watching, ("losses", _complain_of_losses)) if quiet else watching)
 
 
 def _complain_of_losses(event: Event) -> None:
-    """Tell of an observer that failed, for instance because its library is missing: somebody asked for it by name."""
-    if isinstance(event, StageNoted) and event.stage == "observers":
-        complain(event.text)
+    """Tell what is worth a word also where all is quiet.
+
+    An observer failed, for instance because its library is missing, and somebody asked for it by name; or no verdict
+    can come out of a comparison, which may take days.
+    """
+    if isinstance(event, StageNoted) and event.stage in ("observers", COMPARISON):
+        complain(f"{event.stage}: {event.text}" if event.stage == COMPARISON else event.text)
+
+
+def own_output() -> None:
+    """Keep the standard output of this process for results: what compiled code prints goes to the standard error.
+
+    Python's prints of plugins are kept away where their code is called; this is for code that writes to the descriptor
+    itself. It is done once and for all, because a descriptor belongs to all threads.
+    """
+    output = sys.stdout
+    with suppress(OSError, ValueError):  # a stream that is no file of the system, or is closed
+        if not isinstance(output, TextIOWrapper) or output.fileno() != 1:
+            return
+        output.flush()
+        results = os.dup(1)
+        os.dup2(2, 1)
+        by_line = output.line_buffering or output.write_through
+        sys.stdout = os.fdopen(results, "w", 1 if by_line else -1, encoding=output.encoding, errors=output.errors)
 
 
 def end_on_signals() -> None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+COMPARISON = "comparison"
+"""In whose name a run says, before it trains, that no verdict can come out of it."""
+
 
 @dataclass(frozen=True)
 class RunStarted:

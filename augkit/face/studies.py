@@ -46,13 +46,15 @@ class Study:
     ) -> Result:
         """Train, evaluate and compare; see `run`."""
         from augkit.running.audience import Audience
+        from augkit.running.forecast import Forecast, asks_for_verdict
 
         chosen = _checked_seeds(seeds)
         audience = Audience(self.registry.choose_observers(_listed(observers, "observers"), "observer"))
         session = Session(How(Path(out), device, precision, jobs, threads), audience.tell)
         planned = session.plan(self.recipes, chosen)
+        forecast = Forecast(planned, session.store) if asks_for_verdict(planned) else None
         with audience:
-            return Result(session.run(planned))
+            return Result(session.run(planned, forecast))
 
     def __repr__(self) -> str:
         return f"Study({', '.join(recipe.recipe.name for recipe in self.recipes)})"

@@ -17,17 +17,33 @@ SHOWN = 8
 
 def adherence_picture(samples: ImageSet, segmented: Masks, adherence: NDArray[np.float64]) -> bytes:
     """Return the worst, median and best followed masks, with what was asked for and what was found."""
-    order = np.argsort(adherence, kind="stable")
-    middle = max(0, len(order) // 2 - SHOWN // 2)
-    parts = {"worst": order[:SHOWN], "median": order[middle : middle + SHOWN], "best": order[-SHOWN:]}
     rows = []
-    for label, index in parts.items():
+    for label, index in rows_of_adherence(adherence):
         tiles = [
             Tile(samples.images[i], ((samples.masks[i], TRUTH), (segmented[i], PREDICTION)), f"{adherence[i]:.2f}")
             for i in index
         ]
         rows.append(Row(f"{label}: asked for (white), found by a segmenter of real images (blue)", tuple(tiles)))
     return gallery(rows)
+
+
+def rows_of_adherence(adherence: NDArray[np.float64]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Return (label, indices of images) of rows that share no image: worst, median, best; all where they fill no three.
+
+    adherence: float64 (N,).
+    """
+    order = np.argsort(adherence, kind="stable").astype(np.int64)
+    count = len(order)
+    if count >= 3 * SHOWN:
+        middle = count // 2 - SHOWN // 2
+        return [("worst", order[:SHOWN]), ("median", order[middle : middle + SHOWN]), ("best", order[-SHOWN:])]
+    rows = []
+    for first in range(0, count, SHOWN):
+        index = order[first : first + SHOWN]
+        which = "" if count <= SHOWN else f"{first + 1} to {first + len(index)} of "
+        images = "the only image" if count == 1 else f"{which}all {count} images, worst first"
+        rows.append((images, index))
+    return rows
 
 
 def closest_picture(train: ImageSet, sets: Mapping[str, tuple[ImageSet, Nearest]]) -> bytes:

@@ -33,6 +33,18 @@ def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage]
     return ArmScores(arms[0].name, test.ids, seeds, values, design_of(arms[0]), empty=empty)
 
 
+def expected(arms: Sequence[Arm], image_ids: tuple[str, ...] = ()) -> tuple[ArmScores, ...]:
+    """Return what is known of some arms before they are trained: their scores without the values.
+
+    image_ids: the images that they will be scored on; nothing where nobody has counted them.
+    """
+    seeds: dict[str, list[int]] = {}
+    for arm in arms:
+        seeds.setdefault(arm.name, []).append(arm.seed)
+    first = {arm.name: arm for arm in reversed(arms)}
+    return tuple(ArmScores(name, image_ids, tuple(found), {}, design_of(first[name])) for name, found in seeds.items())
+
+
 def design_of(arm: Arm) -> Design:
     """Return what an arm is, from the components of its stages; seeds do not count."""
     segmenter, *augment = arm.segmenter.components

@@ -26,7 +26,7 @@ def quality_rows(record: Mapping[str, Any]) -> list[Row]:
 
 
 PICTURES = {
-    "adherence": "Masks that are followed worst, in the middle and best, with what the segmenter found",
+    "adherence": "Masks from followed worst to followed best, with what the segmenter found",
     "closest": "Synthetic and held-out images nearest to a training image, beside it",
     "diversity": "Some masks, each painted with several draws",
 }

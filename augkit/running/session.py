@@ -18,8 +18,10 @@ from augkit.running.scheduler import Tell
 from augkit.store import Digests, Store
 
 if TYPE_CHECKING:
+    from augkit.contracts.events import Event
     from augkit.contracts.executor import Executor
     from augkit.planning.tasks import Stage, Supply
+    from augkit.running.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,15 @@ class Session:
 
     def __init__(self, how: How, tell: Tell = lambda event: None) -> None:
         self._how = how
+        self._tell = tell
+        self._forecast: Forecast | None = None
         self._digests = Digests(how.out)
         self.store = Store(how.out)
         # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
         side_by_side = how.jobs > 1 or how.threads is not None
-        self.engine = Engine(self.store, how.device, tell, self._executor if side_by_side else None, self._digests)
+        self.engine = Engine(
+            self.store, how.device, self._hear, self._executor if side_by_side else None, self._digests
+        )
 
     def plan(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> Plan:
         """Return the plan of these arms; `seeds` replaces the recipes' own."""
@@ -87,11 +93,12 @@ class Session:
         self._digests.save()
         return folders
 
-    def run(self, plan: Plan) -> Path:
-        """Build everything the plan's report needs and return the report's folder.
+    def run(self, plan: Plan, forecast: Forecast | None = None) -> Path:
+        """Build everything the plan's report needs and return the report's folder; a forecast tells what it foresees.
 
         Where torchrun started several processes, the first one comes back; the others train with it and end.
         """
+        self._forecast = forecast
         if not self._how.is_one_of_several:
             return self.build((plan.report,))[0]
         from augkit.running.followers import dismiss, follow, meet
@@ -103,6 +110,12 @@ class Session:
         (folder,) = self.build((plan.report,))
         dismiss()
         return folder
+
+    def _hear(self, event: Event) -> None:
+        """Hand an event on, and after it what the forecast says to it."""
+        self._tell(event)
+        for note in self._forecast.hear(event) if self._forecast else ():
+            self._tell(note)
 
     def _executor(self, device: str) -> Executor:
         from augkit.running.local import LocalExecutor, threads_of

@@ -11,6 +11,7 @@ from augkit.quality.distribution import _pyramid, density_and_coverage, kernel_d
 from augkit.quality.features import COUNT, Scale, describe
 from augkit.quality.judge import Material, judge
 from augkit.quality.memorisation import Memorisation, Nearest, Sides, nearest_in_features, nearest_in_pixels
+from augkit.quality.pictures import rows_of_adherence
 from augkit.report.quality import quality_rows
 from augkit_phantom import Phantom
 
@@ -429,3 +430,25 @@ def test_the_table_has_a_reference_for_every_measure_that_has_one():
     assert rows["mask adherence (Dice)"][1:3] == ("1.000 ± 0.000", "1.000 ± 0.000")
     assert "kid_handcrafted" in rows
     assert all(rows[name][2] for name in rows if name.startswith(("kid", "density", "coverage", "swd", "suspicious")))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (1, ["the only image"]),
+        (5, ["all 5 images, worst first"]),
+        (8, ["all 8 images, worst first"]),
+        (19, [f"{some} of all 19 images, worst first" for some in ("1 to 8", "9 to 16", "17 to 19")]),
+        (24, ["worst", "median", "best"]),
+        (101, ["worst", "median", "best"]),
+    ],
+)
+def test_the_picture_of_adherence_shows_no_image_twice_and_all_where_there_are_few(images, labels):
+    adherence = np.random.Generator(KEY).permutation(images) / images
+    rows = rows_of_adherence(adherence)
+    shown = np.concatenate([index for _, index in rows])
+    assert [label for label, _ in rows] == labels
+    assert len(set(shown.tolist())) == len(shown) == min(images, 24)
+    values = adherence[shown]
+    assert (np.diff(values) > 0).all()
+    assert (values[0], values[-1]) == (adherence.min(), adherence.max())

@@ -8,7 +8,7 @@ import pytest
 
 from augkit.metrics import METRICS
 from augkit.report.tables import contrast_rows, exploratory_rows, unadjusted_rows
-from augkit.report.verdict.comparison import compare, comparison_record, signed
+from augkit.report.verdict.comparison import NO_VERDICT, compare, comparison_record, foresee, signed
 from augkit.report.verdict.contrasts import plan_contrasts
 from augkit.report.verdict.scores import ArmScores, Design
 
@@ -46,6 +46,41 @@ def test_the_contrasts_of_the_papers_arms_are_found_whatever_their_names_and_ord
         planned = plan_contrasts(arms)
         assert [one.name for one in planned.contrasts] == ["s vs q", "r vs p", "interaction: (s vs q) − (r vs p)"]
         assert planned.without_control == ()
+
+
+FEW_SEEDS = (
+    "2 trainings per arm are too few to separate an arm from the luck of its trainings. "
+    "Train at least 4 seeds, better 6: --seeds 0..5."
+)
+FEW_IMAGES = "9 test images are too few to say anything about others; at least 10 are needed."
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "said"),
+    [
+        (range(4), 10, ()),
+        (range(2), 10, (FEW_SEEDS,)),
+        (range(2), 9, (FEW_SEEDS, FEW_IMAGES)),
+        (range(4), 9, (FEW_IMAGES,)),
+        (range(4), 0, ()),
+        (range(2), 0, (FEW_SEEDS,)),
+    ],
+)
+def test_that_no_verdict_can_come_is_foreseen_without_scores_and_images_may_be_unknown(seeds, images, said):
+    arms = four(seeds=seeds, images=images)
+    assert foresee([replace(arm, values={}) for arm in arms]) == said
+    if images:
+        assert (set(verdicts(compare(arms)).values()) == {NO_VERDICT}) == bool(said)
+
+
+def test_nothing_is_foreseen_where_one_contrast_can_have_a_verdict_or_none_is_planned():
+    arms = [arm("p"), arm("q", AUGMENT, seeds=[0]), arm("r", "", SYNTHESIS)]
+    assert foresee(arms) == ()
+    assert foresee(arms[:1]) == ()
+    assert foresee(arms[:2]) == (
+        "One training per arm cannot separate an arm from the luck of its training. "
+        "Train at least 4 seeds, better 6: --seeds 0..5.",
+    )
 
 
 def test_trainings_that_differ_in_more_than_their_data_are_remarked_on():

@@ -80,6 +80,18 @@ def compare(arms: Sequence[ArmScores], margin: float = MARGIN) -> Comparison:
     return Comparison(margin, findings, remarks)
 
 
+def foresee(arms: Sequence[ArmScores]) -> tuple[str, ...]:
+    """Return why no planned contrast of some arms can have a verdict, whatever they will score; nothing where one can.
+
+    arms: as far as they are known before they are trained: without values, and without images where nobody has counted.
+    """
+    planned = plan_contrasts(arms)
+    contrasts = (*planned.contrasts, *planned.augmentations)
+    counted = [contrast for contrast in contrasts if contrast.plus[0].image_ids]
+    reasons = [_few_seeds(contrast) for contrast in contrasts], [_few_images(contrast) for contrast in counted]
+    return tuple(found[0] for found in reasons if found and all(found))
+
+
 def comparison_record(comparison: Comparison) -> Mapping[str, Any]:
     """Return everything about a comparison as plain values for JSON."""
     return {
@@ -227,7 +239,11 @@ def _adjusted(tests: int) -> str:
 
 def _obstacle(contrast: Contrast) -> str:
     """Return why a contrast cannot have a verdict, or ''."""
-    seeds, images = len(contrast.seeds), len(contrast.plus[0].image_ids)
+    return _few_seeds(contrast) or _few_images(contrast)
+
+
+def _few_seeds(contrast: Contrast) -> str:
+    seeds = len(contrast.seeds)
     wish = f"Train at least {LEAST_SEEDS} seeds, better {PLANNED_SEEDS}: --seeds 0..{PLANNED_SEEDS - 1}."
     if seeds == 0:
         return f"The arms have no seed in common. {wish}"
@@ -235,7 +251,11 @@ def _obstacle(contrast: Contrast) -> str:
         return f"One training per arm cannot separate an arm from the luck of its training. {wish}"
     if seeds < LEAST_SEEDS:
         return f"{seeds} trainings per arm are too few to separate an arm from the luck of its trainings. {wish}"
-    if images < LEAST_IMAGES:
+    return ""
+
+
+def _few_images(contrast: Contrast) -> str:
+    if len(contrast.plus[0].image_ids) < LEAST_IMAGES:
         return f"{_images(contrast)} are too few to say anything about others; at least {LEAST_IMAGES} are needed."
     return ""
 

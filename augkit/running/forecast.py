@@ -1,0 +1,59 @@
+"""Saying, before anything trains, that no verdict can come out of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from augkit.contracts.events import COMPARISON, Event, RunStarted, StageFinished, StageNoted
+from augkit.data.stored import read_names
+from augkit.errors import AugkitError
+from augkit.planning.plan import Plan
+from augkit.report.arms import expected
+from augkit.report.verdict.comparison import foresee
+from augkit.report.verdict.scores import ArmScores
+from augkit.store import Store
+
+
+class Forecast:
+    """What a plan says of its verdicts: of seeds at once, of test images as soon as the data set lies in the store.
+
+    beside: arms of reports that the plan's arms will be compared with.
+    """
+
+    def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = ()) -> None:
+        self._plan = plan
+        self._beside = beside
+        self._dataset = store.path(plan.arms[0].dataset.address)
+        self._told: set[str] = set()
+
+    def lines(self) -> tuple[str, ...]:
+        """Return why no verdict can come out, one line for each reason that is known by now."""
+        ids = self._beside[0].image_ids if self._beside else _test_ids(self._dataset)
+        arms: dict[str, ArmScores] = {}
+        for arm in (*expected(self._plan.arms, ids), *self._beside):
+            known = arms.setdefault(arm.arm, arm)
+            arms[arm.arm] = replace(known, seeds=tuple(dict.fromkeys((*known.seeds, *arm.seeds))))
+        return tuple(f"no verdict can come out of this: {reason}" for reason in foresee(tuple(arms.values())))
+
+    def hear(self, event: Event) -> tuple[StageNoted, ...]:
+        """Return what to tell after an event of the run, each line once."""
+        begins = isinstance(event, RunStarted) and event.stages
+        loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] == self._dataset.parts[-2:]
+        new = [line for line in self.lines() if line not in self._told] if begins or loaded else []
+        self._told.update(new)
+        return tuple(StageNoted(COMPARISON, line) for line in new)
+
+
+def asks_for_verdict(plan: Plan) -> bool:
+    """Tell whether somebody who runs these arms wants them compared: with one seed, they may only be tried out."""
+    return len({arm.seed for arm in plan.arms}) > 1
+
+
+def _test_ids(dataset: Path) -> tuple[str, ...]:
+    """Return the ids of the test images; none before the data set is built, and where it is damaged."""
+    with suppress(AugkitError, OSError, ValueError, KeyError):
+        return read_names(dataset / "test").ids
+    return ()
