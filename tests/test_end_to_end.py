@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,13 @@ def test_four_arms_give_table_1_and_a_report(four_arms):
     summary = json.loads((reports[0] / "report.json").read_text())
     assert list(summary["arms"]) == ["noaug", "classicaug", "mask2lesionaug", "allaug"]
     assert (reports[0] / "report.html").stat().st_size > 10_000
+
+
+def test_a_run_without_a_verdict_ends_with_the_command_that_gives_one_and_how_long_it_takes(four_arms):
+    _, done = four_arms
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"For a verdict: augkit compare {' '.join(ARMS)} --seeds 0..5 --set 'dataset.phantom=")
+    assert re.search(r" \(about \d.* here\)$", last)
 
 
 def test_the_generator_is_trained_once_for_all_arms(four_arms):

@@ -160,6 +160,7 @@ def _print_result(folder: Path) -> None:
 def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes: Sequence[str], how: How) -> None:
     """Say which command ends in a verdict where this one could not, and how long it takes; nothing where none does."""
     from augkit.amounts import duration
+    from augkit.errors import InputError
     from augkit.planning.controls import missing_controls
     from augkit.planning.loading import load_checked
     from augkit.planning.shipped import name_of_shipped
@@ -173,11 +174,14 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
         return
     everything = [*files, *(file if files[0].exists() else name_of_shipped(file) for file in controls)]
     session = Session(how)
-    plan = session.plan(load_checked(everything, changes)[0], range(PLANNED_SEEDS))
+    try:
+        plan = session.plan(load_checked(everything, changes)[0], range(PLANNED_SEEDS))
+    except InputError:  # of a control that this run did not need
+        return
     if not session.engine.missing(plan):
         return
     seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs)
-    words = ["augkit compare", *map(str, everything), f"--seeds 0..{PLANNED_SEEDS - 1}"]
+    words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{PLANNED_SEEDS - 1}"]
     words += [f"--set {shlex.quote(change)}" for change in changes]
     words += [] if how.out == Path("runs") else [f"--out {shlex.quote(str(how.out))}"]
     time = "" if seconds is None else f" (about {duration(seconds)} here)"
