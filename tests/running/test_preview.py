@@ -100,7 +100,7 @@ def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():
     recipe, panels = figure_3_recipe(load_recipes([RECIPES / "allaug.yaml"])[0])
     counts = {}
     for source, panel in zip(recipe.synthesize, panels, strict=True):
-        assert source.generator.name == "mask2lesion"
+        assert source.generator.name == "mask2lesion-spade"
         counts[panel[:3]] = counts.get(panel[:3], 0) + source.count
     assert counts == {"(a)": 7, "(b)": 7, "(c)": 14, "(d)": 7, "(e)": 7}
     (checked,) = check_recipes([recipe], load_registry())
