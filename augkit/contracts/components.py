@@ -276,14 +276,16 @@ class IgnoresPadding(Protocol):
 
 
 @runtime_checkable
-class LooksAtMasks(Protocol):
-    """What an augmentation may have besides: it tells when training masks leave it nothing to do. Never required."""
+class ChecksMasks(Protocol):
+    """What an augmentation may have besides: it refuses training masks that leave it nothing to do. Never required.
 
-    def problem_with(self, masks: Masks) -> str | None:
-        """Return why no sample could ever change with these training masks, bool (N, H, W); None where some can.
+    Asked before a segmenter is trained: an arm must not bear the name of what it does not do.
+    """
 
-        Asked before a segmenter is trained; the answer ends the run, as an arm must not bear the name of what it does
-        not do.
+    def check_masks(self, masks: Masks) -> None:
+        """Raise ValueError that says what was found and what is allowed, where no sample could ever change.
+
+        masks: all training masks, bool (N, H, W).
         """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from augkit.contracts.components import (
     Augmentation,
     ChecksFrame,
+    ChecksMasks,
     Dataset,
     Frame,
     Generator,
@@ -88,7 +89,7 @@ KINDS: Mapping[str, Kind] = {
             "augmentation",
             "augkit_augmentations",
             ("__call__",),
-            (Augmentation, ChecksFrame, Frame, Draws),
+            (Augmentation, ChecksFrame, ChecksMasks, Frame, Draws),
             "Mirror half of the samples and darken them a little.",
         ),
         Kind(

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts.components import ChecksFrame, Frame
+from augkit.contracts.components import ChecksFrame, ChecksMasks, Frame
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.errors import ContractError, Problem
 
@@ -208,11 +208,19 @@ def check_unit(values: Any, what: str = "", slack: float = 0.0) -> None:
 
 def refusal_of(component: object, frame: Frame) -> str:
     """Return what a component says against images of this size; empty where it takes them or has nothing to say."""
-    if isinstance(component, ChecksFrame):
-        try:
-            component.check_frame(frame)
-        except ValueError as error:
-            return str(error) or "found a size that it refuses, without saying which are allowed"
+    return _said(lambda: component.check_frame(frame)) if isinstance(component, ChecksFrame) else ""
+
+
+def refusal_of_masks(component: object, masks: Masks) -> str:
+    """Return what a component says against training masks, bool (N, H, W); empty as for `refusal_of`."""
+    return _said(lambda: component.check_masks(masks)) if isinstance(component, ChecksMasks) else ""
+
+
+def _said(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except ValueError as error:
+        return str(error) or "refused what it was given, without saying what is allowed"
     return ""
 
 

@@ -75,17 +75,16 @@ class Paste:
             **{f"size {i + 1}": size[:, i] for i in range(self.count)},
         }
 
-    def problem_with(self, masks: Masks) -> str | None:
-        """Return why nothing could ever be pasted with these training masks, bool (N, H, W); None where it can."""
+    def check_masks(self, masks: Masks) -> None:
+        """Refuse training masks, bool (N, H, W), of which nothing could ever be pasted."""
         from augkit_classical.pasting.cutting import has_object
 
-        if any(has_object(mask) for mask in masks):
-            return None
-        full = sum(bool(mask.all()) for mask in masks)
-        return (
-            f"finds nothing to paste in {len(masks)} training masks, of which {full} fill the frame; allowed: masks "
-            "with an object that the frame does not cut and that has ground around it"
-        )
+        if not any(has_object(mask) for mask in masks):
+            full = sum(bool(mask.all()) for mask in masks)
+            raise ValueError(
+                f"found nothing to paste in {len(masks)} training masks, of which {full} fill the frame; allowed: "
+                "masks with an object that the frame does not cut and that has ground around it"
+            )
 
     def _drawn(self, draws: Draws[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return how many, int64 (N,), the first one, (N,), and turn and size, (N, count); 0 and 1 where none is."""

@@ -104,9 +104,9 @@ class ClassicalPaste(ClassicalStrong):
             what = "padding is ignore, which makes the background a class, and classes are what paste pastes"
             raise ValueError(f"{what}; allowed: reflect, border or constant, or paste and classical-strong one by one")
 
-    def problem_with(self, masks: Masks) -> str | None:
-        """Return why nothing could ever be pasted with these training masks, as `paste` does."""
-        return self.paste.problem_with(masks)
+    def check_masks(self, masks: Masks) -> None:
+        """Refuse training masks of which nothing could ever be pasted, as `paste` does."""
+        self.paste.check_masks(masks)
 
     def _parts(self) -> Mapping[str, Part]:
         return {"paste": self.paste, **super()._parts()}

@@ -258,7 +258,7 @@ def test_a_run_is_refused_in_one_sentence_where_no_training_mask_has_an_object(t
     with pytest.raises(InputError) as refused:
         augkit.run(file, out=tmp_path / "out")
     assert "augmentation 'paste'" in str(refused.value)
-    assert "finds nothing to paste in" in str(refused.value)
+    assert "found nothing to paste in" in str(refused.value)
     assert "allowed: masks with an object that the frame does not cut and that has ground around it" in str(
         refused.value
     )
@@ -266,7 +266,9 @@ def test_a_run_is_refused_in_one_sentence_where_no_training_mask_has_an_object(t
 
 def test_masks_are_looked_at_until_one_has_an_object():
     masks = discs(3)[1][:, 0].numpy() > 0.5
-    assert Paste().problem_with(masks) is None
-    assert ClassicalPaste().problem_with(masks | True) == Paste().problem_with(masks | True)
-    assert "in 3 training masks, of which 3 fill the frame;" in Paste().problem_with(masks | True)
-    assert "in 3 training masks, of which 0 fill the frame;" in Paste().problem_with(masks & False)
+    Paste().check_masks(masks)
+    for paste in (Paste(), ClassicalPaste()):
+        with pytest.raises(ValueError, match="in 3 training masks, of which 3 fill the frame;"):
+            paste.check_masks(masks | True)
+    with pytest.raises(ValueError, match="in 3 training masks, of which 0 fill the frame;"):
+        Paste().check_masks(masks & False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from augkit.contracts.components import LooksAtMasks, Workspace
+from augkit.contracts.components import Workspace
+from augkit.contracts.rules import refusal_of_masks
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
 from augkit.errors import InputError, Problem
@@ -34,7 +35,7 @@ def _check_masks(task: TrainSegmenter, train: ImageSet) -> None:
     problems = [
         Problem(f"augmentation '{name}'", what, "Look at the masks, 'augkit preview' shows them, or leave it out")
         for name, augmentation in task.augment
-        if isinstance(augmentation, LooksAtMasks) and (what := augmentation.problem_with(train.masks))
+        if (what := refusal_of_masks(augmentation, train.masks))
     ]
     if problems:
         raise InputError(*problems)
