@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 
 from augkit_mask2lesion.networks import UnetGenerator
-from augkit_mask2lesion.options import SIZES, Dropout, Network, Norm, StyleFrom, Upsample
+from augkit_mask2lesion.options import SIZES, Dropout, Mask2LesionOptions, Network, Norm, StyleFrom, Upsample
 from augkit_mask2lesion.spade import SpadeDecoder, SpadeGenerator
 
 
@@ -30,6 +30,21 @@ class Architecture:
     upsample: Upsample = "transposed"
     style: int = 0
     styles: int = 0
+
+    @staticmethod
+    def of(options: Mask2LesionOptions, size: int, styles: int = 0) -> Architecture:
+        """Return what the options ask for at a size, with the codes of so many training images."""
+        return Architecture(
+            size,
+            options.width,
+            options.norm,
+            options.mask_channels,
+            options.dropout,
+            options.network,
+            options.upsample,
+            options.style,
+            styles if options.style else 0,
+        )
 
     def build(self, style_from: StyleFrom = "training") -> UnetGenerator | SpadeGenerator:
         """Return a generator with initial weights."""

@@ -126,23 +126,11 @@ class PixToPix:
     def trained(self, samples: ImageSet) -> tuple[UnetGenerator | SpadeGenerator, Architecture]:
         """Return what paints: the average if there is one, with the styles of `samples` if there are style codes."""
         network = self._average.network if self._average is not None else self.generator
-        options = self._options
-        architecture = Architecture(
-            self.size,
-            options.width,
-            options.norm,
-            options.mask_channels,
-            options.dropout,
-            options.network,
-            options.upsample,
-            options.style,
-            len(samples) if options.style else 0,
-        )
         if isinstance(network, StyleTransfer):
             styles = [self._styles(network, samples, begin) for begin in range(0, len(samples), _ENCODED)]
-            network = SpadeGenerator(network.decoder, torch.cat(styles), options.style_from)
+            network = SpadeGenerator(network.decoder, torch.cat(styles), self._options.style_from)
         assert isinstance(network, UnetGenerator | SpadeGenerator)
-        return network, architecture
+        return network, Architecture.of(self._options, self.size, len(samples))
 
     def _styles(self, network: StyleTransfer, samples: ImageSet, begin: int) -> Tensor:
         """Return the styles of up to `_ENCODED` samples, from `begin` on."""
@@ -247,15 +235,7 @@ def _new_generator(options: Mask2LesionOptions, size: int) -> nn.Module:
     """Return the generator that is trained, with torch's initial weights."""
     if options.style:
         return StyleTransfer(size, options.width, options.mask_channels, options.style, options.upsample)
-    return Architecture(
-        size,
-        options.width,
-        options.norm,
-        options.mask_channels,
-        options.dropout,
-        options.network,
-        options.upsample,
-    ).build()
+    return Architecture.of(options, size).build()
 
 
 def _new_discriminator(options: Mask2LesionOptions) -> PatchDiscriminator:
