@@ -55,8 +55,9 @@ def run(
         checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
         how = How(out, device, precision, jobs, threads)
-        _print_result(_run(checked, registry, chosen, how, prepare(registry, quiet, observers or ())))
-        _print_next(recipes, checked, changes or (), how)
+        folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()))
+        if not _print_result(folder):
+            _print_next(recipes, checked, changes or (), how)
 
 
 def compare(
@@ -149,16 +150,19 @@ def _run(
         return session.run(planned, forecast)
 
 
-def _print_result(folder: Path) -> None:
+def _print_result(folder: Path) -> bool:
+    """Print the result of a run and return whether it came to a verdict."""
     from augkit.report.recorded import read_report
+    from augkit.report.verdict.comparison import NO_VERDICT
 
     report = read_report(folder)
     print_comparison(report.arms, report.comparison, report.warnings)
     say(f"Report: {folder / 'report.html'}")
+    return any(contrast["verdict"] != NO_VERDICT for contrast in report.comparison["contrasts"])
 
 
 def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes: Sequence[str], how: How) -> None:
-    """Say which command ends in a verdict where this one could not, and how long it takes; nothing where none does."""
+    """Say which command ends in a verdict, and how long it takes; nothing where no recipe for a control is at hand."""
     from augkit.amounts import duration
     from augkit.errors import InputError
     from augkit.planning.controls import missing_controls
@@ -183,6 +187,6 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
     seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs)
     words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{PLANNED_SEEDS - 1}"]
     words += [f"--set {shlex.quote(change)}" for change in changes]
-    words += [] if how.out == Path("runs") else [f"--out {shlex.quote(str(how.out))}"]
+    words += how.options()
     time = "" if seconds is None else f" (about {duration(seconds)} here)"
     say(f"For a verdict: {' '.join(words)}{time}")

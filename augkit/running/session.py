@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ class How:
         if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
             what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
             raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
+
+    def options(self) -> list[str]:
+        """Return the options of a command that builds in this way, without those that have their defaults."""
+        default = How()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return [
+            f"--{name} {shlex.quote(str(value))}"
+            for name, value in values.items()
+            if value not in ("auto", getattr(default, name))
+        ]
 
     @property
     def is_one_of_several(self) -> bool:
