@@ -163,7 +163,7 @@ def link(archive: zipfile.ZipFile, files: dict[str, bytes]) -> None:
 FORGERIES = {
     "out of the folder": (lambda a, f: a.writestr("../x", "x"), r"holds a file called '../x'; allowed: one folder"),
     "within, and out": (lambda a, f: a.writestr("r/../../x", "x"), r"holds a file called 'r/../../x'"),
-    "absolute": (lambda a, f: a.writestr("/tmp/x", "x"), r"holds a file called '/tmp/x'"),
+    "absolute": (lambda a, f: a.writestr("/x", "x"), r"holds a file called '/x'"),
     "backslash": (lambda a, f: a.writestr("r/..\\x", "x"), r"holds a file called"),
     "control characters": (lambda a, f: a.writestr("r/\x1b[31m", "x"), r"holds a file called 'r/\\x1b\[31m'"),
     "hidden": (lambda a, f: a.writestr("r/.git/config", "x"), r"holds a file called 'r/.git/config'"),
