@@ -195,6 +195,10 @@ class Engine:
         providers = {component.provider for component in stage.components}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
         said = str(error).strip().partition("\n")[0]
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, of which a plan knows nothing
+            what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
+            hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
+            return StageError(Problem(stage.title, what, hint))
         what = f"{type(error).__name__}{who}: {said}"
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
 

@@ -6,6 +6,7 @@ A plugin brings networks, optimisers and a step (`Learner`); `train` does the re
 from augkit.training.batches import Batch, Batches, as_floats, score_images
 from augkit.training.checkpoints import Learner, remove_checkpoints
 from augkit.training.ema import Ema
+from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.loop import seeded, train
 from augkit.training.painting import PAINTING_BATCH, as_pixels, filled_batches
 from augkit.training.precision import (
@@ -34,7 +35,9 @@ __all__ = [
     "Budget",
     "Ema",
     "Gradients",
+    "Inputs",
     "Learner",
+    "Recorded",
     "Reduction",
     "SegmentationLearner",
     "SegmentationPredictor",
@@ -46,6 +49,7 @@ __all__ = [
     "compile_if_repaid",
     "computes_in_bfloat16",
     "filled_batches",
+    "learning_rate",
     "load_weights",
     "memory_layout",
     "per_channel",
@@ -54,6 +58,7 @@ __all__ = [
     "score_images",
     "seeded",
     "segmentation_loss",
+    "set_learning_rate",
     "settle",
     "train",
 ]

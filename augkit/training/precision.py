@@ -145,6 +145,7 @@ def reproducible() -> Iterator[None]:
     An operation that has no deterministic form warns. Memory is not filled before it is written, as torch would do
     in this mode for the sake of who reads it all the same: that took a tenth of a U-Net's step.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS may split sums as it likes
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -47,16 +47,21 @@ def world() -> int:
 def join() -> None:
     """Meet the other processes that torchrun started, if it started any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         store, number, size = next(iter(rendezvous("env://")))
         # torchrun's store outlives the processes that it starts again, and still holds the addresses of dead ones.
         count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         attempt = dist.PrefixStore(f"attempt {count}", store)  # type: ignore[attr-defined]
         wait = timedelta(minutes=STEP_MINUTES)
-        dist.init_process_group(backends, store=attempt, rank=number, world_size=size, timeout=wait)
+        dist.init_process_group(_backends(), store=attempt, rank=number, world_size=size, timeout=wait)
         group = dist.new_group(backend="gloo", timeout=timedelta(days=WAITING_DAYS))
         assert isinstance(group, dist.ProcessGroup)
         _waiting[:] = [group]
+
+
+def _backends() -> str:
+    """Return who reduces what: nccl on GPUs, of which it wants one for each process; otherwise gloo."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return "cpu:gloo,cuda:nccl" if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= gpus else "gloo"
 
 
 def leave() -> None:

@@ -17,7 +17,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit.contracts.components import Augment, Workspace
 from augkit.data.arrays import Images, ImageSet, Scores
-from augkit.training.batches import Batch, Batches, score_images
+from augkit.training.batches import Batches, score_images
+from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.precision import autocast, memory_layout, settle
 from augkit.training.ranks import Gradients, Reduction
 
@@ -103,28 +104,32 @@ class SegmentationLearner:
         part = self._gradients.parts[0]
         self.part_size = part.stop - part.start
         self.network = settle(network, space.device).train()
-        self.optimizer = _optimizer(optimizer, self.network, learning_rate)
+        self.optimizer = _optimizer(optimizer, self.network, learning_rate, space.device)
         self.networks: Mapping[str, nn.Module] = {name: self.network}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {name: self.optimizer}
+        self._descend = Recorded(self._descend_on, [self.optimizer], space)
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Descend once on batch `number`; returns the loss of each part of it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(number)
+        set_learning_rate(self.optimizer, self._rate(number))
+        batches = self._last_batches if number >= self._last_from else self._batches
+        parts = [batches.at(number, part).augmented(self._augment) for part in self._gradients.parts]
+        return self._descend([[pixels for pixels in part if pixels is not None] for part in parts])
+
+    def _descend_on(self, parts: Inputs) -> Mapping[str, Tensor]:
+        """Descend once on the parts of a batch: images, masks, and if there are any the counts, as in `Augmented`."""
         losses: list[Tensor] = []
-        self._gradients.descend(self.network, self.optimizer, self._losses(number, losses))
+        self._gradients.descend(self.network, self.optimizer, self._losses(parts, losses))
         return {"loss": torch.stack(losses)}
 
-    def _losses(self, number: int, seen: list[Tensor]) -> Iterator[Tensor]:
-        """Yield the loss of each part of batch `number`, and add it to those `seen`."""
-        batches = self._last_batches if number >= self._last_from else self._batches
-        for part in self._gradients.parts:
-            loss = self._loss(batches.at(number, part))
+    def _losses(self, parts: Inputs, seen: list[Tensor]) -> Iterator[Tensor]:
+        """Yield the loss of each part of a batch, and add it to those `seen`."""
+        for images, masks, *counts in parts:
+            loss = self._loss(images, masks, *counts)
             seen.append(loss.detach())
             yield loss
 
-    def _loss(self, batch: Batch) -> Tensor:
-        images, masks, counts = batch.augmented(self._augment)
+    def _loss(self, images: Tensor, masks: Tensor, counts: Tensor | None = None) -> Tensor:
         with autocast(self._device):
             logits = self.network(images.contiguous(memory_format=memory_layout(self._device)))
         return segmentation_loss(logits.float(), masks, self._kind_of_loss, counts)
@@ -186,7 +191,8 @@ def per_channel(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)[:, None, None]
 
 
-def _optimizer(kind: OptimizerKind, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+def _optimizer(kind: OptimizerKind, network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer:
+    weights, lr = network.parameters(), learning_rate(rate, device)
     if kind == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9, fused=True)
-    return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
+        return torch.optim.SGD(weights, lr=lr, momentum=0.9, fused=True)
+    return torch.optim.AdamW(weights, lr=lr, weight_decay=0.01, fused=True, capturable=isinstance(lr, Tensor))

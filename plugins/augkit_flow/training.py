@@ -8,8 +8,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, TensorDraws, Workspace
-from augkit.training import Batches, Ema, autocast, seeded, settle, train
+from augkit import Draws, ImageSet, TensorDraws, Workspace
+from augkit.training import (
+    Batch,
+    Batches,
+    Ema,
+    Inputs,
+    Recorded,
+    autocast,
+    learning_rate,
+    seeded,
+    set_learning_rate,
+    settle,
+    train,
+)
 from augkit_flow.network import FlowNetwork
 from augkit_flow.options import FlowOptions
 from augkit_flow.painter import save_network
@@ -38,31 +50,44 @@ class FlowLearner:
         self.network = settle(network, space.device, torch.channels_last)
         self.average = Ema(self.network)
         self.networks: Mapping[str, nn.Module] = {"flow": self.network, "average": self.average}
+        lr = learning_rate(options.learning_rate, space.device)
         self._optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            self.network.parameters(),
+            lr=lr,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=True,
+            capturable=isinstance(lr, Tensor),
         )
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"flow": self._optimizer}
+        self._descend = Recorded(self._descend_on, [self._optimizer], space)
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Descend once on batch `number`; returns the mean squared error of the velocity."""
+        set_learning_rate(self._optimizer, self._options.learning_rate * _rate(number, self._options.steps))
         batch = self._batches.at(number)
+        seen = self._descend([(batch.stored_images, batch.stored_masks, batch.draws.keys)])
+        # The average forgets the first steps sooner than its option says.
+        self.average.update(self.network, min(self._options.ema, (1 + number) / (10 + number)))
+        return seen
+
+    def _descend_on(self, batches: Inputs) -> Mapping[str, Tensor]:
+        """Do `step` on a batch: stored images, stored masks and keys."""
+        ((stored_images, stored_masks, keys),) = batches
+        batch = Batch(stored_images, stored_masks, Draws(keys))
         images, masks = self._prepare(batch.images, batch.masks, batch.draws)
         # Times near the middle are the hard ones: the logit-normal law of Esser et al. 2024, arXiv:2403.03206.
         times = torch.sigmoid(batch.draws.normal("time", shape=(1, 1, 1)))
         noise = batch.draws.normal("noise", shape=tuple(images.shape[1:]))
         x = torch.lerp(noise, images, times)
 
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._options.learning_rate * _rate(number, self._options.steps)
         with autocast(self._device):
             velocity = self.network(x, masks, times)
         loss = (velocity - (images - noise)).square().mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
-        # The average forgets the first steps sooner than its option says.
-        self.average.update(self.network, min(self._options.ema, (1 + number) / (10 + number)))
-        return {"velocity error": loss}
+        return {"velocity error": loss.detach()}
 
     def _prepare(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Return normalised images and masks in {-1, 1}, mirrored together; hidden masks are 0."""

@@ -5,14 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
-from augkit.training import Batch, Batches, Ema, Gradients, as_floats, autocast, memory_layout, seeded, settle
+from augkit import Draws, ImageSet, InputError, Problem, TensorDraws, Workspace
+from augkit.training import (
+    Batch,
+    Batches,
+    Ema,
+    Gradients,
+    Inputs,
+    Recorded,
+    as_floats,
+    autocast,
+    learning_rate,
+    memory_layout,
+    seeded,
+    set_learning_rate,
+    settle,
+)
 from augkit_mask2lesion.architecture import Architecture
 from augkit_mask2lesion.convolutions import renew_spectra
 from augkit_mask2lesion.diffaugment import Change, differentiable
@@ -91,8 +106,11 @@ class PixToPix:
         self.networks: Mapping[str, nn.Module] = {"G": self.generator, "D": self.discriminator, **average}
         self._rates = {"G": options.learning_rate, "D": options.learning_rate * options.discriminator_rate}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(self.networks[name].parameters(), lr=rate, betas=(0.5, 0.999), fused=True)
-            for name, rate in self._rates.items()
+            name: _adam(self.networks[name], rate, space.device) for name, rate in self._rates.items()
+        }
+        self._descents = {
+            penalise: Recorded(partial(self._descend, penalise), list(self.optimizers.values()), space)
+            for penalise in (False, True)
         }
 
     def step(self, number: int) -> Mapping[str, Tensor]:
@@ -100,15 +118,23 @@ class PixToPix:
 
         Each value has one entry per part of the batch.
         """
-        parts = [self._prepare(self._batches.at(number, part)) for part in self._gradients.parts]
-        self._set_learning_rate(number)
+        self._set_learning_rates(number)
+        batches = [self._batches.at(number, part) for part in self._gradients.parts]
+        penalise = self._options.lambda_r1 > 0 and number % PENALTY_EVERY == 0
+        seen = self._descents[penalise]([(each.stored_images, each.stored_masks, each.draws.keys) for each in batches])
+        if self._average is not None:  # it forgets the first steps sooner than the option says
+            self._average.update(self.generator, min(self._options.ema, (1 + number) / (10 + number)))
+        return seen
+
+    def _descend(self, penalise: bool, batches: Inputs) -> Mapping[str, Tensor]:
+        """Do `step` on the parts of a batch: stored images, stored masks and keys of each."""
+        parts = [self._prepare(Batch(images, masks, Draws(keys))) for images, masks, keys in batches]
         renew_spectra(self.discriminator)
         with autocast(self._device):
             painted = [self._paint(part) for part in parts]
         seen: dict[str, list[Tensor]] = {"D": [], "G": [], "L1": [], "D right": []}
 
         # Update D.
-        penalise = self._options.lambda_r1 > 0 and number % PENALTY_EVERY == 0
         both = zip(parts, painted, strict=True)
         losses = (self._discriminate(part, fakes.images.detach(), penalise, seen) for part, fakes in both)
         self._gradients.descend(self.discriminator, self.optimizers["D"], losses)
@@ -118,9 +144,6 @@ class PixToPix:
         losses = (self._generate(part, fakes, seen) for part, fakes in zip(parts, painted, strict=True))
         self._gradients.descend(self.generator, self.optimizers["G"], losses)
         self.discriminator.requires_grad_(True)
-
-        if self._average is not None:  # it forgets the first steps sooner than the option says
-            self._average.update(self.generator, min(self._options.ema, (1 + number) / (10 + number)))
         return {name: torch.stack(values) for name, values in seen.items()}
 
     def trained(self, samples: ImageSet) -> tuple[UnetGenerator | SpadeGenerator, Architecture]:
@@ -223,12 +246,17 @@ class PixToPix:
                 on_real, on_fake = self.discriminator.judge(torch.cat([real, fake])).chunk(2)
         return on_real.float(), on_fake.float()
 
-    def _set_learning_rate(self, number: int) -> None:
+    def _set_learning_rates(self, number: int) -> None:
         epoch = number // self.steps_per_epoch + 1
         decay = max(0, epoch - self._options.epochs) / (self._options.decay_epochs + 1)
         for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self._rates[name] * (1 - decay)
+            set_learning_rate(optimizer, self._rates[name] * (1 - decay))
+
+
+def _adam(network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer:
+    lr = learning_rate(rate, device)
+    capturable = isinstance(lr, Tensor)
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999), fused=True, capturable=capturable)
 
 
 def _new_generator(options: Mask2LesionOptions, size: int) -> nn.Module:

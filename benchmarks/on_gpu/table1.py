@@ -1,0 +1,83 @@
+"""The paper's Table 1 at its size: four arms on ISIC 2017 at 128x128, networks of width 64, 200 epochs, 6,300 steps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from augkit.store import read_json
+from on_gpu.part import Part, begin
+
+ROOT = Path(__file__).parents[2]
+ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
+AUGKIT = [sys.executable, "-c", "from augkit.cli import main; main()"]
+FAST = "mask2lesion-fast128: {}"
+TINY = (
+    "dataset={phantom: {train: 8, test: 4, size: 32}}",
+    "segmenter={unet: {width: 2, steps: 2, batch_size: 2}}",
+)
+
+
+def measure(part: Part) -> None:
+    """Run the arms with one seed, and keep the time of every stage, the table and the gallery."""
+    report = run(part, [0])
+    keep_report(part, report)
+
+
+def command(part: Part, seeds: list[int]) -> list[str]:
+    """Return the command that trains what is missing and compares the arms."""
+    generator = "mask2lesion: {width: 4, patch_layers: 1, epochs: 1, decay_epochs: 0}" if part.tiny else FAST
+    sets = [f"synthesize.0.generator={{{generator}}}", *(TINY if part.tiny else ())]
+    recipes = [str(part.store / "recipes" / f"{name}.yaml") for name in ARMS]
+    for recipe in recipes:
+        write_recipe(Path(recipe), sets)
+    chosen = ["--seeds", ",".join(str(seed) for seed in seeds), "--out", str(part.store / "runs")]
+    return [*AUGKIT, "compare", *recipes, *chosen, "--device", part.device, "--quiet"]
+
+
+def write_recipe(file: Path, sets: list[str]) -> None:
+    """Write one of the paper's recipes with other values."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = (ROOT / "recipes" / "isic2017" / file.name).read_text()
+    recipe = yaml.safe_load(text)
+    for change in sets:
+        path, _, value = change.partition("=")
+        if path.startswith("synthesize") and not recipe["synthesize"]:
+            continue
+        if path == "synthesize.0.generator":
+            recipe["synthesize"][0]["generator"] = yaml.safe_load(value)
+        else:
+            recipe[path] = yaml.safe_load(value)
+    file.write_text(yaml.safe_dump(recipe))
+
+
+def run(part: Part, seeds: list[int]) -> Path:
+    """Return the folder of the report."""
+    before = set((part.store / "runs").glob("report/*/report.json"))
+    done = subprocess.run(command(part, seeds), cwd=part.store, check=False, capture_output=True, text=True)
+    part.keep("said", (done.stdout + done.stderr)[-3000:])
+    done.check_returncode()
+    (file,) = set((part.store / "runs").glob("report/*/report.json")) - before
+    return file.parent
+
+
+def keep_report(part: Part, report: Path) -> None:
+    """Keep the figures of a report."""
+    facts = read_json(report / "report.json")
+    for name, arm in facts["arms"].items():
+        for metric in ("dice", "accuracy", "sensitivity", "specificity"):
+            part.keep(f"{name}, {metric}", float(arm["metrics"][metric]["mean"]))
+    stages = {stage: round(seconds, 1) for arm in facts["arms"].values() for stage, seconds in arm["seconds"].items()}
+    for stage, seconds in sorted(stages.items(), key=lambda item: -item[1]):
+        part.keep(f"{stage}, s", seconds)
+    part.keep("all stages, s", float(sum(stages.values())))
+    part.keep("contrasts", facts["comparison"]["contrasts"])
+    part.keep("conditions", json.loads(json.dumps(next(iter(facts["arms"].values()))["conditions"])))
+    for picture in sorted(report.glob("figures/synthetic-*.png"))[:1]:
+        (part.out / "table1.png").write_bytes(picture.read_bytes())
+
+
+if __name__ == "__main__":
+    begin("table1", measure)
