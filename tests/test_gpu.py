@@ -41,6 +41,7 @@ STEPS = 40
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
+    pytest.mark.filterwarnings("error:.*eterminis"),
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
