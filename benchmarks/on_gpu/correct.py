@@ -18,7 +18,9 @@ def measure(part: Part) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/test_gpu.py", f"--junitxml={file}"]
     command += ["-n", "2" if part.tiny else "8", "--dist", "load", "-p", "no:cacheprovider", "-p", "no:benchmark"]
     command += ["-W", "default"]  # what other versions of packages say is not what is tested
+    paths = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path != str(ROOT / "benchmarks")]
     environment = os.environ | {"AUGKIT_TEST_DEVICE": part.device, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(paths)  # its modules are named as folders of tests are
     subprocess.run(command, cwd=ROOT, env=environment, check=False)
     cases = list(ET.parse(file).iter("testcase"))
     failed = {case.get("name"): _said(case) for case in cases if _said(case)}
