@@ -31,7 +31,7 @@ from augkit_mask2lesion.presets import Spade
 from augkit_unet.network import UnetNetwork
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
-from samples import Log, lesions, no_change
+from samples import Log, lesions
 from training.test_loop import bits
 from training.test_ranks import PROGRAM, weights
 
@@ -161,8 +161,8 @@ def test_steps_are_recorded(tmp_path, make):
 
 
 def recorded(learner):
-    found = [learner._descend] if isinstance(getattr(learner, "_descend", None), graphs.Recorded) else []
-    return found + list(getattr(learner, "_descents", {}).values())
+    own = [getattr(learner, name, None) for name in ("_whole_step", "_descend")]
+    return [part for part in [*own, *getattr(learner, "_descents", {}).values()] if isinstance(part, graphs.Recorded)]
 
 
 def learner_notes(learner):
@@ -289,7 +289,7 @@ def waiting(mode):
 
 LITTLE_MEMORY = """
 import torch
-torch.cuda.set_per_process_memory_fraction(0.005)
+torch.cuda.set_per_process_memory_fraction(0.0002)
 """
 
 
@@ -306,7 +306,21 @@ def test_too_little_memory_is_told_in_one_sentence(tmp_path):
     assert "batch_size" in words, words
 
 
-def test_the_learner_of_a_recipe_without_augmentation_is_recorded_too(tmp_path):
-    learner = UnetLearner(Unet(width=4, steps=9, batch_size=4), lesions(8, 32), no_change, space(tmp_path))
-    train(learner, space(tmp_path), 9)
-    assert learner_notes(learner) == []
+def by_way_of_the_host(images, masks, draws):
+    return images.cpu().to(DEVICE), masks
+
+
+def test_an_augmentation_that_waits_for_the_device_leaves_the_rest_recorded(tmp_path, monkeypatch):
+    found = []
+    for folder in (tmp_path / "recorded", tmp_path / "as it is"):
+        if found:
+            never_recorded(monkeypatch)
+        options = Unet(width=4, steps=STEPS, batch_size=4)
+        learner = UnetLearner(options, lesions(8, 32), by_way_of_the_host, space(folder))
+        train(learner, space(folder), STEPS)
+        found.append(bits(learner))
+        told = [note for part in recorded(learner) for note in part._space.log.notes]
+        if DEVICE != "cpu" and len(found) == 1:
+            assert "cannot be recorded as a CUDA graph" in told[0]
+            assert [part._recording is not None for part in recorded(learner)] == [False, True]
+    assert found[0] == found[1]

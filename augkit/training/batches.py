@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -46,6 +47,16 @@ class Batch:
     stored_images: Tensor
     stored_masks: Tensor
     draws: TensorDraws
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return stored images, stored masks and keys: all of it, for `augkit.training.graphs`."""
+        return self.stored_images, self.stored_masks, self.draws.keys
+
+    @staticmethod
+    def of(tensors: Sequence[Tensor]) -> Batch:
+        """Return the batch of such tensors."""
+        images, masks, keys = tensors
+        return Batch(images, masks, Draws(keys))
 
     @property
     def images(self) -> Tensor:

@@ -39,8 +39,8 @@ class Recorded:
     """A part of a training step that is recorded on a GPU and replayed there; elsewhere it is called as it is.
 
     Nothing may depend on the host but what never changes, such as shapes and options. Learning rates are tensors, see
-    `learning_rate`. What cannot be recorded, because it waits for the device, goes on as it is, and the
-    log says so. Among several processes nothing is recorded.
+    `learning_rate`. What cannot be recorded, because it waits for the device, goes on as it is, and the log says so; a
+    recorded part of it then still is. Among several processes nothing is recorded.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Recorded:
 
     def __call__(self, inputs: Inputs) -> Values:
         """Return what the function returns for the inputs, which have the shapes of the first ones."""
-        if self._stream is None:
+        if self._stream is None or torch.cuda.is_current_stream_capturing():
             return self._function(inputs)
         if self._recording is not None and not _same(self._recording.states, self._states()):
             self._recording, self._waits = None, WARM_UP
@@ -90,7 +90,9 @@ class Recorded:
                 values = self._function(_filled(inputs, read))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            self._space.log.note(f"steps are not recorded as a CUDA graph, and slower for it: {reason}")
+            self._space.log.note(
+                f"a part of the steps cannot be recorded as a CUDA graph and is slower for it: {reason}"
+            )
             self._stream = None
             return None
         return _Recording(graph, read, values, self._states())

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from augkit.contracts.components import Augment, Workspace
 from augkit.data.arrays import Images, ImageSet, Scores
-from augkit.training.batches import Batches, score_images
+from augkit.training.batches import Batch, Batches, score_images
 from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.precision import autocast, memory_layout, settle
 from augkit.training.ranks import Gradients, Reduction
@@ -107,14 +107,19 @@ class SegmentationLearner:
         self.optimizer = _optimizer(optimizer, self.network, learning_rate, space.device)
         self.networks: Mapping[str, nn.Module] = {name: self.network}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {name: self.optimizer}
+        self._whole_step = Recorded(self._augment_and_descend, [self.optimizer], space)
         self._descend = Recorded(self._descend_on, [self.optimizer], space)
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Descend once on batch `number`; returns the loss of each part of it."""
         set_learning_rate(self.optimizer, self._rate(number))
         batches = self._last_batches if number >= self._last_from else self._batches
-        parts = [batches.at(number, part).augmented(self._augment) for part in self._gradients.parts]
-        return self._descend([[pixels for pixels in part if pixels is not None] for part in parts])
+        return self._whole_step([batches.at(number, part).tensors() for part in self._gradients.parts])
+
+    def _augment_and_descend(self, parts: Inputs) -> Mapping[str, Tensor]:
+        """Descend once on the parts of a batch, each as `Batch.tensors` has it."""
+        augmented = [Batch.of(part).augmented(self._augment) for part in parts]
+        return self._descend([[pixels for pixels in part if pixels is not None] for part in augmented])
 
     def _descend_on(self, parts: Inputs) -> Mapping[str, Tensor]:
         """Descend once on the parts of a batch: images, masks, and if there are any the counts, as in `Augmented`."""

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from augkit import Draws, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import Learner, graphs
-from augkit.training.batches import Batches
+from augkit.training.batches import Batch, Batches
 from augkit.training.precision import reproducible
 from augkit_classical.presets import ClassicalStrong
 from augkit_flow.generator import Flow
@@ -102,14 +103,20 @@ def gans(part: Part, samples: ImageSet, ceiling: float) -> None:
 def augmentation(part: Part, samples: ImageSet) -> None:
     """Measure pairs per second of affine + colour, and its share of the step of a U-Net."""
     chain, size = pipeline(AFFINE_AND_COLOUR), 64 if part.tiny else 512
-    batches = Batches(samples, size, 0, part.device)
     numbers = itertools.count()
-    with reproducible():
-        speed = per_second(part, lambda: batches.at(next(numbers)).augmented(chain), size)
-    part.keep(f"affine + colour, batches of {size}, pairs/s", speed)
+
+    def change(parts: graphs.Inputs) -> dict[str, Tensor]:
+        images, masks, _ = Batch.of(parts[0]).augmented(chain)
+        return {"images": images, "masks": masks}
+
+    def pairs_per_second(size: int) -> float:
+        batches, recorded = Batches(samples, size, 0, part.device), graphs.Recorded(change, [], space(part))
+        with reproducible():
+            return per_second(part, lambda: recorded([batches.at(next(numbers)).tensors()]), size)
+
+    part.keep(f"affine + colour, batches of {size}, pairs/s", pairs_per_second(size))
     width, batch = (4, 4) if part.tiny else (64, 32)
-    few = Batches(samples, batch, 0, part.device)
-    alone = batch / per_second(part, lambda: few.at(next(numbers)).augmented(chain), batch)
+    alone = batch / pairs_per_second(batch)
     learner = UnetLearner(Unet(width=width, batch_size=batch, steps=10**6), samples, chain, space(part))
     part.keep(
         f"affine + colour, batch {batch}, of a step of width {width}", alone / (batch / rate(part, learner, batch))

@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
+from augkit.data.stored import read_evaluation
+from augkit.metrics import scores
 from augkit.store import read_json
 from on_gpu.part import Part, begin
 
@@ -56,11 +59,28 @@ def write_recipe(file: Path, sets: list[str]) -> None:
 def run(part: Part, seeds: list[int]) -> Path:
     """Return the folder of the report."""
     before = set((part.store / "runs").glob("report/*/report.json"))
-    done = subprocess.run(command(part, seeds), cwd=part.store, check=False, capture_output=True, text=True)
-    part.keep("said", (done.stdout + done.stderr)[-3000:])
-    done.check_returncode()
+    with (part.store / "said.txt").open("w+") as said:
+        process = subprocess.Popen(command(part, seeds), cwd=part.store, stdout=said, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(1)
+            keep_stages(part)  # what is done is kept, should the time be up before the report
+        said.seek(0)
+        part.keep("said", said.read()[-3000:])
+    if process.returncode:
+        raise SystemExit(process.returncode)
     (file,) = set((part.store / "runs").glob("report/*/report.json")) - before
     return file.parent
+
+
+def keep_stages(part: Part) -> None:
+    """Keep the seconds of stages that are done, and the Dice of those that are scored, by the order of their ends."""
+    files = sorted((part.store / "runs").glob("*/*/artifact.json"), key=lambda file: file.stat().st_mtime)
+    for file in files:
+        name = f"stage {file.parent.name} of kind {file.parent.parent.name}"
+        if f"{name}, s" not in part.found:
+            part.keep(f"{name}, s", float(read_json(file)["seconds"]))
+            if file.parent.parent.name == "evaluation":
+                part.keep(f"{name}, dice", float(scores(read_evaluation(file.parent).counts)["dice"].mean()))
 
 
 def keep_report(part: Part, report: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 from augkit import Draws, Within
@@ -68,12 +69,20 @@ def _matrices(drawn: Mapping[str, Tensor]) -> Tensor:
     angle = torch.deg2rad(drawn["hue"])[:, None, None]
     saturation = drawn["saturation"][:, None, None]
     identity = torch.eye(3, device=device)
+    third = torch.full((3, 3), 1 / 3, device=device)
+    across, luma = _constants(str(device))
+    turn = torch.cos(angle) * identity + torch.sin(angle) * across + (1 - torch.cos(angle)) * third
+    return (saturation * identity + (1 - saturation) * luma.expand(3, 3)) @ turn
+
+
+@lru_cache(maxsize=8)
+def _constants(device: str) -> tuple[Tensor, Tensor]:
+    """Return float32 (3, 3), the product with the grey axis, and (3,), the luma; they are sent to a device once."""
+    import torch
+
     k = 1 / math.sqrt(3)
     across = torch.tensor([[0, -k, k], [k, 0, -k], [-k, k, 0]], device=device)
-    third = torch.full((3, 3), 1 / 3, device=device)
-    turn = torch.cos(angle) * identity + torch.sin(angle) * across + (1 - torch.cos(angle)) * third
-    grey = torch.tensor([_LUMA] * 3, device=device)
-    return (saturation * identity + (1 - saturation) * grey) @ turn
+    return across, torch.tensor(_LUMA, device=device)
 
 
 def _mapped(images: Tensor, matrices: Tensor, grey: Tensor, gamma: Tensor | None) -> Tensor:
@@ -84,7 +93,7 @@ def _mapped(images: Tensor, matrices: Tensor, grey: Tensor, gamma: Tensor | None
     import torch
 
     flat = images.flatten(2)
-    mean = flat.mean(2) @ torch.tensor(_LUMA, device=images.device)
+    mean = flat.mean(2) @ _constants(str(images.device))[1]
     offset = (mean * grey)[:, None, None].expand(-1, 3, 1)
     changed = torch.baddbmm(offset, matrices, flat).clamp_(0, 1)
     if gamma is not None:

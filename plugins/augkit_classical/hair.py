@@ -116,5 +116,4 @@ def _colours(shade: Tensor) -> Tensor:
     """Return float32 (N, 3, 1, 1): from black to brown."""
     import torch
 
-    brown = torch.tensor([0.35, 0.22, 0.15], device=shade.device)
-    return (shade[:, None] * brown)[:, :, None, None]
+    return torch.stack([shade * 0.35, shade * 0.22, shade * 0.15], dim=1)[:, :, None, None]

@@ -34,7 +34,7 @@ def cover(strokes: Strokes, size: tuple[int, int], widest: float) -> Tensor:
     device = strokes.width.device
     dots = max(size)
     t = torch.linspace(0, 1, dots, device=device)[:, None]
-    scale = torch.tensor([width, height], device=device, dtype=torch.float32)
+    scale = torch.stack([torch.full((), float(side), device=device) for side in (width, height)])
     start, middle, end = (point[:, :, None] * scale for point in (strokes.start, strokes.middle, strokes.end))
     at = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
     reach = math.ceil(widest / 2)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from augkit import Draws, ImageSet, TensorDraws, Workspace
+from augkit import ImageSet, TensorDraws, Workspace
 from augkit.training import (
     Batch,
     Batches,
@@ -65,16 +65,14 @@ class FlowLearner:
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Descend once on batch `number`; returns the mean squared error of the velocity."""
         set_learning_rate(self._optimizer, self._options.learning_rate * _rate(number, self._options.steps))
-        batch = self._batches.at(number)
-        seen = self._descend([(batch.stored_images, batch.stored_masks, batch.draws.keys)])
+        seen = self._descend([self._batches.at(number).tensors()])
         # The average forgets the first steps sooner than its option says.
         self.average.update(self.network, min(self._options.ema, (1 + number) / (10 + number)))
         return seen
 
     def _descend_on(self, batches: Inputs) -> Mapping[str, Tensor]:
-        """Do `step` on a batch: stored images, stored masks and keys."""
-        ((stored_images, stored_masks, keys),) = batches
-        batch = Batch(stored_images, stored_masks, Draws(keys))
+        """Do `step` on a batch, as `Batch.tensors` has it."""
+        batch = Batch.of(batches[0])
         images, masks = self._prepare(batch.images, batch.masks, batch.draws)
         # Times near the middle are the hard ones: the logit-normal law of Esser et al. 2024, arXiv:2403.03206.
         times = torch.sigmoid(batch.draws.normal("time", shape=(1, 1, 1)))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit import Draws, ImageSet, InputError, Problem, TensorDraws, Workspace
+from augkit import ImageSet, InputError, Problem, TensorDraws, Workspace
 from augkit.training import (
     Batch,
     Batches,
@@ -121,14 +121,14 @@ class PixToPix:
         self._set_learning_rates(number)
         batches = [self._batches.at(number, part) for part in self._gradients.parts]
         penalise = self._options.lambda_r1 > 0 and number % PENALTY_EVERY == 0
-        seen = self._descents[penalise]([(each.stored_images, each.stored_masks, each.draws.keys) for each in batches])
+        seen = self._descents[penalise]([batch.tensors() for batch in batches])
         if self._average is not None:  # it forgets the first steps sooner than the option says
             self._average.update(self.generator, min(self._options.ema, (1 + number) / (10 + number)))
         return seen
 
     def _descend(self, penalise: bool, batches: Inputs) -> Mapping[str, Tensor]:
-        """Do `step` on the parts of a batch: stored images, stored masks and keys of each."""
-        parts = [self._prepare(Batch(images, masks, Draws(keys))) for images, masks, keys in batches]
+        """Do `step` on the parts of a batch, each as `Batch.tensors` has it."""
+        parts = [self._prepare(Batch.of(tensors)) for tensors in batches]
         renew_spectra(self.discriminator)
         with autocast(self._device):
             painted = [self._paint(part) for part in parts]

@@ -12,7 +12,13 @@ from augkit.contracts.registry import load_registry
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.losses import discriminator_loss, generator_loss, share_right
-from augkit_mask2lesion.networks import PatchDiscriminator, UnetGenerator, dropout_blocks, normalise_each
+from augkit_mask2lesion.networks import (
+    EachNormalised,
+    PatchDiscriminator,
+    UnetGenerator,
+    dropout_blocks,
+    normalise_each,
+)
 from augkit_mask2lesion.presets import Fast128, Released256
 from augkit_mask2lesion.resampling import enlarge_and_crop, resize_images, resize_masks, resize_painted
 from samples import image_draws, lesions, workspace
@@ -229,6 +235,18 @@ def test_normalising_each_sample_is_instance_normalisation_and_ignores_the_neigh
     if training:
         gradients = [torch.autograd.grad((y.float() ** 3).sum(), x)[0].float() for y in (found, expected)]
         assert (gradients[0] - gradients[1]).abs().max() < 40 * tolerance
+
+
+def test_what_normalises_each_sample_on_a_gpu_is_instance_normalisation_with_both_derivatives():
+    numbers = np.random.Generator(np.random.Philox(key=1)).normal(3, 2, (2, 3, 4, 5))
+    x = torch.from_numpy(numbers).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y, _ = EachNormalised.apply(x)
+    assert torch.allclose(y, instance_norm(x), atol=1e-6)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert torch.autograd.gradcheck(EachNormalised.apply, x)
+    assert torch.autograd.gradgradcheck(EachNormalised.apply, x)
+    few = x.detach().bfloat16()
+    assert (EachNormalised.apply(few)[0].float() - instance_norm(few.float())).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
