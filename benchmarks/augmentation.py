@@ -1,6 +1,6 @@
 """Classical augmentation against what a user would take instead: pairs per second and core.
 
-    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick | --rehearse]
+    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick]
 
 Same work for everyone: drawn phantoms in memory as uint8 (128x128 images and masks) become a collated batch of 64
 pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 128). Rows: both flips; flips + affine
@@ -10,10 +10,8 @@ augkit also softens the outline, fits the colours to the ground and looks for a 
 fits; Albumentations has Affine for the other pair and OverlayElements, Kornia RandomAffine and RandomTransplantation,
 which leaves the object where it was; the others have nothing like it. "one core": one process, one thread each. "all
 cores": torch threads for augkit, kornia, TorchIO, MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with
-one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. On a GPU augkit's batches
-are of 64 and of 1024 pairs. Last, the share that affine + colour has of a U-Net's training step: batch 32, width 16 on
-a CPU, where steps are shortest, the paper's 64 on a GPU. ``--rehearse`` goes through the GPU rows on the CPU, and its
-numbers mean nothing.
+one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. Last, the share that affine +
+colour has of a U-Net's training step of batch 32 and width 16. `benchmarks/gpu.py` has both on a GPU.
 """
 
 import argparse
@@ -359,9 +357,7 @@ def measure(
             peers = [value for name, value in speed.items() if name != "augkit"]
             if peers:
                 ratios[where] = round(speed["augkit"] / max(peers), 2)
-    values |= share_pasted(samples) | share_of_step(samples, "cpu")
-    if torch.cuda.is_available():
-        values |= on_gpu(samples, "cuda", 200) | share_of_step(samples, "cuda")
+    values |= share_pasted(samples) | share_of_step(samples)
     return ratios, values
 
 
@@ -374,20 +370,18 @@ def share_pasted(samples: ImageSet) -> dict[str, float]:
     return {"paste, pairs that got an object, %": round(share)}
 
 
-def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
+def share_of_step(samples: ImageSet) -> dict[str, float]:
     """Return how much of a U-Net's training step is affine + colour, in percent."""
     spent: list[float] = []
     chain = pipeline(2)
 
     def timed(images: Tensor, masks: Tensor, draws: TensorDraws) -> Pair:
-        wait(device)
         began = time.perf_counter()
         pair = chain(images, masks, draws)
-        wait(device)
         spent.append(time.perf_counter() - began)
         return pair
 
-    width = 64 if device == "cuda" else 16
+    width, device = 16, "cpu"
     options = Unet(width=width, batch_size=32, steps=1)
     learner = UnetLearner(options, samples, timed, Workspace(Path(), 0, device, SilentLog()))
     steps = []
@@ -395,7 +389,6 @@ def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
         began = time.perf_counter()
         with reproducible():
             learner.step(number)
-        wait(device)
         steps.append(time.perf_counter() - began)
     share = 100 * statistics.median(spent[5:]) / statistics.median(steps[5:])
     where = f"affine + colour, share of a step of width {width}, {device}"
@@ -403,46 +396,16 @@ def share_of_step(samples: ImageSet, device: str) -> dict[str, float]:
     return {f"{where}, %": round(share, 2)}
 
 
-def wait(device: str) -> None:
-    """Wait until the device has done what it was told."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def on_gpu(samples: ImageSet, device: str, batches: int) -> dict[str, float]:
-    """Return augkit's pairs per second on a GPU, the batches made there."""
-    found: dict[str, float] = {}
-    for size in (BATCH, 1024):
-        for row, title in enumerate(ROWS):
-            make = augkit(row, samples, device, size)
-            for number in range(min(10, batches)):
-                make(number)
-            wait(device)
-            began = time.perf_counter()
-            for number in range(batches):
-                make(number)
-            wait(device)
-            where = f"{title}, {device}, batches of {size}"
-            found[f"{where} augkit"] = round(size * batches / (time.perf_counter() - began))
-            print(f"{where:<42}{found[f'{where} augkit']:>12.0f} /s")
-    return found
-
-
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three short rounds instead of seven longer ones")
-    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU rows, on the CPU")
     chosen = parser.parse_args()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what peers say about their own dependencies
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     keep_freed_memory()  # as in every run; it serves the peers of this process, too
     samples = Phantom(train=256, test=1, size=128).load().train
-    if chosen.rehearse:
-        on_gpu(samples, "cpu", 1)
-        share_of_step(samples, "cpu")
-        return
     missing = absent(PEERS)
     ratios, values = measure(samples, *((3, 0.25) if chosen.quick else (7, 1.0)), missing)
     record = {

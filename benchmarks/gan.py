@@ -5,8 +5,7 @@
 The twin is what one would copy from a tutorial: the same networks out of torch's own layers, float32, eager, the
 default Adam, a discriminator pass for real and one for fake pairs, and a DataLoader with two workers that resizes,
 crops and flips with Pillow. Parameter counts are asserted to be equal. Augkit and twin take turns in one run; figures
-are medians over rounds. On a GPU the rows are those of a GPU, with the time of a whole training and the share of the
-matrix-product peak that was measured in the same run.
+are medians over rounds. `benchmarks/gpu.py` has the same twin on a GPU.
 """
 
 import argparse
@@ -161,10 +160,8 @@ class Case:
     calls: int
 
 
-def cases(device: str, quick: bool) -> list[Case]:
-    """Return the rows for a kind of device; the quick ones are fewer and shorter."""
-    if device == "cuda":
-        return [Case("train", 64, 1, 100), Case("train", 64, 32, 50), Case("synthesis", 64, 32, 50)]
+def cases(quick: bool) -> list[Case]:
+    """Return the rows; the quick ones are fewer and shorter."""
     if quick:
         return [Case("train", 16, 8, 4), Case("synthesis", 16, 8, 8)]
     return [
@@ -209,24 +206,20 @@ def void(result: object) -> None:
     """Drop a result."""
 
 
-def seconds_per_call(call: Step, calls: int, device: str) -> float:
-    """Return the mean time of some calls, the device's work included."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+def seconds_per_call(call: Step, calls: int) -> float:
+    """Return the mean time of some calls."""
     began = time.perf_counter()
     for _ in range(calls):
         call()
-    if device == "cuda":
-        torch.cuda.synchronize()
     return (time.perf_counter() - began) / calls
 
 
 def peak_flops(device: str) -> float:
     """Return the operations per second of a large matrix product in the precision augkit trains in, best of ten."""
-    side = 8192 if device == "cuda" else 2048
+    side = 2048
     a = torch.ones(side, side, dtype=precision(device), device=device)
     a @ a
-    return 2 * side**3 / min(seconds_per_call(lambda: void(a @ a), 1, device) for _ in range(10))
+    return 2 * side**3 / min(seconds_per_call(lambda: void(a @ a), 1) for _ in range(10))
 
 
 def precision(device: str) -> torch.dtype:
@@ -239,17 +232,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cpu"
     samples = Phantom(train=IMAGES, test=1, size=SIZE).load().train
     peak = peak_flops(device)
     rows: dict[str, dict[str, float]] = {}
-    for case in cases(device, quick):
+    for case in cases(quick):
         with tempfile.TemporaryDirectory() as folder:
             augkit, twin, operations = contestants(case, samples, device, Path(folder))
             times: list[list[float]] = [[], []]
             for warm_up in (True, *[False] * (3 if quick else 7)):
                 for call, kept in zip((augkit, twin), times, strict=True):
-                    seconds = seconds_per_call(call, case.calls, device)
+                    seconds = seconds_per_call(call, case.calls)
                     kept += [] if warm_up else [seconds]
             ours, theirs = (statistics.median(kept) for kept in times)
             images = case.batch * (1 if case.what == "train" else 4)
@@ -260,8 +253,6 @@ def main() -> None:
                 "ratio": ratio,
                 "of_peak": operations / ours / peak,
             }
-    if device == "cuda":
-        rows["fast128, 2000 images x 200 epochs, minutes"] = {"augkit": 2000 * 200 / fast128_speed(samples) / 60}
     print(
         f"images/s at {SIZE} x {SIZE} on {device}, {torch.get_num_threads()} threads; "
         f"{str(precision(device)).removeprefix('torch.')} matrix product {peak / 1e9:.0f} GFLOP/s"
@@ -276,29 +267,12 @@ def main() -> None:
         "machine": {
             "cores": os.cpu_count(),
             "processor": platform.machine(),
-            "device": device_name(device),
+            "device": device,
             "precision": str(precision(device)).removeprefix("torch."),
         },
         "versions": {name: version(name) for name in ("augkit", "torch", "numpy", "pillow")},
     }
     print(json.dumps(record))
-
-
-def fast128_speed(samples: ImageSet) -> float:
-    """Return the images per second of the preset for 128 pixels."""
-    from augkit_mask2lesion.presets import Fast128
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = Fast128(epochs=10_000)
-        learner = PixToPix(options, samples, Workspace(Path(folder), 0, "cuda", SilentLog()))
-        numbers = iter(range(10**9))
-        times = [seconds_per_call(lambda: void(learner.step(next(numbers))), 50, "cuda") for _ in range(4)]
-        return options.batch_size / statistics.median(times[1:])
-
-
-def device_name(device: str) -> str:
-    """Return the GPU's name, or ``cpu``."""
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
 """A U-Net training step against what a user would write instead: images per second, and the share of the peak.
 
-    pip install -e '.[bench]' && python benchmarks/training.py [--quick] [--rehearse] [--only PART ...]
+    pip install -e '.[bench]' && python benchmarks/training.py [--quick]
 
 Every row trains the same network (augkit's U-Net) on the same drawn phantoms with the same batch, loss and optimiser,
 flips and rotations on, loading and augmentation included. ``plain`` is a loop in float32 over a DataLoader with two
 workers that augments with albumentations; ``monai`` is the loop of MONAI's tutorials: CacheDataset, dictionary
 transforms, its DataLoader. Rounds are interleaved; values are medians. The peak is that of a product of two matrices in
 the precision that augkit chose, measured between the rounds.
-
-With a GPU the table also has the time of the paper's Table 1 (a GAN of 200 epochs and four U-Nets, on phantoms of ISIC
-2017's number and size), eight small trainings side by side against one after the other, and what compiling a step costs
-and saves, by itself and with CUDA graphs, from which follows above how many operations of a training it is repaid.
-``--only`` picks some of the parts ``speed``, ``table1``, ``small``, ``compile``, where a machine is lent for minutes.
-``--rehearse`` goes through the GPU's parts on the CPU, tiny; its numbers mean nothing.
 """
 
 import argparse
@@ -20,11 +14,8 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -51,21 +42,11 @@ Maker = Callable[[ImageSet, int, int, str], Step]
 PLANNED = 6300
 """Steps of the paper's U-Net."""
 
-PARTS = ("speed", "table1", "small", "compile")
 
-RECIPES = Path(__file__).parent.parent / "recipes" / "isic2017"
-RUN = [sys.executable, "-c", "from augkit.cli import main; main()", "run", "--quiet"]
-
-
-def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1, mode: str = "") -> Step:
-    """Return augkit's step, in a training of so many planned steps; what is long enough is compiled.
-
-    mode: one of `torch.compile`, to compile in any case.
-    """
+def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1) -> Step:
+    """Return augkit's step, in a training of so many planned steps; what is long enough is compiled."""
     options = Unet(width=width, batch_size=batch, steps=planned)
     learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, SilentLog()))
-    if mode:
-        learner.network.compile(mode=mode)
     numbers = iter(range(10**6))
 
     def step() -> object:
@@ -217,138 +198,25 @@ def rows(device: str, quick: bool, missing: Mapping[str, str]) -> Iterator[tuple
         yield f"width {width}, {size} px", measure(width, size, batch, device, quick, missing)
 
 
-# With a GPU
-
-
-def table_1(device: str, tiny: bool) -> float:
-    """Return the seconds of the paper's four arms, on phantoms of the number and size of ISIC 2017."""
-    data, generator, steps = "train: 2000, test: 150, size: 128", "mask2lesion-fast128: {}", 6300
-    if tiny:
-        data, steps = "train: 8, test: 4, size: 32", 2
-        generator = "mask2lesion: {width: 4, patch_layers: 1, epochs: 1, decay_epochs: 0}"
-    changes = [f"dataset={{phantom: {{{data}}}}}", f"segmenter.unet.steps={steps}"]
-    painted = [*changes, f"synthesize.0.generator={{{generator}}}"]
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("noaug", "classicaug", "mask2lesionaug", "allaug"):
-            some = painted if name in ("mask2lesionaug", "allaug") else changes
-            width = ["--set=segmenter.unet.width=2", "--set=segmenter.unet.batch_size=2"] if tiny else []
-            sets = [f"--set={change}" for change in some]
-            command = [*RUN, str(RECIPES / f"{name}.yaml"), f"--device={device}", *sets, *width]
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
-
-
-SMALL = """
-import sys
-sys.path.insert(0, "benchmarks")
-from training import by_augkit
-from augkit_phantom import Phantom
-device, steps = sys.argv[1], int(sys.argv[2])
-samples = Phantom(train=200, test=1, size=64).load().train
-step = by_augkit(samples, 16, 16, device)
-step()
-print("ready", flush=True)
-sys.stdin.readline()
-for _ in range(steps):
-    loss = step()["loss"]
-float(loss.sum())
-"""
-
-
-def small_trainings(device: str, together: bool, count: int, steps: int) -> float:
-    """Return the seconds of `count` trainings of width 16 at 64 px, start-up excluded."""
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SMALL, device, str(steps)]
-        root = Path(__file__).parent.parent
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    def go(processes: list[subprocess.Popen[str]]) -> float:
-        began = time.perf_counter()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            assert process.wait() == 0
-        return time.perf_counter() - began
-
-    return go([start() for _ in range(count)]) if together else sum(go([start()]) for _ in range(count))
-
-
-def gain_side_by_side(device: str, tiny: bool) -> float:
-    """Return how much faster eight small trainings are side by side than one after the other."""
-    count, steps = (2, 2) if tiny else (8, 1000)
-    alone = small_trainings(device, False, count, steps)
-    return alone / small_trainings(device, True, count, steps)
-
-
-def compiled(width: int, size: int, mode: str, device: str, tiny: bool) -> dict[str, float]:
-    """Return images/s with and without `torch.compile`, its seconds, and the operations above which they are repaid."""
-    batch, seconds = (2, 0.1) if tiny else (32, 3.0)
-    samples = Phantom(train=4 * batch, test=1, size=size).load().train
-    eager = by_augkit(samples, width, batch, device)
-    step = by_augkit(samples, width, batch, device, mode=mode)
-    eager()
-    finished(device)
-    began = time.perf_counter()
-    for _ in range(3):  # CUDA graphs are recorded in the second call
-        step()
-    finished(device)
-    spent = time.perf_counter() - began
-    speeds: dict[str, list[float]] = {"eager": [], "compiled": []}
-    for _ in range(3):
-        speeds["eager"].append(rate(eager, batch, device, seconds))
-        speeds["compiled"].append(rate(step, batch, device, seconds))
-    slow, fast = (statistics.median(values) for values in speeds.values())
-    found = {"eager, images/s": slow, "compiled, images/s": fast, "seconds": spent}
-    if fast > slow:
-        found["operations"] = spent / (1 / slow - 1 / fast) * operations(width, (size, size))
-    return found
-
-
-def gpu_values(device: str, tiny: bool, parts: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Yield what only a GPU can show."""
-    if "table1" in parts:
-        yield "table 1 seconds", table_1(device, tiny)
-    if "small" in parts:
-        yield "small trainings, gain side by side", gain_side_by_side(device, tiny)
-    for width, size in ((2, 32),) if tiny else ((64, 128), (16, 64)):
-        for mode in ("default", "reduce-overhead") if "compile" in parts else ():
-            for name, value in compiled(width, size, mode, device, tiny).items():
-                yield f"compile {mode}, width {width}, {size} px, {name}", value
-
-
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two rows, three short rounds, nothing is compiled")
-    parser.add_argument("--rehearse", action="store_true", help="only go through the GPU's parts, on the CPU")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="some of the parts")
     arguments = parser.parse_args()
-    device = choose_device("cpu" if arguments.rehearse else "auto")
+    device = choose_device("auto")
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
     missing = absent(PEERS)
-    if "speed" in arguments.only and not arguments.rehearse:
-        tell(missing)
-        print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
-        for name, row in rows(device, arguments.quick, missing):
-            peers = [row[peer] for peer in PEERS if peer in row]
-            if peers:
-                ratios[name] = row["augkit"] / max(peers)
-            values |= {f"{name} {key}": value for key, value in row.items()}
-            speeds = "".join(f"{row[who]:>10.1f}" if who in row else f"{'-':>10}" for who in ("augkit", *PEERS))
-            ratio = f"{ratios[name]:>8.2f}" if peers else f"{'-':>8}"
-            print(f"{name:<22}{speeds}{ratio}{row['share']:>9.0%}", flush=True)
-    if arguments.rehearse or device.startswith("cuda"):
-        for name, value in gpu_values(device, arguments.rehearse, arguments.only):
-            values[name] = value
-            print(f"{name:<64}{value:>12.5g}", flush=True)
+    tell(missing)
+    print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
+    for name, row in rows(device, arguments.quick, missing):
+        peers = [row[peer] for peer in PEERS if peer in row]
+        if peers:
+            ratios[name] = row["augkit"] / max(peers)
+        values |= {f"{name} {key}": value for key, value in row.items()}
+        speeds = "".join(f"{row[who]:>10.1f}" if who in row else f"{'-':>10}" for who in ("augkit", *PEERS))
+        ratio = f"{ratios[name]:>8.2f}" if peers else f"{'-':>8}"
+        print(f"{name:<22}{speeds}{ratio}{row['share']:>9.0%}", flush=True)
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else "none"
     record = {
         "benchmark": "training",

@@ -73,3 +73,15 @@ def test_the_benchmark_of_masks_goes_on_without_a_peer_and_prints_why(benchmark,
     record = json.loads(last)
     assert list(record["ratios"]) == ["shapes"]
     assert sorted(record["versions"]) == ["augkit", "scikit-image"]
+
+
+def test_every_part_of_the_gpu_s_benchmark_is_a_program(benchmark):
+    gpu = benchmark("gpu", {})
+    programs = {file.stem for file in (BENCHMARKS / "on_gpu").glob("*.py")} - {"__init__", "part"}
+    assert set(gpu.LIMITS) == programs
+
+
+def test_what_a_machine_lacks_is_packed_in_the_tested_versions(benchmark):
+    pack = benchmark("pack", {})
+    assert len(pack.pinned(pack.LACKING)) == len(pack.LACKING)
+    assert pack.pinned(("Pydantic_Core",))[0].startswith("pydantic_core==")

@@ -29,12 +29,14 @@ from augkit.errors import InputError, Problem
 M = TypeVar("M", bound=nn.Module)
 Precision = Literal["float32", "bfloat16"]
 
-COMPILE_ABOVE: dict[tuple[str, Precision], float] = {("cpu", "float32"): 1e14}
+COMPILE_ABOVE: dict[tuple[str, Precision], float] = {("cpu", "float32"): 1e14, ("cuda", "bfloat16"): 4e16}
 """Operations of a training, by kind of device and precision, above which it is compiled.
 
 On two cores that is a quarter of an hour at 100 GFLOP/s, of which compiled steps save a tenth: more than the minute
 that compiling takes. In bfloat16 on a CPU they save nothing (0.882 s against 0.888 s for a U-Net of width 64 at 128
-pixels, batch 8). Other kinds of device have no entry until they are measured.
+pixels, batch 8). An H100 (torch 2.11.0, steps recorded) compiles that U-Net in 29 s at batch 32 and then does 3,493
+images/s; without it 2,911, so that 4e16 operations repay it, 15,000 of these steps. Other kinds of device have no entry
+until they are measured.
 """
 
 

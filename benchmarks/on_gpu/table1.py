@@ -16,6 +16,9 @@ from on_gpu.part import Part, begin
 ROOT = Path(__file__).parents[2]
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
 AUGKIT = [sys.executable, "-c", "from augkit.cli import main; main()"]
+JOBS = 2
+"""Stages side by side: one computes on the GPU while another reads, saves its state or scores."""
+
 FAST = "mask2lesion-fast128: {}"
 TINY = (
     "dataset={phantom: {train: 8, test: 4, size: 32}}",
@@ -37,7 +40,7 @@ def command(part: Part, seeds: list[int]) -> list[str]:
     for recipe in recipes:
         write_recipe(Path(recipe), sets)
     chosen = ["--seeds", ",".join(str(seed) for seed in seeds), "--out", str(part.store / "runs")]
-    return [*AUGKIT, "compare", *recipes, *chosen, "--device", part.device, "--quiet"]
+    return [*AUGKIT, "compare", *recipes, *chosen, "--device", part.device, "--jobs", str(JOBS), "--quiet"]
 
 
 def write_recipe(file: Path, sets: list[str]) -> None:

@@ -132,7 +132,7 @@ def test_the_learning_rate_is_constant_and_then_falls_linearly_as_in_pix2pix(tmp
     assert learner.steps == 200
     rates = {}
     for epoch in (1, 100, 101, 200):
-        learner._set_learning_rate(epoch - 1)
+        learner._set_learning_rates(epoch - 1)
         rates[epoch] = learner.optimizers["G"].param_groups[0]["lr"] / 2e-4
     assert rates[1] == rates[100] == 1
     assert rates[101] == pytest.approx(100 / 101)
