@@ -826,6 +826,17 @@ def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_gpu_without_memory_is_told_with_what_to_do(tmp_path):
+    import torch
+
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. If reserved memory is large, see")
+    with pytest.raises(StageError) as caught:
+        run(tmp_path, **PLACES["segmenter fake"](raising(error)))
+    told = "the memory of the GPU is used up in augkit-fake 1.2 (fake): CUDA out of memory. Tried to allocate 2.00 GiB"
+    what_to_do = "Lower batch_size or width, or run fewer jobs side by side. The traceback is in "
+    assert str(caught.value).startswith(f"segmenter fake: {told}. {what_to_do}")
+
+
 @pytest.mark.parametrize(
     "place", ["masks fake", "generator fake", "synthesis fake-fake", "segmenter fake", "evaluation fake"]
 )
