@@ -10,8 +10,8 @@ augkit also softens the outline, fits the colours to the ground and looks for a 
 fits; Albumentations has Affine for the other pair and OverlayElements, Kornia RandomAffine and RandomTransplantation,
 which leaves the object where it was; the others have nothing like it. "one core": one process, one thread each. "all
 cores": torch threads for augkit, kornia, TorchIO, MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with
-one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. Last, the share that affine +
-colour has of a U-Net's training step of batch 32 and width 16. `benchmarks/gpu.py` has both on a GPU.
+one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. Last, the share that affine
+and colour have of a U-Net's training step of batch 32 and width 16. `benchmarks/gpu.py` has both on a GPU.
 """
 
 import argparse
