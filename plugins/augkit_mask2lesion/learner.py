@@ -134,7 +134,8 @@ class PixToPix:
             painted = [self._paint(part) for part in parts]
         seen: dict[str, list[Tensor]] = {"D": [], "G": [], "L1": [], "D right": []}
 
-        # Update D.
+        # Update D; it can still be fixed where recording this was tried and given up.
+        self.discriminator.requires_grad_(True)
         both = zip(parts, painted, strict=True)
         losses = (self._discriminate(part, fakes.images.detach(), penalise, seen) for part, fakes in both)
         self._gradients.descend(self.discriminator, self.optimizers["D"], losses)
