@@ -9,11 +9,18 @@ from typing import Annotated, Literal, NamedTuple
 
 from augkit import AtLeast, Dataset, Frame, Images, InputError, Masks, Problem, Splits, Within, hookimpl
 from augkit.images import Pair, load_splits, read_image, read_pair_mask, sum_up, turned_apart, unfit_pairs
-from augkit_folder.files import match_files, match_image_folders
+from augkit_folder.files import match_files, match_image_folders, match_patients
 from augkit_folder.levels import advise_threshold, cut_masks
 from augkit_folder.listing import Contents, contents_of, left_out
 from augkit_folder.names import Names
-from augkit_folder.places import Place, check_root, contents_of_places, split_folders, two_folders
+from augkit_folder.places import (
+    Place,
+    check_root,
+    contents_of_places,
+    patient_folders,
+    split_folders,
+    two_folders,
+)
 from augkit_folder.splits import Parts, assign_groups, crossing_groups, cut, grouped_by_folder
 
 __all__ = ["Folder", "augkit_datasets"]
@@ -35,7 +42,9 @@ class Folder:
     image_prefix, image_suffix: what images' names begin and end with around the id, such as ``_0000``.
     join_masks:  several masks of one image, numbered as ``_mask_1`` or in its folder, are one mask; otherwise refused.
     layout:      ``two-folders``, or ``folder-per-image``, where root holds one folder per image, whose name is the id,
-                 with the sub-folders `images`, with one file, and `masks`; their names may begin with the id.
+                 with the sub-folders `images`, with one file, and `masks`; their names may begin with the id. Or
+                 ``folder-per-patient``, where root holds one folder per patient, each with the sub-folders `images`
+                 and `masks`; its name stands before the ids, ``patient1/a``, and is the group.
     split:       ``drawn`` by the fractions, or ``folders``: the folders train, val and test lie in root, or in the
                  sub-folders of images and masks. Their names then stand before the ids: ``test-case01``.
     size:        side of the square frame in pixels; the aspect ratio is squeezed.
@@ -61,7 +70,7 @@ class Folder:
     image_prefix: str = ""
     image_suffix: str = ""
     join_masks: bool = False
-    layout: Literal["two-folders", "folder-per-image"] = "two-folders"
+    layout: Literal["two-folders", "folder-per-image", "folder-per-patient"] = "two-folders"
     split: Literal["drawn", "folders"] = "drawn"
     size: Annotated[int, Within(32, 512)] = 128
     resize: Literal["nearest", "area"] = "area"
@@ -94,8 +103,11 @@ class Folder:
             faults.append(
                 "layout: found folder-per-image; allowed: without 'split: folders' and prefixes or suffixes of names"
             )
-        if self.layout == "folder-per-image" and self._below:
-            faults.append(f"sub_folders: found {self.sub_folders}; allowed: unread with 'layout: folder-per-image'")
+        if self.layout != "two-folders" and self._below:
+            faults.append(f"sub_folders: found {self.sub_folders}; allowed: unread with 'layout: {self.layout}'")
+        if self.layout == "folder-per-patient" and (self.split == "folders" or self.groups is not None):
+            what = "found folder-per-patient; allowed: without 'split: folders' and groups, which the folders are"
+            faults.append(f"layout: {what}")
         if self.sub_folders == "groups" and self.groups is not None:
             faults.append("sub_folders: found groups beside a file of groups; allowed: one of the two, or ids")
         if self.test_fraction == 0:
@@ -173,6 +185,11 @@ class Folder:
             used = [path for pair in matched.pairs for path in (pair.image, *pair.masks)]
             by_part, contents = {"": matched.pairs}, [contents_of(self._root, used)] if used else []
             problems = matched.problems
+        elif self.layout == "folder-per-patient":
+            places = patient_folders(self._root, self.images, self.masks)
+            matched = match_patients(places, self._names, self.join_masks)
+            by_part, problems = {"": grouped_by_folder(matched.pairs)}, matched.problems
+            contents = contents_of_places(places, below=False)
         else:
             places = self._places()
             matches = {

@@ -10,6 +10,7 @@ from augkit import Problem
 from augkit.images import Pair, match_pairs
 from augkit_folder.listing import contents_of, list_files, nothing_to_read
 from augkit_folder.names import Names, better_names
+from augkit_folder.places import Place
 
 
 class Matched(NamedTuple):
@@ -61,6 +62,13 @@ def match_image_folders(root: Path, images: str, masks: str, join: bool) -> Matc
     if not pairs and not problems:
         problems.append(Problem(str(root), "holds no folder", "Correct the option root"))
     return Matched(pairs, problems + ([] if join else _several_masks(root, several)))
+
+
+def match_patients(places: Sequence[Place], names: Names, join: bool) -> Matched:
+    """Return the pairs of a folder per patient, whose name stands before their ids: ``patient1/a``."""
+    matches = {place.images.parent.name: match_files(place.images, place.masks, names, join) for place in places}
+    pairs = [pair._replace(id=f"{who}/{pair.id}") for who, one in matches.items() for pair in one.pairs]
+    return Matched(pairs, [problem for one in matches.values() for problem in one.problems])
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -71,6 +71,19 @@ def split_folders(root: Path, images: str, masks: str) -> list[Place]:
     return places
 
 
+def patient_folders(root: Path, images: str, masks: str) -> list[Place]:
+    """Return the places of a root that holds one folder per patient. `InputError` names what is missing."""
+    check_root(root)
+    places = [Place(folder / images, folder / masks) for folder in _folder_list(root)]
+    if not places:
+        raise InputError(Problem(str(root), "holds no folder", "Correct the option root"))
+    missing = [folder for place in places for folder in place[:2] if not folder.is_dir()]
+    if missing:
+        hint = "Correct the options images and masks, or move the folder that is no patient's elsewhere"
+        raise InputError(*(Problem(str(folder), "is not a folder", hint) for folder in missing))
+    return places
+
+
 def contents_of_places(places: Sequence[Place], below: bool) -> list[Contents]:
     """Return what is read and what is not in the folders of all places, each folder once.
 
@@ -113,6 +126,9 @@ def _other_layout(root: Path, images: str, masks: str) -> tuple[str, str] | None
         return f"holds {len(files)} images itself and no folders", hint
     inner = [path.name for path in _folder_list(folders[0])] if folders else []
     if {images, masks} <= set(inner):
+        if any(len(list_files(folder / images)) > 1 for folder in folders if (folder / images).is_dir()):
+            hint = "Write 'layout: folder-per-patient' if a folder is a patient, all of whose images are in one split"
+            return f"holds {len(folders)} folders with several {images} and {masks} in each", hint
         hint = "Write 'layout: folder-per-image', and 'join_masks: true' if an image has a mask per object"
         return f"holds {len(folders)} folders with {images} and {masks} in each, such as {folders[0].name}", hint
     ends = [name.removeprefix(folders[0].name) for name in inner if name.startswith(folders[0].name)]

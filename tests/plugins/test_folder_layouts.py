@@ -475,3 +475,49 @@ def test_headers_are_looked_at_before_a_run(tmp_path):
         f"{tmp_path / 'masks/pointer.png'}: is a Git LFS pointer, not the image itself. "
         "Fetch the images with 'git lfs pull'",
     ]
+
+
+# A folder per patient.
+
+
+def patient_folders(root, count=6):
+    for i in range(count):
+        for name in "ab":
+            image(root / f"p{i}" / "images" / f"{name}.png", i)
+            mask(root / f"p{i}" / "masks" / f"{name}.png", 4 + i)
+
+
+def test_a_folder_per_patient_is_read_with_the_layout_that_the_refusal_names_and_no_patient_is_split(tmp_path):
+    patient_folders(tmp_path)
+    assert refusal(Folder(tmp_path)) == (
+        f"{tmp_path}: holds 6 folders with several images and masks in each. Write 'layout: folder-per-patient' if a "
+        "folder is a patient, all of whose images are in one split"
+    )
+    data = Folder(tmp_path, layout="folder-per-patient", test_fraction=0.4, size=32)
+    assert len(data.sources()) == 24
+    splits = data.load()
+    ids = [set(part.ids) for part in (splits.train, splits.validation, splits.test)]
+    assert set.union(*ids) == {f"p{i}/{name}" for i in range(6) for name in "ab"}
+    owners = [{name.split("/")[0] for name in part} for part in ids]
+    assert owners[0] & owners[2] == set()
+    assert set(splits.train.groups) == owners[0]
+
+
+def test_a_patient_without_masks_is_named_and_so_is_an_image_without_one(tmp_path):
+    patient_folders(tmp_path)
+    (tmp_path / "p2" / "masks" / "b.png").unlink()
+    assert "p2" in refusal(Folder(tmp_path, layout="folder-per-patient"))
+    (tmp_path / "notes").mkdir()
+    assert refusal(Folder(tmp_path, layout="folder-per-patient")).splitlines() == [
+        f"{tmp_path / 'notes' / name}: is not a folder. Correct the options images and masks, or move the folder that "
+        "is no patient's elsewhere"
+        for name in ("images", "masks")
+    ]
+
+
+def test_a_folder_per_patient_is_its_own_grouping():
+    for option in ({"split": "folders"}, {"groups": Path("g.csv")}):
+        with pytest.raises(ValueError, match="layout: found folder-per-patient; allowed: without"):
+            Folder(Path("x"), layout="folder-per-patient", **option)
+    with pytest.raises(ValueError, match="sub_folders: found ids; allowed: unread with 'layout: folder-per-patient'"):
+        Folder(Path("x"), layout="folder-per-patient", sub_folders="ids")
