@@ -18,6 +18,13 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def the_same_weights_every_time():
+    """Let a test that draws weights draw the same ones always, so that it never fails by chance."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
 @pytest.fixture
 def no_waiting_for_the_disk(monkeypatch):
     """For tests that are not about power cuts."""

@@ -114,7 +114,7 @@ def test_resize_convolution_is_nearest_enlargement_and_a_3x3_convolution():
 def test_spectral_convolutions_have_the_norm_one_and_change_by_renewal_alone():
     layer = SpectralConv2d(6, 8, 4, 2, 1)
     nn.init.normal_(layer.weight, 0, 3)
-    for _ in range(50):
+    for _ in range(500):
         renew_spectra(layer)
     before = layer.left.clone()
     x = torch.randn(1, 6, 8, 8)
