@@ -21,7 +21,7 @@ from augkit_unet.training import UnetLearner
 
 device, steps = sys.argv[1], int(sys.argv[2])
 samples = Phantom(train=200, test=1, size=64).load().train
-options = Unet(width=16, batch_size=16, steps=10**6)
+options = Unet(width=16, batch_size=16, steps=6300)
 learner = UnetLearner(options, samples, ClassicalPaper(), Workspace(Path(), 0, device, SilentLog()))
 with reproducible():
     for number in range(6):

@@ -32,7 +32,7 @@ from augkit_unet.training import UnetLearner, operations
 from augmentation import pipeline
 from gan import Twin
 from on_gpu.part import Part, begin
-from training import peak
+from training import PLANNED, peak
 
 AFFINE_AND_COLOUR = 2
 """Row of `augmentation.ROWS`."""
@@ -69,7 +69,7 @@ def unets(part: Part, samples: ImageSet, ceiling: float) -> None:
 
 def unet(part: Part, samples: ImageSet, width: int, batch: int) -> UnetLearner:
     """Return a learner with the strong augmentations."""
-    return UnetLearner(Unet(width=width, batch_size=batch, steps=10**6), samples, ClassicalStrong(), space(part))
+    return UnetLearner(Unet(width=width, batch_size=batch, steps=PLANNED), samples, ClassicalStrong(), space(part))
 
 
 def gans(part: Part, samples: ImageSet, ceiling: float) -> None:
@@ -117,7 +117,7 @@ def augmentation(part: Part, samples: ImageSet) -> None:
     part.keep(f"affine + colour, batches of {size}, pairs/s", pairs_per_second(size))
     width, batch = (4, 4) if part.tiny else (64, 32)
     alone = batch / pairs_per_second(batch)
-    learner = UnetLearner(Unet(width=width, batch_size=batch, steps=10**6), samples, chain, space(part))
+    learner = UnetLearner(Unet(width=width, batch_size=batch, steps=PLANNED), samples, chain, space(part))
     part.keep(
         f"affine + colour, batch {batch}, of a step of width {width}", alone / (batch / rate(part, learner, batch))
     )

@@ -40,7 +40,7 @@ def command(part: Part, seeds: list[int]) -> list[str]:
     for recipe in recipes:
         write_recipe(Path(recipe), sets)
     chosen = ["--seeds", ",".join(str(seed) for seed in seeds), "--out", str(part.store / "runs")]
-    return [*AUGKIT, "compare", *recipes, *chosen, "--device", part.device, "--jobs", str(JOBS), "--quiet"]
+    return [*AUGKIT, "run", *recipes, *chosen, "--device", part.device, "--jobs", str(JOBS), "--quiet"]
 
 
 def write_recipe(file: Path, sets: list[str]) -> None:
@@ -61,18 +61,17 @@ def write_recipe(file: Path, sets: list[str]) -> None:
 
 def run(part: Part, seeds: list[int]) -> Path:
     """Return the folder of the report."""
-    before = set((part.store / "runs").glob("report/*/report.json"))
     with (part.store / "said.txt").open("w+") as said:
         process = subprocess.Popen(command(part, seeds), cwd=part.store, stdout=said, stderr=subprocess.STDOUT)
         while process.poll() is None:
             time.sleep(1)
             keep_stages(part)  # what is done is kept, should the time be up before the report
         said.seek(0)
-        part.keep("said", said.read()[-3000:])
+        words = said.read()
+    part.keep("said", words[-3000:])
     if process.returncode:
         raise SystemExit(process.returncode)
-    (file,) = set((part.store / "runs").glob("report/*/report.json")) - before
-    return file.parent
+    return part.store / words.rpartition("Report: ")[2].splitlines()[0].removesuffix("/report.html")
 
 
 def keep_stages(part: Part) -> None:
