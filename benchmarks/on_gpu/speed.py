@@ -147,8 +147,10 @@ def space(part: Part) -> Workspace:
 def recorded_after(calls: int) -> Iterator[None]:
     """Let steps be recorded after so many calls."""
     before, graphs.WARM_UP = graphs.WARM_UP, calls
-    yield
-    graphs.WARM_UP = before
+    try:
+        yield
+    finally:
+        graphs.WARM_UP = before
 
 
 def rate(part: Part, learner: Learner, batch: int) -> float:
