@@ -31,6 +31,7 @@ from augkit.contracts.components import (
 from augkit.contracts.hookspecs import hookimpl
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores, Splits
 from augkit.data.draws import ArrayDraws, Draws, TensorDraws, sample_keys
+from augkit.data.formats import ANYTHING, Channel, Format, Takes
 from augkit.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ANYTHING",
     "ArrayDraws",
     "AtLeast",
     "Augment",
     "Augmentation",
+    "Channel",
     "Dataset",
     "DrawnMasks",
     "Draws",
+    "Format",
     "Frame",
     "Generator",
     "ImageSet",
@@ -67,6 +71,7 @@ __all__ = [
     "SilentLog",
     "Splits",
     "Synthesizer",
+    "Takes",
     "TensorDraws",
     "Within",
     "Workspace",

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.data.arrays import Images, Masks
+from augkit.data.arrays import Images, Masks, Scores
+from augkit.data.formats import IGNORED, Format, class_masks
 
 METRICS = ("dice", "accuracy", "sensitivity", "specificity", "jaccard", "thresholded_jaccard", "nsd")
 """Every metric, the paper's four (Table 1) first and in its order."""
@@ -21,6 +22,9 @@ TABLE_1 = METRICS[:4]
 
 JACCARD_THRESHOLD = 0.65
 """Below it, the thresholded Jaccard of ISIC 2018 counts an image as failed, with 0 (Codella et al., 2019)."""
+
+FOREGROUND = 0.5
+"""With one class, a pixel is foreground where its score is above this."""
 
 GRID_PERIODS = (2, 4, 8)
 """Periods, in pixels, of what upsampling by two leaves behind: Nyquist's, and its double for each earlier layer."""
@@ -36,10 +40,68 @@ def confusion(predicted: Masks, truth: Masks) -> NDArray[np.int64]:
     """Return int64 (N, 4): true positive, false positive, false negative, true negative pixels per image."""
     if predicted.shape != truth.shape:
         raise ValueError(f"predicted masks are {predicted.shape}, true masks {truth.shape}; allowed: equal shapes")
-    inside, outside = predicted & truth, ~(predicted | truth)
+    return _confusion(predicted, truth, np.ones((), np.bool_))
+
+
+def _confusion(predicted: Masks, truth: Masks, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    inside, outside = predicted & truth, ~(predicted | truth) & counted
     axes = tuple(range(1, truth.ndim))
     counts = [inside.sum(axes), (predicted & ~truth).sum(axes), (truth & ~predicted).sum(axes), outside.sum(axes)]
     return np.stack(counts, axis=1).astype(np.int64)
+
+
+def decided(scores: Scores, format: Format) -> Masks:
+    """Return the mask of one image from its scores, float32 (K, H, W): a pixel belongs to whatever has most."""
+    if len(format.classes) == 1:
+        mask: Masks = scores[0] > FOREGROUND
+        return mask if format.binary else mask.view(np.uint8)
+    background = 1 - scores.sum(axis=0)
+    return np.where(scores.max(axis=0) > background, scores.argmax(axis=0) + 1, 0).astype(np.uint8)
+
+
+def class_confusion(predicted: Masks, truth: Masks, classes: int) -> NDArray[np.int64]:
+    """Return int64 (N, K, 4): `confusion` of each class, without the pixels that the truth says to ignore.
+
+    predicted, truth: bool (N, H, W) for one class, or label maps uint8 of labels 0 to K and, in the truth, 255.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"predicted masks are {predicted.shape}, true masks {truth.shape}; allowed: equal shapes")
+    counted = np.ones(truth.shape, np.bool_) if truth.dtype == np.bool_ else truth != IGNORED
+    found, true = class_masks(predicted, classes), class_masks(truth, classes)
+    return np.stack([_confusion(found[:, k] & counted, true[:, k], counted) for k in range(classes)], axis=1)
+
+
+def class_surface_distance(predicted: Masks, truth: Masks, classes: int) -> NDArray[np.float64]:
+    """Return float64 (N, K): `surface_distance` of each class; what is predicted in ignored pixels is left out."""
+    found, true = class_masks(predicted, classes), class_masks(truth, classes)
+    if truth.dtype != np.bool_:
+        found = found & (truth != IGNORED)[:, None]
+    return np.stack([surface_distance(found[:, k], true[:, k]) for k in range(classes)], axis=1)
+
+
+def class_scores(counts: NDArray[np.int64], nsd: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+    """Return every metric -> float64 (N, K): of each class, from int64 (N, K, 4) and float64 (N, K)."""
+    shape = counts.shape[:2]
+    return {**{name: each.reshape(shape) for name, each in scores(counts.reshape(-1, 4)).items()}, "nsd": nsd}
+
+
+def mean_over_classes(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return float64 (N,): the mean of a metric, float64 (N, K), over the classes that an image has.
+
+    counts: int64 (N, K, 4) of `class_confusion`. A class that is neither in the truth nor in the prediction of an image
+            does not count there, as in nnU-Net's means; where that is so of every class, all of them do, and a metric
+            that is undefined is 1. A class that is found where it is not counts, with a Dice of 0.
+    """
+    present = counts[..., :3].sum(-1) > 0
+    present[~present.any(axis=1)] = True
+    mean: NDArray[np.float64] = np.where(present, values, 0.0).sum(axis=1) / present.sum(axis=1)
+    return mean
+
+
+def dice(predicted: Masks, truth: Masks, classes: int = 1) -> NDArray[np.float64]:
+    """Return float64 (N,): the Dice of each image, the mean over its classes as in `mean_over_classes`."""
+    counts = class_confusion(predicted, truth, classes)
+    return mean_over_classes(scores(counts.reshape(-1, 4))["dice"].reshape(-1, classes), counts)
 
 
 def scores(counts: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from augkit import ImageSet, Workspace
+from augkit import Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import seeded
 from augkit.training.precision import choose_device, choose_precision, reproducible
@@ -59,7 +59,7 @@ def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: i
 def descend(width: int, batches: Iterator[tuple[Tensor, Tensor]], device: str) -> Step:
     """Return the step of a usual loop."""
     with seeded(0):
-        network = UnetNetwork(width).to(device)
+        network = UnetNetwork(width, Format()).to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
 
     def step() -> object:
@@ -184,7 +184,7 @@ def measure(
     for _ in range(rounds):
         for name, step in steps.items():
             found[name].append(rate(step, batch, device, seconds))
-        share.append(found["augkit"][-1] * operations(width, (size, size)) / peak(device))
+        share.append(found["augkit"][-1] * operations(width, Format(), (size, size)) / peak(device))
     return {name: statistics.median(values) for name, values in found.items()} | {"share": statistics.median(share)}
 
 

@@ -1,5 +1,10 @@
 """The five kinds of component a plugin may provide.
 
+What images and masks a component can be given, it says by an attribute ``takes``, a `Takes`; one that says nothing is
+given 8-bit RGB images with bool masks of one class. Where shapes and dtypes below speak of that simple case, images
+(N, H, W, 3) uint8 stand for (N, H, W, C) of the data set's dtype, and masks bool (N, H, W) for label maps uint8; see
+`ImageSet` and `Format`.
+
 A component is a frozen dataclass whose fields are its recipe options. Bounds are written in the type::
 
     @dataclass(frozen=True)
@@ -23,6 +28,7 @@ from annotated_types import Ge, Interval, MinLen
 
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Scores, Splits
 from augkit.data.draws import ArrayDraws, TensorDraws
+from augkit.data.formats import Format
 
 if TYPE_CHECKING:
     import torch
@@ -165,13 +171,25 @@ class HasRemarks(Protocol):
         """
 
 
+@runtime_checkable
+class HasFormat(Protocol):
+    """What a data set has that is not 8-bit RGB with one class: what its pixels are, before they are read."""
+
+    def format(self) -> Format:
+        """Return what `load` returns in each split, as far as options and headers of files tell.
+
+        Windows that are found in the training pixels are None here. Called when a plan is made, after `sources`;
+        components that do not take it are then refused at once.
+        """
+
+
 class MaskSource(Protocol):
     """Where the masks of synthetic images come from."""
 
     def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return `count` masks of the training masks' size.
 
-        masks: bool (N, H, W), the training masks; not to be changed.
+        masks: bool (N, H, W), the training masks; not to be changed. Label maps, uint8, are answered with label maps.
         draws: `count` samples; mask i depends only on `masks` and sample i of the draws. All masks are drawn in one
                call, so a source may also balance over them, as `training` does to use every mask equally often.
         space: for a source that learns: a folder to keep its model in, a seed for fitting it, a device, a log.
@@ -182,7 +200,10 @@ class Synthesizer(Protocol):
     """A trained generator, ready to paint."""
 
     def __call__(self, masks: Masks, draws: ArrayDraws) -> Images:
-        """Return uint8 (N, H, W, 3): image i depends only on mask i and sample i of the draws."""
+        """Return uint8 (N, H, W, 3): image i depends only on mask i and sample i of the draws.
+
+        A generator fitted on images of another format returns such images, rounded and kept within its numbers.
+        """
 
 
 class Generator(Protocol):
@@ -216,8 +237,9 @@ class Augmentation(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return changed images and masks of the same shapes; the inputs are left as they were.
 
-        images: float32 (N, 3, H, W) in 0..1, of any height and width; the images returned are new memory.
-        masks:  float32 (N, K, H, W) in {0, 1}, K >= 1 classes that share no pixel; a run feeds K = 1.
+        images: float32 (N, C, H, W) in 0..1, of any height and width; the images returned are new memory. C is 3, red,
+                green and blue, unless the augmentation takes more.
+        masks:  float32 (N, K, H, W) in {0, 1}, K >= 1 classes that share no pixel.
         draws:  N samples. Sample i of the result depends only on sample i of each.
 
         What blends samples (mixup) may depend on the whole batch, though not on its order, and may return soft masks in
@@ -293,7 +315,11 @@ class Predictor(Protocol):
     """A trained segmenter, ready to predict."""
 
     def __call__(self, images: Images) -> Scores:
-        """Return float32 (N, 1, H, W) in 0..1 for uint8 images (N, H, W, 3); foreground is where it exceeds 0.5."""
+        """Return float32 (N, K, H, W) in 0..1 for images (N, H, W, 3), uint8, or what the segmenter was fitted on.
+
+        K is the number of classes. The scores of a pixel sum up to 1 at most: what is missing is the background's, and
+        the pixel belongs to whatever has most. With one class, foreground is where the score exceeds 0.5.
+        """
 
 
 class Segmenter(Protocol):
@@ -304,7 +330,7 @@ class Segmenter(Protocol):
 
         validation: may be empty; cut from the training data, never the evaluation images.
         augment:    the recipe's augmentations in one call, to be applied to every training batch. It takes what an
-                    `Augmentation` takes, with K = 1, and returns float32 (N, 3, H, W) and (N, 1, H, W), both in 0..1.
+                    `Augmentation` takes and returns float32 (N, C, H, W) and (N, K, H, W), both in 0..1.
         """
 
     def open(self, folder: Path, device: str) -> Predictor:

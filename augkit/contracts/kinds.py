@@ -13,6 +13,7 @@ from augkit.contracts.components import (
     Dataset,
     Frame,
     Generator,
+    HasFormat,
     HasFrame,
     HasNativeMasks,
     HasNativePairs,
@@ -25,6 +26,7 @@ from augkit.contracts.components import (
 )
 from augkit.data.arrays import DrawnMasks, ImageSet, Splits
 from augkit.data.draws import Draws
+from augkit.data.formats import Channel, Format, Takes
 from augkit.errors import InputError, Problem
 
 
@@ -68,35 +70,47 @@ KINDS: Mapping[str, Kind] = {
             "dataset",
             "augkit_datasets",
             ("sources", "load"),
-            (Dataset, HasFrame, Frame, HasNativeMasks, HasNativePairs, HasRemarks, Splits, ImageSet),
+            (
+                Dataset,
+                HasFrame,
+                Frame,
+                HasFormat,
+                Format,
+                Channel,
+                HasNativeMasks,
+                HasNativePairs,
+                HasRemarks,
+                Splits,
+                ImageSet,
+            ),
             "Draw dark discs on bright, noisy ground.",
         ),
         Kind(
             "mask source",
             "augkit_mask_sources",
             ("draw",),
-            (MaskSource, ChecksFrame, Frame, DrawnMasks, Workspace, Draws),
+            (MaskSource, Takes, ChecksFrame, Frame, DrawnMasks, Workspace, Draws),
             "Draw discs as large as the training masks.",
         ),
         Kind(
             "generator",
             "augkit_generators",
             ("fit", "open"),
-            (Generator, ChecksFrame, Frame, Synthesizer, Workspace, Draws),
+            (Generator, Takes, ChecksFrame, Frame, Synthesizer, Workspace, Draws),
             "Paint lesion and skin in the training images' mean colours, with noise.",
         ),
         Kind(
             "augmentation",
             "augkit_augmentations",
             ("__call__",),
-            (Augmentation, ChecksFrame, ChecksMasks, Frame, Draws),
+            (Augmentation, Takes, ChecksFrame, ChecksMasks, Frame, Draws),
             "Mirror half of the samples and darken them a little.",
         ),
         Kind(
             "segmenter",
             "augkit_segmenters",
             ("fit", "open"),
-            (Segmenter, ChecksFrame, Frame, Predictor, Workspace),
+            (Segmenter, Takes, ChecksFrame, Frame, Predictor, Workspace),
             "Call everything foreground that is darker than a learnt level.",
         ),
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import ChecksFrame, ChecksMasks, Frame
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
+from augkit.data.formats import IGNORED, Format, Takes, shows
 from augkit.errors import ContractError, Problem
 
 if TYPE_CHECKING:
@@ -67,10 +68,20 @@ def check_split_sizes(splits: Splits) -> None:
     if len(splits.train) == 0 or len(splits.test) == 0:
         found = f"has {len(splits.train)} training and {len(splits.test)} test samples"
         raise BreachError(found, "return at least one of each")
+    formats = {"train": splits.train.format, "validation": splits.validation.format, "test": splits.test.format}
+    if len(set(formats.values())) > 1:
+        found = ", ".join(f"{format} in {name}" for name, format in formats.items())
+        raise BreachError(f"has different formats: {found}", "return one format for all splits")
     sizes = {"train": splits.train.size, "validation": splits.validation.size, "test": splits.test.size}
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{size[0]} x {size[1]} in {name}" for name, size in sizes.items())
         raise BreachError(f"has different image sizes: {found}", "return one size for all splits")
+
+
+def check_format(promised: Format, found: Format) -> None:
+    """Refuse splits of another format than the data set's ``format()`` said; windows may have been left open."""
+    if not promised.promises(found):
+        raise BreachError(f"returned {found} where format() says {promised}", "say and return the same")
 
 
 def check_split_names(splits: Splits) -> None:
@@ -92,9 +103,9 @@ MOST_DIFFERENT = 0.1
 
 
 def check_native_mask(native: Masks, mask: Masks, sample: int) -> Masks:
-    """Return `native`; refuse anything but the bool (h, w) of which `mask`, bool (H, W), is the resized form."""
-    wanted = "return the mask of load() before it was resized, as bool (h, w)"
-    if getattr(native, "dtype", None) != np.bool_ or native.ndim != 2 or native.size == 0:
+    """Return `native`; refuse anything but the (h, w), bool or labels, of which `mask` (H, W) is the resized form."""
+    wanted = f"return the mask of load() before it was resized, as {mask.dtype} (h, w)"
+    if getattr(native, "dtype", None) != mask.dtype or native.ndim != 2 or native.size == 0:
         raise BreachError(f"returned {describe(native)} as a native mask", wanted, sample)
     rows, columns = (((np.arange(m) + 0.5) * n / m).astype(int) for m, n in zip(mask.shape, native.shape, strict=True))
     different = float((native[np.ix_(rows, columns)] != mask).mean())
@@ -104,10 +115,12 @@ def check_native_mask(native: Masks, mask: Masks, sample: int) -> Masks:
     return native
 
 
-def check_native_image(native: Images, mask: Masks, sample: int) -> Images:
-    """Return `native`; refuse anything but uint8 (h, w, 3) of the size of its native mask, bool (h, w)."""
-    wanted = "yield uint8 (h, w, 3), the image as it is in its file, of the size of its native mask"
-    if getattr(native, "dtype", None) != np.uint8 or native.shape != (*mask.shape, 3):
+def check_native_image(native: Images, mask: Masks, sample: int, format: Format | None = None) -> Images:
+    """Return `native`; refuse anything but an image (h, w, C) of the size of its native mask (h, w)."""
+    what = format or Format()
+    shape = (*mask.shape, len(what.channels))
+    wanted = f"yield {what.dtype} (h, w, {shape[2]}), the image as it is in its file, of the size of its native mask"
+    if getattr(native, "dtype", None) != what.dtype or native.shape != shape:
         raise BreachError(f"returned {describe(native)} as a native image beside {describe(mask)}", wanted, sample)
     return native
 
@@ -121,10 +134,12 @@ def check_native_count(found: int, wanted: int) -> None:
 # Mask sources
 
 
-def check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...]) -> None:
+def check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...], format: Format | None = None) -> None:
     """Refuse what a mask source must not return; `real` is the shape of the training masks."""
+    what = format or Format()
     check_is_drawn(drawn)
-    check_array(drawn.masks, "masks ", "bool", (count, *real[1:]))
+    check_array(drawn.masks, "masks ", "bool" if what.binary else "uint8", (count, *real[1:]))
+    check_labels(drawn.masks, what)
     check_filled(drawn)
     check_records(drawn, count, real[0])
 
@@ -135,9 +150,22 @@ def check_is_drawn(drawn: DrawnMasks) -> None:
         raise BreachError(f"returned {describe(drawn)}", "return augkit.DrawnMasks")
 
 
+def check_labels(masks: Masks, format: Format) -> None:
+    """Refuse label maps with labels that no class has."""
+    if masks.dtype == np.bool_:
+        return
+    classes = len(format.classes)
+    wrong = (masks > classes) & ~(format.ignore & (masks == IGNORED))
+    bad = np.flatnonzero(wrong.any(axis=(1, 2)))
+    if len(bad):
+        label = int(masks[bad[0]][wrong[bad[0]]][0])
+        allowed = f"return 0 to {classes}{' or 255' if format.ignore else ''}"
+        raise BreachError(f"returned the label {label}", allowed, int(bad[0]))
+
+
 def check_filled(drawn: DrawnMasks) -> None:
     """Refuse masks without foreground."""
-    empty = np.flatnonzero(~drawn.masks.any(axis=(1, 2)))
+    empty = np.flatnonzero(~shows(drawn.masks).any(axis=(1, 2)))
     if len(empty):
         found = f"returned {len(empty)} empty masks of {len(drawn.masks)}, the first"
         raise BreachError(found, "return masks with foreground", int(empty[0]))
@@ -166,10 +194,17 @@ def _check_record(record: Record, index: int, parents: int) -> None:
 # Generators and segmenters
 
 
-def check_images(images: Images, shape: tuple[int, ...]) -> Images:
-    """Return `images`; refuse anything but uint8 of the masks' `shape` and three channels, and 0..1 for 0..255."""
-    check_array(images, "", "uint8 0..255", (*shape, 3))
-    if len(images) >= SAMPLES:
+_ROUNDING = 1e-3
+"""By how much the scores of a pixel may sum up to more than 1."""
+
+
+def check_images(images: Images, shape: tuple[int, ...], format: Format | None = None) -> Images:
+    """Return `images`; refuse anything but images of a format and the masks' `shape`, and 0..1 for 0..255."""
+    what = format or Format()
+    check_array(images, "", "uint8 0..255" if what.dtype == "uint8" else what.dtype, (*shape, len(what.channels)))
+    if what.dtype == "float32":
+        check_finite(images)
+    if what.bytes_to_unit and len(images) >= SAMPLES:
         check_brightness(images)
     return images
 
@@ -180,11 +215,18 @@ def check_brightness(images: Images) -> None:
         raise BreachError(f"returned {describe(images)}", "scale the images to 0..255")
 
 
-def check_scores(values: Scores, shape: tuple[int, ...]) -> Scores:
-    """Return `values`; refuse anything but float32 (N, 1, H, W) in 0..1 for images of `shape` (N, H, W, 3)."""
-    check_array(values, "", "float32 0..1", (shape[0], 1, *shape[1:3]))
+def check_scores(values: Scores, shape: tuple[int, ...], classes: int = 1) -> Scores:
+    """Return `values`; refuse anything but float32 (N, K, H, W) in 0..1 for images of `shape` (N, H, W, C).
+
+    The scores of a pixel sum up to 1 at most.
+    """
+    check_array(values, "", "float32 0..1", (shape[0], classes, *shape[1:3]))
     check_finite(values)
     check_unit(values)
+    if classes > 1 and (most := float(values.sum(axis=1).max(initial=0))) > 1 + _ROUNDING:
+        raise BreachError(
+            f"returned scores that sum up to {most:.4g} in a pixel", "return shares of 1, as softmax does"
+        )
     return values
 
 
@@ -206,9 +248,20 @@ def check_unit(values: Any, what: str = "", slack: float = 0.0) -> None:
         raise BreachError(found, "return 0..1, finite", int(bad[0]))
 
 
-def refusal_of(component: object, frame: Frame) -> str:
-    """Return what a component says against images of this size; empty where it takes them or has nothing to say."""
+def refusal_of(component: object, frame: Frame | None, format: Format) -> str:
+    """Return what a component has against images of this size and format; empty where it takes them."""
+    takes = takes_of(component)
+    if takes.refuses(format):
+        return f"takes {takes}; found {format}"
+    if frame is None:
+        return ""
     return _said(lambda: component.check_frame(frame)) if isinstance(component, ChecksFrame) else ""
+
+
+def takes_of(component: object) -> Takes:
+    """Return what a component, or its class, says it takes; what is said by nothing is 8-bit RGB with one class."""
+    takes = getattr(component, "takes", None)
+    return takes if isinstance(takes, Takes) else Takes()
 
 
 def refusal_of_masks(component: object, masks: Masks) -> str:

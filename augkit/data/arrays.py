@@ -1,27 +1,28 @@
 """What flows between stages: images with their masks, and drawn masks.
 
-Pixels at rest are NumPy arrays: images ``uint8 (N, H, W, 3)`` in 0..255, masks ``bool (N, H, W)``. Pixels in flight
-(inside a training loop) are torch tensors on the run's device: images ``float32 (N, 3, H, W)`` in 0..1 and masks
-``float32 (N, 1, H, W)`` in {0, 1} (0..1 after mixup). Augmentations take masks ``float32 (N, K, H, W)`` of any number
-K >= 1 of foreground classes; what a run feeds them, and what a segmenter is scored by, has one class: K = 1.
+Pixels at rest are NumPy arrays: images ``(N, H, W, C)`` of the data set's dtype, and masks ``(N, H, W)``, bool where
+there is one class and label maps uint8 where there are more. The simple case, and what a component that says nothing
+else is given, is uint8 RGB with bool masks. Pixels in flight (inside a training loop) are torch tensors on the run's
+device: images ``float32 (N, C, H, W)`` in 0..1 and masks ``float32 (N, K, H, W)`` in {0, 1} (0..1 after mixup), one per
+foreground class. What a data set has is its `Format`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass
+from augkit.data.formats import Format, as_labels
 
+Images = NDArray[Any]
+"""(N, H, W, C) of the data set's dtype; uint8 (N, H, W, 3) in 0..255 for RGB."""
 
-Images = NDArray[np.uint8]
-
-Masks = NDArray[np.bool_]
+Masks = NDArray[Any]
+"""(N, H, W): bool for one class, otherwise a label map uint8: 0 background, k class k, 255 ignored."""
 
 Scores = NDArray[np.float32]
 
@@ -33,10 +34,13 @@ class ImageSet:
     """Images with their masks; index i of every field belongs to one sample.
 
     ids:     unique names; random draws belong to them.
-    images:  uint8 (N, H, W, 3), 0..255, RGB.
-    masks:   bool (N, H, W), true inside the structure to segment.
+    images:  (N, H, W, C) of the format's dtype; uint8 (N, H, W, 3), 0..255, for RGB.
+    masks:   bool (N, H, W), true inside the structure to segment, where there is one class and no pixel is ignored;
+             otherwise a label map uint8 (N, H, W): 0 background, k is class k, 255 ignored.
     groups:  the patient or lesion a sample comes from; no group is in two splits.
     origins: ``real``, or which synthetic source made the sample (``mask2lesion/training``).
+    format:  what the pixels are; 8-bit RGB with one class unless said otherwise.
+    spacing: float32 (N, 2), height and width of a pixel in mm, NaN where that is not known; None where it never is.
     """
 
     ids: tuple[str, ...]
@@ -44,15 +48,21 @@ class ImageSet:
     masks: Masks
     groups: tuple[str, ...]
     origins: tuple[str, ...]
+    format: Format = field(default_factory=Format)
+    spacing: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.ids)
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
-            raise ValueError(f"images are {self.images.dtype} {self.images.shape}; allowed: uint8 (N, H, W, 3)")
-        if self.masks.dtype != np.bool_ or self.masks.shape != self.images.shape[:3]:
-            raise ValueError(
-                f"masks are {self.masks.dtype} {self.masks.shape}; allowed: bool {self.images.shape[:3]}, as the images"
-            )
+        n, channels = len(self.ids), len(self.format.channels)
+        if self.images.dtype != self.format.dtype or self.images.ndim != 4 or self.images.shape[3] != channels:
+            allowed = f"{self.format.dtype} (N, H, W, {channels})"
+            raise ValueError(f"images are {self.images.dtype} {self.images.shape}; allowed: {allowed}")
+        dtype = "bool" if self.format.binary else "uint8"
+        if self.masks.dtype != dtype or self.masks.shape != self.images.shape[:3]:
+            allowed = f"{dtype} {self.images.shape[:3]}, as the images"
+            raise ValueError(f"masks are {self.masks.dtype} {self.masks.shape}; allowed: {allowed}")
+        if self.spacing is not None and (self.spacing.dtype != np.float32 or self.spacing.shape != (n, 2)):
+            found = f"{self.spacing.dtype} {self.spacing.shape}"
+            raise ValueError(f"spacing is {found}; allowed: float32 ({n}, 2), height and width of a pixel in mm")
         if not n == len(self.images) == len(self.groups) == len(self.origins):
             raise ValueError(
                 f"{n} ids, {len(self.images)} images, {len(self.groups)} groups, {len(self.origins)} origins; "
@@ -69,6 +79,11 @@ class ImageSet:
         """Height and width in pixels."""
         return self.images.shape[1], self.images.shape[2]
 
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """The masks as label maps, uint8 (N, H, W), whatever the number of classes; not a copy."""
+        return as_labels(self.masks)
+
     def take(self, index: Sequence[int] | NDArray[np.int64]) -> ImageSet:
         """Return the samples at `index`, in that order."""
         where = np.asarray(index, dtype=np.int64)
@@ -78,25 +93,43 @@ class ImageSet:
             self.masks[where],
             tuple(self.groups[i] for i in where),
             tuple(self.origins[i] for i in where),
+            self.format,
+            None if self.spacing is None else self.spacing[where],
         )
 
     @staticmethod
     def concatenate(parts: Sequence[ImageSet]) -> ImageSet:
-        """Return all samples of `parts`, in order; their sizes must agree."""
+        """Return all samples of `parts`, in order; their sizes and formats must agree."""
         if len(parts) == 1:
             return parts[0]
+        formats = list(dict.fromkeys(part.format for part in parts))
+        if len(formats) > 1:
+            raise ValueError(f"found {formats[0]} beside {formats[1]}; allowed: one format")
         return ImageSet(
             sum((part.ids for part in parts), ()),
             np.concatenate([part.images for part in parts]),
             np.concatenate([part.masks for part in parts]),
             sum((part.groups for part in parts), ()),
             sum((part.origins for part in parts), ()),
+            formats[0],
+            _joined_spacing(parts),
         )
 
     @staticmethod
-    def empty(size: tuple[int, int]) -> ImageSet:
-        """Return a set without samples, for a split that a data set does not have."""
-        return ImageSet((), np.zeros((0, *size, 3), np.uint8), np.zeros((0, *size), np.bool_), (), ())
+    def empty(size: tuple[int, int], format: Format | None = None) -> ImageSet:
+        """Return a set without samples, for a split that a data set does not have; of 8-bit RGB unless told."""
+        what = format or Format()
+        images = np.zeros((0, *size, len(what.channels)), what.dtype)
+        masks: Masks = np.zeros((0, *size), np.bool_ if what.binary else np.uint8)
+        return ImageSet((), images, masks, (), (), what)
+
+
+def _joined_spacing(parts: Sequence[ImageSet]) -> NDArray[np.float32] | None:
+    if all(part.spacing is None for part in parts):
+        return None
+    unknown = [np.full((len(part), 2), np.nan, np.float32) for part in parts]
+    known = [none if part.spacing is None else part.spacing for part, none in zip(parts, unknown, strict=True)]
+    return np.concatenate(known)
 
 
 @dataclass(frozen=True)
@@ -112,7 +145,7 @@ class Splits:
 class DrawnMasks:
     """What a mask source drew.
 
-    masks:   bool (count, H, W).
+    masks:   bool (count, H, W), or label maps uint8 where the training masks are.
     records: one mapping per mask that says how it came about. The key ``parent`` (int), where present, is the index
              of the training mask it was made from; the synthetic image then joins that sample's group.
     """

@@ -203,4 +203,6 @@ def _part(samples: ImageSet, where: slice) -> ImageSet:
         samples.masks[where],
         samples.groups[where],
         samples.origins[where],
+        samples.format,
+        None if samples.spacing is None else samples.spacing[where],
     )

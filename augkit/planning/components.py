@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFormat, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.contracts.rules import refusal_of
+from augkit.contracts.rules import refusal_of, takes_of
+from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
@@ -161,7 +162,7 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
         problems.append(_without_native_masks(recipe, registry))
     if dataset is not None:
-        problems += _refused_sizes(recipe, dataset, sources, augment, segmenter)
+        problems += _refused_data(recipe, dataset, sources, augment, segmenter, registry)
     if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:
         return None
     found_sources = tuple(source for source in sources if source is not None)
@@ -169,16 +170,15 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
 
 
-def _refused_sizes(
+def _refused_data(
     recipe: Recipe,
     dataset: Component,
     sources: Sequence[CheckedSource | None],
     augment: Sequence[Component | None],
     segmenter: Component | None,
+    registry: Registry,
 ) -> list[Problem]:
-    """Return the problem of every component in use that does not take images of the data set's size."""
-    if not isinstance(dataset.instance, HasFrame):
-        return []
+    """Return the problem of every component in use that does not take images of the data set's size and format."""
     asked: list[tuple[Reference, Component | None]] = []
     for written, source in zip(recipe.synthesize, sources, strict=True):
         if source is not None and source.per_real != 0:
@@ -191,20 +191,32 @@ def _refused_sizes(
     where, entry = recipe.dataset.where, dataset.entry
     try:
         with contained():
-            frame = dataset.instance.frame()
+            frame = dataset.instance.frame() if isinstance(dataset.instance, HasFrame) else None
+            found = dataset.instance.format() if isinstance(dataset.instance, HasFormat) else Format()
             for reference, component in asked:
                 if component is None:
                     continue
                 where, entry = reference.where, component.entry
-                if said := refusal_of(component.instance, frame):
-                    hint = f"The images are those of {data}"
+                if said := refusal_of(component.instance, frame, found):
+                    hint = f"The images are those of {data}{_others_that_take(found, component, dataset, registry)}"
                     problems.append(Problem(where, f"{entry.kind} '{entry.name}': {said}", hint))
     except InputError:  # the files are not there, which listing them has told
         return problems
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"{entry.kind} '{entry.name}' failed to tell of image sizes: {type(error).__name__}: {error}"
+        what = f"{entry.kind} '{entry.name}' failed to tell of its images: {type(error).__name__}: {error}"
         problems.append(Problem(where, what, f"Provided by {entry.provider}"))
     return problems
+
+
+def _others_that_take(found: Format, component: Component, dataset: Component, registry: Registry) -> str:
+    """Return what may be used instead of a component that does not take a format, if that is why it was refused."""
+    if not takes_of(component.instance).refuses(found):
+        return ""
+    kind = component.entry.kind
+    names = [name for name in registry.names(kind) if not takes_of(registry.entries[kind, name].cls).refuses(found)]
+    instead = f"; these take them: {', '.join(names)}" if names else f"; no {kind} that is installed takes them"
+    as_rgb = hasattr(dataset.instance, "as_rgb") and not found.rgb
+    return instead + ("; or show them as RGB by the data set's 'as_rgb: [LOW, HIGH]'" if as_rgb else "")
 
 
 def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:

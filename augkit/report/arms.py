@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet
-from augkit.data.stored import read_evaluation
-from augkit.metrics import scores
+from augkit.data.formats import shows
+from augkit.data.stored import Evaluation, read_evaluation
+from augkit.metrics import class_scores, mean_over_classes
 from augkit.planning.tasks import (
     Arm,
     DrawMasks,
@@ -27,10 +29,19 @@ from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmSco
 def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage], Path]) -> ArmScores:
     """Return the scores of one arm on the images of `test` from the evaluations of its seeds."""
     evaluations = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
-    found = [{**scores(one.counts), "nsd": one.nsd} for one in evaluations]
+    found = [_values(one, test.format.classes) for one in evaluations]
     values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    seeds, empty = tuple(arm.seed for arm in arms), int((~test.masks.any(axis=(1, 2))).sum())
+    seeds, empty = tuple(arm.seed for arm in arms), int((~shows(test.masks).any(axis=(1, 2))).sum())
     return ArmScores(arms[0].name, test.ids, seeds, values, design_of(arms[0]), empty=empty)
+
+
+def _values(found: Evaluation, classes: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    """Return metric -> float64 (N,): the mean over classes, and where there are several, of each: ``dice of liver``."""
+    each = class_scores(found.counts, found.nsd)
+    means = {name: mean_over_classes(values, found.counts) for name, values in each.items()}
+    if len(classes) == 1:
+        return means
+    return means | {f"dice of {name}": each["dice"][:, k] for k, name in enumerate(classes)}
 
 
 def expected(arms: Sequence[Arm], image_ids: tuple[str, ...] = ()) -> tuple[ArmScores, ...]:

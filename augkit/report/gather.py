@@ -136,7 +136,7 @@ def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
     """Yield one sentence where segmenters leave half of the images or more without foreground that have some."""
     seeds = []
     for arm in arms:
-        hits, false_alarms, misses, _ = read_evaluation(inputs[arm.evaluation]).counts.T
+        hits, false_alarms, misses, _ = read_evaluation(inputs[arm.evaluation]).counts.sum(axis=1).T
         shows, found = hits + misses > 0, hits + false_alarms > 0
         if shows.any() and found[shows].mean() <= 0.5:
             seeds.append(str(arm.seed))

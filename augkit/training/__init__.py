@@ -3,12 +3,14 @@
 A plugin brings networks, optimisers and a step (`Learner`); `train` does the rest.
 """
 
+from augkit.data.stored import read_format, write_format
 from augkit.training.batches import Batch, Batches, as_floats, score_images
 from augkit.training.checkpoints import Learner, remove_checkpoints
 from augkit.training.ema import Ema
 from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.loop import seeded, train
 from augkit.training.painting import PAINTING_BATCH, as_pixels, filled_batches
+from augkit.training.pixels import as_stored, in_unit_range
 from augkit.training.precision import (
     autocast,
     choose_device,
@@ -23,6 +25,7 @@ from augkit.training.segmentation import (
     SegmentationLearner,
     SegmentationPredictor,
     colour_statistics,
+    logits_for,
     per_channel,
     segmentation_loss,
 )
@@ -43,16 +46,20 @@ __all__ = [
     "SegmentationPredictor",
     "as_floats",
     "as_pixels",
+    "as_stored",
     "autocast",
     "choose_device",
     "colour_statistics",
     "compile_if_repaid",
     "computes_in_bfloat16",
     "filled_batches",
+    "in_unit_range",
     "learning_rate",
     "load_weights",
+    "logits_for",
     "memory_layout",
     "per_channel",
+    "read_format",
     "remove_checkpoints",
     "save_weights",
     "score_images",
@@ -61,4 +68,5 @@ __all__ = [
     "set_learning_rate",
     "settle",
     "train",
+    "write_format",
 ]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from augkit.contracts.components import Augment, IgnoresPadding, TakesStoredPixels
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
+from augkit.data.formats import Format
+from augkit.training.pixels import as_tensor, in_flight, in_unit_range, one_hot
 from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
@@ -26,7 +27,7 @@ _CACHED = 8
 
 
 class Augmented(NamedTuple):
-    """A batch as training sees it: float32 images (B, 3, H, W) and masks (B, K, H, W), both in 0..1.
+    """A batch as training sees it: float32 images (B, C, H, W) and masks (B, K, H, W), both in 0..1.
 
     counts: float32 (B, 1, H, W) in 0..1, how much each pixel counts; None where all count.
     """
@@ -40,8 +41,10 @@ class Augmented(NamedTuple):
 class Batch:
     """One training batch, or a part of one, on the device.
 
-    stored_images: uint8 (B, 3, H, W) in 0..255, channels-last in memory; stored_masks: uint8 (B, 1, H, W) in {0, 1};
-    draws: those of the B samples in their epochs.
+    stored_images: uint8 (B, C, H, W) in 0..255, channels-last in memory, or float32 in 0..1 for other pixels.
+    stored_masks:  uint8 (B, K, H, W) in {0, 1}; with ignored pixels the background is the last of K + 1 classes, so
+                   that a pixel that does not count has none.
+    draws:         those of the B samples in their epochs.
     """
 
     stored_images: Tensor
@@ -60,20 +63,21 @@ class Batch:
 
     @property
     def images(self) -> Tensor:
-        """Float32 (B, 3, H, W) in 0..1, channels-last in memory."""
+        """Float32 (B, C, H, W) in 0..1, channels-last in memory."""
         return self._floats[0]
 
     @property
     def masks(self) -> Tensor:
-        """Float32 (B, 1, H, W) in {0, 1}."""
+        """Float32 (B, K, H, W) in {0, 1}."""
         return self._floats[1]
 
-    def augmented(self, augment: Augment) -> Augmented:
-        """Return images and masks as `augment` changes them."""
+    def augmented(self, augment: Augment, ignore: bool = False) -> Augmented:
+        """Return images and masks as `augment` changes them; `ignore` as in `Format`."""
         images, masks = self.stored_images, self.stored_masks
-        if not ignores_padding(augment):
+        if not (ignore or ignores_padding(augment)):
             return Augmented(*as_floats(*augment(*suited(augment, images, masks), self.draws)), None)
-        images, classes = as_floats(*augment(*suited(augment, images, with_background(masks)), self.draws))
+        classes = masks if ignore else with_background(masks)
+        images, classes = as_floats(*augment(*suited(augment, images, classes), self.draws))
         return Augmented(images, classes[:, :-1], classes.sum(dim=1, keepdim=True))
 
     @cached_property
@@ -96,6 +100,7 @@ class Batches:
         needed = samples.images.nbytes + samples.masks.nbytes
         resident = needed <= free_memory(device) // 2
         self._pixels: _Pixels = (_Resident if resident else _Mapped)(samples.images, samples.masks, device)
+        self._format = samples.format
         self._keys = torch.from_numpy(sample_keys(samples.ids)).to(device if resident else "cpu")
 
     def __len__(self) -> int:
@@ -116,7 +121,8 @@ class Batches:
         where = torch.cat(index)[part]
         draws = Draws.on_device(self._seed, "batch", self._keys[where], torch.cat(epochs)[part])
         images, masks, keys = self._pixels.take(where, draws.keys)
-        return Batch(images.permute(0, 3, 1, 2), masks.view(torch.uint8), Draws(keys))
+        classes = one_hot(masks, len(self._format.classes), background=self._format.ignore)
+        return Batch(in_flight(images, self._format), classes, Draws(keys))
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -127,7 +133,7 @@ class Batches:
 
 
 class _Pixels(Protocol):
-    """Where the pixels are. `take` returns uint8 (B, H, W, 3), bool (B, 1, H, W) and the keys, on the device."""
+    """Where the pixels are. `take` returns `as_tensor` of the images and of the masks, and the keys, on the device."""
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
@@ -136,8 +142,8 @@ class _Resident:
     """On the device; nothing moves."""
 
     def __init__(self, images: Images, masks: Masks, device: str) -> None:
-        self._images = torch.from_numpy(np.array(images)).to(device)
-        self._masks = torch.from_numpy(np.array(masks)[:, None]).to(device)
+        self._images = as_tensor(images).to(device)
+        self._masks = as_tensor(masks).to(device)
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Not by indexing, which copies pixel by pixel on a CPU.
@@ -154,8 +160,7 @@ class _Mapped:
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         index = where.numpy()
-        images = torch.from_numpy(np.array(self._images[index]))
-        masks = torch.from_numpy(np.array(self._masks[index])[:, None])
+        images, masks = as_tensor(self._images[index]), as_tensor(self._masks[index])
         return self._send(images), self._send(masks), self._send(keys)
 
     def _send(self, tensor: Tensor) -> Tensor:
@@ -187,7 +192,7 @@ def ignores_padding(augment: Augment) -> bool:
 def as_floats(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return stored pixels, as in `Batch`, as float32 in 0..1, in the same memory layout; float32 is returned as is."""
     if images.dtype != torch.uint8:
-        return images, masks
+        return images, masks.float()
     unit = torch.empty_like(images, dtype=torch.float32)
     few = _CACHED if images.is_cpu else max(len(images), 1)
     for begin in range(0, len(images), few):
@@ -203,17 +208,23 @@ def free_memory(device: str) -> int:
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
 
 
-@torch.inference_mode()
-def score_images(network: nn.Module, images: Images, device: str) -> Scores:
-    """Return float32 (N, 1, H, W) in 0..1: the sigmoid of a network's logits for uint8 images (N, H, W, 3).
+def as_scores(logits: Tensor) -> Tensor:
+    """Return scores (N, K, H, W) in 0..1 of logits, as `score_images` says."""
+    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)[:, 1:]
 
-    The network lies on the device, in evaluation mode, and turns float32 (B, 3, H, W) in 0..1 into logits (B, 1, H, W),
-    computed in float32.
+
+@torch.inference_mode()
+def score_images(network: nn.Module, images: Images, format: Format, device: str) -> Scores:
+    """Return float32 (N, K, H, W) in 0..1: what a network's logits say of images (N, H, W, C) of a format.
+
+    The network lies on the device, in evaluation mode, and turns float32 (B, C, H, W) in 0..1 into logits, computed in
+    float32: (B, 1, H, W) of one class, which become scores by the sigmoid; or (B, K + 1, H, W) of several, the
+    background first, which become scores by the softmax.
     """
     parts = []
     for begin in range(0, len(images), PREDICTION_BATCH):
-        pixels = np.ascontiguousarray(images[begin : begin + PREDICTION_BATCH].transpose(0, 3, 1, 2))
-        batch = torch.from_numpy(pixels).to(device).float().div_(255)
-        parts.append(torch.sigmoid(network(batch.contiguous(memory_format=memory_layout(device)))).cpu())
+        batch = in_unit_range(images[begin : begin + PREDICTION_BATCH], format, device)
+        logits = network(batch.contiguous(memory_format=memory_layout(device)))
+        parts.append(as_scores(logits).cpu())
     scores: Scores = torch.cat(parts).numpy()
     return scores

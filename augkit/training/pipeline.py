@@ -20,8 +20,10 @@ class Pipeline:
     as the augmentations take them; it returns float32.
     """
 
-    def __init__(self, augment: Sequence[tuple[str, Augment]]) -> None:
+    def __init__(self, augment: Sequence[tuple[str, Augment]], ignore: bool = False) -> None:
+        """`ignore`: as in `Format`: there are pixels of no class, so masks keep the background as their last class."""
         self._augment = augment
+        self._ignore = ignore
 
     def takes_stored_pixels(self) -> bool:
         """Return true."""
@@ -38,6 +40,8 @@ class Pipeline:
         from augkit.training.batches import as_floats, ignores_padding, suited, with_background
 
         ignoring = [i for i, (_, augmentation) in enumerate(self._augment) if ignores_padding(augmentation)]
+        if self._ignore:
+            ignoring = []
         if ignoring:  # what works on objects need not know of the background before that
             masks = masks[:, :-1]
         for i, (name, augmentation) in enumerate(self._augment):

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from augkit.contracts.components import Augment
 from augkit.data.arrays import Images, ImageSet, Scores
 from augkit.data.draws import Draws, sample_keys
@@ -18,8 +16,8 @@ from augkit.training.pipeline import Pipeline, drawn_parameters
 class Replay:
     """Samples as training saw them in one epoch.
 
-    images:     uint8 (N, H, W, 3), rounded from what training is given.
-    masks:      float32 (N, H, W); 0 or 1, or the share of the foreground where samples were blended.
+    images:     (N, H, W, C) of the samples' dtype, rounded from what training is given.
+    masks:      float32 (N, H, W) of one class, (N, K, H, W) of several; 0 or 1, or shares where samples were blended.
     parameters: per sample, per augmentation of the recipe, what was drawn by name; empty where one does not say.
     """
 
@@ -41,14 +39,16 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     import torch
 
     from augkit.training.batches import Batch
+    from augkit.training.pixels import as_stored, as_tensor, in_flight, one_hot
 
-    pixels = torch.from_numpy(np.array(samples.images)).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(np.array(samples.masks)[:, None]).view(torch.uint8)
+    format = samples.format
+    pixels = in_flight(as_tensor(samples.images), format)
+    classes = one_hot(as_tensor(samples.masks), len(format.classes), background=format.ignore)
     draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
-    changed, moved, _ = Batch(pixels, labels, draws).augmented(Pipeline(augment))
+    changed, moved, _ = Batch(pixels, classes, draws).augmented(Pipeline(augment, format.ignore), format.ignore)
     drawn = drawn_parameters(augment, draws)
     return Replay(
-        (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(),
-        moved[:, 0].numpy(),
+        as_stored(changed, format),
+        moved[:, 0].numpy() if len(format.classes) == 1 else moved.numpy(),
         tuple(tuple({key: values[i] for key, values in one.items()} for one in drawn) for i in range(len(samples))),
     )

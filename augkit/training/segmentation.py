@@ -1,6 +1,7 @@
 """What segmenters share that descend on augmented batches: how long, how fast, along which loss.
 
-A plugin brings a network, float32 (N, 3, H, W) in 0..1 -> one logit per pixel (N, 1, H, W), and says the rest in words.
+A plugin brings a network, float32 (N, C, H, W) in 0..1 -> logits, and says the rest in words. With one class there is
+one logit per pixel, (N, 1, H, W); with K > 1, which exclude each other, there are K + 1, the background's first.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from augkit.contracts.components import Augment, Workspace
 from augkit.data.arrays import Images, ImageSet, Scores
-from augkit.training.batches import Batch, Batches, score_images
+from augkit.data.formats import Format, in_unit
+from augkit.training.batches import Batch, Batches, as_scores, score_images
 from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.precision import autocast, memory_layout, settle
 from augkit.training.ranks import Gradients, Reduction
@@ -26,6 +28,9 @@ BudgetKind = Literal["steps", "epochs"]
 OptimizerKind = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
 LossKind = Literal["bce", "bce_dice"]
+
+_CHUNK = 64
+"""Images whose statistics are taken at a time."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class SegmentationLearner:
         """
         self.budget = budget
         self._augment = augment
+        self._ignore = samples.format.ignore
         self._device = space.device
         self._learning_rate = learning_rate
         self._schedule = schedule
@@ -118,7 +124,7 @@ class SegmentationLearner:
 
     def _augment_and_descend(self, parts: Inputs) -> Mapping[str, Tensor]:
         """Descend once on the parts of a batch, each as `Batch.tensors` has it."""
-        augmented = [Batch.of(part).augmented(self._augment) for part in parts]
+        augmented = [Batch.of(part).augmented(self._augment, self._ignore) for part in parts]
         return self._descend([[pixels for pixels in part if pixels is not None] for part in augmented])
 
     def _descend_on(self, parts: Inputs) -> Mapping[str, Tensor]:
@@ -148,40 +154,66 @@ class SegmentationLearner:
 class SegmentationPredictor:
     """Scores images with a trained network."""
 
-    def __init__(self, network: nn.Module, device: str) -> None:
+    def __init__(self, network: nn.Module, format: Format, device: str) -> None:
+        """`format`: of the images that it was trained on and will see."""
         self._network = settle(network, device).eval()
+        self._format = format
         self._device = device
 
     def __call__(self, images: Images) -> Scores:
-        """Return float32 (N, 1, H, W) in 0..1 for uint8 (N, H, W, 3)."""
-        return score_images(self._network, images, self._device)
+        """Return float32 (N, K, H, W) in 0..1 for images (N, H, W, C)."""
+        return score_images(self._network, images, self._format, self._device)
+
+
+def logits_for(format: Format) -> int:
+    """Return how many logits per pixel a network gives: one for one class, K + 1 for K > 1."""
+    classes = len(format.classes)
+    return 1 if classes == 1 else classes + 1
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor, kind: LossKind, counts: Tensor | None = None) -> Tensor:
     """Return the mean loss of logits (N, 1, H, W), float32 scalar; masks, likewise, may be anything in 0..1.
 
-    bce: binary cross-entropy per pixel. bce_dice: with 1 - soft Dice per image added.
+    bce: cross-entropy per pixel. bce_dice: with 1 - soft Dice per image added. Logits (N, K + 1, H, W), background
+    first, are held against masks (N, K, H, W): the cross-entropy is then over classes, and the Dice the mean over them.
     counts: float32 (N, 1, H, W) in 0..1, the weight of each pixel within its image; None where all are equal. Images
             have equal weights however many of their pixels count.
     """
-    if counts is None:
+    several = logits.shape[1] > 1
+    if several:
+        loss = _cross_entropy(logits, masks, counts)
+    elif counts is None:
         loss = binary_cross_entropy_with_logits(logits, masks)
     else:
         each = binary_cross_entropy_with_logits(logits, masks, weight=counts, reduction="none").sum((1, 2, 3))
         loss = (each / counts.sum((1, 2, 3)).clamp(min=1)).mean()
     if kind == "bce_dice":
-        scores = torch.sigmoid(logits) if counts is None else torch.sigmoid(logits) * counts
-        overlap = 2 * (scores * masks).sum((1, 2, 3)) + 1
-        loss = loss + (1 - overlap / (scores.sum((1, 2, 3)) + masks.sum((1, 2, 3)) + 1)).mean()
+        scores = as_scores(logits) if counts is None else as_scores(logits) * counts
+        over = (2, 3) if several else (1, 2, 3)
+        overlap = 2 * (scores * masks).sum(over) + 1
+        loss = loss + (1 - overlap / (scores.sum(over) + masks.sum(over) + 1)).mean()
     return loss
 
 
-def colour_statistics(images: Images) -> tuple[Tensor, Tensor]:
-    """Return per-channel mean and standard deviation, float32 (3, 1, 1), of uint8 images scaled to 0..1."""
-    flat: Any = images.reshape(-1, 3)
+def _cross_entropy(logits: Tensor, masks: Tensor, counts: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy of logits (N, K + 1, H, W) and soft masks (N, K, H, W), weighted by `counts`."""
+    total = 1 if counts is None else counts
+    shares = torch.cat([(total - masks.sum(dim=1, keepdim=True)).clamp(min=0), masks], dim=1)
+    each = -(shares * log_softmax(logits, dim=1)).sum(dim=1)
+    if counts is None:
+        return each.mean()
+    return (each.sum((1, 2)) / counts.sum((1, 2, 3)).clamp(min=1)).mean()
+
+
+def colour_statistics(images: Images, format: Format) -> tuple[Tensor, Tensor]:
+    """Return per-channel mean and standard deviation, float32 (C, 1, 1), of images scaled to 0..1; at least 1/255."""
+    if not format.bytes_to_unit:
+        return _statistics_in_unit(images, format)
+    channels = images.shape[-1]
+    flat: Any = images.reshape(-1, channels)
     n = len(flat)
     # Exact integer sums, in slices, so that a set larger than memory is fine and the order does not matter.
-    total, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     for begin in range(0, n, 1 << 22):
         part = flat[begin : begin + (1 << 22)].astype(np.int64)
         total += part.sum(0)
@@ -189,6 +221,15 @@ def colour_statistics(images: Images) -> tuple[Tensor, Tensor]:
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, 1.0))
     return per_channel(mean / 255), per_channel(std / 255)
+
+
+def _statistics_in_unit(images: Images, format: Format) -> tuple[Tensor, Tensor]:
+    total, squares, count = np.zeros(len(format.channels)), np.zeros(len(format.channels)), 0
+    for begin in range(0, len(images), _CHUNK):
+        part = in_unit(images[begin : begin + _CHUNK], format).reshape(-1, len(total)).astype(np.float64)
+        total, squares, count = total + part.sum(0), squares + (part * part).sum(0), count + len(part)
+    mean = total / count
+    return per_channel(mean), per_channel(np.sqrt(np.maximum(squares / count - mean**2, 1 / 255**2)))
 
 
 def per_channel(values: Any) -> Tensor:

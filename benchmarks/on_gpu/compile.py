@@ -2,6 +2,7 @@
 
 import time
 
+from augkit import Format
 from augkit.training.precision import reproducible
 from augkit_classical.presets import ClassicalPaper
 from augkit_phantom import Phantom
@@ -35,7 +36,7 @@ def measure(part: Part) -> None:
         part.keep(f"{name}, compiled, images/s", fast)
         part.keep(f"{name}, seconds to compile", spent)
         if fast > slow:
-            repaid = spent / (1 / slow - 1 / fast) * operations(width, (size, size))
+            repaid = spent / (1 / slow - 1 / fast) * operations(width, Format(), (size, size))
             part.keep(f"{name}, operations that repay it", repaid)
         if part.left() < PATIENCE * spent:
             return

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from augkit import Draws, ImageSet, Workspace
+from augkit import Draws, Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import Learner, graphs
 from augkit.training.batches import Batch, Batches
@@ -62,7 +62,7 @@ def unets(part: Part, samples: ImageSet, ceiling: float) -> None:
                 speed = rate(part, learner, batch)
             part.keep(f"{name}{kind}, images/s", speed)
             if not kind:
-                part.keep(f"{name}, share of peak", speed * operations(width, samples.size) / ceiling)
+                part.keep(f"{name}, share of peak", speed * operations(width, Format(), samples.size) / ceiling)
     with recorded_after(10**9):
         part.keep("unet, kernels", profiled(part, unet(part, samples, 4 if part.tiny else 64, 32)))
 

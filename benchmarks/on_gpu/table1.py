@@ -82,7 +82,7 @@ def keep_stages(part: Part) -> None:
         if f"{name}, s" not in part.found:
             part.keep(f"{name}, s", float(read_json(file)["seconds"]))
             if file.parent.parent.name == "evaluation":
-                part.keep(f"{name}, dice", float(scores(read_evaluation(file.parent).counts)["dice"].mean()))
+                part.keep(f"{name}, dice", float(scores(read_evaluation(file.parent).counts[:, 0])["dice"].mean()))
 
 
 def keep_report(part: Part, report: Path) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from augkit import Augment, ImageSet, Predictor, Workspace
+from augkit import ANYTHING, Augment, ImageSet, Predictor, Workspace
 from augkit_smp.options import SmpOptions
 
 
 @dataclass(frozen=True)
 class Smp(SmpOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = SmpOptions.__doc__
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if find_spec("segmentation_models_pytorch") is None:

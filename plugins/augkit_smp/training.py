@@ -5,7 +5,7 @@ from __future__ import annotations
 import segmentation_models_pytorch as smp
 from torch import Tensor
 
-from augkit import Augment, Images, ImageSet, InputError, Problem, Workspace
+from augkit import Augment, ImageSet, InputError, Problem, Workspace
 from augkit.store import write_json
 from augkit.training import (
     Budget,
@@ -15,13 +15,15 @@ from augkit.training import (
     save_weights,
     seeded,
     train,
+    write_format,
 )
 from augkit_smp.network import build
 from augkit_smp.options import WEIGHTS, SmpOptions
 
 
 def fit(options: SmpOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
-    """Train the network and write its weights and ``budget.json``."""
+    """Train the network and write its weights, what images it takes, and ``budget.json``."""
+    write_format(space.folder, samples.format)
     learner = SmpLearner(options, samples, augment, space)
     train(learner, space, learner.budget.steps)
     write_json(space.folder / "budget.json", learner.budget.facts())
@@ -33,8 +35,8 @@ class SmpLearner(SegmentationLearner):
 
     def __init__(self, options: SmpOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
         with seeded(space.seed):
-            network = build(options.architecture, options.encoder, options.encoder_weights)
-        mean, std = _colours(options.encoder, options.encoder_weights, samples.images)
+            network = build(options.architecture, options.encoder, options.encoder_weights, samples.format)
+        mean, std = _colours(options.encoder, options.encoder_weights, samples)
         network.mean.copy_(mean)
         network.std.copy_(std)
         super().__init__(
@@ -55,9 +57,9 @@ class SmpLearner(SegmentationLearner):
             raise InputError(Problem("batch_size", what))
 
 
-def _colours(encoder: str, encoder_weights: str | None, images: Images) -> tuple[Tensor, Tensor]:
-    """Return per-channel mean and standard deviation, float32 (3, 1, 1), for pixels in 0..1."""
-    if encoder_weights is None:
-        return colour_statistics(images)
+def _colours(encoder: str, encoder_weights: str | None, samples: ImageSet) -> tuple[Tensor, Tensor]:
+    """Return per-channel mean and standard deviation, float32 (C, 1, 1), for pixels in 0..1."""
+    if encoder_weights is None or not samples.format.rgb:  # what the encoder saw says nothing of other channels
+        return colour_statistics(samples.images, samples.format)
     known = smp.encoders.get_preprocessing_params(encoder, encoder_weights)
     return per_channel(known["mean"]), per_channel(known["std"])

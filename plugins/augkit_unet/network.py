@@ -7,11 +7,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from augkit import Format
+from augkit.training import logits_for
 from augkit_unet.options import DEPTH
 
 
 class UnetNetwork(nn.Module):
-    """RGB in 0..1 -> one logit per pixel: (N, 3, H, W) -> (N, 1, H, W).
+    """Images in 0..1 -> logits of each pixel: (N, C, H, W) -> (N, 1, H, W), or (N, K + 1, H, W) for K > 1 classes.
 
     `width` channels at full resolution, doubled at each of four halvings. Colours are normalised by the training
     set's per-channel mean and standard deviation, which are part of the weights.
@@ -20,18 +22,19 @@ class UnetNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, format: Format) -> None:
         super().__init__()
+        channels = len(format.channels)
         widths = [width * 2**level for level in range(DEPTH + 1)]
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
-        self.register_buffer("std", torch.ones(3, 1, 1))
-        self.down = nn.ModuleList(_double(i, o) for i, o in zip([3, *widths[:-1]], widths, strict=True))
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("std", torch.ones(channels, 1, 1))
+        self.down = nn.ModuleList(_double(i, o) for i, o in zip([channels, *widths[:-1]], widths, strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
         self.merge = nn.ModuleList(_double(2 * w, w) for w in reversed(widths[:-1]))
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, logits_for(format), 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, 1, H, W) for images (N, 3, H, W) in 0..1."""
+        """Return the logits of images (N, C, H, W) in 0..1."""
         x = (images - self.mean) / self.std
         skips = []
         for level, block in enumerate(self.down):

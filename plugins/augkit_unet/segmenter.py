@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from augkit import Augment, ImageSet, Predictor, Workspace
+from augkit import ANYTHING, Augment, ImageSet, Predictor, Workspace
 from augkit_unet.options import UnetOptions
 
 
 @dataclass(frozen=True)
 class Unet(UnetOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = UnetOptions.__doc__
+    takes = ANYTHING
 
     def fit(self, train: ImageSet, validation: ImageSet, augment: Augment, space: Workspace) -> None:
         """Train on augmented batches until the budget is spent and keep the weights; `validation` is not used."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from augkit import Draws, ImageSet, InputError, Problem, sample_keys
-from augkit.metrics import confusion, scores
+from augkit.metrics import decided, dice
 from augkit.training import Learner, score_images
 
 LOOKS = 20
@@ -89,6 +89,8 @@ class SelectingLearner:
         """Return the mean Dice of the network as it is, in 0..1, predicting as it will after training."""
         was_training = self._network.training
         self._network.eval()
-        predicted = score_images(self._network, self._development.images, self._device)[:, 0] > 0.5
+        format = self._development.format
+        scores = score_images(self._network, self._development.images, format, self._device)
         self._network.train(was_training)
-        return float(scores(confusion(predicted, np.asarray(self._development.masks)))["dice"].mean())
+        found = np.stack([decided(one, format) for one in scores])
+        return float(dice(found, np.asarray(self._development.masks), len(format.classes)).mean())

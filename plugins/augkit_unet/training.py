@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from augkit import Augment, ImageSet, Workspace
+from augkit import Augment, Format, ImageSet, Workspace
 from augkit.store import write_json
 from augkit.training import (
     Budget,
@@ -16,6 +16,7 @@ from augkit.training import (
     save_weights,
     seeded,
     train,
+    write_format,
 )
 from augkit_unet.network import UnetNetwork
 from augkit_unet.options import WEIGHTS, UnetOptions
@@ -23,7 +24,8 @@ from augkit_unet.selection import SelectingLearner, cut_development
 
 
 def fit(options: UnetOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
-    """Train the network and write its weights and ``budget.json``."""
+    """Train the network and write its weights, what images it takes, and ``budget.json``."""
+    write_format(space.folder, samples.format)
     fitted = _train_and_select if options.development else _train_to_the_end
     save_weights(fitted(options, samples, augment, space), space.folder / WEIGHTS)
 
@@ -51,8 +53,8 @@ class UnetLearner(SegmentationLearner):
 
     def __init__(self, options: UnetOptions, samples: ImageSet, augment: Augment, space: Workspace) -> None:
         with seeded(space.seed):
-            network = UnetNetwork(options.width)
-        mean, std = colour_statistics(samples.images)
+            network = UnetNetwork(options.width, samples.format)
+        mean, std = colour_statistics(samples.images, samples.format)
         network.mean.copy_(mean)
         network.std.copy_(std)
         super().__init__(
@@ -69,12 +71,13 @@ class UnetLearner(SegmentationLearner):
             reduction=options.reduction,
             finetune=options.finetune,
         )
-        planned = self.budget.steps * options.batch_size * operations(options.width, samples.size)
-        compile_if_repaid(self.network, (self.part_size, 3, *samples.size), planned, space)
+        planned = self.budget.steps * options.batch_size * operations(options.width, samples.format, samples.size)
+        shape = (self.part_size, len(samples.format.channels), *samples.size)
+        compile_if_repaid(self.network, shape, planned, space)
 
 
-def operations(width: int, size: tuple[int, int]) -> float:
+def operations(width: int, format: Format, size: tuple[int, int]) -> float:
     """Return the multiplications and additions of one training step per image."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        UnetNetwork(width)(torch.empty(1, 3, *size)).sum().backward()
+        UnetNetwork(width, format)(torch.empty(1, len(format.channels), *size)).sum().backward()
     return float(counter.get_total_flops())

@@ -16,10 +16,10 @@ from augkit.store import read_array, write_array
 class Evaluation:
     """What a segmenter found in the test split.
 
-    predictions: bool (N, H, W), of the images' size.
-    counts:      int64 (N, 4): true positives, false positives, false negatives, true negatives of each image, at the
-                 size at which the recipe scores.
-    nsd:         float64 (N,): normalised surface distance, which counts do not decide.
+    predictions: (N, H, W), as masks of the data set are, of the images' size.
+    counts:      int64 (N, K, 4): true positives, false positives, false negatives, true negatives of each image and
+                 class, at the size at which the recipe scores.
+    nsd:         float64 (N, K): normalised surface distance, which counts do not decide.
     """
 
     predictions: Masks

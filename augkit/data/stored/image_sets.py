@@ -1,4 +1,7 @@
-"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and what is said of a whole data set."""
+"""Image sets and splits: ``images.npy``, ``masks.npy``, ``samples.json``, and what is said of a whole data set.
+
+What is not 8-bit RGB with one class has a ``format.json`` besides, and sets with known spacing a ``spacing.npy``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from augkit.data.arrays import ImageSet, Splits
+from augkit.data.formats import Format
 from augkit.store import read_array, read_json, write_array, write_json
 
 SPLITS = ("train", "validation", "test")
@@ -22,11 +29,14 @@ class Names:
 
 
 def write_image_set(folder: Path, samples: ImageSet) -> None:
-    """Write an image set as ``images.npy``, ``masks.npy`` and ``samples.json``."""
+    """Write an image set."""
     write_array(folder / "images.npy", samples.images)
     write_array(folder / "masks.npy", samples.masks)
     names = {"ids": samples.ids, "groups": samples.groups, "origins": samples.origins}
     write_json(folder / "samples.json", names)
+    write_format(folder, samples.format)
+    if samples.spacing is not None:
+        write_array(folder / "spacing.npy", samples.spacing)
 
 
 def read_names(folder: Path) -> Names:
@@ -39,7 +49,25 @@ def read_image_set(folder: Path) -> ImageSet:
     """Return an image set whose pixels are mapped from disk, read-only."""
     names = read_names(folder)
     images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
-    return ImageSet(names.ids, images, masks, names.groups, names.origins)
+    return ImageSet(names.ids, images, masks, names.groups, names.origins, read_format(folder), read_spacing(folder))
+
+
+def write_format(folder: Path, format: Format) -> None:
+    """Write ``format.json``, where pixels are not 8-bit RGB with one class."""
+    if format != Format():
+        write_json(folder / "format.json", format.facts())
+
+
+def read_format(folder: Path) -> Format:
+    """Return what `write_format` left in a folder."""
+    file = folder / "format.json"
+    return Format.of(read_json(file)) if file.is_file() else Format()
+
+
+def read_spacing(folder: Path) -> NDArray[np.float32] | None:
+    """Return the spacing of an image set, as in `ImageSet`."""
+    file = folder / "spacing.npy"
+    return np.array(read_array(file)) if file.is_file() else None
 
 
 def write_splits(folder: Path, splits: Splits) -> None:

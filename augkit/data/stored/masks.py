@@ -1,4 +1,4 @@
-"""Drawn masks: ``masks.npy`` bool (count, H, W) and ``records.json``, one mapping per mask."""
+"""Drawn masks: ``masks.npy`` (count, H, W), bool or label maps, and ``records.json``, one mapping per mask."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def read_drawn_masks(folder: Path) -> DrawnMasks:
 
 
 def read_training_masks(dataset: Path) -> Masks:
-    """Return the training masks of a dataset artifact, bool (N, H, W), mapped from disk; no image is read."""
+    """Return the training masks of a dataset artifact, as in `ImageSet`, mapped from disk; no image is read."""
     return read_array(dataset / "train" / "masks.npy")

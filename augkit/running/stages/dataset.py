@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augkit.contracts.components import Dataset, HasRemarks
+from augkit.contracts.components import Dataset, HasFormat, HasRemarks
 from augkit.contracts.manners import contained
-from augkit.contracts.rules import check_splits, contract, harmless
+from augkit.contracts.rules import check_format, check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
+from augkit.data.formats import shows
 from augkit.data.remarks import remarks_on
 from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_remarks, write_splits
 from augkit.errors import InputError, Problem, StageError
@@ -48,6 +49,8 @@ def _load(dataset: Dataset) -> Splits:
     with contract("the data set"), harmless():
         splits = dataset.load()
         check_splits(splits)
+        if isinstance(dataset, HasFormat):
+            check_format(dataset.format(), splits.train.format)
     return splits
 
 
@@ -83,7 +86,7 @@ def _refuse_empty(splits: Splits) -> None:
             "Look at the mask files: they may be the wrong ones, or hold the structure as 0",
         )
         for name, samples in (("training", splits.train), ("test", splits.test))
-        if not samples.masks.any()
+        if not shows(samples.masks).any()
     ]
     if problems:
         raise InputError(*problems)

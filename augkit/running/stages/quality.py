@@ -16,12 +16,13 @@ def judge_quality(task: JudgeQuality, job: Job) -> None:
     dataset = job.inputs["dataset"]
     predict = None if task.segmenter is None else task.segmenter.open(job.inputs["segmenter"], job.device)
     paint = task.generator.open(job.inputs["generator"], job.device)
+    train = read_image_set(dataset / "train")
     material = Material(
-        train=read_image_set(dataset / "train"),
+        train=train,
         held_out=ImageSet.concatenate([read_image_set(dataset / name) for name in ("validation", "test")]),
         synthetic=read_image_set(job.inputs["synthesis"]),
-        segment=None if predict is None else lambda images: segmented(predict, images),
-        paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape),
+        segment=None if predict is None else lambda images: segmented(predict, images, train.format),
+        paint=lambda masks, draws: check_images(paint(masks, draws), masks.shape, train.format),
         seed=task.seed,
     )
     write_quality(job.folder, judge(material))

@@ -9,7 +9,7 @@ from augkit.data.stored import read_image_set
 from augkit.errors import InputError, Problem
 from augkit.planning.tasks import TrainSegmenter
 from augkit.running.job import Job
-from augkit.running.stages.trainings import refuse_size, training
+from augkit.running.stages.trainings import refuse_data, training
 
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
@@ -24,10 +24,10 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
         for pixels in (train.images, train.masks):
             pixels.flags.writeable = False  # as they are when nothing is concatenated
         _check_masks(task, train)
-        refuse_size(job, train.size)
+        refuse_data(job, train.size, train.format)
         space = Workspace(job.folder, task.seed, job.device, job.log)
         augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
-        task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment), space)
+        task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment, train.format.ignore), space)
 
 
 def _check_masks(task: TrainSegmenter, train: ImageSet) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from augkit.data.stored import read_image_set, write_image_set
 from augkit.errors import Problem, StageError
-from augkit.metrics import confusion, scores
+from augkit.metrics import dice
 from augkit.planning.tasks import SelectAdherent
 from augkit.running.job import Job
 from augkit.running.stages.predictions import segmented
@@ -19,8 +19,8 @@ def select_adherent(task: SelectAdherent, job: Job) -> None:
 
     samples = read_image_set(job.inputs["synthesis"])
     predict = task.segmenter.open(job.inputs["segmenter"], job.device)
-    found = segmented(predict, samples.images, samples.ids)
-    adherence = scores(confusion(found, np.asarray(samples.masks)))["dice"]
+    found = segmented(predict, samples.images, samples.format, samples.ids)
+    adherence = dice(found, np.asarray(samples.masks), len(samples.format.classes))
     kept = np.flatnonzero(adherence >= task.min_adherence)
     if current() is not None:  # what a rehearsal trains judges nothing
         kept = np.arange(len(samples))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from augkit.contracts.rules import SAMPLES, STATELESS, check_images, check_same, contract, harmless
 from augkit.data.arrays import ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
-from augkit.data.stored import read_drawn_masks, read_names, write_image_set
+from augkit.data.stored import read_drawn_masks, read_format, read_names, read_spacing, write_image_set
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Synthesise
 from augkit.running.job import Job
@@ -25,11 +25,12 @@ def synthesise(task: Synthesise, job: Job) -> None:
     ids = tuple(f"{task.prefix}-{i:06d}" for i in range(len(masks)))
     paint = task.generator.open(job.inputs["generator"], job.device)
     draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
-    images = np.empty((*masks.shape, 3), np.uint8)
+    format = read_format(job.inputs["dataset"] / "train")
+    images = np.empty((*masks.shape, len(format.channels)), format.dtype)
     for begin in range(0, len(masks), CHUNK):
         part = slice(begin, begin + CHUNK)
         with contract("the generator", ids[part]):
-            images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape)
+            images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape, format)
             if begin == 0:
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
@@ -38,7 +39,9 @@ def synthesise(task: Synthesise, job: Job) -> None:
     parents = tuple(_group(record, groups, name) for record, name in zip(drawn.records, ids, strict=True))
     if task.shuffled:
         masks = masks[other_masks(masks, draws)]
-    write_image_set(job.folder, ImageSet(ids, images, masks, parents, (task.origin,) * len(masks)))
+    spacing = _spacing(drawn.records, read_spacing(job.inputs["dataset"] / "train"))
+    samples = ImageSet(ids, images, masks, parents, (task.origin,) * len(masks), format, spacing)
+    write_image_set(job.folder, samples)
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
@@ -61,6 +64,15 @@ def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
     partners = np.empty(len(masks), np.int64)
     partners[order] = np.roll(order, -step)
     return partners
+
+
+def _spacing(records: Sequence[Record], spacing: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """Return the spacing of each sample: its parent's, for the frame is the same; NaN where it has none."""
+    if spacing is None:
+        return None
+    unknown = np.full(2, np.nan, np.float32)
+    parents = [record.get("parent") for record in records]
+    return np.stack([spacing[parent] if type(parent) is int else unknown for parent in parents])
 
 
 def _group(record: Record, groups: Sequence[str], name: str) -> str:

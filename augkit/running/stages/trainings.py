@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from augkit.contracts.components import Frame
 from augkit.contracts.rules import refusal_of
+from augkit.data.formats import Format
 from augkit.errors import InputError, Problem
 from augkit.running.job import Job
 
@@ -23,12 +24,12 @@ def training(job: Job) -> Iterator[None]:
     remove_checkpoints(job.folder)
 
 
-def refuse_size(job: Job, size: tuple[int, int]) -> None:
-    """Refuse images that a component of the stage does not take: a data set need not tell their size beforehand."""
+def refuse_data(job: Job, size: tuple[int, int], format: Format) -> None:
+    """Refuse images that a component of the stage does not take: a data set need not tell what they are beforehand."""
     problems = [
         Problem(f"{part.component.entry.kind} '{part.name}'", said, "Choose other images or another component")
         for part in job.stage.components
-        if (said := refusal_of(part.component.instance, Frame(*size)))
+        if (said := refusal_of(part.component.instance, Frame(*size), format))
     ]
     if problems:
         raise InputError(*problems)
