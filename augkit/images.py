@@ -1,6 +1,10 @@
-"""Reading people's image files: a door for plugins that bring data sets."""
+"""Reading people's image files: a door for plugins that bring data sets.
+
+8-bit images with binary masks are pairs of files (`Pair`); everything else is slices (`Series`) of a `Format`.
+"""
 
 from augkit.data.encoding import encode_png
+from augkit.data.formats import GREY, IGNORED, RGB
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
@@ -13,22 +17,41 @@ from augkit.data.reading import (
 )
 from augkit.data.remarks import turned_apart
 from augkit.data.resizing import average_resize
+from augkit.data.series import (
+    Series,
+    Slice,
+    draw_splits,
+    load_series,
+    native_slices,
+    rgb_format,
+    shown_as_rgb,
+)
 from augkit.errors import sum_up
 
 __all__ = [
     "BLURRED",
+    "GREY",
+    "IGNORED",
+    "RGB",
     "SUFFIXES",
     "TWO_LEVELS",
     "Pair",
+    "Series",
+    "Slice",
     "average_resize",
+    "draw_splits",
     "encode_png",
+    "load_series",
     "load_splits",
     "match_pairs",
+    "native_slices",
     "read_drawing",
     "read_header",
     "read_image",
     "read_mask",
     "read_pair_mask",
+    "rgb_format",
+    "shown_as_rgb",
     "sum_up",
     "turned_apart",
     "unfit_pairs",

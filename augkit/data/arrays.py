@@ -97,6 +97,18 @@ class ImageSet:
             None if self.spacing is None else self.spacing[where],
         )
 
+    def part(self, where: slice) -> ImageSet:
+        """Return a run of samples as views: a copy would double the memory of a large data set."""
+        return ImageSet(
+            self.ids[where],
+            self.images[where],
+            self.masks[where],
+            self.groups[where],
+            self.origins[where],
+            self.format,
+            None if self.spacing is None else self.spacing[where],
+        )
+
     @staticmethod
     def concatenate(parts: Sequence[ImageSet]) -> ImageSet:
         """Return all samples of `parts`, in order; their sizes and formats must agree."""

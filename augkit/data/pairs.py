@@ -98,7 +98,7 @@ def load_splits(
     """Return the three splits as `load_pairs` does, reporting the bad files of all three at once."""
     samples = load_pairs([*train, *validation, *test], size, resize, problems, mask_threshold)
     ends = (0, len(train), len(train) + len(validation), len(samples))
-    return Splits(*(_part(samples, slice(start, stop)) for start, stop in pairwise(ends)))
+    return Splits(*(samples.part(slice(start, stop)) for start, stop in pairwise(ends)))
 
 
 def unfit_pairs(pairs: Iterable[Pair], mask_threshold: int | None = None) -> list[Problem]:
@@ -193,16 +193,3 @@ def _spell_size(header: Header) -> str:
 def _threads() -> int:
     """Return how many files to decode at once; decoding frees the GIL, and eight large originals are memory enough."""
     return min(8, max(2, os.cpu_count() or 2))
-
-
-def _part(samples: ImageSet, where: slice) -> ImageSet:
-    """Return a run of samples as views: a copy would double the memory of a large data set."""
-    return ImageSet(
-        samples.ids[where],
-        samples.images[where],
-        samples.masks[where],
-        samples.groups[where],
-        samples.origins[where],
-        samples.format,
-        None if samples.spacing is None else samples.spacing[where],
-    )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from augkit.data.arrays import ImageSet, Splits
+from augkit.data.formats import shows
 from augkit.data.orientation import QUARTER, UPRIGHT
 from augkit.data.pairs import Pair
 from augkit.data.reading import Header, read_header
@@ -18,9 +19,13 @@ MOST_COVERED = 0.5
 """Share of the frame above which the structure of the middle training mask may be the background."""
 
 
+MOST_CLIPPED = 0.011
+"""Share of the training foreground that a window may clip; percentiles of 0.5 and 99.5 clip 0.01 of it."""
+
+
 def remarks_on(splits: Splits) -> tuple[str, ...]:
     """Return what should make somebody look at the files again; nothing for most data sets."""
-    return (*_swapped(splits.train), *_alike(splits.train), *_repeated(splits))
+    return (*_swapped(splits.train), *_clipped(splits.train), *_alike(splits.train), *_repeated(splits))
 
 
 def turned_apart(pairs: Iterable[Pair]) -> tuple[str, ...]:
@@ -82,7 +87,27 @@ def _turned(found: list[_Headers], count: int, how: str) -> Iterator[str]:
     yield f"{len(found)} of {count} {how}, such as {tags}. {advice}"
 
 
+def _clipped(train: ImageSet) -> Iterator[str]:
+    """Yield one sentence for each channel whose window cuts off more of the training foreground than it may."""
+    if train.format.bytes_to_unit or not shows(train.masks).any():
+        return
+    inside = [image[mask] for image, mask in zip(train.images, shows(train.masks), strict=True)]
+    pixels = np.concatenate(inside)
+    lows, highs = train.format.windows
+    for place, channel in enumerate(train.format.channels):
+        values = pixels[:, place].astype(np.float64)
+        share = float(((values < lows[place]) | (values > highs[place])).mean())
+        if share > MOST_CLIPPED:
+            low, high = np.percentile(values, [0.5, 99.5])
+            yield (
+                f"The window {lows[place]:g}..{highs[place]:g} of the channel {channel.name} clips {share:.1%} of the "
+                f"training pixels inside the classes; {low:.4g}..{high:.4g} are their 0.5 and 99.5 percentiles."
+            )
+
+
 def _swapped(train: ImageSet) -> Iterator[str]:
+    if not train.format.binary:
+        return
     covered = float(np.median(train.masks.mean(axis=(1, 2))))
     if covered > MOST_COVERED:
         yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,28 @@ def resize_image(image: NDArray[np.uint8], size: int, how: Resize) -> NDArray[np
     """
     method = Image.Resampling.NEAREST if how == "nearest" else Image.Resampling.BOX
     return np.asarray(Image.fromarray(image).resize((size, size), method))
+
+
+def resize_pixels(image: NDArray[Any], size: int, how: Resize) -> NDArray[Any]:
+    """Return (size, size, C) from (H, W, C) of any dtype and number of channels, as `resize_image` does for RGB.
+
+    Averages of whole numbers are rounded.
+    """
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return resize_image(image, size, how)
+    if how == "nearest":
+        rows, columns = ((np.arange(size) * 2 + 1) * side // (2 * size) for side in image.shape[:2])
+        return image[rows[:, None], columns]
+    channels = [
+        average_resize(np.ascontiguousarray(image[..., c], np.float32), size, size) for c in range(image.shape[2])
+    ]
+    small = np.stack(channels, axis=-1)
+    return small if image.dtype == np.float32 else np.rint(small).astype(image.dtype)
+
+
+def resize_labels(labels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return uint8 (size, size) from uint8 (H, W): `nearest`, as `resize_mask`."""
+    return np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
 
 
 def resize_mask(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from augkit import Draws, Problem, sample_keys
-from augkit.images import Pair
+from augkit import Problem
+from augkit.images import Pair, draw_splits
 
 Parts = tuple[list[Pair], list[Pair], list[Pair]]
 
@@ -38,11 +38,8 @@ def cut(pairs: Sequence[Pair], test: float, validation: float, seed: int, root: 
 
     A group goes where its own uniform number falls: test below `test`, validation below `test` + `validation`.
     """
-    draws = Draws.of(seed, "folder split", sample_keys([pair.group for pair in pairs]))
-    places = draws.uniform("place").tolist()
-    parts: Parts = ([], [], [])
-    for pair, place in zip(pairs, places, strict=True):
-        parts[2 if place < test else 1 if place < test + validation else 0].append(pair)
+    train, held, scored = draw_splits([pair.group for pair in pairs], test, validation, seed)
+    parts: Parts = ([pairs[i] for i in train], [pairs[i] for i in held], [pairs[i] for i in scored])
     shares = {"train": 1 - test - validation, "validation": validation, "test": test}
     count = len({pair.group for pair in pairs})
     problems = [
