@@ -46,11 +46,10 @@ def resize_pixels(image: NDArray[Any], size: int, how: Resize) -> NDArray[Any]:
         return resize_image(image, size, how)
     if how == "nearest":
         rows, columns = ((np.arange(size) * 2 + 1) * side // (2 * size) for side in image.shape[:2])
-        return image[rows[:, None], columns]
-    channels = [
-        average_resize(np.ascontiguousarray(image[..., c], np.float32), size, size) for c in range(image.shape[2])
-    ]
-    small = np.stack(channels, axis=-1)
+        picked: NDArray[Any] = image[rows[:, None], columns]
+        return picked
+    channels = np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32)
+    small = np.stack([average_resize(channel, size, size) for channel in channels], axis=-1)
     return small if image.dtype == np.float32 else np.rint(small).astype(image.dtype)
 
 
