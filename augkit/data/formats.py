@@ -20,6 +20,9 @@ PixelType = Literal["uint8", "uint16", "int16", "float32"]
 IGNORED = 255
 """The label of pixels that count neither in a loss nor in a score."""
 
+FOREGROUND = 0.5
+"""With one class, a pixel is foreground where its score is above this."""
+
 MOST_CLASSES = 254
 
 
@@ -188,6 +191,15 @@ def shows(masks: NDArray[Any]) -> NDArray[np.bool_]:
         return masks
     found: NDArray[np.bool_] = (masks != 0) & (masks != IGNORED)
     return found
+
+
+def decided(scores: NDArray[np.float32], format: Format) -> NDArray[Any]:
+    """Return the mask of one image from its scores, float32 (K, H, W): a pixel belongs to whatever has most."""
+    if len(format.classes) == 1:
+        mask: NDArray[Any] = scores[0] > FOREGROUND
+        return mask if format.binary else mask.view(np.uint8)
+    background = 1 - scores.sum(axis=0)
+    return np.where(scores.max(axis=0) > background, scores.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def in_unit(images: NDArray[Any], format: Format) -> NDArray[np.float32]:
