@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.warp import Padding, mirror, warp_affine
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Geometry:
     crop: Annotated[float, Within(0.1, 1)] = 1.0
     probability: Annotated[float, Within(0, 1)] = 1.0
     padding: Padding = "reflect"
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.scale[0] <= self.scale[1] <= 5:
