@@ -26,7 +26,8 @@ class Geometry:
     crop:      smallest side of a random crop as a share of the image's; it is enlarged to the image's size.
     probability: how often rotation, scale, shear, shift and crop are applied; flips do not depend on it.
     padding:   what fills the corners: the image's mirror image (``reflect``), its nearest edge (``border``), black
-               (``constant``), or black that does not count in the segmenter's loss (``ignore``).
+               (``constant``), or black that does not count in the segmenter's loss (``ignore``). Where the data set
+               has ignored pixels, ``constant`` is ``ignore``.
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "both"

@@ -128,7 +128,8 @@ def _cut(pictures: Tensor, labels: Tensor, filled: Tensor, inside: Tensor, plan:
     object_, others = inside[:, None].float(), (filled & ~inside)[:, None].float()
     both = torch.cat([pictures, others, labels * object_], dim=1)
     both = grid_sample(both, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    picture, others, classes = both.split([pictures.shape[1], 1, labels.shape[1]], dim=1)
+    channels = pictures.shape[1]
+    picture, others, classes = both[:, :channels], both[:, channels : channels + 1], both[:, channels + 1 :]
     now = classes.sum(1, keepdim=True) > 0.5
     x, y, wide, high = _box(now[:, 0])
     fits = (x > reach) & (y > reach) & (x + wide < len(right) - reach) & (y + high < len(below) - reach)
@@ -214,8 +215,9 @@ class _Scene:
 
     def _blend(self, layers: Tensor, came: Tensor, lies: Tensor, likeness: Tensor, hides: Tensor, match: float) -> None:
         """As `host._Scene._blend`, with layers (N, C + K + 3, H, W) where they belong in the frame."""
-        channels, classes = self.images.shape[1], self.masks.shape[1]
-        picture, labels, inside, cover, _ = layers.split([channels, classes, 1, 1, 1], dim=1)
+        channels = self.images.shape[1]
+        picture, labels = layers[:, :channels], layers[:, channels:-3]
+        inside, cover = layers[:, -3:-1].chunk(2, dim=1)
         lies = (came + match * (lies - came))[:, :, None, None]
         came = came[:, :, None, None]
         away = picture - came
