@@ -156,6 +156,16 @@ class Takes:
             and (self.ignore or not found.ignore)
         )
 
+    def __and__(self, other: Takes) -> Takes:
+        """Return what both take, such as what all parts of a preset do."""
+        return Takes(
+            _common(self.channels, other.channels),
+            _common(self.meanings, other.meanings),
+            _common(self.dtypes, other.dtypes),
+            min((most for most in (self.classes, other.classes) if most is not None), default=None),
+            self.ignore and other.ignore,
+        )
+
     def __str__(self) -> str:
         counts = "any number of" if self.channels is None else " or ".join(str(n) for n in self.channels)
         plural = "channel" if self.channels == (1,) else "channels"
@@ -171,6 +181,13 @@ class Takes:
 
 ANYTHING = Takes(None, None, None, None, True)
 """Takes images and masks of any kind."""
+
+
+def _common(one: Any, other: Any) -> Any:
+    """Return what is in both collections, of the first one's type; None stands for everything."""
+    if one is None or other is None:
+        return other if one is None else one
+    return type(one)(item for item in one if item in other)
 
 
 def class_masks(masks: NDArray[Any], classes: int) -> NDArray[np.bool_]:
