@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from augkit import Channel, Format, ImageSet, InputError, Takes
 from augkit.contracts.rules import check_images, refusal_of, takes_of
 from augkit.data.formats import ANYTHING
+from augkit.running.stages.synthesis import other_masks
+from augkit_controls import Noise, Repeat
 from augkit_mask2lesion import Fast128, Mask2Lesion, Released256, Spade
 from tests.samples import image_draws, lesions, workspace
 
@@ -78,6 +81,7 @@ def test_a_generator_of_ct_slices_paints_the_same_in_a_fresh_process(name, tmp_p
     code = f"""
 import numpy as np, augkit
 from pathlib import Path
+from augkit_controls import Noise, Repeat
 from augkit_mask2lesion import Mask2Lesion, Spade
 paint = {type(generator).__name__}().open(Path({str(tmp_path / "generator")!r}), "cpu")
 draws = augkit.Draws.of(0, "synthesis", np.arange(8))
@@ -100,8 +104,7 @@ def test_two_channels_of_floats_are_painted_each_within_its_window(tmp_path):
 
 
 def test_an_ignored_pixel_is_not_painted_as_background(tmp_path):
-    format = Format("int16", CT.channels, CT.classes, ignore=True)
-    samples = slices(format)
+    samples = slices(replace(CT, ignore=True))
     paint = PRESETS["paper"].open(fitted(PRESETS["paper"], samples, tmp_path), "cpu")
     unknown, background = np.full((1, 32, 32), 255, np.uint8), np.zeros((1, 32, 32), np.uint8)
     assert (paint(unknown, image_draws(1)) != paint(background, image_draws(1))).mean() > 0.5
@@ -144,3 +147,33 @@ def test_weights_of_other_images_are_refused_and_those_of_such_images_are_used(t
     message = r"generator.safetensors: is a generator of 1 channel \(ct .* and 3 classes .*; the data set has 8-bit RGB"
     with pytest.raises(InputError, match=message):
         again.fit(lesions(8, 32), workspace(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("format", [CT, PAIR, replace(CT, ignore=True)], ids=str)
+def test_noise_has_the_mean_of_every_class_within_the_windows(format, tmp_path):
+    samples = slices(format)
+    masks = np.tile(samples.masks, (8, 1, 1))
+    paint = Noise().open(fitted(Noise(), samples, tmp_path), "cpu")
+    painted = check_images(paint(masks, image_draws(64)), masks.shape, format)
+    low, high = format.windows
+    assert ((low <= painted) & (painted <= high)).all()
+    for label in range(len(format.classes) + 1):
+        real = samples.images[samples.labels == label].mean(axis=0)
+        assert np.allclose(painted[masks == label].mean(axis=0), real, atol=0.01 * (high - low))
+
+
+def test_repeat_tells_label_maps_of_the_same_foreground_apart(tmp_path):
+    samples = slices()
+    other = replace(samples, masks=np.where(samples.masks == 3, 1, samples.masks).astype(np.uint8))
+    names = {"ids": tuple(f"o{i}" for i in range(8)), "images": samples.images[::-1]}
+    both = ImageSet.concatenate([samples, replace(other, **names)])
+    assert refusal_of(Repeat(), None, CT) == ""
+    painted = Repeat().open(fitted(Repeat(), both, tmp_path), "cpu")(both.masks, image_draws(16))
+    assert np.array_equal(painted, both.images)
+
+
+def test_masks_of_the_same_foreground_and_other_classes_are_other_masks():
+    masks = np.zeros((6, 4, 4), np.uint8)
+    masks[:, 1:3, 1:3] = np.array([1, 1, 2, 2, 3, 3])[:, None, None]
+    partners = masks[other_masks(masks, image_draws(6))]
+    assert (partners.reshape(6, -1) != masks.reshape(6, -1)).any(axis=1).all()
