@@ -59,10 +59,10 @@ class _Painter:
         height, width = masks.shape[1:]
         noise = draws.normal("noise", shape=(height, width, self.colour.shape[1]))
         values = np.clip(self.colour[where] + self.noise[where] * noise, *self.format.windows)
-        if self.format.dtype == "float32":
-            return values.astype(np.float32)
-        limits = np.iinfo(self.format.dtype)
-        images: Images = np.clip(np.rint(values), limits.min, limits.max).astype(self.format.dtype)
+        if self.format.dtype != "float32":
+            limits = np.iinfo(self.format.dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        images: Images = values.astype(self.format.dtype)
         return images
 
 
