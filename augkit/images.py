@@ -4,7 +4,7 @@
 """
 
 from augkit.data.encoding import encode_png
-from augkit.data.formats import GREY, IGNORED, RGB
+from augkit.data.formats import GREY, IGNORED, RGB, as_shown, class_masks, from_unit, in_unit
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
@@ -38,9 +38,13 @@ __all__ = [
     "Pair",
     "Series",
     "Slice",
+    "as_shown",
     "average_resize",
+    "class_masks",
     "draw_splits",
     "encode_png",
+    "from_unit",
+    "in_unit",
     "load_series",
     "load_splits",
     "match_pairs",
