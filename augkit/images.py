@@ -4,7 +4,7 @@
 """
 
 from augkit.data.encoding import encode_png
-from augkit.data.formats import GREY, IGNORED, RGB
+from augkit.data.formats import GREY, IGNORED, RGB, PixelType
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
@@ -36,6 +36,7 @@ __all__ = [
     "SUFFIXES",
     "TWO_LEVELS",
     "Pair",
+    "PixelType",
     "Series",
     "Slice",
     "average_resize",
