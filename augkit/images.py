@@ -4,7 +4,7 @@
 """
 
 from augkit.data.encoding import encode_png
-from augkit.data.formats import GREY, IGNORED, RGB, as_shown, class_masks, from_unit, in_unit
+from augkit.data.formats import GREY, IGNORED, RGB, PixelType, as_shown, class_masks, from_unit, in_unit
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
@@ -36,6 +36,7 @@ __all__ = [
     "SUFFIXES",
     "TWO_LEVELS",
     "Pair",
+    "PixelType",
     "Series",
     "Slice",
     "as_shown",

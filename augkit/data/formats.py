@@ -250,15 +250,35 @@ def as_shown(images: NDArray[Any], format: Format) -> NDArray[np.uint8]:
 
 def percentile_windows(images: Sequence[NDArray[Any]], format: Format, low: float, high: float) -> Format:
     """Return the format with a window for each channel that has none: these percentiles of pixels (N, C)."""
-    pixels = np.concatenate([np.asarray(some).reshape(-1, len(format.channels)) for some in images])
     channels = []
     for place, channel in enumerate(format.channels):
         if channel.low is None:
-            ends = np.percentile(pixels[:, place].astype(np.float64), [low, high])
-            bottom, top = float(ends[0]), float(max(ends[1], ends[0] + 1e-6 * max(1.0, abs(ends[0]))))
+            columns = [np.asarray(some).reshape(-1, len(format.channels))[:, place] for some in images]
+            ends = _percentiles(columns, low, high)
+            bottom, top = ends[0], max(ends[1], ends[0] + 1e-6 * max(1.0, abs(ends[0])))
             channel = replace(channel, low=bottom, high=top)
         channels.append(channel)
     return replace(format, channels=tuple(channels))
+
+
+def _percentiles(columns: Sequence[NDArray[Any]], low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of all numbers; whole numbers are counted, so that no copy of them is made."""
+    dtype = columns[0].dtype
+    if dtype.kind not in "iu":
+        ends = np.percentile(np.concatenate(columns), [low, high], overwrite_input=True)
+        return float(ends[0]), float(ends[1])
+    least = int(np.iinfo(dtype).min)
+    counts = np.zeros(int(np.iinfo(dtype).max) - least + 1, np.int64)
+    for column in columns:
+        counts += np.bincount(column.astype(np.int64) - least, minlength=len(counts))
+    below = np.cumsum(counts)
+    first, second = (share / 100 * (below[-1] - 1) for share in (low, high))
+
+    def at(rank: float) -> float:
+        lower, upper = (int(np.searchsorted(below, r, "right")) + least for r in (np.floor(rank), np.ceil(rank)))
+        return float(lower + (upper - lower) * (rank - np.floor(rank)))
+
+    return at(first), at(second)
 
 
 def _without_windows(format: Format) -> Format:
