@@ -10,9 +10,11 @@ from augkit.data.reading import (
     BLURRED,
     SUFFIXES,
     TWO_LEVELS,
+    check_mask,
     read_drawing,
     read_header,
     read_image,
+    read_levels,
     read_mask,
 )
 from augkit.data.remarks import turned_apart
@@ -41,6 +43,7 @@ __all__ = [
     "Slice",
     "as_shown",
     "average_resize",
+    "check_mask",
     "class_masks",
     "draw_splits",
     "encode_png",
@@ -53,6 +56,7 @@ __all__ = [
     "read_drawing",
     "read_header",
     "read_image",
+    "read_levels",
     "read_mask",
     "read_pair_mask",
     "rgb_format",
