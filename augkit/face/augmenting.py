@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import Augment
 from augkit.contracts.registry import load_registry
+from augkit.contracts.rules import refusal_of
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import Draws, sample_keys
+from augkit.data.formats import RGB, Channel, Format
 from augkit.errors import InputError, Problem
 from augkit.planning.alone import build_from_text
 
@@ -54,7 +56,8 @@ class Augmenter:
     def __call__(self, images: Any, masks: Any, *, seed: int = 0, epoch: int = 0, ids: Ids | None = None) -> Any:
         """Return changed images and masks; those given are left as they were.
 
-        images: NumPy uint8 (N, H, W, 3), or a torch tensor, float32 (N, 3, H, W) in 0..1 on any device.
+        images: NumPy uint8 (N, H, W, 3), or a torch tensor, float32 (N, C, H, W) in 0..1 on any device; three channels
+                are red, green and blue, others are refused by what works on colours.
         masks:  NumPy bool (N, H, W), or a torch tensor, float32 (N, K, H, W) in {0, 1}.
         ids:    names or whole numbers of the samples, to which their draws belong; 0 .. N - 1 if not given.
 
@@ -66,6 +69,7 @@ class Augmenter:
         from augkit.training.pipeline import Pipeline
 
         _refuse_other_than_pairs(images, masks)
+        self._refuse_other_than_colours(images)
         count = len(images)
         keys = _keys(range(count) if ids is None else ids)
         if not len(masks) == len(keys) == count:
@@ -82,6 +86,16 @@ class Augmenter:
             return changed, moved
         return (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), (moved[:, 0] > 0.5).numpy()
 
+    def _refuse_other_than_colours(self, images: Any) -> None:
+        """Refuse tensors of other than three channels where an augmentation takes colours only."""
+        if isinstance(images, np.ndarray) or images.shape[1] == len(RGB):
+            return
+        found = Format("float32", tuple(Channel(str(i), "other", 0, 1) for i in range(images.shape[1])))
+        said = [(name, refusal_of(part, None, found)) for name, part in self.augment]
+        problems = [Problem(f"augmentation '{name}'", what) for name, what in said if what]
+        if problems:
+            raise InputError(*problems)
+
     def over(self, samples: Any, seed: int = 0) -> AugmentedSamples:
         """Return a map-style data set for `torch.utils.data.DataLoader` whose samples are augmented when taken."""
         return AugmentedSamples(samples, self, seed)
@@ -91,7 +105,7 @@ class Augmenter:
 class AugmentedSamples:
     """A map-style data set whose samples are augmented when they are taken, one by one.
 
-    samples: ``samples[i]`` is a pair of torch tensors: image float32 (3, H, W) in 0..1, mask float32 (K, H, W).
+    samples: ``samples[i]`` is a pair of torch tensors: image float32 (C, H, W) in 0..1, mask float32 (K, H, W).
     epoch:   set it before each pass; a sample gets other draws in another epoch, and the same in any order, with any
              number of workers.
     """
@@ -120,28 +134,29 @@ def _keys(ids: Any) -> NDArray[np.int64]:
 def _refuse_other_than_pairs(images: Any, masks: Any) -> None:
     """Refuse anything but the two forms that a call takes."""
     tensors = not isinstance(images, np.ndarray)
-    image_form = "float32 (N, 3, H, W) in 0..1" if tensors else "uint8 (N, H, W, 3)"
+    image_form = "float32 (N, C, H, W) in 0..1" if tensors else "uint8 (N, H, W, 3)"
     mask_form = "float32 (N, K, H, W), as large as the images" if tensors else "bool (N, H, W), as large as the images"
     kind = "a torch tensor" if tensors else "a NumPy array"
     size = tuple(images.shape[2:] if tensors else images.shape[1:3]) if hasattr(images, "shape") else ()
     problems = []
-    if not _is_form(images, "float32" if tensors else "uint8", 4, 1 if tensors else 3, 3):
+    good = _is_form(images, "float32" if tensors else "uint8", 4, None if tensors else 3)
+    if not good or (tensors and images.shape[3] <= len(RGB) < images.shape[1]):  # channels last
         problems.append(Problem("images", f"found {_described(images)}; allowed: {image_form} as {kind}"))
     elif tensors and images.is_cpu and images.numel() and float(images.max()) > 1 + 1e-4:  # a GPU would be waited for
         what = f"found values up to {float(images.max()):.4g}; allowed: 0..1"
         problems.append(Problem("images", what, "Divide by 255"))
     same_kind = isinstance(masks, np.ndarray) != tensors
-    good = same_kind and _is_form(masks, "float32" if tensors else "bool", 4 if tensors else 3, None, None)
+    good = same_kind and _is_form(masks, "float32" if tensors else "bool", 4 if tensors else 3, None)
     if not good or tuple(masks.shape[-2:]) != size:
         problems.append(Problem("masks", f"found {_described(masks)}; allowed: {mask_form}, as {kind}"))
     if problems:
         raise InputError(*problems)
 
 
-def _is_form(array: Any, dtype: str, axes: int, channel_axis: int | None, channels: int | None) -> bool:
+def _is_form(array: Any, dtype: str, axes: int, channels: int | None) -> bool:
     if not hasattr(array, "shape") or str(array.dtype).removeprefix("torch.") != dtype or len(array.shape) != axes:
         return False
-    return channel_axis is None or array.shape[channel_axis] == channels
+    return channels is None or array.shape[-1] == channels
 
 
 def _described(array: Any) -> str:

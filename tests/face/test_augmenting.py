@@ -96,10 +96,10 @@ TENSORS = torch.zeros(2, 3, 16, 16), torch.zeros(2, 1, 16, 16)
     ("images", "masks", "told"),
     [
         (TENSORS[0] + 255, TENSORS[1], ["images: found values up to 255; allowed: 0..1. Divide by 255"]),
-        (TENSORS[0].byte(), TENSORS[1], ["images: found uint8 (2, 3, 16, 16); allowed: float32 (N, 3, H, W) in 0..1"]),
+        (TENSORS[0].byte(), TENSORS[1], ["images: found uint8 (2, 3, 16, 16); allowed: float32 (N, C, H, W) in 0..1"]),
         (TENSORS[0], TENSORS[1].bool(), ["masks: found bool (2, 1, 16, 16); allowed: float32 (N, K, H, W)"]),
         (TENSORS[0], TENSORS[1][:, 0], ["masks: found float32 (2, 16, 16); allowed: float32 (N, K, H, W)"]),
-        (TENSORS[0].double(), TENSORS[1], ["images: found float64 (2, 3, 16, 16); allowed: float32 (N, 3, H, W)"]),
+        (TENSORS[0].double(), TENSORS[1], ["images: found float64 (2, 3, 16, 16); allowed: float32 (N, C, H, W)"]),
         (TENSORS[0].permute(0, 2, 3, 1), TENSORS[1], ["images: found float32 (2, 16, 16, 3)", "masks: found"]),
         (
             TENSORS[0],
@@ -113,7 +113,7 @@ TENSORS = torch.zeros(2, 3, 16, 16), torch.zeros(2, 1, 16, 16)
         ),
         (np.zeros((2, 16, 16, 4), np.uint8), np.zeros((2, 16, 16), bool), ["images: found uint8 (2, 16, 16, 4)"]),
         (np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 8, 8), bool), ["masks: found bool (2, 8, 8); allowed: bool"]),
-        ([1, 2], [1, 2], ["images: found list; allowed: float32 (N, 3, H, W) in 0..1 as a torch tensor", "masks:"]),
+        ([1, 2], [1, 2], ["images: found list; allowed: float32 (N, C, H, W) in 0..1 as a torch tensor", "masks:"]),
     ],
 )
 def test_whatever_is_no_batch_of_either_form_is_refused_in_a_sentence(images, masks, told):
@@ -134,6 +134,21 @@ class Pairs(torch.utils.data.Dataset):
         image = torch.full((3, 16, 16), index / 10)
         image[:, :8] += 0.3
         return image, (image[:1] > 0.4).float()
+
+
+def test_tensors_of_other_channels_go_through_what_takes_them_and_are_refused_by_what_does_not():
+    images, masks = torch.rand(3, 1, 16, 16), torch.zeros(3, 2, 16, 16)
+    masks[:, 0, 4:8, 4:8], masks[:, 1, 8:12, 4:8] = 1, 1
+    changed, moved = augkit.augmentation("classical-strong: {}")(images, masks)
+    assert changed.shape == images.shape
+    assert moved.shape == masks.shape
+    with pytest.raises(InputError) as caught:
+        augkit.augmentation([{"geometry": {}}, {"hair": {}}, {"colour": {}}])(images, masks)
+    hair, colour = map(str, caught.value.problems)
+    assert hair.startswith(
+        "augmentation 'hair': takes 3 channels of red, green, blue with any number of classes; found 1"
+    )
+    assert "augmentation 'colour': saturation 0.2 and hue 5 change colours, and these are none: 1 channel" in colour
 
 
 @pytest.mark.parametrize("workers", [0, 2])
