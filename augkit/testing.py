@@ -28,12 +28,14 @@ class Contract:
     component:  an instance of the component, with options that make it small.
     exceptions: check -> why the component may break it.
     seconds:    after which a single call counts as hanging.
+    every_format: whether it is tried with every kind of image that it says it takes, and not only with the first.
     """
 
     kind: ClassVar[str]
     component: ClassVar[Any]
     exceptions: ClassVar[Mapping[str, str]] = {}
     seconds: ClassVar[float] = 240.0
+    every_format: ClassVar[bool] = True
     _shared: ClassVar[Bench]
 
     def test_exceptions_name_checks(self) -> None:
@@ -44,7 +46,7 @@ class Contract:
 
     def hold(self, check: Check, folders: pytest.TempPathFactory) -> None:
         """Fail, skip or expect the failure of one check."""
-        finding = try_check(check, self._bench(folders))
+        finding = try_check(check, self._bench(folders), self.every_format)
         reason = self.exceptions.get(finding.check)
         if finding.state == "skipped":
             pytest.skip(finding.text)

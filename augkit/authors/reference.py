@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from augkit.authors.conformance import KITS, describe_check
 from augkit.contracts.kinds import KINDS, Kind
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
+from augkit.data.formats import Takes
 from augkit.planning.options import describe_options
 from augkit.store import write_text
 
@@ -36,7 +37,15 @@ def describe_component(entry: Entry) -> list[str]:
     ]
     if not rows:
         lines.append("  none")
+    if entry.kind != "dataset":
+        lines += ["", f"takes: {taken_by(entry.cls)}"]
     return [*lines, "", f"provided by: {entry.provider}", f"licence: {licence(entry.provider)}"]
+
+
+def taken_by(cls: type[Any]) -> str:
+    """Return what images and masks a component takes, for people."""
+    takes = getattr(cls, "takes", Takes())
+    return str(takes) if isinstance(takes, Takes) else "what follows from its options"
 
 
 def option_rows(cls: type[Any]) -> list[tuple[str, str, str, str]]:
@@ -120,6 +129,8 @@ def _protocol(protocol: type[Any]) -> list[str]:
 
 def _built_in(entry: Entry) -> list[str]:
     lines = [f"### `{entry.name}`", "", *_text(entry.cls.__doc__)]
+    if entry.kind != "dataset":
+        lines += ["", f"Takes {taken_by(entry.cls)}."]
     rows = option_rows(entry.cls)
     if rows:
         lines += ["", "| option | type | bounds | default |", "|---|---|---|---|"]

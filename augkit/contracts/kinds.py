@@ -8,6 +8,7 @@ from typing import Any
 
 from augkit.contracts.components import (
     Augmentation,
+    ChecksFormat,
     ChecksFrame,
     ChecksMasks,
     Dataset,
@@ -103,7 +104,7 @@ KINDS: Mapping[str, Kind] = {
             "augmentation",
             "augkit_augmentations",
             ("__call__",),
-            (Augmentation, Takes, ChecksFrame, ChecksMasks, Frame, Draws),
+            (Augmentation, Takes, ChecksFormat, ChecksFrame, ChecksMasks, Frame, Draws),
             "Mirror half of the samples and darken them a little.",
         ),
         Kind(

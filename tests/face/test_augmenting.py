@@ -141,6 +141,22 @@ class Pairs(torch.utils.data.Dataset):
         return image, (image[:1] > 0.4).float()
 
 
+def test_tensors_of_other_channels_go_through_what_takes_them_and_are_refused_by_what_does_not():
+    images, masks = torch.rand(3, 1, 16, 16), torch.zeros(3, 2, 16, 16)
+    masks[:, 0, 4:8, 4:8], masks[:, 1, 8:12, 4:8] = 1, 1
+    format = Format("float32", (Channel("grey", "grey", 0, 1),), ("a", "b"))
+    changed, moved = augkit.augmentation("classical-strong: {}", format)(images, masks)
+    assert changed.shape == images.shape
+    assert moved.shape == masks.shape
+    with pytest.raises(InputError) as caught:
+        augkit.augmentation([{"geometry": {}}, {"hair": {}}, {"colour": {}}], format)
+    hair, colour = map(str, caught.value.problems)
+    assert hair.startswith(
+        "augmentation hair: takes 3 channels of red, green, blue with any number of classes; found 1"
+    )
+    assert "augmentation colour: saturation 0.2 and hue 5 change colours, and these are none: 1 channel" in colour
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_in_a_data_loader_a_sample_keeps_its_draws_in_any_order_with_any_number_of_workers(workers):
     samples = STRONG.over(Pairs(), seed=7)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from augkit import Channel, Draws, Format
-from augkit.authors.conformance.toy import draw_masks
+from augkit.authors.conformance.toy import KINDS, draw_masks, draw_set
 from augkit.contracts.rules import refusal_of
-from augkit.training.batches import Batch, with_background
+from augkit.training.batches import Batch, Batches, with_background
 from augkit.training.pipeline import Pipeline
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
@@ -79,6 +79,22 @@ def test_any_number_of_channels_and_classes_is_changed_within_its_range(augmenta
     floats = augmentation(images, masks.float(), draws(8).fork("0.it"))
     assert torch.equal(floats[0], changed)
     assert torch.equal(floats[1], moved)
+
+
+@pytest.mark.parametrize("format", [format for row in KINDS for format in row], ids=str)
+def test_batches_of_any_format_go_through_a_pipeline_of_all_that_takes_them(format):
+    parts = [*ANY, Hair(probability=1)]
+    taken = [(str(i), part) for i, part in enumerate(parts) if not refusal_of(part, None, format)]
+    assert len(taken) > 8
+    batch_ = Batches(draw_set(8, "train", format=format), 8, seed=1, device="cpu").at(0)
+    images, masks, counts = batch_.augmented(Pipeline(taken, format.ignore), format.ignore)
+    assert images.shape == (8, len(format.channels), 32, 32)
+    assert masks.shape == (8, len(format.classes), 32, 32)
+    assert 0 <= images.min() < images.max() <= 1
+    assert masks.flatten(2).any(dim=2).any(dim=0).all()
+    assert (counts is None) == (not format.ignore)
+    if counts is not None:
+        assert 0 < (counts == 0).float().mean() < 0.5
 
 
 @pytest.mark.parametrize("augmentation", [Geometry(), Elastic(strength=1)])

@@ -64,12 +64,12 @@ def test_inputs_are_left_as_they_were_and_what_is_not_pasted_over_stays_to_the_b
 
 
 @pytest.mark.parametrize("size", [(33, 48), (64, 64)])
-@pytest.mark.parametrize("classes", [1, 3])
-def test_other_devices_paste_the_same_objects_to_the_same_places_as_a_cpu(size, classes):
+@pytest.mark.parametrize(("classes", "channels"), [(1, 3), (3, 3), (3, 1), (1, 2)])
+def test_other_devices_paste_the_same_objects_to_the_same_places_as_a_cpu(size, classes, channels):
     noise = np.random.default_rng(0).standard_normal((12, 4, *size))
     smooth = ndimage.gaussian_filter(noise, (0, 0, 2.5, 2.5))
     rough = torch.tensor(smooth / smooth.std(axis=(1, 2, 3), keepdims=True)).float()
-    images = (0.5 + 0.1 * rough[:, :3]).clamp(0, 1)
+    images = (0.5 + 0.1 * rough[:, :channels]).clamp(0, 1)
     filled = rough[:, 3:] > 1
     stripes = torch.arange(size[1]) // 7 % classes
     masks = torch.cat([filled & (stripes == k) for k in range(classes)], dim=1).float()

@@ -7,12 +7,19 @@ text speaks to the author, or `UnansweredError` where an earlier check says why 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from augkit.authors.conformance import augmentation, dataset, generator, mask_source, segmenter
-from augkit.authors.conformance.bench import Bench, Check, UnansweredError
+from augkit.authors.conformance.bench import (
+    Bench,
+    Check,
+    UnansweredError,
+    options_are_readable,
+    sizes_are_refused_in_words,
+)
+from augkit.authors.conformance.training import fits_again, resumes
 from augkit.contracts.rules import BreachError
 
 
@@ -43,8 +50,32 @@ class Finding:
     text: str = ""
 
 
-def try_check(check: Check, bench: Bench) -> Finding:
-    """Return what one check finds."""
+ONCE: Sequence[Check] = (
+    options_are_readable,
+    sizes_are_refused_in_words,
+    fits_again,
+    resumes,
+    generator.opens_in_a_fresh_process,
+    segmenter.opens_in_a_fresh_process,
+)
+"""Checks that are made with one format only: others would tell nothing new, and a fit takes its time."""
+
+
+def try_check(check: Check, bench: Bench, every_format: bool = True) -> Finding:
+    """Return what one check finds with the first format that the component takes or, if asked, with any of them."""
+    found = _find(check, bench)
+    for other in bench.others if every_format and check not in ONCE else ():
+        if found.state == "failed":
+            break
+        more = _find(check, other)
+        if more.state == "failed":
+            found = replace(more, text=f"{more.text}; given {other.format}")
+        elif more.state == "ok":
+            found = more
+    return found
+
+
+def _find(check: Check, bench: Bench) -> Finding:
     try:
         check(bench)
     except BreachError as breach:

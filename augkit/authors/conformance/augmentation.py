@@ -1,4 +1,4 @@
-"""What an augmentation has to do, with images that are not square, and masks of one class and of two."""
+"""What an augmentation has to do, with images that are not square, and masks of one class and of more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.authors.conformance.toy import SEED, draw_set
+from augkit.authors.conformance.toy import SEED, draw_masks, draw_set
 from augkit.contracts.rules import (
     BreachError,
     as_array,
@@ -24,6 +24,7 @@ from augkit.contracts.rules import (
     describe,
 )
 from augkit.data.draws import Draws
+from augkit.data.formats import in_unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,25 +58,32 @@ class AugmentationBench(Bench):
 
     @cached_property
     def images(self) -> Tensor:
-        """Toy images, float32 (9, 3, 24, 32) in 0..1, mottled: nearly every pixel differs from the next."""
+        """Toy images, float32 (9, C, 24, 32) in 0..1, mottled: nearly every pixel differs from the next."""
         import torch
 
-        images = draw_set(COUNT, "batch", HEIGHT, WIDTH).images
-        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255
+        images = in_unit(draw_set(COUNT, "batch", HEIGHT, WIDTH, self.format).images, self.format)
+        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
     @cached_property
     def masks(self) -> Tensor:
-        """Their masks as every run has them, float32 (9, 1, 24, 32) in {0, 1}."""
+        """Their masks as every run has them, float32 (9, K, 24, 32) in {0, 1}, and K + 1 with ignored pixels."""
         import torch
 
-        return torch.from_numpy(draw_set(COUNT, "batch", HEIGHT, WIDTH).masks[:, None].copy()).float()
+        from augkit.training.pixels import one_hot
+
+        labels = torch.from_numpy(draw_masks(COUNT, "batch", HEIGHT, WIDTH, self.format).copy())
+        return one_hot(labels, len(self.format.classes), background=self.format.ignore).float()
 
     @cached_property
     def classes(self) -> Tensor:
-        """Masks of two classes that share no pixel, inside and outside, float32 (9, 2, 24, 32) in {0, 1}."""
+        """Masks of several classes that share no pixel: of one class, inside and outside, (9, 2, 24, 32)."""
         import torch
 
-        return torch.cat([self.masks, 1 - self.masks], dim=1)
+        return torch.cat([self.masks, 1 - self.masks], dim=1) if self.format.binary else self.masks
+
+    def foreground(self, masks: Tensor) -> Tensor:
+        """Return masks (N, 1, H, W) of all foreground classes together."""
+        return masks[:, : len(self.format.classes)].sum(dim=1, keepdim=True)
 
     def draws(self, epoch: int = 0, seed: int = SEED) -> Draws[Tensor]:
         """The batch's draws in an epoch."""
@@ -98,7 +106,9 @@ class AugmentationBench(Bench):
         return self.call(name, images, masks, self.draws()[index])
 
     def augmented_classes(self) -> Any:
-        """Return whatever the augmentation returns for masks of two classes."""
+        """Return whatever the augmentation returns for masks of several classes."""
+        if not self.format.binary:
+            return self.augmented()
         return self.call("a call with two classes", self.images, self.classes, self.draws())
 
     def pair(self) -> tuple[Tensor, Tensor]:
@@ -108,7 +118,7 @@ class AugmentationBench(Bench):
         return answer
 
     def exercise(self) -> None:
-        """Augment a batch with masks of one class, and of two."""
+        """Augment a batch with masks of one class and of two, or of the classes that there are."""
         import torch  # before the call, so that its thread and its generator are there to be watched
 
         torch.get_num_threads()
@@ -183,6 +193,18 @@ def classes_stay_apart(bench: AugmentationBench) -> None:
     if len(shared):
         wanted = "where masks have several classes, let one of them win each pixel"
         raise BreachError("put a pixel in two classes", wanted, int(shared[0]))
+
+
+def keeps_every_class(bench: AugmentationBench) -> None:
+    """Of several classes none disappears from all masks that show it."""
+    if len(bench.format.classes) == 1:
+        raise UnansweredError("it is given one class")
+    _, masks = bench.pair()
+    for place, name in enumerate(bench.format.classes):
+        had, has = (one[:, place].flatten(1).any(dim=1) for one in (bench.masks, masks))
+        if had.any() and not (had & has).any():
+            found = f"lost the class '{name}' in all {int(had.sum())} masks that show it"
+            raise BreachError(found, "do with every class what is done with the first")
 
 
 def returns_new_images(bench: AugmentationBench) -> None:
@@ -268,11 +290,11 @@ def hides_without_moving(bench: AugmentationBench) -> None:
 def _most_apart(bench: AugmentationBench) -> tuple[float, int]:
     """Return the largest share of pixels in which an image of its own mask disagrees with it, and at which sample."""
     bench.pair()
-    shown, found = bench.masks.expand(-1, 3, -1, -1) * 0.6 + 0.2, []
+    shown, found = bench.foreground(bench.masks).expand_as(bench.images) * 0.6 + 0.2, []
     for epoch in range(EPOCHS):
         images, masks = bench.call(f"an image of its mask in epoch {epoch}", shown, bench.masks, bench.draws(epoch))
         answers_to(lambda moved=masks: check_binary(moved), "masks_stay_binary")  # type: ignore[misc]
-        pairs = zip(images.mean(dim=1).numpy(), masks[:, 0].numpy() > 0.5, strict=True)
+        pairs = zip(images.mean(dim=1).numpy(), bench.foreground(masks)[:, 0].numpy() > 0.5, strict=True)
         found += [(_disagreement(image, mask), sample) for sample, (image, mask) in enumerate(pairs)]
     return max(found, key=lambda one: one[0])
 
@@ -312,7 +334,9 @@ def stored_pixels_change_alike(bench: AugmentationBench) -> None:
 
     if not takes_stored_pixels(bench.component):
         raise UnansweredError("it takes no stored pixels, which is optional")
-    images, masks = (bench.images * 255).round().to(torch.uint8), bench.masks.to(torch.uint8)
+    images, masks = bench.images, bench.masks.to(torch.uint8)
+    if bench.format.bytes_to_unit:
+        images = (images * 255).round().to(torch.uint8)
     call = bench.once("stored pixels", lambda: bench.component(images, masks, bench.draws()), None, images=images)
     answers_to(lambda: check_pair(call), "returns_two")
     for one, other in zip(bench.pair(), as_floats(*call), strict=True):
@@ -329,6 +353,7 @@ CHECKS: Sequence[Callable[[AugmentationBench], None]] = (
     masks_in_range,
     masks_stay_binary,
     classes_stay_apart,
+    keeps_every_class,
     returns_new_images,
     keeps_no_state,
     order_independent,

@@ -9,10 +9,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
+from augkit.authors.conformance.toy import formats_taken
 from augkit.authors.conformance.writes import writes_outside
 from augkit.contracts.components import ChecksFrame, Frame, Log, SilentLog, Workspace
 from augkit.contracts.rules import (
@@ -23,6 +25,7 @@ from augkit.contracts.rules import (
     random_states,
     torch_threads,
 )
+from augkit.data.formats import Format
 from augkit.planning.options import canonical, describe_options, option_model
 
 T = TypeVar("T")
@@ -49,16 +52,36 @@ class InterruptingLog(SilentLog):
 
 
 class Bench:
-    """One component on toy data: its calls, each made once, and what it did wrong while it was called."""
+    """One component on toy data: its calls, each made once, and what it did wrong while it was called.
+
+    format: of the toy data; if not given, the first that the component takes, which is 8-bit RGB with one class for
+            one that does not say.
+    """
 
     noun: ClassVar[str]
 
-    def __init__(self, component: Any, folder: Path, seconds: float = 240.0) -> None:
+    def __init__(self, component: Any, folder: Path, seconds: float = 240.0, format: Format | None = None) -> None:
         self.component = component
+        self.format = format or self.formats(component)[0]
         self.folder = folder
         self.seconds = seconds
         self.conduct: dict[str, BreachError] = {}
         self._answers: dict[str, Any] = {}
+
+    @staticmethod
+    def formats(component: Any) -> Sequence[Format]:
+        """Return the formats to try a component with."""
+        return formats_taken(component)
+
+    @cached_property
+    def others(self) -> Sequence[Self]:
+        """The component on toy data of the other formats that it takes."""
+        more = self.formats(self.component)[1:]
+        folders = [self.folder / f"format {number}" for number in range(1, len(more) + 1)]
+        return [
+            type(self)(self.component, folder, self.seconds, format)
+            for folder, format in zip(folders, more, strict=True)
+        ]
 
     def exercise(self) -> None:
         """Call everything that the component offers, in the order of a run; raises `UnansweredError` at a failure."""

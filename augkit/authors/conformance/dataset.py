@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts.components import Frame, HasFrame, HasNativeMasks, HasNativePairs, HasRemarks
+from augkit.contracts.components import Frame, HasFormat, HasFrame, HasNativeMasks, HasNativePairs, HasRemarks
 from augkit.contracts.rules import (
     BreachError,
     check_brightness,
+    check_format,
+    check_labels,
     check_native_count,
     check_native_image,
     check_native_mask,
@@ -21,6 +23,7 @@ from augkit.contracts.rules import (
     describe,
 )
 from augkit.data.arrays import Splits
+from augkit.data.formats import Format, shows
 
 PARTS = ("train", "validation", "test")
 USABLE = "returns_splits, splits_have_samples_of_one_size and splits_share_nothing"
@@ -30,6 +33,11 @@ class DatasetBench(Bench):
     """A data set, loaded twice."""
 
     noun: ClassVar[str] = "data set"
+
+    @staticmethod
+    def formats(component: Any) -> Sequence[Format]:
+        """Return one format, which nobody asks for: a data set has its own."""
+        return [Format()]
 
     def listed(self) -> Any:
         """Return whatever sources() returns."""
@@ -99,6 +107,26 @@ def frame_is_the_images_size(bench: DatasetBench) -> None:
         raise BreachError(f"told of images of {told} and loaded some of {loaded}", "tell the size of load()'s images")
 
 
+def tells_its_format(bench: DatasetBench) -> None:
+    """format() says what load() returns; it may be missing where that is 8-bit RGB with one class."""
+    told = Format()
+    if isinstance(bench.component, HasFormat):
+        told = bench.once("format()", bench.component.format, None)
+        if not isinstance(told, Format):
+            raise BreachError(f"returned {describe(told)} in format()", "return augkit.Format")
+    found = bench.splits().train.format
+    if found != told and not isinstance(bench.component, HasFormat):
+        raise BreachError(f"returned {found} and has no method format()", "say before it is read what load() returns")
+    check_format(told, found)
+
+
+def labels_are_known(bench: DatasetBench) -> None:
+    """Label maps hold 0, the numbers of the classes and, where the format says so, 255 for what does not count."""
+    for part in PARTS:
+        samples = getattr(bench.splits(), part)
+        check_labels(samples.masks, samples.format)
+
+
 def splits_share_nothing(bench: DatasetBench) -> None:
     """No group (patient, lesion) and no id is in two splits."""
     _need_splits(bench)
@@ -106,14 +134,16 @@ def splits_share_nothing(bench: DatasetBench) -> None:
 
 
 def uses_the_whole_range(bench: DatasetBench) -> None:
-    """Images are in 0..255 and not in 0..1."""
-    check_brightness(bench.splits().train.images)
+    """8-bit images are in 0..255 and not in 0..1."""
+    train = bench.splits().train
+    if train.format.bytes_to_unit:
+        check_brightness(train.images)
 
 
 def has_foreground(bench: DatasetBench) -> None:
     """The training and the test masks have foreground."""
     for part in ("train", "test"):
-        if not getattr(bench.splits(), part).masks.any():
+        if not shows(getattr(bench.splits(), part).masks).any():
             raise BreachError(f"has no foreground in the {part} masks", "make masks true inside the structure")
 
 
@@ -139,7 +169,7 @@ def native_images_fit_their_masks(bench: DatasetBench) -> None:
     natives = bench.once("native_images()", lambda: list(bench.component.native_images(ids)), None)
     check_native_count(len(natives), len(ids))
     for i, (native, mask) in enumerate(zip(natives, masks, strict=True)):
-        check_native_image(native, mask, i, bench.splits().train.format)
+        check_native_image(native, mask, i, bench.splits().test.format)
 
 
 def keeps_no_state(bench: DatasetBench) -> None:
@@ -165,6 +195,8 @@ CHECKS: Sequence[Callable[[DatasetBench], None]] = (
     returns_splits,
     splits_have_samples_of_one_size,
     frame_is_the_images_size,
+    tells_its_format,
+    labels_are_known,
     splits_share_nothing,
     uses_the_whole_range,
     has_foreground,

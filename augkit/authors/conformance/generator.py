@@ -21,9 +21,11 @@ from augkit.contracts.rules import (
     check_images,
     check_same,
     check_shape,
+    describe,
 )
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import ArrayDraws
+from augkit.data.formats import in_unit
 from augkit.store import read_json
 
 PAINTED = 9
@@ -40,12 +42,22 @@ class GeneratorBench(TrainingBench):
     @cached_property
     def train(self) -> ImageSet:
         """The training pairs."""
-        return draw_set(16, "train")
+        return draw_set(16, "train", format=self.format)
 
     @cached_property
     def masks(self) -> Masks:
-        """The masks to paint, bool (9, H, W)."""
-        return draw_masks(PAINTED, "paint")
+        """The masks to paint, bool (9, H, W), or label maps uint8."""
+        return draw_masks(PAINTED, "paint", format=self.format)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the images."""
+        return (*self.masks.shape, len(self.format.channels))
+
+    @property
+    def dtype(self) -> str:
+        """What images are, for people."""
+        return "uint8 0..255" if self.format.dtype == "uint8" else self.format.dtype
 
     @property
     def draws(self) -> ArrayDraws:
@@ -77,7 +89,9 @@ class GeneratorBench(TrainingBench):
     def images(self) -> Images:
         """Return the images, where they are images."""
         painted = self.painted()
-        answers_to(lambda: check_images(painted, self.masks.shape), "returns_uint8 and returns_one_image_per_mask")
+        answers_to(
+            lambda: check_images(painted, self.masks.shape, self.format), "returns_uint8 and returns_one_image_per_mask"
+        )
         images: Images = painted
         return images
 
@@ -92,22 +106,28 @@ class GeneratorBench(TrainingBench):
 
 
 def returns_uint8(bench: GeneratorBench) -> None:
-    """Images are uint8, 0..255."""
-    check_dtype(bench.painted(), "", "uint8 0..255", (*bench.masks.shape, 3))
+    """Images are uint8, 0..255; those of a set of another dtype are of that dtype."""
+    check_dtype(bench.painted(), "", bench.dtype, bench.shape)
 
 
 def returns_one_image_per_mask(bench: GeneratorBench) -> None:
-    """There is one image (H, W, 3) per mask, of the mask's size."""
-    wanted = (*bench.masks.shape, 3)
-    answers_to(lambda: check_dtype(bench.painted(), "", "uint8", wanted), "returns_uint8")
-    check_shape(bench.painted(), "", "uint8 0..255", wanted)
+    """There is one image (H, W, 3) per mask, of the mask's size; (H, W, C) where the set has C channels."""
+    answers_to(lambda: check_dtype(bench.painted(), "", bench.dtype, bench.shape), "returns_uint8")
+    check_shape(bench.painted(), "", bench.dtype, bench.shape)
 
 
 def uses_the_whole_range(bench: GeneratorBench) -> None:
-    """Images are in 0..255 and not in 0..1."""
+    """Images are in 0..255, or in the windows of the set's channels, and not in 0..1."""
     painted = bench.painted()
-    answers_to(lambda: check_dtype(painted, "", "uint8", (*bench.masks.shape, 3)), "returns_uint8")
-    check_brightness(painted)
+    answers_to(lambda: check_dtype(painted, "", bench.dtype, bench.shape), "returns_uint8")
+    if bench.format.bytes_to_unit:
+        check_brightness(painted)
+        return
+    low, high = bench.format.windows
+    widest = int((high - low).argmax())
+    if np.ptp(painted) <= 1:
+        wanted = f"scale the images to {low[widest]:g}..{high[widest]:g}"
+        raise BreachError(f"returned {describe(painted)}", wanted)
 
 
 def same_key_same_bytes(bench: GeneratorBench) -> None:
@@ -128,7 +148,7 @@ def batch_independent(bench: GeneratorBench) -> None:
     for when, index in BATCHES.items():
         part = bench.part(f"painting {when}", index)
         shape = (len(index), *bench.masks.shape[1:])
-        answers_to(lambda part=part, shape=shape: check_images(part, shape), "paints_one")  # type: ignore[misc]
+        answers_to(lambda p=part, s=shape: check_images(p, s, bench.format), "paints_one")  # type: ignore[misc]
         check_same(images[list(index)], part, when, KEYED)
 
 
@@ -139,7 +159,7 @@ BATCHES = {"alone": (4,), "in a batch of 7": tuple(range(7)), "in a shuffled bat
 def paints_one(bench: GeneratorBench) -> None:
     """One mask gives one image."""
     bench.images()
-    check_images(bench.part("painting alone", BATCHES["alone"]), (1, *bench.masks.shape[1:]))
+    check_images(bench.part("painting alone", BATCHES["alone"]), (1, *bench.masks.shape[1:]), bench.format)
 
 
 def follows_the_mask(bench: GeneratorBench) -> None:
@@ -148,7 +168,8 @@ def follows_the_mask(bench: GeneratorBench) -> None:
     turned = masks[:, ::-1, ::-1].copy()  # every ellipse elsewhere, and just as many pixels
     paint, draws = bench.opened(), bench.draws
     others = bench.once("painting turned masks", lambda: paint(turned, draws), None, masks=turned)
-    change = np.abs(images.astype(np.int16) - others).mean(axis=3)
+    one, other = (in_unit(some, bench.format) * 255 for some in (images, others))
+    change = np.abs(one - other).mean(axis=3)
     moved = masks != turned
     inside = np.array([one[where].mean() for one, where in zip(change, moved, strict=True)])
     outside = np.array([one[~where].mean() for one, where in zip(change, moved, strict=True)])
@@ -162,7 +183,7 @@ def opens_in_a_fresh_process(bench: GeneratorBench) -> None:
     images = bench.images()
     arrays = {"masks": bench.masks, "keys": bench.draws.keys}
     answer = ask_fresh_process(bench, bench.fitted(), arrays)
-    answers_to(lambda: check_images(answer, bench.masks.shape), "raises_nothing")
+    answers_to(lambda: check_images(answer, bench.masks.shape, bench.format), "raises_nothing")
     check_same(images, answer, "in a fresh process", "leave everything that open() needs in the folder")
 
 

@@ -9,24 +9,26 @@ from typing import Any, ClassVar
 import numpy as np
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, answers_to
-from augkit.authors.conformance.toy import draw_masks, draws_of
+from augkit.authors.conformance.toy import draw_masks, draws_of, formats_taken
 from augkit.contracts.rules import (
     BreachError,
     check_dtype,
     check_filled,
     check_is_drawn,
+    check_labels,
     check_masks,
     check_records,
     check_same,
     check_shape,
 )
 from augkit.data.arrays import DrawnMasks, Masks
+from augkit.data.formats import Format
 
 COUNT = 9
 """Masks that are drawn."""
 
 KEYED = "make mask i depend only on the training masks and sample i of the draws"
-USABLE = "returns_drawn_masks, returns_bool, returns_count_masks and masks_are_filled"
+USABLE = "returns_drawn_masks, returns_bool, returns_count_masks, masks_are_filled and labels_are_known"
 
 
 class MaskSourceBench(Bench):
@@ -34,10 +36,23 @@ class MaskSourceBench(Bench):
 
     noun: ClassVar[str] = "mask source"
 
+    @staticmethod
+    def formats(component: Any) -> Sequence[Format]:
+        """Return the formats that differ in their masks; a mask source sees no images."""
+        different: dict[tuple[int, bool], Format] = {}
+        for one in formats_taken(component):
+            different.setdefault((len(one.classes), one.ignore), one)
+        return list(different.values())
+
     @cached_property
     def real(self) -> Masks:
-        """The training masks, bool (12, H, W)."""
-        return draw_masks(12, "train")
+        """The training masks, bool (12, H, W), or label maps uint8."""
+        return draw_masks(12, "train", format=self.format)
+
+    @property
+    def dtype(self) -> str:
+        """What masks are."""
+        return str(self.real.dtype)
 
     @property
     def wanted(self) -> tuple[int, ...]:
@@ -53,7 +68,7 @@ class MaskSourceBench(Bench):
     def masks(self) -> DrawnMasks:
         """Return the masks, where they are masks."""
         drawn: DrawnMasks = self.drawn()
-        answers_to(lambda: check_masks(drawn, COUNT, self.real.shape), USABLE)
+        answers_to(lambda: check_masks(drawn, COUNT, self.real.shape, self.format), USABLE)
         return drawn
 
     def exercise(self) -> None:
@@ -67,22 +82,29 @@ def returns_drawn_masks(bench: MaskSourceBench) -> None:
 
 
 def returns_bool(bench: MaskSourceBench) -> None:
-    """Masks are bool."""
+    """Masks are bool; label maps are uint8, as those of the training masks."""
     answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
-    check_dtype(bench.drawn().masks, "masks ", "bool", bench.wanted)
+    check_dtype(bench.drawn().masks, "masks ", bench.dtype, bench.wanted)
 
 
 def returns_count_masks(bench: MaskSourceBench) -> None:
     """There are as many masks as were asked for, of the training masks' size."""
     answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
-    check_shape(np.asarray(bench.drawn().masks), "masks ", "bool", bench.wanted)
+    check_shape(np.asarray(bench.drawn().masks), "masks ", bench.dtype, bench.wanted)
 
 
 def masks_are_filled(bench: MaskSourceBench) -> None:
     """Every mask has foreground."""
     answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
-    answers_to(lambda: check_dtype(bench.drawn().masks, "masks ", "bool", bench.wanted), "returns_bool")
+    answers_to(lambda: check_dtype(bench.drawn().masks, "masks ", bench.dtype, bench.wanted), "returns_bool")
     check_filled(bench.drawn())
+
+
+def labels_are_known(bench: MaskSourceBench) -> None:
+    """Label maps hold 0, the numbers of the classes and, where training masks do, 255 for what does not count."""
+    answers_to(lambda: check_is_drawn(bench.drawn()), "returns_drawn_masks")
+    answers_to(lambda: check_dtype(bench.drawn().masks, "masks ", bench.dtype, bench.wanted), "returns_bool")
+    check_labels(bench.drawn().masks, bench.format)
 
 
 def records_are_json(bench: MaskSourceBench) -> None:
@@ -129,6 +151,7 @@ CHECKS: Sequence[Callable[[MaskSourceBench], None]] = (
     returns_bool,
     returns_count_masks,
     masks_are_filled,
+    labels_are_known,
     records_are_json,
     same_key_same_bytes,
     keeps_no_state,

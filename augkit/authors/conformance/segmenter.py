@@ -16,6 +16,7 @@ from augkit.authors.conformance.training import TrainingBench, fits_again, resum
 from augkit.contracts.components import Predictor, Workspace
 from augkit.contracts.rules import (
     BreachError,
+    check_array,
     check_dtype,
     check_finite,
     check_same,
@@ -25,12 +26,16 @@ from augkit.contracts.rules import (
 )
 from augkit.data.arrays import ImageSet, Scores
 from augkit.data.draws import TensorDraws
+from augkit.data.formats import shows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-USABLE = "returns_float32, returns_one_score_per_pixel, scores_are_finite and scores_in_range"
+USABLE = "returns_float32, returns_one_score_per_pixel, scores_are_finite, scores_in_range and scores_share_a_pixel"
 ALONE = "make the scores of image i depend only on image i"
+_APART = 0.1
+"""By how much the scores of foreground and background differ at least."""
+
 ROUNDING = 1e-3
 """Kernels for other batch sizes may add in another order."""
 
@@ -39,25 +44,22 @@ class SegmenterBench(TrainingBench):
     """A segmenter with 24 training pairs and 9 images to segment."""
 
     noun: ClassVar[str] = "segmenter"
-
-    def __init__(self, component: Any, folder: Path, seconds: float = 240.0) -> None:
-        super().__init__(component, folder, seconds)
-        self.augmented = 0
+    augmented = 0
 
     @cached_property
     def train(self) -> ImageSet:
         """The training pairs."""
-        return draw_set(24, "train")
+        return draw_set(24, "train", format=self.format)
 
     @cached_property
     def test(self) -> ImageSet:
         """The pairs to segment, not trained on."""
-        return draw_set(9, "test")
+        return draw_set(9, "test", format=self.format)
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """The shape of the scores."""
-        return (len(self.test), 1, SIZE, SIZE)
+        return (len(self.test), len(self.format.classes), SIZE, SIZE)
 
     def fit(self, space: Workspace) -> None:
         """Fit once in a workspace, without a validation set, and count the batches that were augmented."""
@@ -66,7 +68,7 @@ class SegmenterBench(TrainingBench):
             self.augmented += 1
             return images, masks
 
-        self.component.fit(self.train, ImageSet.empty((SIZE, SIZE)), augment, space)
+        self.component.fit(self.train, ImageSet.empty((SIZE, SIZE), self.format), augment, space)
 
     def fitted(self) -> Path:
         """Return the folder of a complete fit."""
@@ -88,7 +90,7 @@ class SegmenterBench(TrainingBench):
     def scores(self) -> Scores:
         """Return the scores, where they are scores."""
         predicted: Scores = self.predicted()
-        answers_to(lambda: check_scores(predicted, self.test.images.shape), USABLE)
+        answers_to(lambda: check_scores(predicted, self.test.images.shape, len(self.format.classes)), USABLE)
         return predicted
 
     def exercise(self) -> None:
@@ -102,7 +104,7 @@ def returns_float32(bench: SegmenterBench) -> None:
 
 
 def returns_one_score_per_pixel(bench: SegmenterBench) -> None:
-    """There is one score per pixel of every image: (N, 1, H, W)."""
+    """There is one score per pixel of every image, (N, 1, H, W), and class, (N, K, H, W)."""
     answers_to(lambda: check_dtype(bench.predicted(), "", "float32", bench.wanted), "returns_float32")
     check_shape(bench.predicted(), "", "float32 0..1", bench.wanted)
 
@@ -118,6 +120,15 @@ def scores_in_range(bench: SegmenterBench) -> None:
     answers_to(lambda: check_dtype(bench.predicted(), "", "float32", bench.wanted), "returns_float32")
     answers_to(lambda: check_finite(bench.predicted()), "scores_are_finite")
     check_unit(bench.predicted())
+
+
+def scores_share_a_pixel(bench: SegmenterBench) -> None:
+    """The scores of several classes sum up to 1 at most: what is missing is the background's."""
+    first = "returns_float32, returns_one_score_per_pixel, scores_are_finite and scores_in_range"
+    answers_to(lambda: check_array(bench.predicted(), "", "float32", bench.wanted), first)
+    answers_to(lambda: check_finite(bench.predicted()), first)
+    answers_to(lambda: check_unit(bench.predicted()), first)
+    check_scores(bench.predicted(), bench.test.images.shape, len(bench.format.classes))
 
 
 def keeps_no_state(bench: SegmenterBench) -> None:
@@ -143,9 +154,17 @@ def augments_its_batches(bench: SegmenterBench) -> None:
 
 
 def learns(bench: SegmenterBench) -> None:
-    """Dark ellipses are found better than by the best guess without looking."""
-    found = dice(bench.scores()[:, 0] > 0.5, bench.test.masks)
-    chance = max(dice(guess, bench.test.masks) for guess in _guesses(bench))
+    """Dark ellipses are found better than by the best guess without looking; of several classes, more or less."""
+    wanted = shows(bench.test.masks)
+    if len(bench.format.classes) > 1:  # as many steps as one class needs do not tell several apart
+        score = bench.scores().sum(axis=1)
+        inside, outside = float(score[wanted].mean()), float(score[~wanted].mean())
+        if not inside > outside + _APART:
+            said = f"gave dark ellipses a score of {inside:.2f} on average, and what is around them {outside:.2f}"
+            raise BreachError(said, "train longer, or look for a mistake in the training")
+        return
+    found = dice(bench.scores().sum(axis=1) > 0.5, wanted)
+    chance = max(dice(guess, wanted) for guess in _guesses(bench))
     if not found > chance:
         said = f"reached Dice {found:.2f} on dark ellipses, and a guess without looking {chance:.2f}"
         raise BreachError(said, "train longer, or look for a mistake in the training")
@@ -153,7 +172,7 @@ def learns(bench: SegmenterBench) -> None:
 
 def _guesses(bench: SegmenterBench) -> list[Any]:
     """Return everything, and the pixels that are usually foreground."""
-    usual = bench.train.masks.mean(axis=0)
+    usual = shows(bench.train.masks).mean(axis=0)
     shape = bench.test.masks.shape
     return [np.broadcast_to(usual >= level, shape) for level in (0, 0.25, 0.5)]
 
@@ -162,7 +181,7 @@ def opens_in_a_fresh_process(bench: SegmenterBench) -> None:
     """What fit() left is enough: another process opens it and gives the same scores."""
     scores = bench.scores()
     answer = ask_fresh_process(bench, bench.fitted(), {"images": bench.test.images})
-    answers_to(lambda: check_scores(answer, bench.test.images.shape), "raises_nothing")
+    answers_to(lambda: check_scores(answer, bench.test.images.shape, bench.wanted[1]), "raises_nothing")
     wanted = "leave everything that open() needs in the folder"
     check_same(scores, answer, "in a fresh process", wanted, ROUNDING)
 
@@ -173,6 +192,7 @@ CHECKS: Sequence[Callable[[SegmenterBench], None]] = (
     returns_one_score_per_pixel,
     scores_are_finite,
     scores_in_range,
+    scores_share_a_pixel,
     keeps_no_state,
     batch_independent,
     augments_its_batches,

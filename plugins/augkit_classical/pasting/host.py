@@ -116,7 +116,8 @@ class _Scene:
         cv2.subtract(shown, below, dst=shown)
         # It does not fade into what is there already, whose pixels go on having most of the weight in their mask.
         free = 1 - cv2.subtract(self._taken[here], inside)
-        shown *= cv2.copyTo(cut.cover[near][mine], free)[..., None]
+        cover = cv2.merge([cv2.copyTo(cut.cover[near][mine], free)] * below.shape[2])
+        cv2.multiply(shown, cover, dst=shown)
         below += shown
         np.copyto(self._labels[here], cut.labels[near][mine], where=inside.view(bool)[..., None])
         self._taken[here] |= inside

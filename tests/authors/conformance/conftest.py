@@ -16,3 +16,5 @@ def pytest_collection_modifyitems(items):
         of = item.cls.__name__ if item.cls is not None else ""
         if of.startswith(TRAINED) and of not in IN_EVERY_RUN and any(check in item.name for check in TRAINS_ANEW):
             item.add_marker(pytest.mark.slow)
+        if of.endswith("_every_format"):
+            item.add_marker(pytest.mark.slow)

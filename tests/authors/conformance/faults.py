@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augkit import DrawnMasks, Frame, ImageSet, Splits
+from augkit import ANYTHING, Channel, DrawnMasks, Format, Frame, ImageSet, Splits, shows
 from augkit.authors.conformance.toy import draw_set
+from augkit.data.formats import from_unit, in_unit
 from augkit.store import read_json, write_json
 
 STATE = {"calls": 0}
@@ -165,9 +166,21 @@ BAD_PAIRS = {
     "shifts the mask by two pixels": lambda images, masks: (images, masks.roll(2, 3)),
     "drops the second class": lambda images, masks: (images, masks[:, :1]),
     "lets the classes grow": lambda images, masks: (images, masks.maximum(masks.roll(1, 3))),
+    "moves the second of three classes": lambda images, masks: (images, moved_class(masks, lambda one: one.roll(3, 2))),
+    "drops the second of three classes": lambda images, masks: (images, moved_class(masks, torch.zeros_like)),
+    "works on channels 0 to 2": lambda images, masks: (torch.stack([images[:, i] for i in range(3)], dim=1), masks),
     "reads the global seed": lambda images, masks: (images * (1 - torch.initial_seed() % 2**20 / 2**21), masks),
 }
 """What is done to an answer that was right."""
+
+
+def moved_class(masks, move):
+    """Return masks of which the second class of three or more is moved."""
+    if masks.shape[1] < 3:
+        return masks
+    moved = masks.clone()
+    moved[:, 1] = move(masks[:, 1])
+    return moved
 
 
 def light_of(draws):
@@ -294,3 +307,111 @@ class Toys:
         images = dict(zip(draw_set(4, "test").ids, draw_set(4, "test").images, strict=True))
         for name in ids:
             yield images[name] if self.fault == "resizes native images" else images[name].repeat(3, 0).repeat(2, 1)
+
+
+@dataclass(frozen=True)
+class AnyPainter(Painter):
+    """Ground and classes in levels of grey, for images of any kind."""
+
+    takes = ANYTHING
+
+    def fit(self, train, space):
+        write_json(space.folder / "format.json", train.format.facts())
+
+    def open(self, folder, device):
+        format = Format.of(read_json(folder / "format.json"))
+
+        def paint(masks, draws):
+            shape = (*masks.shape[1:], len(format.channels))
+            level = np.where(shows(masks), 0.4 - 0.05 * (masks % 5), 0.8)[..., None]
+            unit = level + draws.uniform("noise", 0, 0.02, shape)
+            if self.fault == "returns 0..1 for other windows" and not format.bytes_to_unit:
+                return unit.astype(format.dtype)
+            images = from_unit(unit.astype(np.float32), format)
+            if self.fault == "returns uint8 for int16" and format.dtype == "int16":
+                return images.astype(np.uint8)
+            return images
+
+        return paint
+
+
+@dataclass(frozen=True)
+class AnySquares(Squares):
+    """Squares in stripes of all classes."""
+
+    takes = ANYTHING
+
+    def draw(self, masks, count, draws, space):
+        drawn = super().draw(masks, count, draws, space)
+        if masks.dtype == bool or self.fault == "returns bool for label maps":
+            return drawn
+        labels = np.unique(masks[shows(masks)])
+        if self.fault == "draws an unknown label":
+            labels = labels + 1
+        stripes = labels[np.arange(masks.shape[2]) % len(labels)]
+        return DrawnMasks(np.where(drawn.masks, stripes, 0).astype(np.uint8), drawn.records)
+
+
+@dataclass(frozen=True)
+class AnyFlip(Flip):
+    """Mirror and brighten images of any kind."""
+
+    takes = ANYTHING
+
+
+@dataclass(frozen=True)
+class AnyDark(Dark):
+    """Dark is foreground, in images of any kind; of which class, it does not know."""
+
+    takes = ANYTHING
+
+    def fit(self, train, validation, augment, space):
+        augment(None, None, None)
+        unit, inside = in_unit(train.images, train.format), shows(train.masks)
+        level = float(unit[inside].mean() + unit[~inside].mean()) / 2
+        write_json(space.folder / "level.json", [level, train.format.facts()])
+
+    def open(self, folder, device):
+        level, facts = read_json(folder / "level.json")
+        format = Format.of(facts)
+        classes = len(format.classes)
+
+        def predict(images):
+            dark = in_unit(images, format).mean(axis=3)[:, None] < level
+            share = 0.8 if self.fault == "sums up above 1" else 0.8 / classes
+            return np.repeat(dark, classes, axis=1) * np.float32(share)
+
+        return predict
+
+
+@dataclass(frozen=True)
+class AnyToys:
+    """Toy slices with three classes."""
+
+    root: Path
+    fault: str = ""
+
+    def sources(self):
+        return [self.root]
+
+    def format(self):
+        open_ = Format("int16", (Channel("ct", "ct"),), ("one", "two", "three"))
+        return Format() if self.fault == "tells another format" else open_
+
+    def load(self):
+        format = Format("int16", (Channel("ct", "ct", -100, 300),), ("one", "two", "three"))
+        train, test = draw_set(8, "train", format=format), draw_set(4, "test", format=format)
+        if self.fault == "holds an unknown label":
+            test.masks[1, 3, 3] = 4
+        return Splits(train, ImageSet.empty(train.size, format), test)
+
+
+@dataclass(frozen=True)
+class SilentToys:
+    """Toy slices of a data set that does not say what they are."""
+
+    def sources(self):
+        return []
+
+    def load(self):
+        return AnyToys(Path()).load()

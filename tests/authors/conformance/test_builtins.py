@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augkit.authors.conformance.toy import formats_taken
 from augkit.contracts.registry import load_registry
 from augkit.errors import Problem
 from augkit.planning.options import build_component
@@ -89,6 +90,12 @@ CASES = {
     ("segmenter", "unet-strong"): [Case(TINY_UNET)],
 }
 
+TRAINED = ("generator", "segmenter")
+"""Kinds that are fitted for every format: in a run of all tests for the first one, in the slow tests for all."""
+
+PRESETS = ("mask2lesion-fast128", "mask2lesion-released256", "unet-paper", "unet-strong")
+"""What differs in its defaults from another component, which is tried with every format."""
+
 ALBUMENTATIONS = [
     {"HorizontalFlip": {"p": 0.5}},
     {"Affine": {"rotate": [-90, 90], "scale": [0.8, 1.2], "p": 1.0}},
@@ -131,8 +138,12 @@ for (kind, name), cases in CASES.items():
     for number, case in enumerate(cases):
         if (kind, name) in ENTRIES:
             title = f"Test_{kind}_{name}_{number}".replace(" ", "_").replace("-", "_")
-            contents = {"component": component_of(kind, name, case), "exceptions": case.exceptions}
+            component = component_of(kind, name, case)
+            contents = {"component": component, "exceptions": case.exceptions, "every_format": kind not in TRAINED}
             globals()[title] = type(title, (CONTRACT_OF_KIND[kind],), contents)
+            if kind in TRAINED and name not in PRESETS and len(formats_taken(component)) > 1:
+                contents = {**contents, "every_format": True}
+                globals()[f"{title}_every_format"] = type(f"{title}_every_format", (CONTRACT_OF_KIND[kind],), contents)
 
 
 def test_every_registered_component_has_a_contract_case():

@@ -5,12 +5,15 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from augkit import ANYTHING, Takes
 from augkit.authors.conformance import KITS, try_component
+from augkit.authors.conformance.toy import formats_taken
 from augkit.authors.conformance.writes import writes_outside
 
 spec = importlib.util.spec_from_file_location("augkit_planted_faults", Path(__file__).with_name("faults.py"))
@@ -328,13 +331,16 @@ def test_twelve_misbehaviours_of_five_kinds_are_planted():
         assert twelve <= set(found)
 
 
+OPTIONAL = {"hides_without_moving", "stored_pixels_change_alike", "health_is_readable", "resumes"}
+
+
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_component_without_a_fault_passes_every_check(tmp_path, kind):
     found = findings(kind, "", tmp_path)
     assert [one.check for one in found] == [check.__name__ for check in KITS[kind].checks]
     assert [one for one in found if one.state == "failed"] == []
-    optional = {"hides_without_moving", "stored_pixels_change_alike", "health_is_readable", "resumes"}
-    assert {one.check for one in found if one.state == "skipped"} <= optional
+    skipped = {one.check for one in found if one.state == "skipped"}
+    assert skipped <= {*OPTIONAL, "keeps_every_class"}
 
 
 @pytest.mark.parametrize(
@@ -347,6 +353,134 @@ def test_a_planted_fault_is_found_by_its_own_check_and_told_to_the_author(tmp_pa
     also = {one.check for one in found.values() if one.state == "failed"} - {check}
     assert also <= CONSEQUENCES.get(fault, set()), found
     assert capsys.readouterr() == ("", "")
+
+
+ANY = {
+    "generator": (faults.AnyPainter, {
+        "returns uint8 for int16": (
+            "returns_uint8",
+            "(9, 32, 32, 1); return int16 (9, 32, 32, 1); given 1 channel (ct -160..240; int16) and 3 classes",
+        ),
+        "returns 0..1 for other windows": (
+            "uses_the_whole_range",
+            "your generator returned int16 0..0 (9, 32, 32, 1); scale the images to -160..240; given 1 channel (ct -16",
+        ),
+    }),
+    "mask source": (faults.AnySquares, {
+        "draws an unknown label": (
+            "labels_are_known",
+            "your mask source returned the label 4 for sample 0; return 0 to 3; given 1 channel (ct -160..240; int16) "
+            "and 3 classes (one, two, three)",
+        ),
+        "returns bool for label maps": (
+            "returns_bool",
+            "your mask source returned masks bool (9, 32, 32); return uint8 (9, 32, 32); given 1 channel (ct -160",
+        ),
+    }),
+    "augmentation": (faults.AnyFlip, {
+        "moves the second of three classes": (
+            "classes_stay_apart",
+            "; where masks have several classes, let one of them win each pixel; given 1 channel (ct -160..240; int16) "
+            "and 3 classes (one, two, three)",
+        ),
+        "drops the second of three classes": (
+            "keeps_every_class",
+            "your augmentation lost the class 'two' in all 9 masks that show it; do with every class what is done with "
+            "the first; given 1 channel (ct -160..240; int16) and 3 classes (one, two, three)",
+        ),
+        "works on channels 0 to 2": (
+            "raises_nothing",
+            "your augmentation raised in a call: IndexError: index 1 is out of bounds for dimension 1 with size 1; "
+            "return an answer; given 1 channel (ct -160..240; int16) and 3 classes (one, two, three)",
+        ),
+    }),
+    "segmenter": (faults.AnyDark, {
+        "sums up above 1": (
+            "scores_share_a_pixel",
+            "your segmenter returned scores that sum up to 2.4 in a pixel; return shares of 1, as softmax does; given "
+            "1 channel (ct -160..240; int16) and 3 classes (one, two, three)",
+        ),
+    }),
+    "dataset": (faults.AnyToys, {
+        "tells another format": (
+            "tells_its_format",
+            "your data set returned 1 channel (ct -100..300; int16) and 3 classes (one, two, three) where format() "
+            "says 8-bit RGB and 1 class; say and return the same",
+        ),
+        "holds an unknown label": (
+            "labels_are_known",
+            "your data set returned the label 4 for sample 1; return 0 to 3",
+        ),
+    }),
+}  # fmt: skip
+"""Kind -> a component that takes anything, and misbehaviours that only other formats than 8-bit RGB bring to light."""
+
+
+def findings_of(kind, cls, fault, folder):
+    if kind == "dataset":
+        (folder / "toys.txt").write_text("as it was")
+        return list(try_component(kind, cls(folder / "toys.txt", fault), folder, 60))
+    return list(try_component(kind, cls(fault), folder, 60))
+
+
+@pytest.mark.parametrize("kind", ANY)
+def test_a_component_that_takes_anything_is_tried_with_all_of_it(tmp_path, kind):
+    found = findings_of(kind, ANY[kind][0], "", tmp_path)
+    assert [one for one in found if one.state == "failed"] == []
+    assert {one.check for one in found if one.state == "skipped"} <= OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "check", "text"),
+    [(kind, fault, *expected) for kind, (_, table) in ANY.items() for fault, expected in table.items()],
+    ids=lambda value: str(value).replace(" ", "-")[:30],
+)
+def test_a_fault_with_other_images_or_several_classes_is_found_by_its_own_check(tmp_path, kind, fault, check, text):
+    found = {one.check: one for one in findings_of(kind, ANY[kind][0], fault, tmp_path)}
+    assert found[check].state == "failed", found
+    assert text in found[check].text
+    also = {one.check for one in found.values() if one.state == "failed"} - {check}
+    assert also <= CONSEQUENCES.get(fault, set()), found
+
+
+def test_a_data_set_that_does_not_say_what_it_holds_is_found(tmp_path):
+    found = {one.check: one for one in try_component("dataset", faults.SilentToys(), tmp_path)}
+    assert found["tells_its_format"].text == (
+        "your data set returned 1 channel (ct -100..300; int16) and 3 classes (one, two, three) and has no method "
+        "format(); say before it is read what load() returns"
+    )
+
+
+SAID = {
+    None: ["8-bit RGB and 1 class"],
+    ANYTHING: [
+        "8-bit RGB and 1 class",
+        "1 channel (ct -160..240; int16) and 3 classes (one, two, three)",
+        "1 channel (grey 100..40000; uint16) and 1 class",
+        "2 channels (mr 0..900, mr -5..5; float32) and 2 classes (one, two) with ignored pixels",
+    ],
+    Takes(None, None, None): [
+        "8-bit RGB and 1 class",
+        "1 channel (ct -160..240; int16) and 1 class",
+        "1 channel (grey 100..40000; uint16) and 1 class",
+        "2 channels (mr 0..900, mr -5..5; float32) and 1 class",
+    ],
+    Takes(dtypes=None, classes=None, ignore=True): [
+        "8-bit RGB and 1 class",
+        "8-bit RGB and 3 classes (one, two, three)",
+        "3 channels (red 0..4095, green 0..4095, blue 0..4095; uint16) and 1 class",
+        "8-bit RGB and 1 class (foreground) with ignored pixels",
+    ],
+    Takes((1,), frozenset({"ct"}), frozenset({"int16"}), 8): [
+        "1 channel (ct -160..240; int16) and 3 classes (one, two, three)",
+    ],
+}
+
+
+@pytest.mark.parametrize("takes", SAID, ids=str)
+def test_the_images_that_a_component_is_tried_with_follow_from_what_it_says_that_it_takes(takes):
+    component = SimpleNamespace() if takes is None else SimpleNamespace(takes=takes)
+    assert [str(format) for format in formats_taken(component)] == SAID[takes]
 
 
 def test_an_executor_may_keep_its_threads_for_the_next_call(tmp_path):
@@ -388,5 +522,8 @@ CONSEQUENCES = {
     "shifts the mask by two pixels": APART,
     "hides half and moves the mask": APART,
     "hides nearly all": APART,
+    "drops the second of three classes": APART,
+    "moves the second of three classes": APART,
+    "returns 0..1 for other windows": {"follows_the_mask"},
 }
 """Faults that other checks cannot help noticing."""
