@@ -4,7 +4,8 @@ Arrays in, the bytes of a PNG or SVG out; nothing is written here. Equal input g
 matplotlib settings are. Backgrounds are transparent: a `Look` says on which paper the ink has to be read.
 
 Lines use the palette of Okabe & Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart, and
-four dash patterns, so that four arms stay apart in greyscale and 28 in colour.
+four dash patterns, so that four arms stay apart in greyscale and 28 in colour. Classes of masks have sixteen colours
+that begin with theirs; what does not count is hatched in grey.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.arrays import Images, Masks
+from augkit.data.formats import IGNORED, Format, as_shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +40,25 @@ TRUTH = "#FFFFFF"
 PREDICTION = "#2FC4FF"
 """The colour of a predicted outline."""
 
+CLASSES = (
+    *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#4646FF"),
+    *("#A2FFB9", "#7474FF", "#74FFFF", "#D12E46", "#74E874", "#A2D1B9", "#5DA2FF", "#8BB974"),
+)
+"""The colours of classes, where there are several; they begin anew after the last one.
+
+The first seven are Okabe & Ito's without black. Each further one is the colour that is farthest, in CIELAB, from all
+before it to normal, protan and deutan eyes (Viénot, Brettel & Mollon 1999); the closest two are as far apart as the
+closest two of the seven are.
+"""
+
 DPI = 150
 """Pixels per inch of line plots."""
 
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (7, 1.5, 1.5, 1.5), (1.2, 1.2))
 _TILE = 192
+_STRIPE = 4
+_HATCH, _PALE_HATCH = np.uint8(70), np.uint8(150)
+_HATCHED = "hatched"
 _MOST_POINTS = 150
 _PANEL = (3.7, 2.65)
 _LONGEST_NAME = 34
@@ -76,11 +92,13 @@ class Tile:
     image:    uint8 (H, W, 3), or None for an empty place.
     outlines: (bool (H, W), colour) pairs, drawn in order.
     note:     a few words under the image, in one or more lines.
+    ignored:  bool (H, W), what is hatched because it does not count; None for nothing.
     """
 
     image: Images | None
     outlines: tuple[tuple[Masks, str], ...] = ()
     note: str = ""
+    ignored: Masks | None = None
 
 
 @dataclass(frozen=True)
@@ -108,46 +126,108 @@ class Line:
 # Galleries.
 
 
-def gallery(rows: Sequence[Row], look: Look = EITHER, text: float = 0.11) -> bytes:
+def gallery(
+    rows: Sequence[Row], look: Look = EITHER, text: float = 0.11, legend: Sequence[tuple[str, str]] = ()
+) -> bytes:
     """Return a PNG of tiles in rows, every tile at the same whole-number magnification, never smoothed.
 
     A 64-pixel image becomes 192 pixels wide; images wider than 256 pixels are reduced to 256. `text` is the height of
-    the labels in tiles: larger for a picture that will be shown smaller.
+    the labels in tiles: larger for a picture that will be shown smaller. legend: (name, colour) of what is drawn, as
+    `class_legend` has it, above the rows.
     """
     from matplotlib.figure import Figure
 
     shape = next((tile.image.shape[:2] for row in rows for tile in row.tiles if tile.image is not None), (64, 64))
-    page = _Page.of(rows, _tile_size(shape[0], shape[1]), text)
+    page = _Page.of(rows, _tile_size(shape[0], shape[1]), text, legend)
     with _own_settings():
         figure = Figure(figsize=(page.width / 100, page.height / 100), dpi=100)
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, page.width), ylim=(page.height, 0))
         axes.set_axis_off()
+        _draw_classes(axes, legend, page, look)
         for row, top in zip(rows, page.tops, strict=True):
             _draw_row(axes, row, top, page, look)
         return _encoded(figure, "png")
 
 
 def cases(
-    images: Images, truth: Masks, predictions: Mapping[str, Masks], notes: Mapping[str, Sequence[str]], look: Look
+    images: Images,
+    truth: Masks,
+    predictions: Mapping[str, Masks],
+    notes: Mapping[str, Sequence[str]],
+    look: Look,
+    format: Format = Format(),  # noqa: B008 - it is frozen
 ) -> bytes:
     """Return a PNG with one column per image: the image, then each arm's outline over the true one.
 
-    images:      uint8 (n, H, W, 3).
-    truth:       bool (n, H, W), outlined in white.
-    predictions: arm -> bool (n, H, W), outlined in light blue.
+    Of several classes the true outlines have a row of their own, and every outline has its class's colour.
+
+    images:      (n, H, W, C) of the format, uint8 (n, H, W, 3) for RGB.
+    truth:       (n, H, W), as masks of the format are; the outline of one class is white.
+    predictions: arm -> (n, H, W), likewise; the outline of one class is light blue.
     notes:       arm, or ``""`` for the row of plain images -> n short texts under the tiles.
     """
-    rows = [Row("image", tuple(Tile(image, (), note) for image, note in zip(images, notes[""], strict=True)))]
+    shown = as_shown(images, format)
+    rows = [Row("image", tuple(Tile(image, (), note) for image, note in zip(shown, notes[""], strict=True)))]
+    several = len(format.classes) > 1
+    if several:
+        rows.append(Row("true classes", tuple(map(outlined, shown, truth, [format] * len(shown)))))
     for arm, masks in predictions.items():
-        pairs = zip(images, truth, masks, notes[arm], strict=True)
-        tiles = tuple(Tile(image, ((true, TRUTH), (found, PREDICTION)), note) for image, true, found, note in pairs)
+        pairs = zip(shown, truth, masks, notes[arm], strict=True)
+        tiles = tuple(found_in(image, true, found, format, note) for image, true, found, note in pairs)
         rows.append(Row(arm, tiles))
-    return gallery(rows, look, text=0.15)
+    return gallery(rows, look, text=0.15, legend=class_legend(format))
 
 
-def mask_picture(mask: Masks) -> Images:
-    """Return a mask as a picture: bool (H, W) -> uint8 (H, W, 3), white inside, dark grey outside."""
-    return np.where(mask[..., None], np.uint8(235), np.uint8(45)).repeat(3, axis=-1)
+def outlined(image: Images, mask: Masks, format: Format, note: str = "") -> Tile:
+    """Return a picture, uint8 (H, W, 3), with the outlines of a mask as the format has them (H, W)."""
+    return Tile(image, _outlines(mask, format, TRUTH), note, _ignored(mask, format))
+
+
+def found_in(image: Images, true: Masks, found: Masks, format: Format, note: str = "") -> Tile:
+    """Return a picture with what was found, over the true outline where there is one class."""
+    one = len(format.classes) == 1
+    outlines = _outlines(true, format, TRUTH) if one else ()
+    return Tile(image, (*outlines, *_outlines(found, format, PREDICTION)), note, _ignored(true, format))
+
+
+def class_legend(format: Format) -> tuple[tuple[str, str], ...]:
+    """Return the legend of a gallery: (name, colour) of each class where there are several, and what is ignored."""
+    classes = [] if len(format.classes) == 1 else [(name, class_colour(k)) for k, name in enumerate(format.classes, 1)]
+    return (*classes, *([("ignored", _HATCHED)] if format.ignore else []))
+
+
+def class_colour(label: int) -> str:
+    """Return the colour of a class by its label, 1 or more."""
+    return CLASSES[(label - 1) % len(CLASSES)]
+
+
+def _outlines(mask: Masks, format: Format, colour: str) -> tuple[tuple[Masks, str], ...]:
+    if len(format.classes) == 1:
+        return ((mask if format.binary else mask == 1, colour),)
+    return tuple((mask == label, class_colour(label)) for label in range(1, len(format.classes) + 1))
+
+
+def _ignored(mask: Masks, format: Format) -> Masks | None:
+    return mask == IGNORED if format.ignore else None
+
+
+def mask_picture(mask: Masks, format: Format = Format()) -> Images:  # noqa: B008 - it is frozen
+    """Return a mask (H, W) as a picture, uint8 (H, W, 3): white inside, dark grey outside, each of several classes in
+    its colour.
+    """
+    picture = np.full((*mask.shape, 3), 45, np.uint8)
+    for inside, colour in _outlines(mask, format, "#EBEBEB"):
+        picture[inside] = _rgb(colour)
+    return picture
+
+
+def mask_tile(mask: Masks, format: Format, note: str = "") -> Tile:
+    """Return a mask (H, W) as `mask_picture` has it, with hatches where pixels do not count."""
+    return Tile(mask_picture(mask, format), (), note, _ignored(mask, format))
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 _BOLD = 0.7
@@ -156,7 +236,11 @@ _BOLD = 0.7
 
 @dataclass(frozen=True)
 class _Page:
-    """Where things are on a gallery, in pixels; `tops` is where each row begins, its label included."""
+    """Where things are on a gallery, in pixels.
+
+    tops:   where each row begins, its label included.
+    legend: where the names of the legend begin, from the left and from the top.
+    """
 
     height_of_tile: int
     width_of_tile: int
@@ -164,16 +248,47 @@ class _Page:
     tops: tuple[int, ...]
     width: int
     height: int
+    legend: tuple[tuple[int, int], ...] = ()
 
     @staticmethod
-    def of(rows: Sequence[Row], size: tuple[int, int], scale: float) -> _Page:
+    def of(rows: Sequence[Row], size: tuple[int, int], scale: float, legend: Sequence[tuple[str, str]] = ()) -> _Page:
         text = round(scale * max(size))
         heights = [_label_height(row, text) + size[0] + _note_height(row, text) + text // 2 for row in rows]
-        tops = np.cumsum([0, *heights]).tolist()
         columns = max((len(row.tiles) for row in rows), default=1)
         letters = max((len(row.label) for row in rows), default=0)
         width = max(columns * (size[1] + text // 2), 3 * _TILE, round(_BOLD * text * letters))
-        return _Page(size[0], size[1], text, tuple(tops[:-1]), width, max(tops[-1], 1))
+        places, above = _legend_places([name for name, _ in legend], text, width)
+        tops = np.cumsum([above, *heights]).tolist()
+        return _Page(size[0], size[1], text, tuple(tops[:-1]), width, max(tops[-1], 1), places)
+
+
+def _legend_places(names: Sequence[str], text: int, width: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Return where each name of a legend begins, in lines that are full, and how high all are."""
+    places, left, top, line = [], 0, 0, round(1.6 * text)
+    for name in names:
+        wide = round((2.6 + 0.62 * min(len(name), _LONGEST_NAME)) * text)
+        if left and left + wide > width:
+            left, top = 0, top + line
+        places.append((left, top))
+        left += wide
+    return tuple(places), top + line + text // 2 if places else 0
+
+
+def _draw_classes(axes: Axes, legend: Sequence[tuple[str, str]], page: _Page, look: Look) -> None:
+    from matplotlib.patches import Rectangle
+
+    for (name, colour), (left, top) in zip(legend, page.legend, strict=True):
+        side, middle = page.text, top + 0.8 * page.text
+        if colour == _HATCHED:
+            key = np.full((side, side, 3), 110, np.uint8)
+            box = (left, left + side, middle + side / 2, middle - side / 2)
+            axes.imshow(_hatched(key, np.ones((side, side), np.bool_)), extent=box, aspect="auto")
+        else:
+            corner = (left, middle - side / 2)
+            axes.add_patch(Rectangle(corner, side, side, facecolor=colour, edgecolor="#101014", linewidth=0.9))
+        words = shorten(legible(name), _LONGEST_NAME)
+        axes.text(left + 1.4 * side, middle, words, color=look.ink, fontsize=page.text * 72 / 100, va="center")
+    axes.set(xlim=(0, page.width), ylim=(page.height, 0))
 
 
 def _label_height(row: Row, text: int) -> int:
@@ -212,15 +327,33 @@ def _draw_tile(axes: Axes, tile: Tile, left: int, top: int, page: _Page) -> None
     height, width = page.height_of_tile, page.width_of_tile
     if tile.image is not None:
         box = (left, left + width, top + height, top)
-        axes.imshow(_resized(tile.image, height, width), extent=box, interpolation="nearest", aspect="auto")
+        picture = _resized(tile.image, height, width)
+        if tile.ignored is not None:
+            picture = _hatched(picture, _resized(tile.ignored, height, width))
+        axes.imshow(picture, extent=box, interpolation="nearest", aspect="auto")
     for place, (mask, colour) in enumerate(tile.outlines):
-        # The first outline is the widest, so that a later one on the same border does not hide it.
-        _draw_outline(axes, mask, colour, 2.8 if place == 0 else 1.9, (left, top, width, height))
+        if colour in CLASSES:  # inside its class, so that neighbours do not hide each other's
+            _draw_outline(axes, mask, colour, 1.6, (left, top, width, height), 0.9)
+        else:
+            # The first outline is the widest, so that a later one on the same border does not hide it.
+            _draw_outline(axes, mask, colour, 2.8 if place == 0 else 1.9, (left, top, width, height))
     axes.set(xlim=(0, page.width), ylim=(page.height, 0))
 
 
-def _draw_outline(axes: Axes, mask: Masks, colour: str, points: float, box: tuple[int, int, int, int]) -> None:
-    """Draw the border of a mask with a dark seam, so that it shows on skin and on lesion alike."""
+def _hatched(picture: Images, where: Masks) -> Images:
+    """Return a picture, uint8 (h, w, 3), with two greys in stripes at these places, bool (h, w)."""
+    rows, columns = np.indices(where.shape)
+    stripes = np.where((rows + columns) // _STRIPE % 2, _HATCH, _PALE_HATCH)[..., None]
+    return np.where(where[..., None], stripes, picture)
+
+
+def _draw_outline(
+    axes: Axes, mask: Masks, colour: str, points: float, box: tuple[int, int, int, int], level: float = 0.5
+) -> None:
+    """Draw the border of a mask with a dark seam, so that it shows on skin and on lesion alike.
+
+    level: 0.5 for a line between the pixels inside and outside, more for one within.
+    """
     from matplotlib.patheffects import withStroke
 
     if not mask.any():
@@ -231,12 +364,12 @@ def _draw_outline(axes: Axes, mask: Masks, colour: str, points: float, box: tupl
     padded = np.pad(mask, 1).astype(np.float64)
     x = left + (np.arange(-1, columns + 1) + 0.5) * width / columns
     y = top + (np.arange(-1, rows + 1) + 0.5) * height / rows
-    drawn = axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=points)
+    drawn = axes.contour(x, y, padded, levels=[level], colors=[colour], linewidths=points)
     drawn.set_path_effects([withStroke(linewidth=points + 0.9, foreground="#101014")])
 
 
 def _resized(image: Images, height: int, width: int) -> Images:
-    """Return uint8 (height, width, 3), every pixel the nearest of `image`."""
+    """Return (height, width, 3), or (height, width), every pixel the nearest of `image`."""
     rows = (np.arange(height) * 2 + 1) * image.shape[0] // (2 * height)
     columns = (np.arange(width) * 2 + 1) * image.shape[1] // (2 * width)
     resized: Images = image[rows[:, None], columns[None, :]]

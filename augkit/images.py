@@ -4,7 +4,7 @@
 """
 
 from augkit.data.encoding import encode_png
-from augkit.data.formats import GREY, IGNORED, RGB, PixelType
+from augkit.data.formats import GREY, IGNORED, RGB, PixelType, as_shown, class_masks, from_unit, in_unit
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
@@ -41,10 +41,14 @@ __all__ = [
     "PixelType",
     "Series",
     "Slice",
+    "as_shown",
     "average_resize",
     "check_mask",
+    "class_masks",
     "draw_splits",
     "encode_png",
+    "from_unit",
+    "in_unit",
     "load_series",
     "load_splits",
     "match_pairs",

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.stats import gaussian_kde
 
 from augkit import figures
+from augkit.data.formats import Channel, Format
 from augkit.figures import DARK, GRID, LIGHT, PREDICTION, TRUTH, Line, Look, Row, Tile
 
 
@@ -254,3 +255,85 @@ def test_names_in_any_script_are_drawn_without_a_warning():
         figures.gallery([Row(name, (Tile(tile.image, note=name),))])
         figures.effects([figures.Effect(name, (0.1,), None)], 0.01, name)
         figures.curves({name: [Line(name, 0, np.arange(3.0), np.arange(3.0))]})
+
+
+CT = Format("int16", (Channel("ct", "ct", -100, 300),), ("liver", "spleen", "tumour"), ignore=True)
+
+
+def labels(size: int = 64) -> NDArray[Any]:
+    """Two neighbours, one beside them, and pixels that do not count in a corner."""
+    found = np.zeros((size, size), np.uint8)
+    found[8:30, 8:24], found[8:30, 24:40], found[36:50, 10:50] = 1, 2, 3
+    found[-8:, -16:] = 255
+    return found
+
+
+def test_each_class_has_its_colour_in_the_picture_and_in_the_legend() -> None:
+    image = np.full((64, 64, 3), 40, np.uint8)
+    drawn = figures.gallery([Row("", (figures.outlined(image, labels(), CT),))], LIGHT, legend=figures.class_legend(CT))
+    alone = figures.gallery([Row("", (figures.outlined(image, labels(), CT),))], LIGHT)
+    for label in (1, 2, 3):
+        assert shows(alone, figures.class_colour(label))
+        assert shows(pixels_above(drawn, 40), figures.class_colour(label))
+    assert not shows(alone, TRUTH)
+    assert not shows(alone, figures.class_colour(4))
+    assert [name for name, _ in figures.class_legend(CT)] == ["liver", "spleen", "tumour", "ignored"]
+    assert figures.class_legend(Format()) == ()
+
+
+def pixels_above(png: bytes, row: int) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels(png)[:row]).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_legend_of_many_long_names_fills_several_lines_and_stays_on_the_page() -> None:
+    names = tuple(f"a structure of the brain, {i}" for i in range(40))
+    many = Format("uint8", CT.channels, names)
+    tile = Tile(np.zeros((64, 64, 3), np.uint8))
+    short, long = (
+        pixels(figures.gallery([Row("", (tile,))], LIGHT, legend=figures.class_legend(some))) for some in (CT, many)
+    )
+    assert short.shape[1] == long.shape[1]
+    assert len(long) > len(short) + 300
+    assert not long[:, -2:, 3].any()  # nothing is cut off at the right
+
+
+def test_pixels_that_do_not_count_are_hatched_in_images_and_masks() -> None:
+    image = np.full((64, 64, 3), 40, np.uint8)
+    for tile in (figures.outlined(image, labels(), CT), figures.mask_tile(labels(), CT)):
+        found = pixels(figures.gallery([Row("", (tile,))]))[172:190, 150:190, :3]
+        assert {tuple(colour) for colour in found.reshape(-1, 3).tolist()} == {(70, 70, 70), (150, 150, 150)}
+
+
+def test_cases_of_several_classes_have_the_true_ones_in_a_row_of_their_own() -> None:
+    images = np.zeros((1, 64, 64, 1), np.int16)
+    truth = labels()[None]
+    notes = {"": ["x"], "a": ["y"]}
+    drawn = figures.cases(images, truth, {"a": np.zeros_like(truth)}, notes, LIGHT, CT)
+    of_one = figures.cases(np.zeros((1, 64, 64, 3), np.uint8), truth == 1, {"a": truth == 2}, notes, LIGHT)
+    assert shows(drawn, figures.class_colour(1))
+    assert not shows(drawn, PREDICTION)
+    assert len(pixels(drawn)) > len(pixels(of_one)) + 192
+
+
+def test_the_closest_two_class_colours_are_as_far_apart_to_colour_blind_eyes_as_the_closest_of_okabe_and_ito() -> None:
+    colours = np.array([rgb(colour) for colour in figures.CLASSES]) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    # Viénot, Brettel & Mollon 1999, as matrices of linear RGB: nothing missing, no red cones, no green cones.
+    red = [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]
+    green = [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]
+    closest = []
+    for count in (7, 16):
+        seen = [lab(np.clip(linear[:count] @ np.array(eyes).T, 0, 1)) for eyes in (np.eye(3), red, green)]
+        apart = [np.linalg.norm(one[:, None] - one, axis=-1)[np.triu_indices(count, 1)] for one in seen]
+        closest.append(np.min(apart))
+    assert closest[1] == closest[0] > 15
+
+
+def lab(linear: NDArray[Any]) -> NDArray[Any]:
+    """Return CIELAB of linear sRGB under D65."""
+    matrix = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ matrix.T / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)

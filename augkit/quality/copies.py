@@ -5,7 +5,7 @@ of a 16 x 16 grid, is compared with all others by counting bits, in all eight tu
 the bits are aligned at 64 x 64 pixels: the middle of one image, at seven sizes, is slid over the other. The highest
 normalised correlation of their fine detail is the `likeness` of the pair. Detail is divided by its local strength, so
 that a recoloured, brighter or softer copy is as alike as an exact one, and slow shading such as a vignette counts
-little.
+little. Images that are not 8-bit RGB are looked at as the pictures that people see; equal pixels are those stored.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 from augkit.data.arrays import Images, ImageSet, Splits
+from augkit.data.formats import Format, as_shown
 from augkit.data.resizing import shrink_images
 
 NEAR = 0.7
@@ -71,7 +72,7 @@ class Copy:
 def find_copies(splits: Splits) -> tuple[Copy, ...]:
     """Return every pair of copies across and within splits: pairs across splits first, then the most alike."""
     parts = [(name, getattr(splits, name)) for name in SPLITS]
-    views = [_Views.of(samples.images) for _, samples in parts]
+    views = [_Views.of(samples.images, samples.format) for _, samples in parts]
     found: list[Copy] = []
     for a, b in [*combinations(range(len(parts)), 2), *((i, i) for i in range(len(parts)))]:
         (first, left), (second, right) = parts[a], parts[b]
@@ -80,10 +81,14 @@ def find_copies(splits: Splits) -> tuple[Copy, ...]:
     return tuple(sorted(found, key=lambda copy: (not copy.crosses, -copy.likeness, copy.first, copy.second)))
 
 
-def near_copies(images: Images, others: Images) -> NDArray[np.bool_]:
-    """Return bool (N,): which of `images` have a copy among `others`; both uint8 (N, H, W, 3)."""
+def near_copies(
+    images: Images,
+    others: Images,
+    format: Format = Format(),  # noqa: B008 - it is frozen
+) -> NDArray[np.bool_]:
+    """Return bool (N,): which of `images` have a copy among `others`; both (N, H, W, C) of the format."""
     found = np.zeros(len(images), np.bool_)
-    for i, _, _, _ in _pairs(_Views.of(images), _Views.of(others), same=False):
+    for i, _, _, _ in _pairs(_Views.of(images, format), _Views.of(others, format), same=False):
         found[i] = True
     return found
 
@@ -106,14 +111,16 @@ def _without(samples: ImageSet, gone: set[str]) -> ImageSet:
 
 @dataclass(frozen=True)
 class _Views:
-    """What the search looks at: the images, and their brightness float32 (N, 16, 16)."""
+    """What the search looks at: the images, as stored and as shown, and their brightness float32 (N, 16, 16)."""
 
     images: Images
+    shown: Images
     small: Floats
 
     @staticmethod
-    def of(images: Images) -> _Views:
-        return _Views(images, _brightness(images, _GRID))
+    def of(images: Images, format: Format) -> _Views:
+        shown = as_shown(images, format)
+        return _Views(images, shown, _brightness(shown, _GRID))
 
 
 def _pairs(a: _Views, b: _Views, same: bool) -> Iterator[tuple[int, int, float, bool]]:
@@ -121,7 +128,7 @@ def _pairs(a: _Views, b: _Views, same: bool) -> Iterator[tuple[int, int, float, 
     if not len(a.images) or not len(b.images):
         return
     i, j, turn = _candidates(a.small, b.small, same)
-    likeness = _likeness(a.images, b.images, i, j, turn)
+    likeness = _likeness(a.shown, b.shown, i, j, turn)
     near = {(int(i[k]), int(j[k])): float(likeness[k]) for k in np.flatnonzero(likeness >= NEAR)}
     equal = set(_equal_pairs(a.images, b.images, same))
     for pair in sorted({*near, *equal}):

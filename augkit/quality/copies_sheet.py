@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from augkit.data.arrays import Splits
+from augkit.data.formats import as_shown
 from augkit.figures import Row, Tile, gallery
 from augkit.quality.copies import SPLITS, Copy, find_copies
 from augkit.store import write_bytes, write_json
@@ -31,7 +32,8 @@ def _sheet(splits: Splits, copies: Sequence[Copy]) -> bytes:
     places = {name: {sample: i for i, sample in enumerate(part.ids)} for name, part in parts.items()}
 
     def tile(split: str, name: str, note: str) -> Tile:
-        return Tile(parts[split].images[places[split][name]], note=note)
+        samples = parts[split]
+        return Tile(as_shown(samples.images[places[split][name]], samples.format), note=note)
 
     rows = []
     for begin in range(0, len(copies), _PER_ROW):

@@ -2,12 +2,16 @@
 
 Every number stands beside what real images that were held out get, because it means nothing alone. None of them tells
 whether the images help a segmenter: that is what comparing arms is for.
+
+Images that are not 8-bit RGB are measured as the pictures that people see (`augkit.data.formats.as_shown`): grey within
+their windows, of several channels the first three, so that one unit is a grey level everywhere. Grids are looked for in
+each channel, and adherence is judged from the pixels that the segmenter takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +20,9 @@ from numpy.typing import NDArray
 from augkit.contracts.components import Synthesizer
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import Draws
+from augkit.data.formats import Format, as_shown, in_unit
 from augkit.data.stored import Quality
-from augkit.metrics import confusion, grid, scores
+from augkit.metrics import dice, grid
 from augkit.quality.copies import near_copies
 from augkit.quality.distribution import density_and_coverage, kernel_distance, sliced_wasserstein
 from augkit.quality.features import NAME, Features, Scale, describe
@@ -40,8 +45,8 @@ class Material:
     train:     what the generator learned from.
     held_out:  real samples that neither the generator nor `segment` has seen.
     synthetic: what the generator painted.
-    segment:   uint8 (N, H, W, 3) -> bool (N, H, W), by a segmenter that learned from real images only; None where
-               there is none, so that it is not judged whether images follow their masks.
+    segment:   images (N, H, W, C) -> masks (N, H, W), as they are in `train`, by a segmenter that learned from real
+               images only; None where there is none, so that it is not judged whether images follow their masks.
     paint:     the generator.
     """
 
@@ -52,18 +57,31 @@ class Material:
     paint: Synthesizer
     seed: int
 
+    def shown(self) -> Material:
+        """Return the same with images as people see them."""
+        return replace(self, train=_shown(self.train), held_out=_shown(self.held_out), synthetic=_shown(self.synthetic))
+
+
+def _shown(samples: ImageSet) -> ImageSet:
+    """Return samples as 8-bit RGB pictures, of which nobody will ask the masks."""
+    if samples.format.rgb:
+        return samples
+    images, masks = as_shown(samples.images, samples.format), np.zeros(samples.masks.shape, np.bool_)
+    return replace(samples, images=images, masks=masks, format=Format())
+
 
 def judge(material: Material) -> Quality:
     """Return the quality of a synthetic set."""
     # Held-out images of which the generator saw a copy would flatter it.
-    leaked = near_copies(material.held_out.images, material.train.images)
+    leaked = near_copies(material.held_out.images, material.train.images, material.train.format)
     fair = material.held_out.take(np.flatnonzero(~leaked)) if not leaked.all() else material.held_out
 
     # What is measured of the synthetic images, and of held-out real ones beside it.
     adherence = None if material.segment is None else _adherence(material, fair, material.segment)
-    views = _Views.of(material, fair)
-    memory = _memorisation(material, fair, views)
-    drawn = _drawn_again(material)
+    seen, seen_fair = material.shown(), _shown(fair)
+    views = _Views.of(seen, seen_fair)
+    memory = _memorisation(seen, seen_fair, views)
+    masks, drawn = _drawn_again(material)
 
     # Numbers for machines, then pictures.
     record = {
@@ -76,7 +94,7 @@ def judge(material: Material) -> Quality:
             "synthetic": len(material.synthetic),
         },
         **({} if adherence is None else {"adherence": adherence.record}),
-        **_distribution_record(material, fair, views),
+        **_distribution_record(seen, seen_fair, views),
         "grid": _grid_record(material, fair),
         "diversity": _diversity_record(drawn, views),
         "memorisation": _memorisation_record(material, memory),
@@ -85,7 +103,7 @@ def judge(material: Material) -> Quality:
     pictures = {
         **({} if adherence is None else {"adherence": adherence.picture}),
         "closest": closest_picture(material.train, {"synthetic": synthetic, "held-out": real}),
-        "diversity": diversity_picture(*drawn),
+        "diversity": diversity_picture(masks, drawn, material.train.format),
     }
     return Quality(record, _per_image(material, adherence, memory), pictures)
 
@@ -121,20 +139,21 @@ class _Adherence:
 
 def _adherence(material: Material, held_out: ImageSet, segment: Callable[[Images], Masks]) -> _Adherence:
     samples = material.synthetic
+    classes, asked = len(samples.format.classes), np.asarray(samples.masks)
     segmented = segment(samples.images)
-    dice = scores(confusion(segmented, np.asarray(samples.masks)))["dice"]
-    ceiling = scores(confusion(segment(held_out.images), np.asarray(held_out.masks)))["dice"]
+    followed = dice(segmented, asked, classes)
+    ceiling = dice(segment(held_out.images), np.asarray(held_out.masks), classes)
     order = np.argsort(Draws.of(material.seed, "shuffle", np.arange(len(segmented))).bits("order"))
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
-    shuffled = scores(confusion(segmented, np.asarray(samples.masks)[other]))["dice"]
+    shuffled = dice(segmented, asked[other], classes)
     record = {
-        **_summary(dice),
+        **_summary(followed),
         "shuffled_masks": float(shuffled.mean()),
         "held_out": float(ceiling.mean()),
         "held_out_error": _error(ceiling),
     }
-    return _Adherence(dice, record, adherence_picture(samples, segmented, dice))
+    return _Adherence(followed, record, adherence_picture(samples, segmented, followed))
 
 
 def _summary(values: Values) -> dict[str, float]:
@@ -177,7 +196,18 @@ def _grid_record(material: Material, held_out: ImageSet) -> dict[str, float | No
     training, painted, real = (
         np.asarray(part.images[_evenly(len(part), MOST)]) for part in (material.train, material.synthetic, held_out)
     )
-    return {"value": grid(painted, training), "held_out": grid(real, training)}
+    format = material.train.format
+    return {"value": _worst_grid(painted, training, format), "held_out": _worst_grid(real, training, format)}
+
+
+def _worst_grid(painted: Images, real: Images, format: Format) -> float | None:
+    """Return the `grid` of RGB images, otherwise that of the channel that has most of it."""
+    if format.rgb:
+        return grid(painted, real)
+    ours, theirs = (in_unit(images, format) * 255 for images in (painted, real))
+    places = range(len(format.channels))
+    found = [grid(ours[..., place : place + 1], theirs[..., place : place + 1]) for place in places]
+    return max((one for one in found if one is not None), default=None)
 
 
 def _evenly(total: int, most: int) -> NDArray[np.int64]:
@@ -189,16 +219,15 @@ def _evenly(total: int, most: int) -> NDArray[np.int64]:
 
 
 def _drawn_again(material: Material) -> tuple[Masks, Images]:
-    """Return some masks, bool (n, H, W), and `KEYS` new images of each, uint8 (n, KEYS, H, W, 3)."""
+    """Return some masks, (n, H, W), and pictures of `KEYS` new images of each, uint8 (n, KEYS, H, W, 3)."""
     masks = np.asarray(material.synthetic.masks[_evenly(len(material.synthetic), 2 * SHOWN)])
     draws = Draws.of(material.seed, "diversity", np.arange(len(masks) * KEYS, dtype=np.int64))
-    painted = material.paint(np.repeat(masks, KEYS, axis=0), draws)
+    painted = as_shown(material.paint(np.repeat(masks, KEYS, axis=0), draws), material.train.format)
     return masks, painted.reshape(len(masks), KEYS, *painted.shape[1:])
 
 
-def _diversity_record(drawn: tuple[Masks, Images], views: _Views) -> dict[str, float]:
+def _diversity_record(images: Images, views: _Views) -> dict[str, float]:
     """Return how far images of one mask are apart, and real training images, in grey levels and features."""
-    images = drawn[1]
     flat = images.reshape(len(images) * KEYS, *images.shape[2:])
     features = views.scale.apply(describe(flat)).reshape(len(images), KEYS, -1)
     real = views.train[_evenly(len(views.train), len(flat))]

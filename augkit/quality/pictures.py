@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.arrays import Images, ImageSet, Masks
-from augkit.figures import PREDICTION, TRUTH, Row, Tile, gallery, mask_picture
+from augkit.data.formats import Format, as_shown
+from augkit.figures import Row, Tile, class_legend, found_in, gallery, mask_tile, outlined
 from augkit.quality.memorisation import Nearest
 
 SHOWN = 8
@@ -16,15 +17,21 @@ SHOWN = 8
 
 
 def adherence_picture(samples: ImageSet, segmented: Masks, adherence: NDArray[np.float64]) -> bytes:
-    """Return the worst, median and best followed masks, with what was asked for and what was found."""
-    rows = []
+    """Return the worst, median and best followed masks, with what was asked for and what was found.
+
+    Of several classes each has a row.
+    """
+    rows, format = [], samples.format
     for label, index in rows_of_adherence(adherence):
-        tiles = [
-            Tile(samples.images[i], ((samples.masks[i], TRUTH), (segmented[i], PREDICTION)), f"{adherence[i]:.2f}")
-            for i in index
-        ]
-        rows.append(Row(f"{label}: asked for (white), found by a segmenter of real images (blue)", tuple(tiles)))
-    return gallery(rows)
+        shown, asked, notes = as_shown(samples.images[index], format), samples.masks[index], adherence[index]
+        pairs = zip(shown, asked, segmented[index], notes, strict=True)
+        tiles = tuple(found_in(image, mask, found, format, f"{dice:.2f}") for image, mask, found, dice in pairs)
+        if len(format.classes) == 1:
+            rows.append(Row(f"{label}: asked for (white), found by a segmenter of real images (blue)", tiles))
+            continue
+        rows.append(Row(f"{label}: asked for", tuple(map(outlined, shown, asked, [format] * len(shown)))))
+        rows.append(Row("found by a segmenter of real images", tiles))
+    return gallery(rows, legend=class_legend(format))
 
 
 def rows_of_adherence(adherence: NDArray[np.float64]) -> list[tuple[str, NDArray[np.int64]]]:
@@ -51,16 +58,20 @@ def closest_picture(train: ImageSet, sets: Mapping[str, tuple[ImageSet, Nearest]
     rows = []
     for name, (samples, nearest) in sets.items():
         closest = np.argsort(nearest.distance, kind="stable")[:SHOWN]
-        tiles = [Tile(samples.images[i], note=f"{nearest.distance[i]:.1f}") for i in closest]
-        known = [Tile(train.images[nearest.index[i]]) for i in closest]
+        tiles = [Tile(_shown(samples, i), note=f"{nearest.distance[i]:.1f}") for i in closest]
+        known = [Tile(_shown(train, nearest.index[i])) for i in closest]
         rows += [Row(f"{name} images nearest to training images", tuple(tiles)), Row("those", tuple(known))]
     return gallery(rows)
 
 
-def diversity_picture(masks: Masks, images: Images) -> bytes:
-    """Return masks, bool (n, H, W), over several images of each, uint8 (n, keys, H, W, 3)."""
-    rows = [Row("masks", tuple(Tile(mask_picture(mask)) for mask in masks[:SHOWN]))]
-    for key in range(images.shape[1]):
-        tiles = tuple(Tile(image) for image in images[:SHOWN, key])
+def diversity_picture(masks: Masks, shown: Images, format: Format) -> bytes:
+    """Return masks of a format (n, H, W) over several pictures of each, uint8 (n, keys, H, W, 3)."""
+    rows = [Row("masks", tuple(mask_tile(mask, format) for mask in masks[:SHOWN]))]
+    for key in range(shown.shape[1]):
+        tiles = tuple(Tile(image) for image in shown[:SHOWN, key])
         rows.append(Row(f"draw {key + 1}", tiles))
-    return gallery(rows)
+    return gallery(rows, legend=class_legend(format))
+
+
+def _shown(samples: ImageSet, index: int | np.int64) -> Images:
+    return as_shown(samples.images[index], samples.format)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from augkit import figures
 from augkit.data.arrays import ImageSet
-from augkit.figures import EITHER, TRUTH, Row, Tile
+from augkit.data.formats import as_shown
+from augkit.figures import EITHER, Row, Tile
 from augkit.report.evidence import ArmEvidence, Evidence
 from augkit.report.pictures import Picture, slug
 from augkit.report.tables import Table, Values
@@ -69,7 +70,7 @@ def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], tr
     partners = [_partner(samples, i, train) for i in range(len(samples))]
     shown = sorted(range(len(samples)), key=lambda i: partners[i] is None)[:GALLERY]
     rows = [
-        Row("mask given to the generator", tuple(Tile(figures.mask_picture(samples.masks[i])) for i in shown)),
+        Row("mask given to the generator", tuple(figures.mask_tile(samples.masks[i], samples.format) for i in shown)),
         Row("real image of the same group, with its own mask", tuple(_real(partners[i], train) for i in shown)),
         Row("synthetic image, with the mask it was given", tuple(_outlined(samples, i) for i in shown)),
     ]
@@ -77,7 +78,8 @@ def _source(number: int, origin: str, samples: ImageSet, arms: Sequence[str], tr
     if not paired:
         del rows[1]
     alt = f"{len(shown)} samples of {origin}: mask, real image and synthetic image"
-    picture = Picture(f"synthetic-{number}-{slug(origin)}", alt, figures.gallery(rows, EITHER))
+    drawn = figures.gallery(rows, EITHER, legend=figures.class_legend(samples.format))
+    picture = Picture(f"synthetic-{number}-{slug(origin)}", alt, drawn)
     return Gallery(origin, ", ".join(arms), paired, picture)
 
 
@@ -93,7 +95,8 @@ def _real(index: int | None, train: ImageSet) -> Tile:
 
 
 def _outlined(samples: ImageSet, index: int) -> Tile:
-    return Tile(samples.images[index], ((samples.masks[index], TRUTH),))
+    shown = as_shown(samples.images[index], samples.format)
+    return figures.outlined(shown, samples.masks[index], samples.format)
 
 
 def choose_cases(values: Values, count: int = CASES) -> Mapping[str, NDArray[np.int64]]:
@@ -131,7 +134,8 @@ def case_groups(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseG
         notes = {arm: [f"Dice {scores[i]:.3f}" for i in index] for arm, scores in dice.items()}
         notes[""] = [evidence.test.ids[i] if single else signed(values[i]) for i in index]
         predictions = {arm.scores.arm: arm.predictions[index] for arm in evidence.arms}
-        drawn = figures.cases(evidence.test.images[index], evidence.test.masks[index], predictions, notes, EITHER)
+        test = evidence.test
+        drawn = figures.cases(test.images[index], test.masks[index], predictions, notes, EITHER, test.format)
         scored_on = pair[0].design.scored_on
         heading = _case_heading(group, single, len(values), scored_on)
         picture = Picture(f"cases-{group}", f"{heading}: {scored_on} with the true and each arm's outline", drawn)

@@ -14,11 +14,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augkit.contracts.components import Augment, Synthesizer
-from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
+from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores
 from augkit.data.draws import Draws
-from augkit.data.stored import read_drawn_masks, read_image_set
+from augkit.data.formats import Format, as_shown
+from augkit.data.stored import read_drawn_masks, read_format, read_image_set
 from augkit.errors import InputError, Problem
-from augkit.figures import TRUTH, Row, Tile, gallery, mask_picture
+from augkit.figures import Row, Tile, class_legend, gallery, mask_tile, outlined
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Stage, Supply, Synthesise
 from augkit.running.engine import Engine
@@ -58,7 +59,7 @@ def preview(supply: Supply, engine: Engine) -> list[Panel]:
     """
     train = read_image_set(engine.artifact(supply.training) / "train")
     panels = [data_panel(train)]
-    panels += [_source_panel(stage, f"source-{i}", engine) for i, stage in enumerate(supply.syntheses, 1)]
+    panels += [_source_panel(stage, f"source-{i}", train.format, engine) for i, stage in enumerate(supply.syntheses, 1)]
     if supply.augment:
         panels.append(augment_panel(train, supply.augment, supply.augment_seed))
     return panels
@@ -84,7 +85,7 @@ def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> list[Pane
     if not engine.has(supply.generators[0]):
         what = f"{supply.generators[0].title} is not trained yet"
         raise InputError(Problem(f"recipe '{supply.name}'", what, "Run 'augkit run' with the same recipe first"))
-    found = []
+    format, found = read_format(engine.artifact(supply.training) / "train"), []
     for title in dict.fromkeys(panels):
         syntheses = [stage for stage, panel in zip(supply.syntheses, panels, strict=True) if panel == title]
         drawn = [_drawn(stage, engine) for stage in syntheses]
@@ -92,12 +93,13 @@ def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> list[Pane
             np.concatenate([one.masks for one in drawn]), tuple(record for one in drawn for record in one.records)
         )
         paint, seed = _painter(syntheses[0], engine)
-        found.append(masks_panel(f"figure3{title[1]}", title, together, paint, seed, len(together.masks)))
+        stem = f"figure3{title[1]}"
+        found.append(masks_panel(stem, title, together, format, paint, seed, len(together.masks)))
     return found
 
 
 def masks_panel(
-    stem: str, title: str, drawn: DrawnMasks, paint: Synthesizer | None, seed: int, most: int = SHOWN
+    stem: str, title: str, drawn: DrawnMasks, format: Format, paint: Synthesizer | None, seed: int, most: int = SHOWN
 ) -> Panel:
     """Return drawn masks with what is recorded of each, and below them what `paint` makes of them."""
     masks, total = np.asarray(drawn.masks[:most]), len(drawn.masks)
@@ -107,19 +109,17 @@ def masks_panel(
     for begin in range(0, len(masks), SHOWN):
         part = slice(begin, begin + SHOWN)
         notes = [_note(record) for record in drawn.records[part]]
-        rows.append(
-            Row("masks", tuple(Tile(mask_picture(m), note=n) for m, n in zip(masks[part], notes, strict=False)))
-        )
+        rows.append(Row("masks", tuple(mask_tile(m, format, n) for m, n in zip(masks[part], notes, strict=False))))
         if images is not None:
-            rows.append(Row("synthetic images", _outlined(images[part], masks[part])))
+            rows.append(Row("synthetic images", _outlined(images[part], masks[part], format)))
     after = "; 'augkit run' trains the generator" if paint is None else ", and what the trained generator paints"
-    return Panel(stem, title, f"{what}{after}.", gallery(rows))
+    return Panel(stem, title, f"{what}{after}.", gallery(rows, legend=class_legend(format)))
 
 
-def _source_panel(synthesis: Stage, stem: str, engine: Engine) -> Panel:
+def _source_panel(synthesis: Stage, stem: str, format: Format, engine: Engine) -> Panel:
     task = synthesis.task
     assert isinstance(task, Synthesise)
-    return masks_panel(stem, task.origin, _drawn(synthesis, engine), *_painter(synthesis, engine))
+    return masks_panel(stem, task.origin, _drawn(synthesis, engine), format, *_painter(synthesis, engine))
 
 
 def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
@@ -139,16 +139,25 @@ def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]
 def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> Panel:
     """Return real training pairs and what the segmenter sees of them in the first epochs, with what was drawn."""
     some = train.take(range(min(SHOWN, len(train))))
-    rows = [Row("real", _outlined(some.images, some.masks))]
+    rows = [_real_row(some)]
     names = [name for name, _ in augment]
     for epoch in range(VARIANTS):
         again = replay(augment, some, seed, epoch)
         notes = ["\n".join(_drawn_lines(names, drawn)) for drawn in again.parameters]
-        tiles = zip(_outlined(again.images, again.masks > 0.5), notes, strict=True)
+        tiles = zip(_outlined(again.images, _cut(again.masks, some), some.format), notes, strict=True)
         rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
     after = ", ".join(names)
     sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
-    return Panel("augment", "Classical variants of real pairs", sentence, gallery(rows, text=0.08))
+    picture = gallery(rows, text=0.08, legend=class_legend(some.format))
+    return Panel("augment", "Classical variants of real pairs", sentence, picture)
+
+
+def _cut(masks: Scores, samples: ImageSet) -> Masks:
+    """Return the masks of replayed samples, as `Replay` has them, as masks of the samples' format."""
+    if samples.format.binary:
+        return masks > 0.5
+    shares = masks[:, None] if masks.ndim == 3 else masks
+    return np.where(shares.max(axis=1) > 0.5, shares.argmax(axis=1) + 1, 0).astype(np.uint8)
 
 
 def _drawn_lines(names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -170,8 +179,9 @@ def _drawn_lines(names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) 
 def data_panel(train: ImageSet) -> Panel:
     """Return some real training pairs."""
     some = train.take(range(min(SHOWN, len(train))))
-    sentence = f"{len(train)} training images of {some.size[0]}×{some.size[1]} pixels; the first ones."
-    return Panel("data", "Real training pairs", sentence, gallery([Row("real", _outlined(some.images, some.masks))]))
+    what = "" if train.format == Format() else f"; {train.format}"
+    sentence = f"{len(train)} training images of {some.size[0]}×{some.size[1]} pixels{what}; the first ones."
+    return Panel("data", "Real training pairs", sentence, gallery([_real_row(some)], legend=class_legend(some.format)))
 
 
 def write_page(title: str, panels: Sequence[Panel], folder: Path) -> None:
@@ -183,8 +193,13 @@ def write_page(title: str, panels: Sequence[Panel], folder: Path) -> None:
     write_text(folder / "index.html", page)
 
 
-def _outlined(images: Images, masks: Masks) -> tuple[Tile, ...]:
-    return tuple(Tile(image, ((mask, TRUTH),)) for image, mask in zip(images, masks, strict=True))
+def _real_row(samples: ImageSet) -> Row:
+    return Row("real", _outlined(samples.images, samples.masks, samples.format))
+
+
+def _outlined(images: Images, masks: Masks, format: Format) -> tuple[Tile, ...]:
+    shown = as_shown(images, format)
+    return tuple(outlined(image, mask, format) for image, mask in zip(shown, masks, strict=True))
 
 
 def _note(record: Record) -> str:

@@ -35,7 +35,7 @@ def drawn(train):
 
 
 def test_masks_are_shown_alone_until_a_generator_is_trained(train):
-    panel = masks_panel("source-1", "gan/training", drawn(train), None, 0)
+    panel = masks_panel("source-1", "gan/training", drawn(train), train.format, None, 0)
     assert panel.sentence == "All 6 masks; 'augkit run' trains the generator."
 
 
@@ -46,7 +46,7 @@ def test_a_trained_generator_paints_with_the_draws_of_the_run(train):
         seen.append(draws.keys)
         return np.repeat(masks[..., None], 3, axis=3).astype(np.uint8) * 255
 
-    panel = masks_panel("source-1", "gan/training", drawn(train), paint, 7)
+    panel = masks_panel("source-1", "gan/training", drawn(train), train.format, paint, 7)
     assert len(seen[0]) == 6
     assert panel.sentence == "All 6 masks, and what the trained generator paints."
     assert panel.png.startswith(b"\x89PNG")
@@ -84,7 +84,7 @@ def test_what_was_drawn_stands_under_each_variant(train):
 
 
 def test_the_page_holds_every_picture_and_needs_no_network(train, tmp_path):
-    panels = [data_panel(train), masks_panel("source-1", "<gan>/training", drawn(train), None, 0)]
+    panels = [data_panel(train), masks_panel("source-1", "<gan>/training", drawn(train), train.format, None, 0)]
     write_page("Preview of allaug", panels, tmp_path / "preview")
     page = (tmp_path / "preview" / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 2
