@@ -190,6 +190,9 @@ def _frame(path: Path, dataset: Dataset, index: int | None) -> Frame:
     if photometric == "MONOCHROME1" and rescale not in (None, (1.0, 0.0)):
         what = f"is MONOCHROME1 with the rescale {rescale}; allowed: numbers that are no units"
         raise refusal(path, what, "Export it as MONOCHROME2")
+    if "ModalityLUTSequence" in dataset:
+        what = "gives its units by a table (ModalityLUTSequence); allowed: RescaleSlope and RescaleIntercept"
+        raise refusal(path, what, "Export it with these")
     spacing = found.get("PixelSpacing")
     patient = str(dataset.get("PatientID", "") or "").strip()
     study = str(dataset.get("StudyInstanceUID", dataset.SOPInstanceUID))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AIR = -1000
 """Hounsfield units of what is no image."""
 
+_DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+
 _MEANINGS = {"CT": "ct", "MR": "mr", "PT": "other", "NM": "other"}
 
 
@@ -87,13 +89,18 @@ def _decoded(frame: Frame, dataset: Dataset) -> NDArray[Any]:
         # Colours stored as luma and chroma become RGB here.
         return np.asarray(pixel_array(dataset, index=frame.number))
     except Exception as error:  # a damaged file can make a decoder raise anything
-        what = f"cannot be decoded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
-        raise refusal(frame.path, what, "The file is damaged or incomplete; copy or download it again") from error
+        what = f"cannot be decoded ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        hint = "The file is damaged or incomplete; copy or download it again"
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            hint += (
+                f". Or its compression ({dataset.file_meta.TransferSyntaxUID.name}) needs another decoder: {_DECODERS}"
+            )
+        raise refusal(frame.path, what, hint) from error
 
 
 def _rgb(frame: Frame, dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
     if frame.photometric != "PALETTE COLOR":
-        return stored
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     from pydicom.pixels import apply_color_lut
 
     colours = np.asarray(apply_color_lut(stored, dataset))[..., :3]

@@ -19,6 +19,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1,
 
 from augkit import InputError  # noqa: E402
 from augkit_dicom import Dicom  # noqa: E402
+from augkit_dicom.headers import read_headers  # noqa: E402
+from augkit_dicom.pixels import read_pixels  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:highdicom.*", "ignore::UserWarning:pydicom.*")
 
@@ -259,6 +261,37 @@ def test_ybr_becomes_rgb(tmp_path, photometric):
     assert found.format().rgb
     images, _, _ = everything(found)
     assert np.abs(images[0, 0, 0].astype(int) - (254, 0, 0)).max() <= 1
+
+
+def test_the_ultrasound_of_pydicom_becomes_rgb():
+    file = Path(get_testdata_file("examples_ybr_color.dcm"))
+    frames = read_headers(file)
+    assert len(frames) == 30
+    found = read_pixels(frames[3], pydicom.dcmread(file), "uint8")
+    np.testing.assert_array_equal(found, pydicom.pixels.pixel_array(file, index=3))
+    assert np.abs(found[..., 0].astype(int) - found[..., 2]).max() > 50  # luma and chroma would not be grey, nor this
+
+
+def test_numbers_of_the_other_byte_order_are_turned():
+    file = Path(get_testdata_file("MR_small_bigendian.dcm"))
+    found = read_pixels(read_headers(file)[0], pydicom.dcmread(file), "int16")
+    assert found.dtype == np.dtype("int16")
+    assert (int(found.min()), int(found.max())) == (127, 2145)
+
+
+def test_a_table_of_units_is_refused(tmp_path):
+    write(tmp_path)
+    write_patient(tmp_path / "P4", "P4", ModalityLUTSequence=[Dataset()])
+    assert "gives its units by a table (ModalityLUTSequence)" in told(dataset(tmp_path).sources)[0]
+
+
+def test_a_damaged_compressed_image_is_refused_with_decoders_to_try():
+    file = Path(get_testdata_file("JPEG-lossy.dcm"))
+    with pytest.raises(InputError) as caught:
+        read_pixels(read_headers(file)[0], pydicom.dcmread(file), "uint16")
+    assert "Or its compression (JPEG Extended (Process 2 and 4)) needs another decoder: pip install" in str(
+        caught.value
+    )
 
 
 def palette(red: list[int]) -> dict:

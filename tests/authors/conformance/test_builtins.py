@@ -1,5 +1,6 @@
 """Every registered component keeps its kind's contract, with options that make it small."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -64,7 +65,13 @@ CASES = {
         Case({"scale": [0.8, 1.2], "shear": 10, "translate": 0.1, "padding": "border"}),
         Case({"rotate": 20, "padding": "constant"}),
     ],
-    ("dataset", "folder"): [Case({"root": str(FILES / "folder"), "size": 32, "validation_fraction": 0.2})],
+    ("dataset", "coco"): [Case({"root": str(FILES / "coco"), "size": 32})],
+    ("dataset", "folder"): [
+        Case({"root": str(FILES / "folder"), "size": 32, "validation_fraction": 0.2}),
+        Case(
+            {"root": str(FILES / "deep"), "size": 32, "pixels": "grey", "classes": {"core": 2, "rim": 1}, "ignore": 9}
+        ),
+    ],
     ("dataset", "isic"): [Case({"root": str(FILES / "isic"), "size": 32})],
     ("dataset", "phantom"): [Case({"train": 9, "test": 5, "validation": 2, "size": 32})],
     ("generator", "mask2lesion"): [
@@ -109,6 +116,7 @@ TORCHVISION = [
 
 OPTIONAL = {
     "albumentations": {("augmentation", "albumentations"): [Case({"pipeline": ALBUMENTATIONS})]},
+    "pydicom": {("dataset", "dicom"): [Case({"root": str(FILES / "dicom"), "size": 32, "classes": {"core": "Core"}})]},
     "torchvision": {("augmentation", "torchvision"): [Case({"pipeline": TORCHVISION})]},
     "nibabel": {
         ("dataset", "nifti"): [
@@ -171,8 +179,74 @@ def files():
         write_volumes(FILES / "nifti")
     for number in range(4):
         Image.fromarray(255 - lesion(number)[1]).save(FILES / "drawings" / f"{number}.png")
+    write_deep_and_coco()
+    if find_spec("pydicom") is not None:
+        write_dicom()
     yield
     shutil.rmtree(FILES)
+
+
+def write_deep_and_coco():
+    """Grey images of 16 bits with label maps, and a COCO file for the images of the folder."""
+    for name in ("deep/images", "deep/masks", "coco/images"):
+        (FILES / name).mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(12):
+        image, mask = lesion(number)
+        Image.fromarray(image).save(FILES / "coco" / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 48, "width": 48})
+        flat = mask.T.ravel() > 0
+        counts = np.diff(np.flatnonzero(np.diff(flat, prepend=~flat[:1], append=~flat[-1:]))).tolist()
+        runs = {"size": [48, 48], "counts": counts}
+        annotations.append({"id": number, "image_id": number, "category_id": 5, "segmentation": runs})
+        labels = np.where(mask > 0, 1, 0).astype(np.uint8)
+        labels[12:20, 14:20], labels[0] = 2, 9
+        Image.fromarray(image[..., 0].astype(np.uint16) * 200).save(FILES / "deep" / "images" / f"{number}.png")
+        Image.fromarray(labels).save(FILES / "deep" / "masks" / f"{number}.png")
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "lesion"}]}
+    (FILES / "coco" / "annotations.json").write_text(json.dumps(content))
+
+
+def write_dicom():
+    """MR images of one slice for each patient, each with a DICOM-SEG."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage, generate_uid
+
+    def saved(one, path, kind):
+        one.file_meta = FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        one.SOPClassUID, one.Rows, one.Columns, one.SamplesPerPixel = kind, 48, 48, 1
+        one.PhotometricInterpretation, one.PixelRepresentation = "MONOCHROME2", 0
+        one.file_meta.MediaStorageSOPClassUID = kind
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+        one.save_as(path, enforce_file_format=True)
+
+    def sequence(**values):
+        item = Dataset()
+        for name, value in values.items():
+            setattr(item, name, value)
+        return [item]
+
+    for number in range(12):
+        folder = FILES / "dicom" / str(number)
+        folder.mkdir(parents=True)
+        image, mask = lesion(number)
+        mr, seg = Dataset(), Dataset()
+        mr.SOPInstanceUID, mr.SeriesInstanceUID, seg.SOPInstanceUID = generate_uid(), generate_uid(), generate_uid()
+        mr.PatientID, mr.Modality, seg.Modality = f"patient {number}", "MR", "SEG"
+        mr.BitsAllocated, mr.BitsStored, mr.HighBit = 16, 16, 15
+        mr.PixelData = image[..., 0].astype("<u2").tobytes()
+        seg.BitsAllocated, seg.BitsStored, seg.HighBit, seg.SegmentationType = 1, 1, 0, "BINARY"
+        seg.NumberOfFrames, seg.PixelData = 1, np.packbits(mask > 0, bitorder="little").tobytes()
+        seg.SegmentSequence = sequence(SegmentNumber=1, SegmentLabel="Core")
+        seg.ReferencedSeriesSequence = sequence(SeriesInstanceUID=mr.SeriesInstanceUID)
+        source = sequence(SourceImageSequence=sequence(ReferencedSOPInstanceUID=mr.SOPInstanceUID))
+        segment = sequence(ReferencedSegmentNumber=1)
+        seg.PerFrameFunctionalGroupsSequence = sequence(
+            DerivationImageSequence=source, SegmentIdentificationSequence=segment
+        )
+        saved(mr, folder / "image.dcm", MRImageStorage)
+        saved(seg, folder / "seg.dcm", SegmentationStorage)
 
 
 ISIC = (
