@@ -121,7 +121,7 @@ class FlowLearner(_Learner[FlowNetwork]):
         times = _times(draws)
         noise = draws.normal("noise", shape=tuple(images.shape[1:]))
         with autocast(self._device):
-            velocity = self.network(torch.lerp(noise, images, times), torch.where(hidden, 0.0, masks), times)
+            velocity: Tensor = self.network(torch.lerp(noise, images, times), torch.where(hidden, 0.0, masks), times)
         return (velocity - (images - noise)).square().mean()
 
 

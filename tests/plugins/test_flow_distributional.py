@@ -4,11 +4,13 @@ import torch
 
 from augkit import Draws
 from augkit.contracts.registry import load_registry
+from augkit.training.checkpoints import State
 from augkit_flow.generator import DistributionalFlow
 from augkit_flow.network import DistributionalNetwork
 from augkit_flow.painter import DistributionalPainter
 from augkit_flow.scoring import EnergyScore, _bands
 from augkit_flow.spectrum import Spectrum
+from augkit_flow.training import DistributionalLearner
 from samples import image_draws, image_set, workspace
 
 TINY = {"width": 8, "steps": 4, "batch_size": 4, "learning_rate": 1e-2}
@@ -22,33 +24,33 @@ def samples(n=8, size=(32, 32)):
 
 @pytest.mark.parametrize("solver_steps", [1, 3])
 def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(solver_steps, tmp_path):
-    generator, train = DistributionalFlow(**TINY, solver_steps=solver_steps), samples(70)
+    generator, train = DistributionalFlow(**TINY, solver_steps=solver_steps), samples(34)
     generator.fit(train.take(range(8)), workspace(tmp_path))
-    paint, draws = generator.open(tmp_path, "cpu"), image_draws(70)
+    paint, draws = generator.open(tmp_path, "cpu"), image_draws(34)
     together = paint(train.masks, draws)
     assert together.dtype == np.uint8
     assert together.shape == train.images.shape
-    for size in (1, 7, 64):
-        cuts = [slice(begin, begin + size) for begin in range(0, 70 if size > 1 else 3, size)]
-        parts = np.concatenate([paint(train.masks[cut], draws[cut]) for cut in cuts])
-        assert np.array_equal(parts, together[: len(parts)]), f"batches of {size}"
-    order = np.argsort(Draws.of(1, "order", np.arange(70)).bits("order"))
+    for cut in (slice(1), slice(30, 34), slice(3, 20)):
+        assert np.array_equal(paint(train.masks[cut], draws[cut]), together[cut])
+    order = np.argsort(Draws.of(1, "order", np.arange(34)).bits("order"))
     assert np.array_equal(paint(train.masks[order], draws[order]), together[order])
 
 
-@pytest.mark.parametrize("solver_steps", [1, 3])
-def test_a_briefly_trained_network_paints_red_inside_the_mask_and_blue_outside(solver_steps, tmp_path):
-    options = {**TINY, "steps": 120, "batch_size": 8, "learning_rate": 3e-3}
-    generator = DistributionalFlow(**options, solver_steps=solver_steps)
-    generator.fit(samples(16), workspace(tmp_path))
+@pytest.mark.slow
+def test_a_briefly_trained_network_paints_red_inside_the_mask_and_blue_outside(tmp_path):
+    options = {**TINY, "steps": 300, "batch_size": 8, "learning_rate": 3e-3}
+    DistributionalFlow(**options).fit(samples(16), workspace(tmp_path))
     unseen = np.zeros((2, 32, 32), bool)
     unseen[0, 4:14, 14:28] = unseen[1, 16:30, 6:20] = True
-    painted = generator.open(tmp_path, "cpu")(unseen, image_draws(2)).astype(int)
-    redder = painted[..., 0] > painted[..., 2]
-    for mask, found in zip(unseen, redder, strict=True):
-        assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.8
+    for solver_steps in (1, 3):
+        generator = DistributionalFlow(**options, solver_steps=solver_steps)
+        painted = generator.open(tmp_path, "cpu")(unseen, image_draws(2)).astype(int)
+        redder = painted[..., 0] > painted[..., 2]
+        for mask, found in zip(unseen, redder, strict=True):
+            assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.8, solver_steps
 
 
+@pytest.mark.slow
 def test_a_mask_that_fills_the_frame_is_told_from_one_that_is_empty(tmp_path):
     masks = np.repeat([True, False], 8)[:, None, None] & np.ones((32, 32), bool)
     train = image_set(np.where(masks[..., None], [200, 40, 40], [40, 40, 200]), masks)
@@ -68,7 +70,7 @@ def test_an_untrained_network_paints_noise_with_the_colours_and_spectrum_of_the_
     network.spectrum.measure(images)
     for steps in (1, 2):
         painted = DistributionalPainter(network, steps, "cpu")(np.zeros((200, 32, 32), bool), image_draws(200))
-        assert abs(painted.mean() - images.mean()) < 2
+        assert abs(painted.mean() - images.mean()) < 0.1 * images.std()
         assert painted.std() == pytest.approx(images.std(), rel=0.1)
         assert np.diff(painted.astype(float), axis=1).std() == pytest.approx(
             np.diff(images.astype(float), axis=1).std(), rel=0.1
@@ -113,11 +115,30 @@ def test_octaves_add_up_to_the_image():
     assert torch.allclose(total, images, atol=1e-5)
 
 
+def test_steps_done_again_from_a_checkpoint_have_the_same_bits(tmp_path):
+    options = DistributionalFlow(**TINY)
+    whole = DistributionalLearner(options, samples(), workspace(tmp_path / "whole"))
+    stopped = State(whole, "cpu")
+    for number in range(2):
+        whole.step(number)
+    kept = stopped.tensors(), stopped.facts()
+    continued = DistributionalLearner(options, samples(), workspace(tmp_path / "parts"))
+    State(continued, "cpu").restore(*kept)
+    for number in range(2, 4):
+        whole.step(number)
+        continued.step(number)
+    for name, tensor in continued.average.network.state_dict().items():
+        assert torch.equal(tensor, whole.average.network.state_dict()[name]), name
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"noise_share": 0.0}, "noise_share is 0; allowed: above 0, because painting begins at noise"),
-        ({"noise_share": 1.0, "solver_steps": 2}, "solver_steps is 2 and noise_share is 1; allowed: more than one step"),
+        (
+            {"noise_share": 1.0, "solver_steps": 2},
+            "solver_steps is 2 and noise_share is 1; allowed: more than one",
+        ),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, text):
