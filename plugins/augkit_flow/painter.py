@@ -62,8 +62,14 @@ class Painter(_Painter):
         """Return x_1 of the flow that begins at x_0."""
         # Short steps at both ends: paths of coarse structure bend near noise, those of fine grain near the image.
         times = [(1 - math.cos(math.pi * step / self._steps)) / 2 for step in range(self._steps + 1)]
+        off: list[tuple[float, Tensor]] = []
         for now, then in pairwise(times):
             slope = self._velocity(x, masks, now)
+            if self._solver == "exponential":
+                guess = self._spectrum.guess(x, torch.full((1, 1, 1, 1), now, device=x.device))[1]
+                off = [*off[-1:], (now, slope - guess)]
+                x = self._spectrum.advance(x, off, now, then)
+                continue
             there = x + slope * (then - now)
             if self._solver == "heun":
                 there = x + (slope + self._velocity(there, masks, then)) * ((then - now) / 2)
