@@ -117,12 +117,15 @@ class FlowLearner(_Learner[FlowNetwork]):
 
     def _loss(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> Tensor:
         """Return the mean squared error of the velocity."""
-        hidden = draws.boolean("hide", self._hidden)[:, None, None, None]
         times = _times(draws)
         noise = draws.normal("noise", shape=tuple(images.shape[1:]))
         with autocast(self._device):
-            velocity: Tensor = self.network(torch.lerp(noise, images, times), torch.where(hidden, 0.0, masks), times)
+            velocity: Tensor = self.network(torch.lerp(noise, images, times), self._some_hidden(masks, draws), times)
         return (velocity - (images - noise)).square().mean()
+
+    def _some_hidden(self, masks: Tensor, draws: TensorDraws) -> Tensor:
+        """Return masks in {-1, 1}, the hidden ones 0."""
+        return torch.where(draws.boolean("hide", self._hidden)[:, None, None, None], 0.0, masks)
 
 
 class DistributionalLearner(_Learner[DistributionalNetwork]):

@@ -45,9 +45,9 @@ def test_a_briefly_trained_network_paints_red_inside_the_mask_and_blue_outside(t
     for solver_steps in (1, 3):
         generator = DistributionalFlow(**options, solver_steps=solver_steps)
         painted = generator.open(tmp_path, "cpu")(unseen, image_draws(2)).astype(int)
-        redder = painted[..., 0] > painted[..., 2]
-        for mask, found in zip(unseen, redder, strict=True):
-            assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.8, solver_steps
+        redness = painted[..., 0] - painted[..., 2]  # 160 inside and -160 outside, were it perfect
+        for mask, found in zip(unseen, redness, strict=True):
+            assert found[mask].mean() - found[~mask].mean() > 100, solver_steps
 
 
 @pytest.mark.slow
