@@ -9,12 +9,14 @@ expectation of image and velocity image - noise given x_t, and the velocity's va
 
 A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn
 that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which
-knows one variance for the whole image, per frequency.
+knows one variance for the whole image, per frequency. The variance of the image given x_t is (1 - t)^2 P / S, so that
+images of the right colours and frequencies can be drawn from x_t before anything is learnt.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from augkit import Images
 
 _FLOOR = 1e-6
 _CHUNK = 256
+_NODES = 8
 
 
 class Spectrum(nn.Module):
@@ -78,6 +81,44 @@ class Spectrum(nn.Module):
         image = self._invert(coefficients * (t * self.power))
         velocity = self._invert(coefficients * (t * self.power - (1 - t)))
         return image, velocity, (self.power / total).mean((1, 2, 3), keepdim=True).sqrt()
+
+    def draw(self, x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the expectation of the image, a draw around it, and the deviation of draws, (N, 1, 1, 1).
+
+        It is a draw from what Gaussian images could be, given x; x and t as for `guess`. noise: float32 (N, 3, H, W),
+        normal; the same noise gives the same draw.
+        """
+        total = t**2 * self.power + (1 - t) ** 2
+        expected = self._transform(x) * (t * self.power / total)
+        variance = self.power * (1 - t) ** 2 / total
+        drawn = expected + self._transform(noise) * variance.sqrt()
+        return self._invert(expected), self._invert(drawn), variance.mean((1, 2, 3), keepdim=True).sqrt()
+
+    def advance(self, x: Tensor, slopes: Sequence[tuple[float, Tensor]], now: float, then: float) -> Tensor:
+        """Return x at time `then`: what the linear guess of the velocity does to it exactly, and the rest integrated.
+
+        slopes: of this and perhaps the step before, the time and by how much the velocity there, (N, 3, H, W), is off
+                the linear guess; between them it is taken as linear in time (Adams & Bashforth).
+
+        An exponential integrator, as Zhang & Chen 2022 (arXiv:2204.13902) have for a linear part of one number.
+        """
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        half = (then - now) / 2
+        carried = [half * w * self._carry(now + half * (1 + n), then) for n, w in zip(nodes, weights, strict=True)]
+        constant = torch.stack(carried).sum(0)
+        moved = self._carry(now, then) * self._transform(x)
+        time, slope = slopes[-1]
+        moved = moved + constant * self._transform(slope)
+        if len(slopes) > 1:
+            before, other = slopes[-2]
+            rising = torch.stack([part * half * (1 + n) for part, n in zip(carried, nodes, strict=True)]).sum(0)
+            moved = moved + rising * self._transform((slope - other) / (time - before))
+        return self._invert(moved)
+
+    def _carry(self, now: float, then: float) -> Tensor:
+        """Return by how much each coefficient grows from a time to another where all is Gaussian, (3, H, W)."""
+        totals = [t**2 * self.power + (1 - t) ** 2 for t in (now, then)]
+        return (totals[1] / totals[0]).sqrt()
 
     def _transform(self, x: Tensor) -> Tensor:
         return self.rows @ x @ self.columns.T
