@@ -13,6 +13,7 @@ from augkit.data.formats import ANYTHING
 from augkit.running.stages.synthesis import other_masks
 from augkit_controls import Noise, Repeat
 from augkit_mask2lesion import Fast128, Mask2Lesion, Released256, Spade
+from augkit_texture import Texture
 from tests.samples import image_draws, lesions, workspace
 
 CT = Format("int16", (Channel("ct", "ct", -160, 240),), ("liver", "kidney", "spleen"))
@@ -177,3 +178,25 @@ def test_masks_of_the_same_foreground_and_other_classes_are_other_masks():
     masks[:, 1:3, 1:3] = np.array([1, 1, 2, 2, 3, 3])[:, None, None]
     partners = masks[other_masks(masks, image_draws(6))]
     assert (partners.reshape(6, -1) != masks.reshape(6, -1)).any(axis=1).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_texture_paints_grey_images_of_their_own_numbers(dtype, tmp_path):
+    most = np.iinfo(dtype).max
+    format = Format(dtype, (Channel("grey", "grey", 0, most),))
+    skin = lesions(12)
+    grey = (skin.images[..., :1] / 255 * most).round().astype(dtype)
+    samples = replace(skin, images=grey, format=format)
+    assert refusal_of(Texture(), None, format) == ""
+    masks = np.roll(samples.masks, 2, axis=1)
+    painted = Texture().open(fitted(Texture(), samples, tmp_path), "cpu")(masks, image_draws(12))
+    check_images(painted, masks.shape, format)
+    dark, bright = (np.unique(grey).astype(float) / most)[[0, -1]]
+    unit = painted[..., 0] / most
+    assert abs(np.median(unit[masks]) - dark) < 0.02
+    assert abs(np.median(unit[~masks]) - bright) < 0.02
+
+
+def test_texture_is_for_images_of_light_with_one_class():
+    said = "takes 1 or 3 channels of red, green, blue, grey (uint8, uint16) with one class, no ignored pixels; found"
+    assert refusal_of(Texture(), None, CT).startswith(said)
