@@ -4,10 +4,12 @@
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
 paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps,
-`mask2lesion-spade` for as many epochs as `mask2lesion`, in steps of twice as many images. Quality is what
+`mask2lesion-spade` for as many epochs as `mask2lesion`, in steps of twice as many images, `flow-distributional` for as
+many steps as `flow`, of half as many pairs, for each of which it draws two images. Quality is what
 `augkit.quality.judge` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
 
     adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
+    large       adherence to the masks that cover more than 60 % of the frame, each painted under eight keys
     kid         kernel distance to the training images in the features it is named after, and its standard error
     diversity   how far images of one mask are apart in these features, as a share of how far training images are
     greys       the same in grey levels, root mean square
@@ -38,10 +40,11 @@ from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.data.arrays import Images, Masks
 from augkit.data.encoding import encode_png
+from augkit.metrics import confusion, scores
 from augkit.quality.features import NAME
 from augkit.quality.judge import Material, judge
 from augkit.store import write_bytes
-from augkit_flow.generator import Flow
+from augkit_flow.generator import DistributionalFlow, Flow
 from augkit_isic import Isic
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.presets import Spade
@@ -53,6 +56,8 @@ SHOWN = 10
 SEED = 0
 ROUNDS = 3
 SPEED_IMAGES = 256
+LARGE = 0.6
+LARGE_KEYS = 8
 
 Segment = Callable[[Images], Masks]
 
@@ -84,7 +89,14 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
     )
     spade = Spade(width=budget.width, epochs=epochs - epochs // 2, decay_epochs=epochs // 2, sample_every=0)
     flow = Flow(width=budget.width, steps=budget.flow_steps, batch_size=8, ema=0.995)
-    return {"mask2lesion": gan, "mask2lesion-spade": spade, "texture": Texture(), "flow": flow}
+    few = DistributionalFlow(width=budget.width, steps=budget.flow_steps, batch_size=4, ema=0.995)
+    return {
+        "mask2lesion": gan,
+        "mask2lesion-spade": spade,
+        "texture": Texture(),
+        "flow": flow,
+        "flow-distributional": few,
+    }
 
 
 def measures(record: Mapping[str, Any]) -> dict[str, float]:
@@ -114,6 +126,30 @@ def measures_of_real(record: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def large(test: ImageSet, segment: Segment, paint: Synthesizer) -> dict[str, float]:
+    """Return the adherence to large masks; nothing where there are none."""
+    chosen = large_masks(test)
+    if not len(chosen):
+        return {}
+    masks = np.repeat(np.asarray(test.masks)[chosen], LARGE_KEYS, axis=0)
+    images = paint(masks, Draws.of(SEED, "large", np.arange(len(masks))))
+    return {"large": float(scores(confusion(segment(images), masks))["dice"].mean())}
+
+
+def large_of_real(test: ImageSet, segment: Segment) -> dict[str, float]:
+    """Return what the real images of large masks get."""
+    chosen = large_masks(test)
+    if not len(chosen):
+        return {}
+    found, masks = segment(np.asarray(test.images)[chosen]), np.asarray(test.masks)[chosen]
+    return {"large": float(scores(confusion(found, masks))["dice"].mean())}
+
+
+def large_masks(test: ImageSet) -> Any:
+    """Return int64 (n,): which masks cover more than `LARGE` of the frame."""
+    return np.flatnonzero(np.asarray(test.masks).mean((1, 2)) > LARGE)
+
+
 def real_segmenter(splits: Splits, budget: Budget, folder: Path) -> Segment:
     """Return a U-Net trained on real images only."""
     unet = Unet(width=16, steps=budget.segmenter_steps, batch_size=16, optimizer="adamw", learning_rate=1e-3)
@@ -140,15 +176,19 @@ def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) 
         generator.fit(splits.train, space(folder / name))
         trained = time.perf_counter()
         paint = generator.open(folder / name, "cpu")
-        ready = time.perf_counter()
+        ready, clock = time.perf_counter(), time.process_time()
         images = paint(masks, Draws.of(SEED, "synthesis", np.arange(len(masks))))
         painted = time.perf_counter()
-        cost = {"training s": trained - began, "images/s": len(masks) / (painted - ready)}
+        cost = {
+            "training s": trained - began,
+            "images/s": len(masks) / (painted - ready),
+            "images/processor s": len(masks) / (time.process_time() - clock),
+        }
         ids, origins = tuple(f"{name}-{i}" for i in range(len(masks))), (name,) * len(masks)
         synthetic = ImageSet(ids, images, masks, groups, origins)
         record = judge(Material(splits.train, splits.test, synthetic, segment, paint, SEED)).record
-        rows["real"] = measures_of_real(record)
-        rows[name] = {**cost, **measures(record)}
+        rows["real"] = measures_of_real(record) | large_of_real(splits.test, segment)
+        rows[name] = {**cost, **measures(record), **large(splits.test, segment, paint)}
         if gallery is not None:
             write_bytes(gallery / f"generators-{name}.png", encode_png(picture(splits.test, paint)))
     return rows
@@ -184,7 +224,9 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
     names = (
         "training s",
         "images/s",
+        "images/processor s",
         "adherence",
+        "large",
         "shuffled",
         f"kid_{NAME}",
         "error",
@@ -194,12 +236,12 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
         "suspicious",
     )
     columns = {name: max(12, len(name) + 2) for name in names}
-    print(f"{'':<18}" + "".join(f"{name:>{width}}" for name, width in columns.items()))
+    print(f"{'':<20}" + "".join(f"{name:>{width}}" for name, width in columns.items()))
     for name, row in rows.items():
         cells = (
             f"{row[column]:>{width}.3g}" if column in row else f"{'':>{width}}" for column, width in columns.items()
         )
-        print(f"{name:<18}" + "".join(cells))
+        print(f"{name:<20}" + "".join(cells))
 
 
 def main() -> None:
@@ -235,7 +277,7 @@ def main() -> None:
         "benchmark": "generators",
         "ratios": {
             f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2)
-            for name in ("mask2lesion-spade", "texture", "flow")
+            for name in ("mask2lesion-spade", "texture", "flow", "flow-distributional")
         },
         "values": {f"{name} {column}": round(v, 4) for name, row in rows.items() for column, v in row.items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},

@@ -23,8 +23,8 @@ from augkit.training.precision import reproducible
 from augkit_classical.colour import Colour
 from augkit_classical.geometry import Geometry
 from augkit_classical.presets import ClassicalStrong
-from augkit_flow.generator import Flow
-from augkit_flow.training import FlowLearner
+from augkit_flow.generator import DistributionalFlow, Flow
+from augkit_flow.training import DistributionalLearner, FlowLearner
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.presets import Spade
@@ -84,7 +84,13 @@ def flow(folder):
     return FlowLearner(Flow(width=8, steps=STEPS, batch_size=8), lesions(24, 64), space(folder))
 
 
-LEARNERS = [unet, unet_sgd, gan, gan_of_instance_norm, spade, flow]
+def flow_distributional(folder):
+    return DistributionalLearner(
+        DistributionalFlow(width=8, steps=STEPS, batch_size=4), lesions(24, 64), space(folder)
+    )  # fmt: skip
+
+
+LEARNERS = [unet, unet_sgd, gan, gan_of_instance_norm, spade, flow, flow_distributional]
 
 
 # CPU and GPU alike

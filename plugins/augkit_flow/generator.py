@@ -1,4 +1,4 @@
-"""The `flow` component; torch is imported when it trains or is opened, not when a recipe is read."""
+"""The components; torch is imported when they train or are opened, not when a recipe is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augkit import ImageSet, Synthesizer, Workspace
-from augkit_flow.options import FlowOptions
+from augkit_flow.options import DistributionalOptions, FlowOptions
 
 
 @dataclass(frozen=True)
@@ -24,3 +24,20 @@ class Flow(FlowOptions):  # noqa: D101 - what it is stands beside its options
         from augkit_flow.painter import open_painter
 
         return open_painter(folder, self.solver, self.solver_steps, self.guidance, device)
+
+
+@dataclass(frozen=True)
+class DistributionalFlow(DistributionalOptions):  # noqa: D101 - what it is stands beside its options
+    __doc__ = DistributionalOptions.__doc__
+
+    def fit(self, train: ImageSet, space: Workspace) -> None:
+        """Train the network on the pairs and keep the average of its weights."""
+        from augkit_flow.training import fit_distributional
+
+        fit_distributional(self, train, space)
+
+    def open(self, folder: Path, device: str) -> Synthesizer:
+        """Return the painter."""
+        from augkit_flow.painter import open_distributional
+
+        return open_distributional(folder, self.solver_steps, device)

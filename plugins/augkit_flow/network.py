@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, pixel_unshuffle, silu
+from torch.nn.functional import avg_pool2d, interpolate, layer_norm, pixel_shuffle, pixel_unshuffle, silu
 
 from augkit_flow.spectrum import Spectrum
 
@@ -15,39 +16,33 @@ PATCH = 2
 _GROUPS = 8
 _FREQUENCIES = 32
 
+Norm = Callable[[int], nn.Module]
+"""Builds the normalisation of so many channels."""
 
-class FlowNetwork(nn.Module):
-    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
 
-    It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
-    """
+class MaskedUnet(nn.Module):
+    """A U-Net on patches of `PATCH` pixels, of what is seen and a code that scales and shifts in every block."""
 
-    def __init__(self, width: int, size: tuple[int, int]) -> None:
+    def __init__(self, width: int, size: tuple[int, int], channels: int, norm: Norm) -> None:
+        """`size`: height and width of the images. `channels`: of what is seen. `norm`: builds a normalisation."""
         super().__init__()
         self.spectrum = Spectrum(*size)
         widths = [width, 2 * width, 4 * width, 4 * width]
         code = 4 * width
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.stem = nn.Conv2d(7 * PATCH**2, width, 3, padding=1)
+        self.stem = nn.Conv2d(channels * PATCH**2, width, 3, padding=1)
         inputs = [width, *widths[:-1]]
-        self.down = nn.ModuleList(Block(i, o, code) for i, o in zip(inputs, widths, strict=True))
-        self.middle = nn.ModuleList([Block(code, code, code), Attention(code), Block(code, code, code)])
+        self.down = nn.ModuleList(Block(i, o, code, norm) for i, o in zip(inputs, widths, strict=True))
+        middle = [Block(code, code, code, norm), Attention(code, norm), Block(code, code, code, norm)]
+        self.middle = nn.ModuleList(middle)
         above = [*widths[1:], widths[-1]]
-        self.up = nn.ModuleList(Block(a + w, w, code) for a, w in reversed([*zip(above, widths, strict=True)]))
-        self.norm = nn.GroupNorm(_GROUPS, width)
+        self.up = nn.ModuleList(Block(a + w, w, code, norm) for a, w in reversed([*zip(above, widths, strict=True)]))
+        self.norm = norm(width)
         self.head = nn.Conv2d(width, 3 * PATCH**2, 3, padding=1)
         _start_at_zero(self.head)
 
-    def forward(self, x: Tensor, masks: Tensor, times: Tensor) -> Tensor:
-        """Return the velocity, float32; `times` (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all."""
-        with torch.autocast(x.device.type, enabled=False):
-            image, velocity, deviation = self.spectrum.guess(x, times)
-        seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), image, masks], dim=1)
-        # One time for all is encoded once: the rows of a matrix product need not agree in their last bits.
-        code = self._encode(times.view(-1)).expand(len(x), -1)
-        return velocity + deviation * self._correct(seen, code).float()
-
     def _correct(self, seen: Tensor, code: Tensor) -> Tensor:
+        """Return (N, 3, H, W), zero before training, of (N, channels, H, W) and (N, 4 width)."""
         x = self.stem(pixel_unshuffle(seen, PATCH).contiguous(memory_format=torch.channels_last))
         skips = []
         for level, block in enumerate(self.down):
@@ -66,15 +61,53 @@ class FlowNetwork(nn.Module):
         return cast(Tensor, self.time(torch.cat([angles.cos(), angles.sin()], dim=1)))
 
 
+class FlowNetwork(MaskedUnet):
+    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
+
+    It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
+    """
+
+    def __init__(self, width: int, size: tuple[int, int]) -> None:
+        super().__init__(width, size, 7, _group_norm)
+
+    def forward(self, x: Tensor, masks: Tensor, times: Tensor) -> Tensor:
+        """Return the velocity, float32; `times` (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all."""
+        with torch.autocast(x.device.type, enabled=False):
+            image, velocity, deviation = self.spectrum.guess(x, times)
+        seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), image, masks], dim=1)
+        # One time for all is encoded once: the rows of a matrix product need not agree in their last bits.
+        code = self._encode(times.view(-1)).expand(len(x), -1)
+        return velocity + deviation * self._correct(seen, code).float()
+
+
+class DistributionalNetwork(MaskedUnet):
+    """(x_t, noise, mask, t) -> a draw from the images that x_t could become; each noise gives another one.
+
+    It sees x_t and how linear statistics expect and draw the image, and adds to that draw; see `Spectrum.draw`.
+    """
+
+    def __init__(self, width: int, size: tuple[int, int]) -> None:
+        super().__init__(width, size, 10, ChannelNorm)
+        self.area = nn.Linear(1, 4 * width)
+
+    def forward(self, x: Tensor, noise: Tensor, masks: Tensor, times: Tensor) -> Tensor:
+        """Return images, float32, in the coordinates of x (N, 3, H, W); `times` as for `FlowNetwork`."""
+        with torch.autocast(x.device.type, enabled=False):
+            expected, drawn, deviation = self.spectrum.draw(x, noise, times)
+        seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), expected, drawn, masks], dim=1)
+        code = self._encode(times.view(-1)).expand(len(x), -1) + self.area(masks.mean((2, 3)))
+        return drawn + deviation * self._correct(seen, code).float()
+
+
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions; time scales and shifts the second normalisation."""
 
-    def __init__(self, inputs: int, outputs: int, code: int) -> None:
+    def __init__(self, inputs: int, outputs: int, code: int, norm: Norm) -> None:
         super().__init__()
-        self.norm_1 = nn.GroupNorm(_GROUPS, inputs)
+        self.norm_1 = norm(inputs)
         self.convolve_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.modulate = nn.Linear(code, 2 * outputs)
-        self.norm_2 = nn.GroupNorm(_GROUPS, outputs)
+        self.norm_2 = norm(outputs)
         self.convolve_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         _start_at_zero(self.convolve_2)
@@ -90,9 +123,9 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Every place of the coarsest grid looks at every other, so that colours agree over the whole image."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(_GROUPS, channels)
+        self.norm = norm(channels)
         self.project = nn.Conv2d(channels, 3 * channels, 1)
         self.merge = nn.Conv2d(channels, channels, 1)
         _start_at_zero(self.merge)
@@ -102,6 +135,27 @@ class Attention(nn.Module):
         query, key, value = self.project(self.norm(x)).flatten(2).chunk(3, dim=1)
         weights = torch.softmax(query.transpose(1, 2) @ key * query.shape[1] ** -0.5, dim=2)
         return cast(Tensor, x + self.merge((value @ weights.transpose(1, 2).to(value.dtype)).reshape(x.shape)))
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each place (Ba et al. 2016, arXiv:1607.06450), as ConvNeXt has it.
+
+    A mask that fills the frame is the same everywhere, and of what is the same everywhere a group norm, whose mean and
+    spread are those of the image, leaves little.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, h, w) for (N, C, h, w)."""
+        return layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+def _group_norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(_GROUPS, channels)
 
 
 def _start_at_zero(layer: nn.Conv2d) -> None:

@@ -59,5 +59,54 @@ class FlowOptions:
 
     def check_frame(self, frame: Frame) -> None:
         """Refuse images that cannot be cut into patches and halved."""
-        if frame.height % MULTIPLE or frame.width % MULTIPLE:
-            raise ValueError(f"found images of {frame}; allowed: sides that are multiples of {MULTIPLE} pixels")
+        _check_sides(frame)
+
+
+@dataclass(frozen=True)
+class DistributionalOptions:
+    """Flow in one to four steps: a network that draws the whole image at once instead of following a velocity.
+
+    It learns what an image could be, given its mask and a point on the line from noise to it, by drawing several
+    images and descending on their energy score (De Bortoli et al. 2025, arXiv:2502.02483), here of patches in octaves
+    of frequency. One evaluation paints an image; further ones return to a point of the line and draw from there. It is
+    told how much of the frame the mask covers. Sides of the images must be multiples of 16 pixels.
+
+    width:         channels at half resolution; doubled at a quarter, four-fold below.
+    steps:         of training.
+    batch_size:    images per step.
+    learning_rate: the peak: reached after a short rise, it falls to zero along a cosine. AdamW, betas 0.9 and 0.99.
+    ema:           the average of the weights that paints keeps this share of itself at every step, less at first.
+    flip:          mirror half of the training pairs left to right, and half top to bottom.
+    samples:       images drawn for each pair; a step takes as much longer.
+    noise_share:   share of training pairs whose image is drawn from noise alone, as the first evaluation draws it; 1
+                   trains a network that needs no others.
+    solver_steps:  evaluations of the network, at points evenly apart, the first at noise.
+    """
+
+    width: Annotated[int, Within(8, 256)] = 64
+    steps: Annotated[int, AtLeast(1)] = 50_000
+    batch_size: Annotated[int, AtLeast(1)] = 32
+    learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
+    ema: Annotated[float, Within(0, 0.99999)] = 0.999
+    flip: bool = True
+    samples: Annotated[int, Within(2, 16)] = 2
+    noise_share: Annotated[float, Within(0, 1)] = 0.3
+    solver_steps: Annotated[int, Within(1, 16)] = 1
+
+    def __post_init__(self) -> None:
+        if self.noise_share == 0:
+            raise ValueError("noise_share is 0; allowed: above 0, because painting begins at noise")
+        if self.noise_share == 1 and self.solver_steps > 1:
+            raise ValueError(
+                f"solver_steps is {self.solver_steps} and noise_share is 1; allowed: more than one step only with "
+                "noise_share below 1, which teaches the points after noise"
+            )
+
+    def check_frame(self, frame: Frame) -> None:
+        """Refuse images that cannot be cut into patches and halved."""
+        _check_sides(frame)
+
+
+def _check_sides(frame: Frame) -> None:
+    if frame.height % MULTIPLE or frame.width % MULTIPLE:
+        raise ValueError(f"found images of {frame}; allowed: sides that are multiples of {MULTIPLE} pixels")

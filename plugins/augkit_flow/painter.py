@@ -1,43 +1,62 @@
-"""Synthesis: from the noise of each sample's key along the learnt velocity to an image of its mask."""
+"""Synthesis: from the noise of each sample's key to an image of its mask."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augkit import Draws, Images, Masks
+from augkit import Draws, Images, Masks, TensorDraws
 from augkit.store import read_json, write_json
 from augkit.training import as_pixels, autocast, filled_batches, load_weights, save_weights, settle
-from augkit_flow.network import FlowNetwork
+from augkit_flow.network import DistributionalNetwork, FlowNetwork
 from augkit_flow.options import FACTS, WEIGHTS, Solver
+from augkit_flow.spectrum import Spectrum
+
+N = TypeVar("N", FlowNetwork, DistributionalNetwork)
 
 
-class Painter:
-    """A velocity network and a solver that follows it."""
+class _Painter(ABC):
+    """Paints masks from the noise of their samples' keys."""
 
-    def __init__(self, network: FlowNetwork, solver: Solver, steps: int, guidance: float, device: str) -> None:
-        self._network = network
-        self._solver = solver
-        self._steps = steps
-        self._guidance = guidance
+    def __init__(self, spectrum: Spectrum, device: str) -> None:
+        self._spectrum = spectrum
         self._device = device
 
     @torch.inference_mode()
     def __call__(self, masks: Masks, draws: Draws[NDArray[Any]]) -> Images:
-        """Return uint8 (N, H, W, 3); the noise an image starts from is drawn from its sample's key."""
+        """Return uint8 (N, H, W, 3)."""
         images = np.empty((*masks.shape, 3), np.uint8)
         for where, batch, keyed in filled_batches(masks, draws, self._device):
-            noise = keyed.normal("noise", shape=(3, *masks.shape[1:]))
-            painted = self._solve(noise, batch * 2 - 1)[: where.stop - where.start]
-            images[where] = as_pixels(self._network.spectrum.restore(painted) * 255)
+            painted = self._paint(batch * 2 - 1, keyed)[: where.stop - where.start]
+            images[where] = as_pixels(self._spectrum.restore(painted) * 255)
         return images
+
+    @abstractmethod
+    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
+        """Return normalised images (N, 3, H, W) of masks (N, 1, H, W) in {-1, 1}."""
+
+
+class Painter(_Painter):
+    """A velocity network and a solver that follows it."""
+
+    def __init__(self, network: FlowNetwork, solver: Solver, steps: int, guidance: float, device: str) -> None:
+        super().__init__(network.spectrum, device)
+        self._network = network
+        self._solver = solver
+        self._steps = steps
+        self._guidance = guidance
+
+    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
+        return self._solve(draws.normal("noise", shape=(3, *masks.shape[2:])), masks)
 
     def _solve(self, x: Tensor, masks: Tensor) -> Tensor:
         """Return x_1 of the flow that begins at x_0."""
@@ -62,6 +81,25 @@ class Painter:
         return velocity
 
 
+class DistributionalPainter(_Painter):
+    """A network that draws images, from noise and then from points nearer to the image that it drew last."""
+
+    def __init__(self, network: DistributionalNetwork, steps: int, device: str) -> None:
+        super().__init__(network.spectrum, device)
+        self._network = network
+        self._steps = steps
+
+    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
+        shape = (3, *masks.shape[2:])
+        painted = torch.zeros(len(masks), *shape, device=masks.device)
+        for step in range(self._steps):
+            times = torch.full((1, 1, 1, 1), step / self._steps, device=masks.device)
+            x = torch.lerp(draws.normal(f"noise {step}", shape=shape), painted, times)
+            with autocast(self._device):
+                painted = self._network(x, draws.normal(f"sample {step}", shape=shape), masks, times)
+        return painted
+
+
 def save_network(network: nn.Module, width: int, size: tuple[int, int], folder: Path) -> None:
     """Write weights, the option `width`, and the images' size."""
     save_weights(network, folder / WEIGHTS)
@@ -69,7 +107,16 @@ def save_network(network: nn.Module, width: int, size: tuple[int, int], folder: 
 
 
 def open_painter(folder: Path, solver: Solver, steps: int, guidance: float, device: str) -> Painter:
-    """Return the painter of the network that `save_network` left in `folder`."""
+    """Return the painter of the velocity network that `save_network` left in `folder`."""
+    return Painter(_load(FlowNetwork, folder, device), solver, steps, guidance, device)
+
+
+def open_distributional(folder: Path, steps: int, device: str) -> DistributionalPainter:
+    """Return the painter of the drawing network that `save_network` left in `folder`."""
+    return DistributionalPainter(_load(DistributionalNetwork, folder, device), steps, device)
+
+
+def _load(build: Callable[[int, tuple[int, int]], N], folder: Path, device: str) -> N:
     facts = read_json(folder / FACTS)
-    network = load_weights(lambda: FlowNetwork(facts["width"], tuple(facts["size"])), folder / WEIGHTS)
-    return Painter(settle(network, device, torch.channels_last).eval(), solver, steps, guidance, device)
+    network = load_weights(lambda: build(facts["width"], tuple(facts["size"])), folder / WEIGHTS)
+    return settle(network, device, torch.channels_last).eval()

@@ -72,6 +72,9 @@ CASES = {
     ("generator", "mask2lesion-fast128"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-released256"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-spade"): [Case({**TINY_GAN, "style": 4})],
+    ("generator", "flow-distributional"): [
+        Case({"width": 8, "steps": 60, "batch_size": 4, "solver_steps": 2, "learning_rate": 3e-3})
+    ],
     ("generator", "flow"): [Case({"width": 8, "steps": 60, "batch_size": 4, "solver_steps": 4, "learning_rate": 3e-3})],
     ("generator", "texture"): [Case()],
     ("mask source", "combine"): [Case({"mix": [{"shapes": {}}, {"elastic": {"degree": [4]}}], "area": [0.01, 0.6]})],
