@@ -31,6 +31,9 @@ from augkit_flow.network import DistributionalNetwork, FlowNetwork
 from augkit_flow.options import FACTS, WEIGHTS, Solver
 from augkit_flow.spectrum import Spectrum
 
+_NEAR_NOISE = 1.75
+"""Of the exponential solver; by KID on ISIC 2017 at 64x64 in 6 steps, of the powers 1.25, 1.5, 1.75 and a cosine."""
+
 N = TypeVar("N", FlowNetwork, DistributionalNetwork)
 
 
@@ -71,10 +74,19 @@ class Painter(_Painter):
 
     def _solve(self, x: Tensor, masks: Tensor) -> Tensor:
         """Return x_1 of the flow that begins at x_0."""
+        shares = [step / self._steps for step in range(self._steps + 1)]
         # Short steps at both ends: paths of coarse structure bend near noise, those of fine grain near the image.
-        times = [(1 - math.cos(math.pi * step / self._steps)) / 2 for step in range(self._steps + 1)]
+        times = [(1 - math.cos(math.pi * share)) / 2 for share in shares]
+        if self._solver == "exponential":
+            times = [share**_NEAR_NOISE for share in shares]  # the grain's bends are in the linear guess
+        off: list[tuple[float, Tensor]] = []
         for now, then in pairwise(times):
             slope = self._velocity(x, masks, now)
+            if self._solver == "exponential":
+                guess = self._spectrum.guess(x, torch.full((1, 1, 1, 1), now, device=x.device))[1]
+                off = [*off[-1:], (now, slope - guess)]
+                x = self._spectrum.advance(x, off, now, then)
+                continue
             there = x + slope * (then - now)
             if self._solver == "heun":
                 there = x + (slope + self._velocity(there, masks, then)) * ((then - now) / 2)

@@ -24,7 +24,9 @@ def samples(n=8, size=(32, 32)):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"solver": "euler", "guidance": 3.0}], ids=["heun", "euler with guidance"]
+    "options",
+    [{}, {"solver": "euler", "guidance": 3.0}, {"solver": "exponential"}],
+    ids=["heun", "euler with guidance", "exponential"],
 )  # fmt: skip
 def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(options, tmp_path):
     generator, train = Flow(**TINY, **options), samples(70)
@@ -62,10 +64,33 @@ def test_a_briefly_trained_flow_paints_red_inside_the_mask_and_blue_outside(tmp_
 
 def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_path):
     Flow(**TINY).fit(samples(), workspace(tmp_path))
-    variants = [Flow(**TINY), Flow(**TINY, guidance=4.0), Flow(**TINY, solver="euler")]
-    plain, guided, euler = (flow.open(tmp_path, "cpu")(samples(2).masks, image_draws(2)) for flow in variants)
-    assert not np.array_equal(plain, guided)
-    assert not np.array_equal(plain, euler)
+    others = [Flow(**TINY, guidance=4.0), Flow(**TINY, solver="euler"), Flow(**TINY, solver="exponential")]
+    plain, *changed = (flow.open(tmp_path, "cpu")(samples(2).masks, image_draws(2)) for flow in [Flow(**TINY), *others])
+    assert not any(np.array_equal(plain, images) for images in changed)
+
+
+def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian():
+    network = FlowNetwork(8, (32, 32)).eval()
+    network.spectrum.power.copy_(torch.linspace(4, 0.01, 1024).view(32, 32).expand(3, -1, -1))
+    masks, noise = torch.zeros(2, 1, 32, 32), Draws(torch.arange(2)).normal("noise", shape=(3, 32, 32))
+    exact = network.spectrum._invert(network.spectrum._transform(noise) * network.spectrum.power.sqrt())
+    with torch.inference_mode():
+        for steps in (1, 3):
+            found = Painter(network, "exponential", steps, 1.0, "cpu")._solve(noise, masks)
+            assert torch.allclose(found, exact, atol=1e-4), steps
+        assert not torch.allclose(Painter(network, "heun", 3, 1.0, "cpu")._solve(noise, masks), exact, atol=0.1)
+
+
+def test_the_exponential_solver_integrates_what_is_linear_in_time_exactly():
+    spectrum = Spectrum(16, 16, Format())
+    spectrum.power.fill_(1.0)
+    carry = lambda now, then: ((then**2 + (1 - then) ** 2) / (now**2 + (1 - now) ** 2)) ** 0.5  # noqa: E731
+    fine = np.linspace(0.5, 0.9, 4001)
+    middle = (fine[1:] + fine[:-1]) / 2
+    expected = carry(0.5, 0.9) * 2 + (carry(middle, 0.9) * (1 + 3 * middle)).sum() * (fine[1] - fine[0])
+    ones = torch.ones(1, 3, 16, 16)
+    slopes = [(time, (1 + 3 * time) * ones) for time in (0.2, 0.5)]
+    assert torch.allclose(spectrum.advance(2 * ones, slopes, 0.5, 0.9), expected * ones, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -189,7 +214,10 @@ def test_options_that_cannot_work_are_refused(options, text):
 def test_hidden_masks_are_zero_and_as_frequent_as_the_option_says(tmp_path):
     learner = FlowLearner(Flow(**TINY, mask_dropout=0.3, flip=False), samples(), workspace(tmp_path))
     draws = Draws(torch.arange(2000))
-    _, masks = learner._prepare(torch.zeros(2000, 3, 32, 32), torch.ones(2000, 1, 32, 32), draws)
+    seen = []
+    learner.network = lambda x, masks, times: seen.append(masks) or x
+    learner._loss(torch.zeros(2000, 3, 32, 32), torch.ones(2000, 1, 32, 32), draws)
+    (masks,) = seen
     assert float((masks == 0).float().mean()) == pytest.approx(0.3, abs=0.03)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
 

@@ -27,6 +27,7 @@ PRESETS = {
     "fast": Fast128(**TINY, size=None),
     "spade": Spade(**TINY, style=4),
     "flow": Flow(width=8, steps=4, batch_size=4, solver_steps=2, guidance=2.0),
+    "exponential": Flow(width=8, steps=4, batch_size=4, solver_steps=2, solver="exponential"),
     "distributional": DistributionalFlow(width=8, steps=4, batch_size=4),
 }
 
