@@ -70,7 +70,7 @@ def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_pa
 
 
 def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian():
-    network = FlowNetwork(8, (32, 32)).eval()
+    network = FlowNetwork(8, (32, 32), Format()).eval()
     network.spectrum.power.copy_(torch.linspace(4, 0.01, 1024).view(32, 32).expand(3, -1, -1))
     masks, noise = torch.zeros(2, 1, 32, 32), Draws(torch.arange(2)).normal("noise", shape=(3, 32, 32))
     exact = network.spectrum._invert(network.spectrum._transform(noise) * network.spectrum.power.sqrt())
