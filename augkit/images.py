@@ -1,6 +1,7 @@
 """Reading people's image files: a door for plugins that bring data sets.
 
-8-bit images with binary masks are pairs of files (`Pair`); everything else is slices (`Series`) of a `Format`.
+8-bit images with binary masks are pairs of files (`Pair`); everything else is slices (`Series`) of a `Format`, whose
+numbers become 0..1 and pictures here, and which a component that keeps images writes beside them.
 """
 
 from augkit.data.encoding import encode_png
@@ -28,6 +29,7 @@ from augkit.data.series import (
     rgb_format,
     shown_as_rgb,
 )
+from augkit.data.stored import read_format, write_format
 from augkit.errors import sum_up
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "match_pairs",
     "native_slices",
     "read_drawing",
+    "read_format",
     "read_header",
     "read_image",
     "read_levels",
@@ -64,4 +67,5 @@ __all__ = [
     "sum_up",
     "turned_apart",
     "unfit_pairs",
+    "write_format",
 ]

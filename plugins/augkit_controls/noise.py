@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import ANYTHING, Draws, Format, Images, ImageSet, Masks, Synthesizer, Within, Workspace
-from augkit.images import IGNORED
+from augkit.images import IGNORED, read_format, write_format
 from augkit.store import read_json, write_json
 
 COLOURS = "colours.json"
@@ -31,16 +31,12 @@ class Noise:
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Measure mean and standard deviation of every channel outside the training masks and inside each class."""
-        from augkit.training import write_format
-
         write_format(space.folder, train.format)
         measured = {name: _moments(train, label) for label, name in enumerate(_names(train.format))}
         write_json(space.folder / COLOURS, measured)
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the painter; `device` is not used."""
-        from augkit.training import read_format
-
         found, format = read_json(folder / COLOURS), read_format(folder)
         colours = np.array([found[name] for name in _names(format)], np.float32)
         return _Painter(colours[:, 0], colours[:, 1] * np.float32(self.spread), format)

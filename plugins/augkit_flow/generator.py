@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from augkit import ImageSet, Synthesizer, Workspace
+from augkit import ANYTHING, ImageSet, Synthesizer, Workspace
 from augkit_flow.options import DistributionalOptions, FlowOptions
 
 
 @dataclass(frozen=True)
 class Flow(FlowOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = FlowOptions.__doc__
+    takes = ANYTHING
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Train the network on the pairs and keep the average of its weights."""
@@ -29,6 +30,7 @@ class Flow(FlowOptions):  # noqa: D101 - what it is stands beside its options
 @dataclass(frozen=True)
 class DistributionalFlow(DistributionalOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = DistributionalOptions.__doc__
+    takes = ANYTHING
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
         """Train the network on the pairs and keep the average of its weights."""

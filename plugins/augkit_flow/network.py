@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, layer_norm, pixel_shuffle, pixel_unshuffle, silu
 
+from augkit import Format
 from augkit_flow.spectrum import Spectrum
 
 PATCH = 2
@@ -23,14 +24,16 @@ Norm = Callable[[int], nn.Module]
 class MaskedUnet(nn.Module):
     """A U-Net on patches of `PATCH` pixels, of what is seen and a code that scales and shifts in every block."""
 
-    def __init__(self, width: int, size: tuple[int, int], channels: int, norm: Norm) -> None:
-        """`size`: height and width of the images. `channels`: of what is seen. `norm`: builds a normalisation."""
+    def __init__(self, width: int, size: tuple[int, int], format: Format, views: int, norm: Norm) -> None:
+        """`size`: height and width of the images. `views`: images that are seen. `norm`: builds a normalisation."""
         super().__init__()
-        self.spectrum = Spectrum(*size)
+        self.spectrum = Spectrum(*size, format)
+        channels = len(format.channels)
         widths = [width, 2 * width, 4 * width, 4 * width]
         code = 4 * width
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.stem = nn.Conv2d(channels * PATCH**2, width, 3, padding=1)
+        seen = views * channels + masks_of(format)
+        self.stem = nn.Conv2d(seen * PATCH**2, width, 3, padding=1)
         inputs = [width, *widths[:-1]]
         self.down = nn.ModuleList(Block(i, o, code, norm) for i, o in zip(inputs, widths, strict=True))
         middle = [Block(code, code, code, norm), Attention(code, norm), Block(code, code, code, norm)]
@@ -38,11 +41,11 @@ class MaskedUnet(nn.Module):
         above = [*widths[1:], widths[-1]]
         self.up = nn.ModuleList(Block(a + w, w, code, norm) for a, w in reversed([*zip(above, widths, strict=True)]))
         self.norm = norm(width)
-        self.head = nn.Conv2d(width, 3 * PATCH**2, 3, padding=1)
+        self.head = nn.Conv2d(width, channels * PATCH**2, 3, padding=1)
         _start_at_zero(self.head)
 
     def _correct(self, seen: Tensor, code: Tensor) -> Tensor:
-        """Return (N, 3, H, W), zero before training, of (N, channels, H, W) and (N, 4 width)."""
+        """Return (N, C, H, W), zero before training, of what is seen, (N, views C + K, H, W), and (N, 4 width)."""
         x = self.stem(pixel_unshuffle(seen, PATCH).contiguous(memory_format=torch.channels_last))
         skips = []
         for level, block in enumerate(self.down):
@@ -62,13 +65,13 @@ class MaskedUnet(nn.Module):
 
 
 class FlowNetwork(MaskedUnet):
-    """(x_t, mask, t) -> velocity: (N, 3, H, W), (N, 1, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
+    """(x_t, masks, t) -> velocity: (N, C, H, W), (N, K, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
 
     It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
     """
 
-    def __init__(self, width: int, size: tuple[int, int]) -> None:
-        super().__init__(width, size, 7, _group_norm)
+    def __init__(self, width: int, size: tuple[int, int], format: Format) -> None:
+        super().__init__(width, size, format, 2, _group_norm)
 
     def forward(self, x: Tensor, masks: Tensor, times: Tensor) -> Tensor:
         """Return the velocity, float32; `times` (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all."""
@@ -86,12 +89,12 @@ class DistributionalNetwork(MaskedUnet):
     It sees x_t and how linear statistics expect and draw the image, and adds to that draw; see `Spectrum.draw`.
     """
 
-    def __init__(self, width: int, size: tuple[int, int]) -> None:
-        super().__init__(width, size, 10, ChannelNorm)
-        self.area = nn.Linear(1, 4 * width)
+    def __init__(self, width: int, size: tuple[int, int], format: Format) -> None:
+        super().__init__(width, size, format, 3, ChannelNorm)
+        self.area = nn.Linear(masks_of(format), 4 * width)
 
     def forward(self, x: Tensor, noise: Tensor, masks: Tensor, times: Tensor) -> Tensor:
-        """Return images, float32, in the coordinates of x (N, 3, H, W); `times` as for `FlowNetwork`."""
+        """Return images, float32, in the coordinates of x (N, C, H, W); `times` as for `FlowNetwork`."""
         with torch.autocast(x.device.type, enabled=False):
             expected, drawn, deviation = self.spectrum.draw(x, noise, times)
         seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), expected, drawn, masks], dim=1)
@@ -152,6 +155,11 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, h, w) for (N, C, h, w)."""
         return layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+def masks_of(format: Format) -> int:
+    """Return how many masks say what an image shows: one a class, and the background's where pixels may be ignored."""
+    return len(format.classes) + format.ignore
 
 
 def _group_norm(channels: int) -> nn.Module:

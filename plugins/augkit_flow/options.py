@@ -22,7 +22,8 @@ class FlowOptions:
 
     A network learns the velocity that carries Gaussian noise to images along straight lines (Liu et al. 2022,
     arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747); painting follows it from noise of the sample's own key.
-    Sides of the images must be multiples of 16 pixels.
+    Sides of the images must be multiples of 16 pixels. They may have any channels of any numbers, which are learnt and
+    painted within their windows, and any classes.
 
     width:         channels at half resolution, a multiple of 8; doubled at a quarter, four-fold below.
     steps:         of training.
@@ -70,7 +71,8 @@ class DistributionalOptions:
     It learns what an image could be, given its mask and a point on the line from noise to it, by drawing several
     images and descending on their energy score (De Bortoli et al. 2025, arXiv:2502.02483), here of patches in octaves
     of frequency. One evaluation paints an image; further ones return to a point of the line and draw from there. It is
-    told how much of the frame the mask covers. Sides of the images must be multiples of 16 pixels.
+    told how much of the frame each class covers. Sides of the images must be multiples of 16 pixels; they may have any
+    channels and classes.
 
     width:         channels at half resolution; doubled at a quarter, four-fold below.
     steps:         of training.

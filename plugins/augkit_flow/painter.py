@@ -14,9 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augkit import Draws, Images, Masks, TensorDraws
+from augkit import Draws, Format, Images, Masks, TensorDraws
 from augkit.store import read_json, write_json
-from augkit.training import as_pixels, autocast, filled_batches, load_weights, save_weights, settle
+from augkit.training import (
+    PAINTING_BATCH,
+    as_stored,
+    autocast,
+    filled_batches,
+    load_weights,
+    read_format,
+    save_weights,
+    settle,
+    write_format,
+)
 from augkit_flow.network import DistributionalNetwork, FlowNetwork
 from augkit_flow.options import FACTS, WEIGHTS, Solver
 from augkit_flow.spectrum import Spectrum
@@ -36,16 +46,17 @@ class _Painter(ABC):
 
     @torch.inference_mode()
     def __call__(self, masks: Masks, draws: Draws[NDArray[Any]]) -> Images:
-        """Return uint8 (N, H, W, 3)."""
-        images = np.empty((*masks.shape, 3), np.uint8)
-        for where, batch, keyed in filled_batches(masks, draws, self._device):
+        """Return images (N, H, W, C) of the format that was learnt."""
+        format = self._spectrum.format
+        images = np.empty((*masks.shape, len(format.channels)), format.dtype)
+        for where, batch, keyed in filled_batches(masks, draws, self._device, PAINTING_BATCH, format):
             painted = self._paint(batch * 2 - 1, keyed)[: where.stop - where.start]
-            images[where] = as_pixels(self._spectrum.restore(painted) * 255)
+            images[where] = as_stored(self._spectrum.restore(painted), format)
         return images
 
     @abstractmethod
     def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        """Return normalised images (N, 3, H, W) of masks (N, 1, H, W) in {-1, 1}."""
+        """Return normalised images (N, C, H, W) of masks (N, K, H, W) in {-1, 1}."""
 
 
 class Painter(_Painter):
@@ -59,7 +70,7 @@ class Painter(_Painter):
         self._guidance = guidance
 
     def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        return self._solve(draws.normal("noise", shape=(3, *masks.shape[2:])), masks)
+        return self._solve(draws.normal("noise", shape=tuple(self._spectrum.power.shape)), masks)
 
     def _solve(self, x: Tensor, masks: Tensor) -> Tensor:
         """Return x_1 of the flow that begins at x_0."""
@@ -102,7 +113,7 @@ class DistributionalPainter(_Painter):
         self._steps = steps
 
     def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        shape = (3, *masks.shape[2:])
+        shape = tuple(self._spectrum.power.shape)
         painted = torch.zeros(len(masks), *shape, device=masks.device)
         for step in range(self._steps):
             times = torch.full((1, 1, 1, 1), step / self._steps, device=masks.device)
@@ -112,9 +123,10 @@ class DistributionalPainter(_Painter):
         return painted
 
 
-def save_network(network: nn.Module, width: int, size: tuple[int, int], folder: Path) -> None:
-    """Write weights, the option `width`, and the images' size."""
+def save_network(network: nn.Module, width: int, size: tuple[int, int], format: Format, folder: Path) -> None:
+    """Write weights, the option `width`, and the images' size and format."""
     save_weights(network, folder / WEIGHTS)
+    write_format(folder, format)
     write_json(folder / FACTS, {"width": width, "size": size})
 
 
@@ -128,7 +140,7 @@ def open_distributional(folder: Path, steps: int, device: str) -> Distributional
     return DistributionalPainter(_load(DistributionalNetwork, folder, device), steps, device)
 
 
-def _load(build: Callable[[int, tuple[int, int]], N], folder: Path, device: str) -> N:
-    facts = read_json(folder / FACTS)
-    network = load_weights(lambda: build(facts["width"], tuple(facts["size"])), folder / WEIGHTS)
+def _load(build: Callable[[int, tuple[int, int], Format], N], folder: Path, device: str) -> N:
+    facts, format = read_json(folder / FACTS), read_format(folder)
+    network = load_weights(lambda: build(facts["width"], tuple(facts["size"]), format), folder / WEIGHTS)
     return settle(network, device, torch.channels_last).eval()

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from augkit import Images
+from augkit.training import in_unit_range
 from augkit_flow.spectrum import Spectrum
 
 _OCTAVES = 4
@@ -40,14 +41,14 @@ class EnergyScore:
     """The score in units of the deviations of training images."""
 
     def __init__(self, spectrum: Spectrum, images: Images, device: str) -> None:
-        """`images`: uint8 (N, H, W, 3), the training images, which `spectrum` normalises."""
+        """`images`: (N, H, W, C), the training images, which `spectrum` normalises."""
         some = np.asarray(images[:: max(1, len(images) // _MEASURED)])
-        pixels = torch.from_numpy(some).permute(0, 3, 1, 2).float().to(device) / 255
+        pixels = in_unit_range(some, spectrum.format, device)
         parts = _bands(spectrum.normalise(pixels))
         self._deviations = [part.square().mean((0, 2, 3), keepdim=True).sqrt().clamp_min(1e-3) for part in parts]
 
     def __call__(self, drawn: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Return the mean score, a scalar, of two or more draws of images, each float32 (N, 3, H, W)."""
+        """Return the mean score, a scalar, of two or more draws of images, each float32 (N, C, H, W)."""
         pairs = list(combinations(drawn, 2))
         off = torch.stack([self._distance(one, images) for one in drawn]).mean()
         return off - torch.stack([self._distance(one, other) for one, other in pairs]).mean() / 2
@@ -64,7 +65,7 @@ class EnergyScore:
 
 
 def _bands(images: Tensor) -> list[Tensor]:
-    """Return what each octave of frequencies adds to (N, 3, H, W), finest first, and what is left, at 1/16."""
+    """Return what each octave of frequencies adds to (N, C, H, W), finest first, and what is left, at 1/16."""
     parts = []
     for _ in range(_OCTAVES):
         coarse = avg_pool2d(images, 2)

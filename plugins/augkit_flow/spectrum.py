@@ -22,7 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from augkit import Images
+from augkit import Format, Images
+from augkit.images import in_unit
+from augkit.training import in_unit_range
 
 _FLOOR = 1e-6
 _CHUNK = 256
@@ -32,8 +34,8 @@ _NODES = 8
 class Spectrum(nn.Module):
     """Statistics of training images of one size; buffers only, which are part of the weights.
 
-    mean:  float32 (3, 1, 1), the mean colour in 0..1. axes: (3, 3), rows are colour axes over the common deviation.
-    power: float32 (3, H, W), the mean square of each coefficient.
+    mean:  float32 (C, 1, 1), the mean colour in 0..1. axes: (C, C), rows are colour axes over the common deviation.
+    power: float32 (C, H, W), the mean square of each coefficient.
     """
 
     mean: Tensor
@@ -42,29 +44,32 @@ class Spectrum(nn.Module):
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, format: Format) -> None:
+        """`format`: of the images."""
         super().__init__()
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
-        self.register_buffer("axes", torch.eye(3))
-        self.register_buffer("power", torch.ones(3, height, width))
+        self.format = format
+        channels = len(format.channels)
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("axes", torch.eye(channels))
+        self.register_buffer("power", torch.ones(channels, height, width))
         self.register_buffer("rows", cosines(height))
         self.register_buffer("columns", cosines(width))
 
     def measure(self, images: Images) -> None:
-        """Set the statistics to those of uint8 (N, H, W, 3)."""
-        mean, covariance = _colour_moments(images)
+        """Set the statistics to those of images (N, H, W, C) of the format."""
+        mean, covariance = _colour_moments(images, self.format)
         variances, axes = np.linalg.eigh(covariance)
         deviation = max(math.sqrt(float(variances.mean())), 1 / 255)  # images of one colour
         self.mean.copy_(torch.from_numpy(mean)[:, None, None])
         self.axes.copy_(torch.from_numpy(axes.T / deviation))
         power = torch.zeros_like(self.power, dtype=torch.float64)
         for begin in range(0, len(images), _CHUNK):
-            part = torch.from_numpy(np.array(images[begin : begin + _CHUNK])).permute(0, 3, 1, 2).float() / 255
+            part = in_unit_range(images[begin : begin + _CHUNK], self.format, "cpu")
             power += self._transform(self.normalise(part)).double().square().sum(0)
         self.power.copy_((power / len(images)).clamp_min(_FLOOR))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return images 0..1, (N, 3, H, W), as coordinates along the colour axes."""
+        """Return images 0..1, (N, C, H, W), as coordinates along the colour axes."""
         return torch.einsum("ac,nchw->nahw", self.axes, images - self.mean)
 
     def restore(self, x: Tensor) -> Tensor:
@@ -74,7 +79,7 @@ class Spectrum(nn.Module):
     def guess(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the best linear guesses of image and velocity, and the deviation of the latter, (N, 1, 1, 1).
 
-        x: float32 (N, 3, H, W) at times t, (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all.
+        x: float32 (N, C, H, W) at times t, (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all.
         """
         total = t**2 * self.power + (1 - t) ** 2
         coefficients = self._transform(x) / total
@@ -85,7 +90,7 @@ class Spectrum(nn.Module):
     def draw(self, x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the expectation of the image, a draw around it, and the deviation of draws, (N, 1, 1, 1).
 
-        It is a draw from what Gaussian images could be, given x; x and t as for `guess`. noise: float32 (N, 3, H, W),
+        It is a draw from what Gaussian images could be, given x; x and t as for `guess`. noise: float32 (N, C, H, W),
         normal; the same noise gives the same draw.
         """
         total = t**2 * self.power + (1 - t) ** 2
@@ -135,13 +140,15 @@ def cosines(size: int) -> Tensor:
     return matrix.float()
 
 
-def _colour_moments(images: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean (3,) and covariance (3, 3) of the colours, float64, in 0..1."""
-    total, products = np.zeros(3), np.zeros((3, 3))
+def _colour_moments(images: Images, format: Format) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (C,) and covariance (C, C) of the colours, float64, in 0..1."""
+    channels = len(format.channels)
+    total, products = np.zeros(channels), np.zeros((channels, channels))
     for begin in range(0, len(images), _CHUNK):
-        part = np.asarray(images[begin : begin + _CHUNK]).reshape(-1, 3) / 255.0
+        pixels = np.asarray(images[begin : begin + _CHUNK]).reshape(-1, channels)
+        part = pixels / 255.0 if format.bytes_to_unit else in_unit(pixels, format).astype(np.float64)
         total += part.sum(0)
         products += part.T @ part
-    count = images.size // 3
+    count = images.size // channels
     mean = total / count
     return mean, products / count - np.outer(mean, mean)

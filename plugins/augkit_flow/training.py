@@ -45,7 +45,7 @@ def fit_distributional(options: DistributionalOptions, samples: ImageSet, space:
 
 def _fit(learner: _Learner[Any], samples: ImageSet, space: Workspace) -> None:
     train(learner, space, learner.options.steps)
-    save_network(learner.average.network, learner.options.width, samples.size, space.folder)
+    save_network(learner.average.network, learner.options.width, samples.size, samples.format, space.folder)
 
 
 N = TypeVar("N", FlowNetwork, DistributionalNetwork)
@@ -64,7 +64,7 @@ class _Learner(ABC, Generic[N]):
         self._device = space.device
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         with seeded(space.seed):
-            self.network: N = network(options.width, samples.size)
+            self.network: N = network(options.width, samples.size, samples.format)
         self.network.spectrum.measure(samples.images)
         self.network = settle(self.network, space.device, torch.channels_last)
         self.average = Ema(self.network)

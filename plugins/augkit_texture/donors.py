@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from augkit import Draws, ImageSet, InputError, Problem, Workspace, sample_keys
+from augkit.images import in_unit, write_format
 from augkit_texture.filling import Bools, Floats, add_grain, fill_smoothly
 from augkit_texture.hair import remove_hair
 from augkit_texture.library import OFFSET, Library, encode_density, halo_of, save_library
@@ -56,18 +58,21 @@ def fit(samples: ImageSet, most: int, space: Workspace) -> None:
     chosen = usable[:most]
     donors = []
     for done, i in enumerate(chosen, start=1):
-        donors.append(take_apart(np.asarray(samples.images[i]), np.asarray(samples.masks[i])))
+        image = np.asarray(samples.images[i])
+        levels = image if samples.format.bytes_to_unit else in_unit(image, samples.format) * np.float32(255)
+        donors.append(take_apart(levels, np.asarray(samples.masks[i])))
         if done % _REPORT_EVERY == 0 or done == len(chosen):
             space.log.progress(done, len(chosen), {})
     donors = _of_common_polarity(donors)
     if not any(donor.labels.any() for donor in donors):
         what = f"none of {len(samples)} training images shows an object of {_SMALLEST} pixels and what surrounds it"
         raise InputError(Problem("texture", what, "Texture takes both from training images; is the mask inverted?"))
+    write_format(space.folder, samples.format)
     save_library(_library(_drop_flawed(donors)), space.folder)
 
 
-def take_apart(image: NDArray[np.uint8], mask: Bools) -> Donor:
-    """Return the donor made of one training image, uint8 (H, W, 3), and its mask, (H, W)."""
+def take_apart(image: NDArray[Any], mask: Bools) -> Donor:
+    """Return the donor made of one training image, (H, W, C) in 0..255, and its mask, (H, W)."""
     halo = halo_of(len(mask))
     hole = _widen(mask, halo)
     if hole.all():

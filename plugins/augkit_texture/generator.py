@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from augkit import ImageSet, Synthesizer, Workspace
+from augkit import ImageSet, Synthesizer, Takes, Workspace
 from augkit_texture.options import TextureOptions
 
 
 @dataclass(frozen=True)
 class Texture(TextureOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = TextureOptions.__doc__
+    takes = Takes((1, 3), frozenset({"red", "green", "blue", "grey"}), frozenset({"uint8", "uint16"}))
     pixels: ClassVar[str] = "real"
 
     def fit(self, train: ImageSet, space: Workspace) -> None:

@@ -44,7 +44,12 @@ def find_hair(image: Floats, mask: Bools) -> Bools:
 
 
 def remove_hair(image: Floats, mask: Bools) -> tuple[Floats, NDArray[np.uint8]]:
-    """Return the image without hair, and the layer of hair: uint8 (H, W), the share of light it lets through of 255."""
+    """Return the image without hair, and the layer of hair: uint8 (H, W), the share of light it lets through of 255.
+
+    Images of one channel show no hair.
+    """
+    if image.shape[2] == 1:
+        return image, np.full(mask.shape, 255, np.uint8)
     found = find_hair(image, mask)
     bald = fill_smoothly(image, ~found)
     through = np.where(found, (image.mean(2) + 4) / (bald.mean(2) + 4), 1)

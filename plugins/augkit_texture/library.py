@@ -27,9 +27,9 @@ _HALO = 0.05
 class Library:
     """K training images taken apart; images with bright objects are kept as negatives.
 
-    skins:     uint8 (K, H, W, 3), without objects and hair.
+    skins:     uint8 (K, H, W, C), without objects and hair.
     hair:      uint8 (K, H, W), the light that hair lets through, of 255.
-    densities: uint8 (K, H, W, 3), what objects add to the skin; zero outside `holes`. See `decode_density`.
+    densities: uint8 (K, H, W, C), what objects add to the skin; zero outside `holes`. See `decode_density`.
     labels:    uint8 (K, H, W), objects numbered from 1.
     holes:     bool (K, H, W), where the skin had to be invented.
     negative:  bool (K,).

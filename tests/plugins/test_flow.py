@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Draws, Frame
+from augkit import Draws, Format, Frame
 from augkit.contracts.registry import load_registry
 from augkit_flow.generator import Flow
 from augkit_flow.network import FlowNetwork
@@ -70,7 +70,7 @@ def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_pa
 
 
 def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian():
-    network = FlowNetwork(8, (32, 32)).eval()
+    network = FlowNetwork(8, (32, 32), Format()).eval()
     network.spectrum.power.copy_(torch.linspace(4, 0.01, 1024).view(32, 32).expand(3, -1, -1))
     masks, noise = torch.zeros(2, 1, 32, 32), Draws(torch.arange(2)).normal("noise", shape=(3, 32, 32))
     exact = network.spectrum._invert(network.spectrum._transform(noise) * network.spectrum.power.sqrt())
@@ -82,7 +82,7 @@ def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian()
 
 
 def test_the_exponential_solver_integrates_what_is_linear_in_time_exactly():
-    spectrum = Spectrum(16, 16)
+    spectrum = Spectrum(16, 16, Format())
     spectrum.power.fill_(1.0)
     carry = lambda now, then: ((then**2 + (1 - then) ** 2) / (now**2 + (1 - now) ** 2)) ** 0.5  # noqa: E731
     fine = np.linspace(0.5, 0.9, 4001)
@@ -99,7 +99,7 @@ def test_an_untrained_flow_paints_noise_with_the_spectrum_of_the_training_images
     x = np.arange(32)
     waves = 40 * np.cos(np.pi / 32 * (x + 0.5) * rng.integers(0, 6, (200, 1, 1))) * rng.normal(0, 1, (200, 1, 1))
     images = np.clip(120 + waves[..., None] + rng.normal(0, 2, (200, 32, 32, 3)), 0, 255).astype(np.uint8)
-    network = FlowNetwork(8, (32, 32))
+    network = FlowNetwork(8, (32, 32), Format())
     network.spectrum.measure(images)
     masks = np.zeros((200, 32, 32), bool)
     painted = Painter(network.eval(), "heun", 16, 1.0, "cpu")(masks, image_draws(200))
@@ -109,7 +109,7 @@ def test_an_untrained_flow_paints_noise_with_the_spectrum_of_the_training_images
 
 
 def test_the_linear_guess_is_the_expectation_of_image_and_velocity():
-    spectrum = Spectrum(16, 16)
+    spectrum = Spectrum(16, 16, Format())
     power = torch.linspace(4, 0.01, 256).view(16, 16).expand(3, -1, -1)
     spectrum.power.copy_(power)
     draws = Draws(torch.arange(4000))
@@ -131,7 +131,7 @@ def test_the_cosine_transform_is_orthonormal_and_knows_a_constant():
 
 
 def test_colours_return_from_their_axes():
-    spectrum = Spectrum(32, 32)
+    spectrum = Spectrum(32, 32, Format())
     spectrum.measure(samples().images)
     there = torch.from_numpy(samples().images).permute(0, 3, 1, 2).float() / 255
     assert torch.allclose(spectrum.restore(spectrum.normalise(there)), there, atol=1e-5)

