@@ -40,13 +40,14 @@ def export(
         from augkit.planning.loading import load_checked
         from augkit.running.session import How, Session
         from augkit.sharing.card import what_pixels_are
-        from augkit.sharing.export import check_size, check_target, gather_export, write_export
+        from augkit.sharing.export import check_pixels, check_size, check_target, gather_export, write_export
 
         check_choice("--format", layout, ("folder", "nnunet", "coco"))
         check_choice("--image-format", image_format, ("png", "webp"))
         check_choice("--size", size, ("training", "native"))
         (checked, *_), registry = load_checked([recipe], changes or ())
         check_size(size, layout, checked)
+        check_pixels(layout, checked)
         check_target(to, layout, image_format)
         audience = prepare(registry, quiet)
         session = Session(How(out, device, precision), audience.tell)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zlib
+from importlib import import_module
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +38,26 @@ def encode_png(array: NDArray[np.uint8] | NDArray[np.bool_]) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if array.ndim == 3 else 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", packer.compress(rows.data) + packer.flush()), (b"IEND", b""))
     return _PNG_MARK + b"".join(_png_chunk(kind, content) for kind, content in chunks)
+
+
+def encode_png16(image: NDArray[np.uint16]) -> bytes:
+    """Return a PNG file of uint16 (H, W) grey."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def encode_nifti(plane: NDArray[Any], spacing: tuple[float, float]) -> bytes:
+    """Return a NIfTI file (.nii.gz) of one axial slice (H, W), the patient's right on its left, the front at its top.
+
+    spacing: height and width of a pixel in mm.
+    """
+    nibabel: Any = import_module("nibabel")
+    height, width = spacing
+    volume = np.asarray(plane).T[::-1, ::-1, None]
+    image = nibabel.Nifti1Image(volume, np.diag([width, height, 1.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    return gzip.compress(image.to_bytes(), 6, mtime=0)
 
 
 def encode_webp(image: NDArray[np.uint8]) -> bytes:

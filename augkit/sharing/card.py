@@ -54,13 +54,12 @@ def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
 def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
     """Return the README.md of an export."""
     total = sum(len(source.samples) for source in export.sources)
-    height, width = export.real.train.size
     parts = [
         f"# {export.name}: {total} synthetic images with masks",
         f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. {what_pixels_are(export)}",
         "## What is here",
         _contents(export, layout, image_format),
-        f"{'Synthetic images' if export.native else 'Images'} are RGB, {width} x {height} pixels, 8 bits, lossless. "
+        f"{'Synthetic images' if export.native else 'Images'} are {_pixels(export)}, lossless. "
         "`manifest.csv` has a row per synthetic image; "
         "`artifact.json` has the SHA-256 of every file.",
         _table(("source", "images", "generator hash"), [_source_row(source) for source in export.sources]),
@@ -82,6 +81,23 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "generator was trained on, and whether it allows derived images to be shared.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _pixels(export: Export) -> str:
+    train = export.real.train
+    height, width = train.size
+    kind = "8 bits" if train.format.rgb else f"{len(train.format.channels)} x {train.format.dtype}"
+    return f"{'RGB' if train.format.rgb else train.format.channels[0].meaning}, {width} x {height} pixels, {kind}"
+
+
+def _label_words(export: Export, inside: int) -> str:
+    """Return which number in a mask file means what."""
+    format = export.real.train.format
+    if format.binary:
+        return f"0 background, {inside} {format.classes[0]}"
+    named = ["0 background", *(f"{k} {name}" for k, name in enumerate(format.classes, 1))]
+    ignored = len(format.classes) + 1 if inside == 1 else 255
+    return ", ".join([*named, *([f"{ignored} ignored"] if format.ignore else [])])
 
 
 def what_pixels_are(export: Export) -> str:
@@ -109,11 +125,12 @@ def _adherence(export: Export) -> str:
 
 
 def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
+    ending = image_format if export.real.train.format.rgb else "png"
     if layout == "folder":
-        return f"`images/<id>.{image_format}` and `masks/<id>.png` (0 background, 255 foreground)."
+        return f"`images/<id>.{ending}` and `masks/<id>.png` ({_label_words(export, 255)})."
     if layout == "coco":
         return (
-            f"`images/<id>.{image_format}`, `masks/<id>.png`, and `annotations/instances_train.json` in COCO's format: "
+            f"`images/<id>.{ending}`, `masks/<id>.png`, and `annotations/instances_train.json` in COCO's format: "
             "one annotation per connected piece of a mask, as uncompressed run lengths."
         )
     real = export.real
@@ -123,7 +140,11 @@ def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "`splits_final.json` into `nnUNet_preprocessed/Dataset900_…` after planning. Training cases are "
         f"{len(real.train) + len(real.validation)} real (`real_…`, by id in `cases.csv`) and the synthetic ones; "
         f"`imagesTs` holds the {len(real.test)} real {export.held_out}. Validation cases are {own} and always real. "
-        "Labels are 0 and 1."
+        + (
+            "Labels are 0 and 1."
+            if export.real.train.format.rgb and export.real.train.format.binary
+            else f"Labels are {_label_words(export, 1)}."
+        )
         + (" Real cases are their files' own pixels, upright, with their files' own masks." if export.native else "")
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import HasNativePairs
 from augkit.data.arrays import Images, ImageSet, Masks, Record, Splits
-from augkit.data.encoding import encode_png, encode_webp
+from augkit.data.encoding import encode_nifti, encode_png, encode_png16, encode_webp
+from augkit.data.formats import IGNORED
+from augkit.data.formats import Format as PixelFormat
 from augkit.report.verdict.scores import TEST_IMAGES
 from augkit.store import FileFacts, write_json, write_text, write_unflushed
 
@@ -71,18 +73,55 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Encoder:
-    """How files are encoded: images as PNG or lossless WebP, masks always as PNG with this foreground level."""
+    """How files are encoded.
+
+    image_format: of images that are RGB; other ones are PNG, or NIfTI where `volumes` says so.
+    foreground:   the level of masks of one class. Label maps keep their numbers, but for `ignored`.
+    pixels:       what the images are.
+    volumes:      whether images and masks are NIfTI files of one slice each.
+    ignored:      the number that stands for pixels that do not count.
+    spacing:      in mm, of samples that say none.
+    """
 
     image_format: ImageFormat
     foreground: int = 255
+    pixels: PixelFormat = field(default_factory=PixelFormat)
+    volumes: bool = False
+    ignored: int = IGNORED
+    spacing: tuple[float, float] = (1.0, 1.0)
 
-    def image(self, image: NDArray[np.uint8]) -> bytes:
-        """Return the file of one image, uint8 (H, W, 3)."""
-        return encode_png(image) if self.image_format == "png" else encode_webp(image)
+    @property
+    def ending(self) -> str:
+        """What names of images end with, behind the point."""
+        return "nii.gz" if self.volumes else self.image_format if self.pixels.rgb else "png"
 
-    def mask(self, mask: NDArray[np.bool_]) -> bytes:
-        """Return the file of one mask, bool (H, W)."""
-        return encode_png(mask.astype(np.uint8) * np.uint8(self.foreground))
+    def files(
+        self, image: Images, mask: Masks, places: tuple[str, str], spacing: NDArray[np.float32] | None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield path and content of the files of one sample: its image or its channels, then its mask.
+
+        image: (H, W, C); mask: (H, W), as `ImageSet` has them. The path of an image of several channels has ``_0000``.
+        """
+        size = self.spacing
+        if spacing is not None and np.isfinite(spacing).all():
+            size = float(spacing[0]), float(spacing[1])
+        if self.pixels.rgb:
+            yield places[0], encode_png(image) if self.image_format == "png" else encode_webp(image)
+        else:
+            for channel in range(image.shape[2]):
+                path = places[0].replace("_0000.", f"_{channel:04d}.") if channel else places[0]
+                yield path, self._plane(image[..., channel], size)
+        yield places[1], self._plane(self._levels(mask), size)
+
+    def _plane(self, plane: NDArray[Any], spacing: tuple[float, float]) -> bytes:
+        if self.volumes:
+            return encode_nifti(plane, spacing)
+        return encode_png16(plane) if plane.dtype == np.uint16 else encode_png(plane)
+
+    def _levels(self, mask: Masks) -> NDArray[np.uint8]:
+        if mask.dtype == np.bool_:
+            return mask.astype(np.uint8) * np.uint8(self.foreground)
+        return np.where(mask == IGNORED, np.uint8(self.ignored), mask)
 
 
 class Sink:
@@ -101,7 +140,7 @@ class Sink:
 
         def write(begin: int) -> list[str]:
             run = range(begin, min(begin + _RUN, len(samples)))
-            return [self._write(samples.images[i], samples.masks[i], place(i), encode) for i in run]
+            return [self._write(samples.images[i], samples.masks[i], _of(samples, i), place(i), encode) for i in run]
 
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
         digests: list[str] = []
@@ -114,15 +153,18 @@ class Sink:
         return digests
 
     def write_pairs(
-        self, pairs: Iterable[tuple[Images, Masks]], places: Sequence[tuple[str, str]], encode: Encoder
+        self,
+        pairs: Iterable[tuple[Images, Masks, NDArray[np.float32] | None]],
+        places: Sequence[tuple[str, str]],
+        encode: Encoder,
     ) -> None:
-        """Write images and masks, each of its own size, of which a few are held at a time, to these relative paths."""
+        """Write images and masks, each of its own size and spacing, a few at a time, to these relative paths."""
         threads = os.cpu_count() or 1
         waiting: deque[Future[str]] = deque()
         pool = ThreadPoolExecutor(threads)
         try:
-            for done, ((image, mask), place) in enumerate(zip(pairs, places, strict=True), 1):
-                waiting.append(pool.submit(self._write, image, mask, place, encode))
+            for done, ((image, mask, spacing), place) in enumerate(zip(pairs, places, strict=True), 1):
+                waiting.append(pool.submit(self._write, image, mask, spacing, place, encode))
                 if len(waiting) > 2 * threads:
                     waiting.popleft().result()
                 self._progress(done, len(places))
@@ -139,8 +181,19 @@ class Sink:
         """Write a JSON file."""
         write_json(self.folder / name, content)
 
-    def _write(self, image: Images, mask: Masks, places: tuple[str, str], encode: Encoder) -> str:
-        for place, data in zip(places, (encode.image(image), encode.mask(mask)), strict=True):
+    def _write(
+        self,
+        image: Images,
+        mask: Masks,
+        spacing: NDArray[np.float32] | None,
+        places: tuple[str, str],
+        encode: Encoder,
+    ) -> str:
+        for place, data in encode.files(image, mask, places, spacing):
             path = self.folder / place
             self.written[path] = write_unflushed(path, data)
         return str(self.written[self.folder / places[0]]["sha256"])
+
+
+def _of(samples: ImageSet, i: int) -> NDArray[np.float32] | None:
+    return None if samples.spacing is None else samples.spacing[i]

@@ -19,6 +19,8 @@ from augkit.contracts.components import HasNativePairs
 from augkit.contracts.rules import check_native_count, check_native_image, check_native_mask, contract
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import sample_keys
+from augkit.data.formats import Format as PixelFormat
+from augkit.data.formats import class_masks
 from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
 
 FOLDS = 5
@@ -38,26 +40,29 @@ class Layout(Protocol):
 
 
 def write_folder(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255."""
+    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255, or of the numbers of classes."""
     return _write_pairs(export, sink, image_format, "images", "masks")
 
 
 def write_coco(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, one annotation per connected piece."""
+    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, a piece of a class each."""
     places, digests = _write_pairs(export, sink, image_format, "images", "masks")
+    classes = export.real.train.format.classes
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for source in export.sources:
         height, width = source.samples.size
         for mask in source.samples.masks:
+            one_class = class_masks(mask[None], len(classes))[0]
             number = len(images) + 1
             name = places[number - 1][0].removeprefix("images/")
             images.append({"id": number, "file_name": name, "height": height, "width": width})
-            annotations += coco_annotations(np.asarray(mask), number, len(annotations) + 1)
+            for category, piece in enumerate(one_class, 1):
+                annotations += coco_annotations(np.asarray(piece), number, len(annotations) + 1, category)
     document = {
         "info": {"description": f"Synthetic images of the recipe {export.name}, made by augkit", "version": "1"},
         "licenses": [{"id": 1, "name": "see README.md", "url": ""}],
-        "categories": [{"id": 1, "name": "foreground", "supercategory": ""}],
+        "categories": [{"id": k, "name": name, "supercategory": ""} for k, name in enumerate(classes, 1)],
         "images": [{**image, "license": 1} for image in images],
         "annotations": annotations,
     }
@@ -72,10 +77,13 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
     ``cases.csv`` tells which real image each real case is, because an id need not be a name that a file may have.
     """
     folder = f"Dataset{NNUNET_NUMBER}_{export.name.replace('.', '-')}"
-    encode = Encoder(image_format, foreground=1)
+    encode = nnunet_encoder(export.real.train, image_format)
+    ending = encode.ending
 
     def places_of(names: Sequence[str], part: str) -> Places:
-        return [(f"{folder}/images{part}/{name}_0000.png", f"{folder}/labels{part}/{name}.png") for name in names]
+        return [
+            (f"{folder}/images{part}/{name}_0000.{ending}", f"{folder}/labels{part}/{name}.{ending}") for name in names
+        ]
 
     def write_real(samples: ImageSet, names: Sequence[str], part: str) -> None:
         if export.native is None:
@@ -96,25 +104,55 @@ def write_nnunet(export: Export, sink: Sink, image_format: ImageFormat) -> tuple
         digests += sink.write_samples(source.samples, some.__getitem__, encode)
         places += some
     description = {
-        "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, "foreground": 1},
+        "channel_names": _channel_names(encode.pixels),
+        "labels": _label_values(encode.pixels),
         "numTraining": sum(map(len, real.values())) + len(places),
-        "file_ending": ".png",
-        "overwrite_image_reader_writer": "NaturalImage2DIO",
+        "file_ending": f".{ending}",
+        **({} if encode.volumes else {"overwrite_image_reader_writer": "NaturalImage2DIO"}),
     }
     sink.json(f"{folder}/dataset.json", description)
     sink.json(f"{folder}/splits_final.json", _nnunet_splits(export, real))
     return places, digests
 
 
-def _native_pairs(dataset: HasNativePairs, samples: ImageSet) -> Iterator[tuple[Images, Masks]]:
-    """Yield image and mask of each sample as they are in their files, held to their contract."""
+def nnunet_encoder(samples: ImageSet, image_format: ImageFormat) -> Encoder:
+    """Return how nnU-Net's files are written: PNG where that holds everything, NIfTI for other pixels and for spacing.
+
+    A sample without a spacing gets the median of the real training images, because nnU-Net takes a missing one for 1.
+    """
+    format = samples.format
+    known = None if samples.spacing is None else samples.spacing[np.isfinite(samples.spacing).all(axis=1)]
+    volumes = not format.rgb and (format.dtype != "uint8" or known is not None)
+    height, width = (1.0, 1.0) if known is None or not len(known) else np.median(known, axis=0).tolist()
+    return Encoder(image_format, 1, format, volumes, len(format.classes) + 1, (height, width))
+
+
+def _channel_names(format: PixelFormat) -> dict[str, str]:
+    """Return nnU-Net's names of channels, which choose how it normalises: CT is a word of its."""
+    names = "RGB" if format.rgb else ["CT" if one.meaning == "ct" else one.name for one in format.channels]
+    return {str(place): name for place, name in enumerate(names)}
+
+
+def _label_values(format: PixelFormat) -> dict[str, int]:
+    """Return nnU-Net's labels; pixels that do not count have the highest number, which it asks for."""
+    labels = {"background": 0, **{name: k for k, name in enumerate(format.classes, 1)}}
+    return {**labels, "ignore": len(format.classes) + 1} if format.ignore else labels
+
+
+def _native_pairs(
+    dataset: HasNativePairs, samples: ImageSet
+) -> Iterator[tuple[Images, Masks, NDArray[np.float32] | None]]:
+    """Yield image, mask and spacing of each sample as they are in their files, held to their contract."""
     given = 0
     with contract("the data set", samples.ids):
         pairs = zip(dataset.native_images(samples.ids), dataset.native_masks(samples.ids), strict=False)
         for image, mask in islice(pairs, len(samples)):
             check_native_mask(mask, samples.masks[given], given)
-            yield check_native_image(image, mask, given), mask
+            spacing = None
+            if samples.spacing is not None:
+                ratio = np.divide(samples.size, mask.shape).astype(np.float32)
+                spacing = samples.spacing[given] * ratio
+            yield check_native_image(image, mask, given, samples.format), mask, spacing
             given += 1
         check_native_count(given, len(samples))
 
@@ -128,8 +166,9 @@ def _write_pairs(
     places: Places = []
     digests: list[str] = []
     for source in export.sources:
-        some = [(f"{images}/{name}.{image_format}", f"{masks}/{name}.png") for name in source.samples.ids]
-        digests += sink.write_samples(source.samples, some.__getitem__, Encoder(image_format))
+        encode = Encoder(image_format, pixels=export.real.train.format)
+        some = [(f"{images}/{name}.{encode.ending}", f"{masks}/{name}.png") for name in source.samples.ids]
+        digests += sink.write_samples(source.samples, some.__getitem__, encode)
         places += some
     return places, digests
 
@@ -174,8 +213,8 @@ def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:
     return list(zip(samples.ids, samples.groups, strict=True))
 
 
-def coco_annotations(mask: Masks, image: int, first: int) -> list[dict[str, Any]]:
-    """Return one annotation per 8-connected piece of a mask, bool (H, W), numbered from `first`.
+def coco_annotations(mask: Masks, image: int, first: int, category: int = 1) -> list[dict[str, Any]]:
+    """Return one annotation per 8-connected piece of a mask, bool (H, W), of a category, numbered from `first`.
 
     The segmentation is COCO's uncompressed run-length code: run lengths down the columns, background first.
     """
@@ -188,7 +227,7 @@ def coco_annotations(mask: Masks, image: int, first: int) -> list[dict[str, Any]
             {
                 "id": first + number - 1,
                 "image_id": image,
-                "category_id": 1,
+                "category_id": category,
                 "iscrowd": 0,
                 "area": int(piece.sum()),
                 "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from augkit import Dataset, hookimpl
 from augkit_nifti.nifti import Nifti
+from augkit_nifti.nnunet import NnunetRaw
 
-__all__ = ["Nifti", "augkit_datasets"]
+__all__ = ["Nifti", "NnunetRaw", "augkit_datasets"]
 
 
 @hookimpl
 def augkit_datasets() -> Mapping[str, type[Dataset]]:
     """Register the data sets."""
-    return {"nifti": Nifti}
+    return {"nifti": Nifti, "nnunet_raw": NnunetRaw}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from augkit import Problem, did_you_mean
-from augkit_nifti.headers import ENDINGS, ending_of
+from augkit_nifti.headers import ENDINGS
 from augkit_nifti.volumes import Case
 
 _NAMED = 5
@@ -38,23 +38,25 @@ def pattern_fault(pattern: str) -> str:
     return ""
 
 
-def find_cases(root: Path, images: Mapping[str, str], labels: str) -> Found:
+def find_cases(root: Path, images: Mapping[str, str], labels: str, endings: Sequence[str] = ENDINGS) -> Found:
     """Return the volumes that have all these images, by channel, and labels.
 
     A file of labels is no image, where one pattern fits both.
+
+    endings: of files, where a pattern has none.
     """
-    label_files, problems = _matching(root, labels)
+    label_files, problems = _matching(root, labels, endings)
     taken = {file.path for file in label_files.values()}
     by_channel = {}
     for channel, pattern in images.items():
-        files, more = _matching(root, pattern)
+        files, more = _matching(root, pattern, endings)
         problems += more
         by_channel[channel] = {name: file for name, file in files.items() if file.path not in taken}
     patterns = {**images, "labels": labels}
     sets = {**by_channel, "labels": label_files}
     for what, files in sets.items():
         if not files:
-            problems.append(_nothing(root, patterns[what]))
+            problems.append(_nothing(root, patterns[what], endings))
     if any(not files for files in sets.values()):
         return Found([], problems)
     ids = sorted({name for files in sets.values() for name in files})
@@ -100,10 +102,10 @@ def assign_groups(cases: Sequence[Case], groups: Path | None) -> Found:
     return Found([case._replace(group=group_of.get(case.id, case.id)) for case in cases], problems)
 
 
-def _matching(root: Path, pattern: str) -> tuple[dict[str, _File], list[Problem]]:
+def _matching(root: Path, pattern: str, endings: Sequence[str]) -> tuple[dict[str, _File], list[Problem]]:
     """Return id -> file, and a problem for each id that two files have."""
-    exact = ending_of(Path(pattern))
-    endings = "" if exact else f"(?:{'|'.join(map(re.escape, ENDINGS))})"
+    exact = next((ending for ending in endings if pattern.endswith(ending)), "")
+    ends = "" if exact else f"(?:{'|'.join(map(re.escape, endings))})"
     named: set[str] = set()
     expression = ""
     for piece in re.split(r"(\{\w+\})", pattern):
@@ -115,11 +117,11 @@ def _matching(root: Path, pattern: str) -> tuple[dict[str, _File], list[Problem]
         else:
             named.add(name)
             expression += f"(?P<{name}>[^/]+?)"
-    fits = re.compile(expression + endings)
+    fits = re.compile(expression + ends)
     wild = re.sub(r"\{\w+\}", "*", re.sub(r"([*?\[])", r"[\1]", pattern))
     files: dict[str, _File] = {}
     problems = []
-    globs = [wild.removesuffix(exact) + end for end in ((exact,) if exact else ENDINGS)]
+    globs = [wild.removesuffix(exact) + end for end in ((exact,) if exact else endings)]
     for path in sorted(one for each in globs for one in root.glob(each)):
         match = fits.fullmatch(path.relative_to(root).as_posix())
         if match is None or path.name.startswith("."):
@@ -134,7 +136,7 @@ def _matching(root: Path, pattern: str) -> tuple[dict[str, _File], list[Problem]
     return files, problems
 
 
-def _nothing(root: Path, pattern: str) -> Problem:
+def _nothing(root: Path, pattern: str, endings: Sequence[str]) -> Problem:
     folder = root / Path(pattern.split("{")[0] + "x").parent
     if not folder.is_dir():
         there = sorted(path.name for path in root.iterdir() if path.is_dir())
@@ -142,7 +144,7 @@ def _nothing(root: Path, pattern: str) -> Problem:
         return Problem(str(folder), "is not a folder", hint)
     there = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     hint = f"There are {_some(there)}" if there else "It is empty"
-    return Problem(str(folder), f"holds no NIfTI file that '{pattern}' fits; allowed: .nii.gz and .nii", hint)
+    return Problem(str(folder), f"holds no file that '{pattern}' fits; allowed: {' and '.join(endings)}", hint)
 
 
 def _missing(root: Path, what: str, pattern: str, missing: Sequence[str], there: Sequence[str]) -> Problem:

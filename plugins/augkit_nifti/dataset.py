@@ -58,7 +58,14 @@ class Volumes:
                     found[path] = header
         for case in self.cases:
             problems += _apart(case, found)
+            if len(case.images) != len(self.channels):
+                what = f"{case.id} has {len(case.images)} images; allowed: {len(self.channels)}, one for each channel"
+                problems.append(Problem(str(case.labels), what))
         return found, problems
+
+    def problems(self) -> list[Problem]:
+        """Return what headers tell is wrong; reading finds the rest."""
+        return self.headers()[1]
 
     def raw_format(self) -> Format:
         """Return the format of the files; raises `InputError` where a header cannot be used."""

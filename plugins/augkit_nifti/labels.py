@@ -77,10 +77,10 @@ class Labelling:
                     )
         return faults
 
-    def decode(self, plane: NDArray[Any], where: Path, place: int) -> NDArray[np.uint8]:
+    def decode(self, plane: NDArray[Any], where: Path, place: int | None = None) -> NDArray[np.uint8]:
         """Return the labels of one plane (X, Y) of values, uint8; `InputError` for what stands for nothing.
 
-        place: of the plane along the third axis of the file.
+        place: of the plane along the third axis of the file; None for the rows and columns of a picture.
         """
         values = plane
         if plane.dtype.kind == "f":
@@ -107,10 +107,11 @@ class Labelling:
         return table
 
     def _refused(
-        self, plane: NDArray[Any], wrong: NDArray[np.bool_], where: Path, place: int, noun: str, hint: str
+        self, plane: NDArray[Any], wrong: NDArray[np.bool_], where: Path, place: int | None, noun: str, hint: str
     ) -> InputError:
         i, j = (int(axis[0]) for axis in np.nonzero(wrong))
-        what = f"holds {noun}{plane[i, j]:g} at [{i}, {j}, {place}]; allowed: {self.allowed}"
+        at = f"[{i}, {j}, {place}]" if place is not None else f"row {i}, column {j}"
+        what = f"holds {noun}{plane[i, j]:g} at {at}; allowed: {self.allowed}"
         return InputError(Problem(str(where), what, hint))
 
 

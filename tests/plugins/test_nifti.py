@@ -391,7 +391,7 @@ def test_names_that_do_not_fit_are_told_with_what_is_there(tmp_path):
         nifti(root, images="scans/{id}")
     )
     text = refusal(nifti(root, images="images/{id}_0000"))
-    assert "holds no NIfTI file that 'images/{id}_0000' fits; allowed: .nii.gz and .nii. There are p0.nii.gz" in text
+    assert "holds no file that 'images/{id}_0000' fits; allowed: .nii.gz and .nii. There are p0.nii.gz" in text
     (root / "labels/p0.nii.gz").unlink()
     assert "labels/{id}: there is no file of labels for p0" in refusal(nifti(root))
 

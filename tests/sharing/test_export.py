@@ -1,4 +1,5 @@
 import csv
+import importlib
 import io
 import json
 from dataclasses import replace
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augkit import ImageSet, Splits
+from augkit import Channel, Format, ImageSet, Splits
 from augkit.contracts.registry import load_registry
 from augkit.data.encoding import encode_png, encode_webp
+from augkit.data.formats import GREY, RGB
 from augkit.data.reading import read_image, read_mask
 from augkit.errors import ContractError, InputError, StageError
 from augkit.planning.loading import load_checked
@@ -409,3 +411,112 @@ def test_native_size_is_refused_where_there_is_none(tmp_path):
     ):
         check_size("native", "coco", checked)
     check_size("training", "coco", checked)
+
+
+INTEGRITY = "nnunetv2.experiment_planning.verify_dataset_integrity"
+
+CT = (Channel("abdomen", "ct", -160, 240),)
+
+FORMATS = {
+    "ct with an ignored label": Format("int16", CT, ("liver", "tumour"), ignore=True),
+    "two channels of float32": Format("float32", (Channel("T1", "mr", 0, 1), Channel("FLAIR", "mr", 0, 1)), ("core",)),
+    "8-bit grey": Format("uint8", GREY, ("nucleus", "edge")),
+    "RGB with classes": Format("uint8", RGB, ("nevus", "melanoma")),
+}
+
+
+def of_format(format, spacing=None, count=6):
+    """The example with random pixels and labels of another format."""
+
+    def changed(samples):
+        numbers = np.random.Generator(np.random.Philox(7))
+        shape = (*samples.images.shape[:3], len(format.channels))
+        images = numbers.integers(0, 200, shape).astype(format.dtype)
+        labels = numbers.integers(0, len(format.classes) + 1, shape[:3]).astype(np.uint8)
+        if format.ignore:
+            labels[:, :3] = 255
+        masks = labels.astype(bool) if format.binary else labels
+        sizes = None if spacing is None else np.tile(np.float32(spacing), (len(samples), 1))
+        return replace(samples, images=images, masks=masks, format=format, spacing=sizes)
+
+    export = example(count=count)
+    real = Splits(*(changed(part) for part in (export.real.train, export.real.validation, export.real.test)))
+    return replace(export, real=real, sources=tuple(replace(s, samples=changed(s.samples)) for s in export.sources))
+
+
+@pytest.mark.parametrize("what", FORMATS)
+def test_nnunet_gets_every_format_with_its_classes_and_spacing_and_nnunet_raw_reads_it_back(tmp_path, what):
+    pytest.importorskip("nibabel")
+    from augkit_nifti import NnunetRaw
+
+    format = FORMATS[what]
+    spacing = None if format.dtype == "uint8" else (0.5, 0.8)
+    export = of_format(format, spacing)
+    write_export(export, tmp_path / "out", "nnunet", "png")
+    (raw,) = (tmp_path / "out").glob("Dataset900_*")
+    described = json.loads((raw / "dataset.json").read_text())
+    names = ["background", *format.classes, *(["ignore"] if format.ignore else [])]
+    assert described["labels"] == {name: value for value, name in enumerate(names)}
+    assert described["file_ending"] == (".png" if format.dtype == "uint8" else ".nii.gz")
+    data = NnunetRaw(raw, size=32, resize="nearest", empty="keep", window=(-160, 240))
+    splits = data.load()
+    test, read = export.real.test, splits.test
+    assert (read.format.dtype, read.format.classes, read.format.ignore) == (format.dtype, format.classes, format.ignore)
+    assert [one.meaning for one in read.format.channels] == [one.meaning for one in format.channels]
+    assert (read.images == test.images).all()
+    assert (read.masks == test.masks).all()
+    if spacing:
+        assert read.spacing[0].tolist() == pytest.approx(spacing)
+    assert len(splits.train) == len(export.real.train) + len(export.sources[0].samples)
+
+
+def test_what_nnunet_is_told_of_a_ct_chooses_its_normalisation(tmp_path):
+    write_export(of_format(FORMATS["ct with an ignored label"]), tmp_path / "out", "nnunet", "png")
+    (described,) = (tmp_path / "out").glob("*/dataset.json")
+    assert json.loads(described.read_text())["channel_names"] == {"0": "CT"}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Labels are 0 background, 1 liver, 2 tumour, 3 ignored." in card
+    assert "Images are ct, 32 x 32 pixels, 1 x int16, lossless." in card
+
+
+def test_coco_has_a_category_for_each_class(tmp_path):
+    export = of_format(FORMATS["RGB with classes"])
+    write_export(export, tmp_path / "out", "coco", "webp")
+    document = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
+    assert [(one["id"], one["name"]) for one in document["categories"]] == [(1, "nevus"), (2, "melanoma")]
+    samples = export.sources[0].samples
+    area = {k: sum(one["area"] for one in document["annotations"] if one["category_id"] == k) for k in (1, 2)}
+    assert area == {k: int((samples.masks == k).sum()) for k in (1, 2)}
+    levels = read_levels(tmp_path / "out" / "masks" / f"{samples.ids[0]}.png")
+    assert (levels == samples.masks[0]).all()
+
+
+def test_grey_of_16_bits_is_a_png_of_16_bits(tmp_path):
+    export = of_format(Format("uint16", (Channel("DAPI", "grey", 0, 4095),), ("nucleus",)))
+    write_export(export, tmp_path / "out", "folder", "webp")
+    samples = export.sources[0].samples
+    with Image.open(tmp_path / "out" / "images" / f"{samples.ids[0]}.png") as image:
+        assert (np.asarray(image) == samples.images[0, ..., 0]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("what", FORMATS)
+def test_nnunets_own_check_of_integrity_finds_nothing(tmp_path, what):
+    try:
+        check = importlib.import_module(INTEGRITY).verify_dataset_integrity
+    except ImportError as error:
+        pytest.skip(f"nnunetv2 is not installed: {error}")
+    format = FORMATS[what]
+    spacing = None if format.dtype == "uint8" else (0.5, 0.8)
+    write_export(of_format(format, spacing), tmp_path / "out", "nnunet", "png")
+    (raw,) = (tmp_path / "out").glob("Dataset900_*")
+    check(str(raw), num_processes=1)
+    if format.dtype != "uint8":
+        from nibabel import load
+
+        first = next((raw / "labelsTr").iterdir())
+        voxels = np.full((32, 32, 1), 9, np.uint8)
+        type(load(first))(voxels, load(first).affine).to_filename(first)
+        with pytest.raises(RuntimeError, match="unexpected labels"):
+            check(str(raw), num_processes=1)

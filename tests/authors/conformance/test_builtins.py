@@ -126,6 +126,7 @@ OPTIONAL = {
             Case({"root": str(FILES / "nifti"), "classes": {"core": 2, "rim": [1, 3]}, "size": 32, "meaning": "ct"}),
             Case({"root": str(FILES / "nifti"), "classes": {"all": [1, 2, 3]}, "size": 32, "as_rgb": [-100, 100]}),
         ],
+        ("dataset", "nnunet_raw"): [Case({"root": str(FILES / "nnunet"), "size": 32})],
     },
     "segmentation_models_pytorch": {("segmenter", "smp"): [Case({"steps": 80, "batch_size": 4})]},
 }
@@ -266,13 +267,21 @@ def write_volumes(root):
 
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
+    (FILES / "nnunet").mkdir()
+    for kind in ("images", "labels"):
+        (FILES / "nnunet" / f"{kind}Tr").mkdir()
+    described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "a": 1, "b": 2, "c": 3}}
+    (FILES / "nnunet" / "dataset.json").write_text(json.dumps({**described, "file_ending": ".nii.gz"}))
     for number in range(6):
         labels = np.zeros((20, 20, 6), np.uint8)
         for value in (1, 2, 3):
             labels[value : 18 - value, 4 * value : 4 * value + 3, 1:5] = value
         values = np.random.default_rng(number).integers(-300, 300, labels.shape) + 200 * labels
         for folder, voxels in (("images", values.astype(np.int16)), ("labels", labels)):
-            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), root / folder / f"p{number}.nii.gz")
+            volume = nibabel.Nifti1Image(voxels, np.eye(4))
+            nibabel.save(volume, root / folder / f"p{number}.nii.gz")
+            name = f"p{number}{'_0000' if folder == 'images' else ''}.nii.gz"
+            nibabel.save(volume, FILES / "nnunet" / f"{folder}Tr" / name)
 
 
 def lesion(number):
