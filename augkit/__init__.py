@@ -31,7 +31,7 @@ from augkit.contracts.components import (
 from augkit.contracts.hookspecs import hookimpl
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores, Splits
 from augkit.data.draws import ArrayDraws, Draws, TensorDraws, sample_keys
-from augkit.data.formats import ANYTHING, Channel, Format, Takes
+from augkit.data.formats import ANYTHING, Channel, Format, Takes, class_masks, shows
 from augkit.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "augmentation",
+    "class_masks",
     "did_you_mean",
     "events",
     "generator",
@@ -85,6 +86,7 @@ __all__ = [
     "replay",
     "run",
     "sample_keys",
+    "shows",
 ]
 
 _FACE = {

@@ -4,15 +4,17 @@
 """
 
 from augkit.data.encoding import encode_png
-from augkit.data.formats import GREY, IGNORED, RGB
+from augkit.data.formats import GREY, IGNORED, RGB, PixelType, as_shown, class_masks, from_unit, in_unit
 from augkit.data.pairs import Pair, load_splits, match_pairs, read_pair_mask, unfit_pairs
 from augkit.data.reading import (
     BLURRED,
     SUFFIXES,
     TWO_LEVELS,
+    check_mask,
     read_drawing,
     read_header,
     read_image,
+    read_levels,
     read_mask,
 )
 from augkit.data.remarks import turned_apart
@@ -36,11 +38,17 @@ __all__ = [
     "SUFFIXES",
     "TWO_LEVELS",
     "Pair",
+    "PixelType",
     "Series",
     "Slice",
+    "as_shown",
     "average_resize",
+    "check_mask",
+    "class_masks",
     "draw_splits",
     "encode_png",
+    "from_unit",
+    "in_unit",
     "load_series",
     "load_splits",
     "match_pairs",
@@ -48,6 +56,7 @@ __all__ = [
     "read_drawing",
     "read_header",
     "read_image",
+    "read_levels",
     "read_mask",
     "read_pair_mask",
     "rgb_format",

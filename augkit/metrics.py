@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.data.arrays import Images, Masks, Scores
-from augkit.data.formats import IGNORED, Format, class_masks
+from augkit.data.arrays import Images, Masks
+from augkit.data.formats import IGNORED, class_masks
+from augkit.data.formats import decided as decided
 
 METRICS = ("dice", "accuracy", "sensitivity", "specificity", "jaccard", "thresholded_jaccard", "nsd")
 """Every metric, the paper's four (Table 1) first and in its order."""
@@ -22,9 +23,6 @@ TABLE_1 = METRICS[:4]
 
 JACCARD_THRESHOLD = 0.65
 """Below it, the thresholded Jaccard of ISIC 2018 counts an image as failed, with 0 (Codella et al., 2019)."""
-
-FOREGROUND = 0.5
-"""With one class, a pixel is foreground where its score is above this."""
 
 GRID_PERIODS = (2, 4, 8)
 """Periods, in pixels, of what upsampling by two leaves behind: Nyquist's, and its double for each earlier layer."""
@@ -48,15 +46,6 @@ def _confusion(predicted: Masks, truth: Masks, counted: NDArray[np.bool_]) -> ND
     axes = tuple(range(1, truth.ndim))
     counts = [inside.sum(axes), (predicted & ~truth).sum(axes), (truth & ~predicted).sum(axes), outside.sum(axes)]
     return np.stack(counts, axis=1).astype(np.int64)
-
-
-def decided(scores: Scores, format: Format) -> Masks:
-    """Return the mask of one image from its scores, float32 (K, H, W): a pixel belongs to whatever has most."""
-    if len(format.classes) == 1:
-        mask: Masks = scores[0] > FOREGROUND
-        return mask if format.binary else mask.view(np.uint8)
-    background = 1 - scores.sum(axis=0)
-    return np.where(scores.max(axis=0) > background, scores.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def class_confusion(predicted: Masks, truth: Masks, classes: int) -> NDArray[np.int64]:

@@ -185,7 +185,7 @@ def contestants(case: Case, samples: ImageSet, device: str, folder: Path) -> tup
             learner.step(next(numbers))
         return lambda: void(learner.step(next(numbers))), twin.step, counter.get_total_flops()
     masks = np.resize(samples.masks, (4 * case.batch, SIZE, SIZE))
-    paint = Painter(*learner.trained(samples), options.mask_resample, options.out_resize, device)
+    paint = Painter(*learner.trained(samples), samples.format, options.mask_resample, options.out_resize, device)
     tensors = torch.from_numpy(masks)[:, None].float() * 2 - 1
     with FlopCounterMode(display=False) as counter:
         paint(masks, Draws.of(0, "benchmark", np.arange(len(masks))))

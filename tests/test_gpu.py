@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Draws, ImageSet, Workspace
+from augkit import Draws, Format, ImageSet, Workspace
 from augkit.errors import InterruptedRunError
 from augkit.metrics import confusion
 from augkit.training import graphs, score_images
@@ -119,7 +119,7 @@ def test_augmented_batches_differ_by_one_grey_level_at_most(chain):
 def test_predictions_and_their_metrics_are_those_of_the_cpu():
     samples = textured(48)
     torch.manual_seed(0)
-    network = UnetNetwork(16).eval()
+    network = UnetNetwork(16, Format()).eval()
     with reproducible():
         here = score_images(network, samples.images, "cpu")
         there = score_images(network.to(DEVICE, memory_format=torch.channels_last), samples.images, DEVICE)

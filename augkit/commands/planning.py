@@ -140,11 +140,12 @@ def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:
     from augkit.errors import AugkitError, InputError
     from augkit.running.stages.dataset import read_dataset
 
-    where_of: dict[Any, str] = {}
-    for one in checked:
-        where_of.setdefault(one.dataset.instance, one.recipe.dataset.where)
+    datasets: list[tuple[Any, str]] = []
+    for one in checked:  # compared and not hashed, as an option may be a mapping
+        if all(one.dataset.instance != known for known, _ in datasets):
+            datasets.append((one.dataset.instance, one.recipe.dataset.where))
     lines, problems = [], []
-    for dataset, where in where_of.items():
+    for dataset, where in datasets:
         try:
             splits, remarks = read_dataset(dataset)
         except AugkitError as error:

@@ -117,6 +117,17 @@ class ChecksFrame(Protocol):
         """Raise ValueError that says what was found and what is allowed; return where images of this size are taken."""
 
 
+@runtime_checkable
+class ChecksFormat(Protocol):
+    """What a component may have besides: it refuses formats that ``takes`` lets through. Never required.
+
+    For what `Takes` cannot say, such as an option that has a meaning for colours only. Asked as `ChecksFrame` is.
+    """
+
+    def check_format(self, format: Format) -> None:
+        """Raise ValueError that says what was found and what is allowed; return where such images are taken."""
+
+
 class Dataset(Protocol):
     """Real images with masks, already split."""
 

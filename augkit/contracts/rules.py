@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts.components import ChecksFrame, ChecksMasks, Frame
+from augkit.contracts.components import ChecksFormat, ChecksFrame, ChecksMasks, Frame
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.data.formats import IGNORED, Format, Takes, shows
 from augkit.errors import ContractError, Problem
@@ -253,6 +253,8 @@ def refusal_of(component: object, frame: Frame | None, format: Format) -> str:
     takes = takes_of(component)
     if takes.refuses(format):
         return f"takes {takes}; found {format}"
+    if isinstance(component, ChecksFormat) and (said := _said(lambda: component.check_format(format))):
+        return said
     if frame is None:
         return ""
     return _said(lambda: component.check_frame(frame)) if isinstance(component, ChecksFrame) else ""
@@ -265,7 +267,7 @@ def takes_of(component: object) -> Takes:
 
 
 def refusal_of_masks(component: object, masks: Masks) -> str:
-    """Return what a component says against training masks, bool (N, H, W); empty as for `refusal_of`."""
+    """Return what a component says against training masks, as `ImageSet` has them; empty as for `refusal_of`."""
     return _said(lambda: component.check_masks(masks)) if isinstance(component, ChecksMasks) else ""
 
 

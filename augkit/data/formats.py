@@ -20,6 +20,9 @@ PixelType = Literal["uint8", "uint16", "int16", "float32"]
 IGNORED = 255
 """The label of pixels that count neither in a loss nor in a score."""
 
+FOREGROUND = 0.5
+"""With one class, a pixel is foreground where its score is above this."""
+
 MOST_CLASSES = 254
 
 
@@ -153,6 +156,16 @@ class Takes:
             and (self.ignore or not found.ignore)
         )
 
+    def __and__(self, other: Takes) -> Takes:
+        """Return what both take, such as what all parts of a preset do."""
+        return Takes(
+            _common(self.channels, other.channels),
+            _common(self.meanings, other.meanings),
+            _common(self.dtypes, other.dtypes),
+            min((most for most in (self.classes, other.classes) if most is not None), default=None),
+            self.ignore and other.ignore,
+        )
+
     def __str__(self) -> str:
         counts = "any number of" if self.channels is None else " or ".join(str(n) for n in self.channels)
         plural = "channel" if self.channels == (1,) else "channels"
@@ -168,6 +181,13 @@ class Takes:
 
 ANYTHING = Takes(None, None, None, None, True)
 """Takes images and masks of any kind."""
+
+
+def _common(one: Any, other: Any) -> Any:
+    """Return what is in both collections, of the first one's type; None stands for everything."""
+    if one is None or other is None:
+        return other if one is None else one
+    return type(one)(item for item in one if item in other)
 
 
 def class_masks(masks: NDArray[Any], classes: int) -> NDArray[np.bool_]:
@@ -188,6 +208,15 @@ def shows(masks: NDArray[Any]) -> NDArray[np.bool_]:
         return masks
     found: NDArray[np.bool_] = (masks != 0) & (masks != IGNORED)
     return found
+
+
+def decided(scores: NDArray[np.float32], format: Format) -> NDArray[Any]:
+    """Return the mask of one image from its scores, float32 (K, H, W): a pixel belongs to whatever has most."""
+    if len(format.classes) == 1:
+        mask: NDArray[Any] = scores[0] > FOREGROUND
+        return mask if format.binary else mask.view(np.uint8)
+    background = 1 - scores.sum(axis=0)
+    return np.where(scores.max(axis=0) > background, scores.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def in_unit(images: NDArray[Any], format: Format) -> NDArray[np.float32]:
@@ -221,15 +250,35 @@ def as_shown(images: NDArray[Any], format: Format) -> NDArray[np.uint8]:
 
 def percentile_windows(images: Sequence[NDArray[Any]], format: Format, low: float, high: float) -> Format:
     """Return the format with a window for each channel that has none: these percentiles of pixels (N, C)."""
-    pixels = np.concatenate([np.asarray(some).reshape(-1, len(format.channels)) for some in images])
     channels = []
     for place, channel in enumerate(format.channels):
         if channel.low is None:
-            ends = np.percentile(pixels[:, place].astype(np.float64), [low, high])
-            bottom, top = float(ends[0]), float(max(ends[1], ends[0] + 1e-6 * max(1.0, abs(ends[0]))))
+            columns = [np.asarray(some).reshape(-1, len(format.channels))[:, place] for some in images]
+            ends = _percentiles(columns, low, high)
+            bottom, top = ends[0], max(ends[1], ends[0] + 1e-6 * max(1.0, abs(ends[0])))
             channel = replace(channel, low=bottom, high=top)
         channels.append(channel)
     return replace(format, channels=tuple(channels))
+
+
+def _percentiles(columns: Sequence[NDArray[Any]], low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of all numbers; whole numbers are counted, so that no copy of them is made."""
+    dtype = columns[0].dtype
+    if dtype.kind not in "iu":
+        ends = np.percentile(np.concatenate(columns), [low, high], overwrite_input=True)
+        return float(ends[0]), float(ends[1])
+    least = int(np.iinfo(dtype).min)
+    counts = np.zeros(int(np.iinfo(dtype).max) - least + 1, np.int64)
+    for column in columns:
+        counts += np.bincount(column.astype(np.int64) - least, minlength=len(counts))
+    below = np.cumsum(counts)
+    first, second = (share / 100 * (below[-1] - 1) for share in (low, high))
+
+    def at(rank: float) -> float:
+        lower, upper = (int(np.searchsorted(below, r, "right")) + least for r in (np.floor(rank), np.ceil(rank)))
+        return float(lower + (upper - lower) * (rank - np.floor(rank)))
+
+    return at(first), at(second)
 
 
 def _without_windows(format: Format) -> Format:

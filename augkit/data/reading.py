@@ -110,13 +110,22 @@ def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = levels != 0
     foreground = levels.ravel()[mask.argmax()]
     if (mask & (levels != foreground)).any():
-        if threshold is not None and levels.dtype == np.uint8 and file.image.mode != "P":
+        # From 1 on, every level is foreground, whatever the bits: numbered objects, say. A half is that of 8 bits.
+        if threshold == 1 or (threshold is not None and levels.dtype == np.uint8 and file.image.mode != "P"):
             return _cut(levels, threshold)
         what = f"holds {_spell_levels(levels)}; {TWO_LEVELS}"
         raise refusal(path, what, "Save the structure to segment as 255 on 0; if a resize blurred the edge, redo it")
     if file.image.mode == "P":
         _refuse_white_background(path, file.image, int(foreground))
     return mask
+
+
+def read_levels(path: Path) -> NDArray[Any]:
+    """Return the grey levels or palette indices of a file as it has them, integer or bool (H, W), upright.
+
+    Raises `InputError` for colours, transparent pixels and numbers that are not whole, as `read_mask` does.
+    """
+    return _levels(path, _decode(path))
 
 
 def read_drawing(path: Path) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import Augment
 from augkit.contracts.registry import load_registry
+from augkit.contracts.rules import refusal_of
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import Draws, sample_keys
+from augkit.data.formats import IGNORED, Format
 from augkit.errors import InputError, Problem
+from augkit.metrics import decided
 from augkit.planning.alone import build_from_text
 
 if TYPE_CHECKING:
@@ -22,14 +25,21 @@ if TYPE_CHECKING:
 Ids = Sequence[str] | Sequence[int] | NDArray[np.int64]
 
 
-def augmentation(text: str | Mapping[str, object] | Sequence[Mapping[str, object]]) -> Augmenter:
+def augmentation(
+    text: str | Mapping[str, object] | Sequence[Mapping[str, object]], format: Format | None = None
+) -> Augmenter:
     """Return augmentations to call, as a recipe's `augment` names them.
 
-    text: ``"classical-strong: {}"``, several as a YAML list, or the same as mappings and lists.
+    text:   ``"classical-strong: {}"``, several as a YAML list, or the same as mappings and lists.
+    format: of the images and masks that they will be given; 8-bit RGB with one class if not told.
 
-    Raises `InputError` for what a recipe could not name either.
+    Raises `InputError` for what a recipe could not name either, and where one does not take the format.
     """
-    return Augmenter(build_from_text("augmentation", text, load_registry()))
+    what = format or Format()
+    named = build_from_text("augmentation", text, load_registry())
+    if refused := [(name, said) for name, component in named if (said := refusal_of(component, None, what))]:
+        raise InputError(*(Problem(f"augmentation {name}", said) for name, said in refused))
+    return Augmenter(named, what)
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,11 @@ class Augmenter:
     """Augmentations in order. What a sample gets depends on seed, epoch and its id alone, whatever the batch.
 
     augment: (name, component) pairs; with the `seed` of a run's segmenter they give what that run trains on.
+    format:  of the images and masks of a call.
     """
 
     augment: tuple[tuple[str, Augment], ...]
+    format: Format = field(default_factory=Format)
 
     @overload
     def __call__(
@@ -54,33 +66,43 @@ class Augmenter:
     def __call__(self, images: Any, masks: Any, *, seed: int = 0, epoch: int = 0, ids: Ids | None = None) -> Any:
         """Return changed images and masks; those given are left as they were.
 
-        images: NumPy uint8 (N, H, W, 3), or a torch tensor, float32 (N, 3, H, W) in 0..1 on any device.
-        masks:  NumPy bool (N, H, W), or a torch tensor, float32 (N, K, H, W) in {0, 1}.
+        images: NumPy uint8 (N, H, W, 3), or a torch tensor, float32 (N, 3, H, W) in 0..1 on any device; for another
+                format (N, H, W, C) of its dtype, or float32 (N, C, H, W).
+        masks:  NumPy bool (N, H, W), label maps uint8 for a format of several classes; or a torch tensor, float32
+                (N, K, H, W) in {0, 1}.
         ids:    names or whole numbers of the samples, to which their draws belong; 0 .. N - 1 if not given.
 
-        Arrays come back as arrays, with masks cut at 0.5; tensors as float32 tensors, soft where samples were blended.
+        Arrays come back as arrays, each pixel in the class that has most of it, of one class above 0.5; tensors as
+        float32 tensors, soft where samples were blended.
         """
         import torch
 
         from augkit.training.batches import Batch
         from augkit.training.pipeline import Pipeline
+        from augkit.training.pixels import as_stored, as_tensor, in_flight, one_hot
 
-        _refuse_other_than_pairs(images, masks)
+        format = self.format
+        _refuse_other_than_pairs(images, masks, format)
         count = len(images)
         keys = _keys(range(count) if ids is None else ids)
         if not len(masks) == len(keys) == count:
             what = f"found {count} images, {len(masks)} masks and {len(keys)} ids; allowed: one of each per sample"
             raise InputError(Problem("augmentation", what))
         if isinstance(images, np.ndarray):
-            pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-            labels = torch.from_numpy(np.array(masks)[:, None]).view(torch.uint8)
+            pixels = in_flight(as_tensor(images), format)
+            classes = one_hot(as_tensor(masks), len(format.classes), background=format.ignore)
         else:
-            pixels, labels = images, masks
+            pixels, classes = images, masks
+        ignore = format.ignore and isinstance(images, np.ndarray)
         draws = Draws.on_device(seed, "batch", torch.from_numpy(keys).to(pixels.device), epoch)
-        changed, moved, _ = Batch(pixels, labels, draws).augmented(Pipeline(self.augment))
+        changed, moved, counts = Batch(pixels, classes, draws).augmented(Pipeline(self.augment, ignore), ignore)
         if not isinstance(images, np.ndarray):
             return changed, moved
-        return (changed * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), (moved[:, 0] > 0.5).numpy()
+        found = np.stack([decided(scores, format) for scores in moved.numpy()]) if count else masks.copy()
+        if ignore:
+            assert counts is not None
+            found[counts[:, 0].numpy() < 0.5] = IGNORED
+        return as_stored(changed, format), found
 
     def over(self, samples: Any, seed: int = 0) -> AugmentedSamples:
         """Return a map-style data set for `torch.utils.data.DataLoader` whose samples are augmented when taken."""
@@ -91,7 +113,7 @@ class Augmenter:
 class AugmentedSamples:
     """A map-style data set whose samples are augmented when they are taken, one by one.
 
-    samples: ``samples[i]`` is a pair of torch tensors: image float32 (3, H, W) in 0..1, mask float32 (K, H, W).
+    samples: ``samples[i]`` is a pair of torch tensors: image float32 (C, H, W) in 0..1, mask float32 (K, H, W).
     epoch:   set it before each pass; a sample gets other draws in another epoch, and the same in any order, with any
              number of workers.
     """
@@ -117,21 +139,22 @@ def _keys(ids: Any) -> NDArray[np.int64]:
     return np.array(names, dtype=np.int64)
 
 
-def _refuse_other_than_pairs(images: Any, masks: Any) -> None:
+def _refuse_other_than_pairs(images: Any, masks: Any, format: Format) -> None:
     """Refuse anything but the two forms that a call takes."""
-    tensors = not isinstance(images, np.ndarray)
-    image_form = "float32 (N, 3, H, W) in 0..1" if tensors else "uint8 (N, H, W, 3)"
-    mask_form = "float32 (N, K, H, W), as large as the images" if tensors else "bool (N, H, W), as large as the images"
+    tensors, channels = not isinstance(images, np.ndarray), len(format.channels)
+    labels = "bool" if format.binary else "uint8"
+    image_form = f"float32 (N, {channels}, H, W) in 0..1" if tensors else f"{format.dtype} (N, H, W, {channels})"
+    mask_form = f"{'float32 (N, K, H, W)' if tensors else f'{labels} (N, H, W)'}, as large as the images"
     kind = "a torch tensor" if tensors else "a NumPy array"
     size = tuple(images.shape[2:] if tensors else images.shape[1:3]) if hasattr(images, "shape") else ()
     problems = []
-    if not _is_form(images, "float32" if tensors else "uint8", 4, 1 if tensors else 3, 3):
+    if not _is_form(images, "float32" if tensors else format.dtype, 4, 1 if tensors else 3, channels):
         problems.append(Problem("images", f"found {_described(images)}; allowed: {image_form} as {kind}"))
     elif tensors and images.is_cpu and images.numel() and float(images.max()) > 1 + 1e-4:  # a GPU would be waited for
         what = f"found values up to {float(images.max()):.4g}; allowed: 0..1"
         problems.append(Problem("images", what, "Divide by 255"))
     same_kind = isinstance(masks, np.ndarray) != tensors
-    good = same_kind and _is_form(masks, "float32" if tensors else "bool", 4 if tensors else 3, None, None)
+    good = same_kind and _is_form(masks, "float32" if tensors else labels, 4 if tensors else 3, None, None)
     if not good or tuple(masks.shape[-2:]) != size:
         problems.append(Problem("masks", f"found {_described(masks)}; allowed: {mask_form}, as {kind}"))
     if problems:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from augkit.contracts.registry import Entry, load_registry
 from augkit.contracts.rules import check_images, contract
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import Draws
+from augkit.data.formats import IGNORED, Format
+from augkit.data.stored import read_format
 from augkit.errors import InputError, Problem
 from augkit.planning.alone import build_with
 from augkit.store import MANIFEST, find_damage, read_json
@@ -23,26 +25,42 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Painter:
-    """A trained generator, ready to paint."""
+    """A trained generator, ready to paint.
+
+    format: of the images that it was trained on, and paints; 8-bit RGB with one class unless it wrote another.
+    """
 
     name: str
     synthesizer: Synthesizer
+    format: Format = field(default_factory=Format)
 
     def paint(self, masks: Masks, seed: int = 0) -> Images:
-        """Return uint8 (N, H, W, 3): an image for each mask, bool (N, H, W), a function of mask, place and seed.
+        """Return an image for each mask, (N, H, W, C) of the format's dtype, a function of mask, place and seed.
+
+        masks: bool (N, H, W) where the format has one class; a label map uint8 (N, H, W) where it has several.
 
         With the seed of a run's synthesis, masks painted in its order give its very images.
         """
-        if getattr(masks, "dtype", None) != np.bool_ or masks.ndim != 3:
-            found = f"{masks.dtype} {masks.shape}" if hasattr(masks, "shape") else type(masks).__name__
-            raise InputError(Problem("masks", f"found {found}; allowed: a NumPy array, bool (N, H, W)"))
+        self._refuse_other_than_masks(masks)
         draws = Draws.of(seed, "synthesis", np.arange(len(masks), dtype=np.int64))
-        images = np.empty((*masks.shape, 3), np.uint8)
+        images = np.empty((*masks.shape, len(self.format.channels)), self.format.dtype)
         for begin in range(0, len(masks), CHUNK):
             part = slice(begin, begin + CHUNK)
             with contract(f"generator '{self.name}'"):
-                images[part] = check_images(self.synthesizer(masks[part], draws[part]), masks[part].shape)
+                painted = self.synthesizer(masks[part], draws[part])
+                images[part] = check_images(painted, masks[part].shape, self.format)
         return images
+
+    def _refuse_other_than_masks(self, masks: Masks) -> None:
+        dtype = "bool" if self.format.binary else "uint8"
+        if getattr(masks, "dtype", None) != dtype or masks.ndim != 3:
+            found = f"{masks.dtype} {masks.shape}" if hasattr(masks, "shape") else type(masks).__name__
+            raise InputError(Problem("masks", f"found {found}; allowed: a NumPy array, {dtype} (N, H, W)"))
+        labels = [*range(len(self.format.classes) + 1), *([IGNORED] if self.format.ignore else [])]
+        if not self.format.binary and len(wrong := np.setdiff1d(masks, labels)):
+            names = ", ".join(["background", *self.format.classes])
+            what = f"found the label {wrong[0]}; allowed: 0 to {len(self.format.classes)} ({names})"
+            raise InputError(Problem("masks", what + (f", or {IGNORED}" if self.format.ignore else "")))
 
 
 def generator(folder: str | Path, device: str = "auto") -> Painter:
@@ -61,7 +79,8 @@ def generator(folder: str | Path, device: str = "auto") -> Painter:
     entry = load_registry().find("generator", name, str(place))
     if not isinstance(entry, Entry):
         raise InputError(entry)
-    return Painter(name, build_with(entry, options, str(place)).open(place, choose_device(device)))
+    synthesizer = build_with(entry, options, str(place)).open(place, choose_device(device))
+    return Painter(name, synthesizer, read_format(place))
 
 
 def _component(manifest: Any, place: Path) -> tuple[str, dict[str, Any]]:

@@ -182,6 +182,8 @@ class _Trial:
             train.masks[index],
             tuple(train.groups[i] for i in index),
             ("stand-in",) * count,
+            train.format,
+            None if train.spacing is None else train.spacing[index],
         )
 
 

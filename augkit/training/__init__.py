@@ -10,7 +10,7 @@ from augkit.training.ema import Ema
 from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.loop import seeded, train
 from augkit.training.painting import PAINTING_BATCH, as_pixels, filled_batches
-from augkit.training.pixels import as_stored, in_unit_range
+from augkit.training.pixels import as_stored, in_unit_range, one_hot
 from augkit.training.precision import (
     autocast,
     choose_device,
@@ -58,6 +58,7 @@ __all__ = [
     "load_weights",
     "logits_for",
     "memory_layout",
+    "one_hot",
     "per_channel",
     "read_format",
     "remove_checkpoints",

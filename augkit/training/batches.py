@@ -15,7 +15,7 @@ from augkit.contracts.components import Augment, IgnoresPadding, TakesStoredPixe
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
 from augkit.data.formats import Format
-from augkit.training.pixels import as_tensor, in_flight, in_unit_range, one_hot
+from augkit.training.pixels import as_tensor, in_unit_range, pair_in_flight
 from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
@@ -42,8 +42,8 @@ class Batch:
     """One training batch, or a part of one, on the device.
 
     stored_images: uint8 (B, C, H, W) in 0..255, channels-last in memory, or float32 in 0..1 for other pixels.
-    stored_masks:  uint8 (B, K, H, W) in {0, 1}; with ignored pixels the background is the last of K + 1 classes, so
-                   that a pixel that does not count has none.
+    stored_masks:  uint8, or float32 where the images are, (B, K, H, W) in {0, 1}; with ignored pixels the background
+                   is the last of K + 1 classes, so that a pixel that does not count has none.
     draws:         those of the B samples in their epochs.
     """
 
@@ -121,8 +121,7 @@ class Batches:
         where = torch.cat(index)[part]
         draws = Draws.on_device(self._seed, "batch", self._keys[where], torch.cat(epochs)[part])
         images, masks, keys = self._pixels.take(where, draws.keys)
-        classes = one_hot(masks, len(self._format.classes), background=self._format.ignore)
-        return Batch(in_flight(images, self._format), classes, Draws(keys))
+        return Batch(*pair_in_flight(images, masks, self._format), Draws(keys))
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -192,7 +191,7 @@ def ignores_padding(augment: Augment) -> bool:
 def as_floats(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return stored pixels, as in `Batch`, as float32 in 0..1, in the same memory layout; float32 is returned as is."""
     if images.dtype != torch.uint8:
-        return images, masks.float()
+        return images, masks
     unit = torch.empty_like(images, dtype=torch.float32)
     few = _CACHED if images.is_cpu else max(len(images), 1)
     for begin in range(0, len(images), few):

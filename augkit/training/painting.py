@@ -16,27 +16,35 @@ from torch import Tensor
 
 from augkit.data.arrays import Images, Masks
 from augkit.data.draws import Draws, TensorDraws
-from augkit.data.formats import class_masks
+from augkit.data.formats import Format, class_masks
 
 PAINTING_BATCH = 32
 """Images that are painted at once."""
 
 
 def filled_batches(
-    masks: Masks, draws: Draws[NDArray[Any]], device: str, size: int = PAINTING_BATCH, classes: int = 1
+    masks: Masks,
+    draws: Draws[NDArray[Any]],
+    device: str,
+    size: int = PAINTING_BATCH,
+    format: Format | None = None,
 ) -> Iterator[tuple[slice, Tensor, TensorDraws]]:
     """Yield where a batch lies in `masks`, the batch, and the draws of its samples, on the device.
 
-    masks: (N, H, W), bool, or labels of so many classes; a batch is float32 (size, K, H, W) in {0, 1}, the last one
-           filled up with empty masks. Of
-           what is painted of a batch, only the first ``where.stop - where.start`` images count.
+    masks: (N, H, W), as a set of the format has them, bool unless told. A batch is float32 (size, K, H, W) in {0, 1},
+           as in `Batch`: with ignored pixels, the background is the last of K + 1 classes. The last batch is filled up
+           with empty masks. Of what is painted of a batch, only the first ``where.stop - where.start`` images count.
     """
+    what = format or Format()
+    classes = len(what.classes)
     height, width = masks.shape[1:]
     for begin in range(0, len(masks), size):
         where = slice(begin, min(begin + size, len(masks)))
         count = where.stop - begin
-        batch = np.zeros((size, classes, height, width), np.float32)
-        batch[:count] = class_masks(masks[where], classes)
+        batch = np.zeros((size, classes + what.ignore, height, width), np.float32)
+        batch[:count, :classes] = class_masks(masks[where], classes)
+        if what.ignore:
+            batch[:count, classes] = masks[where] == 0
         keys = np.zeros(size, np.int64)
         keys[:count] = draws[where].keys
         yield where, torch.from_numpy(batch).to(device), Draws(torch.from_numpy(keys).to(device))

@@ -37,6 +37,12 @@ def in_flight(stored: Tensor, format: Format) -> Tensor:
     return values.sub_(low).div_(high - low).clamp_(0, 1).permute(0, 3, 1, 2)
 
 
+def pair_in_flight(images: Tensor, masks: Tensor, format: Format) -> tuple[Tensor, Tensor]:
+    """Return `as_tensor` of images and of masks as `augkit.training.batches.Batch` stores them."""
+    classes = one_hot(masks, len(format.classes), background=format.ignore)
+    return in_flight(images, format), classes if format.bytes_to_unit else classes.float()
+
+
 def in_unit_range(images: Images, format: Format, device: str) -> Tensor:
     """Return stored images (N, H, W, C) as float32 (N, C, H, W) in 0..1 on the device."""
     pixels = in_flight(as_tensor(images).to(device), format)

@@ -39,11 +39,10 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     import torch
 
     from augkit.training.batches import Batch
-    from augkit.training.pixels import as_stored, as_tensor, in_flight, one_hot
+    from augkit.training.pixels import as_stored, as_tensor, pair_in_flight
 
     format = samples.format
-    pixels = in_flight(as_tensor(samples.images), format)
-    classes = one_hot(as_tensor(samples.masks), len(format.classes), background=format.ignore)
+    pixels, classes = pair_in_flight(as_tensor(samples.images), as_tensor(samples.masks), format)
     draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
     changed, moved, _ = Batch(pixels, classes, draws).augmented(Pipeline(augment, format.ignore), format.ignore)
     drawn = drawn_parameters(augment, draws)

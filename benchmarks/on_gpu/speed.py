@@ -129,7 +129,7 @@ def painting(part: Part, samples: ImageSet) -> None:
     masks = np.resize(np.asarray(samples.masks), (count, *samples.size))
     draws = Draws.of(0, "benchmark", np.arange(count))
     gan = PixToPix(Mask2Lesion(width=width, norm="instance", epochs=1), samples, space(part))
-    painter = Painter(*gan.trained(samples), "nearest", "nearest", part.device)
+    painter = Painter(*gan.trained(samples), samples.format, "nearest", "nearest", part.device)
     part.keep("mask2lesion paints, images/s", per_second(part, lambda: painter(masks, draws), count))
     flow = FlowLearner(Flow(width=max(width, 8), steps=9), samples, space(part))
     as_set = Flow()

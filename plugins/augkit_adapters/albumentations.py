@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from augkit import Draws, NotEmpty
+from augkit import Draws, NotEmpty, Takes
 from augkit_adapters.pipeline import Step, build_steps, import_library
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Albumentations:
     """Run an Albumentations 2.0.8 pipeline on each sample, seeded by it; needs ``augkit[albumentations]``.
 
-    Images are handed over as uint8 and come back in 256 steps; each class mask is one uint8 mask.
+    Images are handed over as uint8 and come back in 256 steps, so they have to be 8-bit; of their three channels the
+    transforms think as red, green and blue. Each class mask is one uint8 mask.
 
     pipeline: a list of ``{TransformName: {options}}``, in order, as in ``- Affine: {rotate: [-30, 30], p: 1.0}``.
     """
 
     pipeline: Annotated[list[Step], NotEmpty()]
+    takes = Takes(meanings=None, classes=None, ignore=True)
     _compose: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from augkit import Draws, NotEmpty
+from augkit import Draws, NotEmpty, Takes
 from augkit_adapters.pipeline import Step, build_steps, import_library
 
 if TYPE_CHECKING:
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 class Torchvision:
     """Run a torchvision v2 pipeline on each sample, seeded by it; needs ``augkit[torchvision]``.
 
+    Images are handed over as float32 in 0..1, of one channel or of three, which torchvision takes for red, green and
+    blue; masks as one mask with a plane per class, read at the nearest pixel.
+
     pipeline: a list of ``{TransformName: {options}}``, in order, as in ``- RandomRotation: {degrees: 30}``.
     """
 
     pipeline: Annotated[list[Step], NotEmpty()]
+    takes = Takes((1, 3), None, None, None, True)
     _steps: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ class Blur:
 
     sigma: tuple[float, float] = (0.0, 0.015)
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma[0] <= self.sigma[1] <= 0.1:
@@ -55,7 +56,7 @@ def _kernels(sigma: Tensor, reach: int) -> Tensor:
 
 
 def _blurred(images: Tensor, kernels: Tensor, applied: Tensor) -> Tensor:
-    """Return images (N, 3, H, W) of which those with `applied`, bool (N,), are blurred by kernels (N, K)."""
+    """Return images (N, C, H, W) of which those with `applied`, bool (N,), are blurred by kernels (N, K)."""
     import torch
     from torch.nn.functional import conv2d, pad
 

@@ -22,9 +22,9 @@ def _chunks(images: Tensor) -> Iterator[slice]:
 
 
 def change_some(images: Tensor, applied: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return a copy of images float32 (N, 3, H, W) where the samples with `applied`, bool (N,), are changed.
+    """Return a copy of images float32 (N, C, H, W) where the samples with `applied`, bool (N,), are changed.
 
-    change: images (n, 3, H, W) and their places int64 (n,) in the batch -> what they become. A CPU hands over only the
+    change: images (n, C, H, W) and their places int64 (n,) in the batch -> what they become. A CPU hands over only the
             samples that are changed; a GPU all of them, because to find out which would make it wait.
     """
     import torch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Format, Within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,12 @@ _LUMA = (0.299, 0.587, 0.114)
 class Colour:
     """Change brightness, contrast, saturation, hue and gamma of the image; the mask is left alone.
 
+    Saturation and hue are of red, green and blue; where the channels are no colours, write 0 for both, and all channels
+    get the same brightness, contrast and gamma.
+
     brightness: largest relative change, either way; 0.2 multiplies by 0.8 .. 1.2.
-    contrast:   largest relative change of the distance from the image's mean luma.
+    contrast:   largest relative change of the distance from the image's mean luma; where there are not three channels,
+                from each channel's own mean.
     saturation: largest relative change of the distance from grey.
     hue:        largest rotation of the colours around the grey axis in degrees, either way.
     gamma:      largest change of the exponent in octaves, either way; 0.5 means 0.71 .. 1.41.
@@ -37,14 +41,23 @@ class Colour:
     hue: Annotated[float, Within(0, 180)] = 5.0
     gamma: Annotated[float, Within(0, 2)] = 0.0
     probability: Annotated[float, Within(0, 1)] = 1.0
+    takes = ANYTHING
+
+    def check_format(self, format: Format) -> None:
+        """Refuse channels that are no colours, unless saturation and hue are 0."""
+        if (self.saturation or self.hue) and not are_colours(format):
+            what = f"saturation {self.saturation:g} and hue {self.hue:g} change colours, and these are none: {format}"
+            raise ValueError(f"{what}; allowed: red, green and blue, or 'saturation: 0' and 'hue: 0'")
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return recoloured images in 0..1 and the masks as they were."""
         drawn = self.parameters(draws)
         contrast, brightness = drawn["contrast"], drawn["brightness"]
-        matrices = _matrices(drawn) * (contrast * brightness)[:, None, None]
         # (contrast (turned - mean) + mean) brightness, multiplied out: the mean luma comes back with this weight.
         grey = (1 - contrast) * brightness
+        if images.shape[1] != len(_LUMA):
+            return _scaled(images, contrast * brightness, grey, drawn.get("gamma")), masks
+        matrices = _matrices(drawn) * (contrast * brightness)[:, None, None]
         mapped = _mapped_on_cpu if images.device.type == "cpu" else _mapped
         return mapped(images, matrices, grey, drawn.get("gamma")), masks
 
@@ -59,6 +72,21 @@ class Colour:
         change = {name: (unit * 2 - 1) * limit * applied for name, unit, limit in zip(names, units, most, strict=True)}
         drawn = {name: 1 + change[name] for name in names[:3]} | {"hue": change["hue"]}
         return drawn if self.gamma == 0 else drawn | {"gamma": torch.exp2(change["gamma"])}
+
+
+def are_colours(format: Format) -> bool:
+    """Return whether the channels are red, green and blue, whatever their numbers."""
+    return tuple(channel.meaning for channel in format.channels) == ("red", "green", "blue")
+
+
+def _scaled(images: Tensor, gain: Tensor, grey: Tensor, gamma: Tensor | None) -> Tensor:
+    """Return `gain` times each channel plus its mean times `grey`, in 0..1, to the power of gamma.
+
+    images: float32 (N, C, H, W); gain, grey and gamma: (N,).
+    """
+    gain, grey = gain[:, None, None, None], grey[:, None, None, None]
+    changed = (images * gain).add_(images.mean((2, 3), keepdim=True) * grey).clamp_(0, 1)
+    return changed if gamma is None else changed.pow_(gamma[:, None, None, None])
 
 
 def _matrices(drawn: Mapping[str, Tensor]) -> Tensor:

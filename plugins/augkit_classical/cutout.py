@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.boxes import inside
 from augkit_classical.chance import change_some
 
@@ -19,13 +19,14 @@ class Cutout:
     """Hide a square of the image (DeVries & Taylor 2017); the mask keeps what is under it, to be learned from around.
 
     size:        smallest and largest side of the square as a share of the image's sides.
-    fill:        ``mean`` paints the image's own mean colour, ``black`` zero.
+    fill:        ``mean`` paints the image's own mean, ``black`` the lower end of each channel's window.
     probability: how often a sample loses a square.
     """
 
     size: tuple[float, float] = (0.1, 0.4)
     fill: Literal["mean", "black"] = "mean"
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0 < self.size[0] <= self.size[1] <= 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.warp import Padding, warp_free_form
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Elastic:
     strength: Annotated[float, Within(0, 1)] = 0.5
     probability: Annotated[float, Within(0, 1)] = 1.0
     padding: Padding = "reflect"
+    takes = ANYTHING
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return deformed images and masks; masks stay exactly 0 or 1."""

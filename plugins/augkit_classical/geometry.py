@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.warp import Padding, mirror, warp_affine
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Geometry:
     crop:      smallest side of a random crop as a share of the image's; it is enlarged to the image's size.
     probability: how often rotation, scale, shear, shift and crop are applied; flips do not depend on it.
     padding:   what fills the corners: the image's mirror image (``reflect``), its nearest edge (``border``), black
-               (``constant``), or black that does not count in the segmenter's loss (``ignore``).
+               (``constant``), or black that does not count in the segmenter's loss (``ignore``). Where the data set
+               has ignored pixels, ``constant`` is ``ignore``.
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "both"
@@ -37,6 +38,7 @@ class Geometry:
     crop: Annotated[float, Within(0.1, 1)] = 1.0
     probability: Annotated[float, Within(0, 1)] = 1.0
     padding: Padding = "reflect"
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.scale[0] <= self.scale[1] <= 5:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import Draws, Takes, Within
 from augkit_classical.chance import change_some
 from augkit_classical.strokes import Strokes, cover
 
@@ -20,7 +20,7 @@ _TICKS = 24
 
 @dataclass(frozen=True)
 class Hair:
-    """Draw dark curved hairs, and the marks of a ruler, over the image; the mask keeps what is under them.
+    """Draw dark curved hairs, and the marks of a ruler, over the image, RGB only; the mask keeps what is under them.
 
     count:       most hairs; how many there are is drawn per sample, 1 or more.
     width:       smallest and largest width of a hair as a share of the image's shorter side.
@@ -32,6 +32,7 @@ class Hair:
     width: tuple[float, float] = (0.004, 0.012)
     probability: Annotated[float, Within(0, 1)] = 0.5
     ruler: Annotated[float, Within(0, 1)] = 0.1
+    takes = Takes(dtypes=None, classes=None, ignore=True)
 
     def __post_init__(self) -> None:
         if not 0.001 <= self.width[0] <= self.width[1] <= 0.05:

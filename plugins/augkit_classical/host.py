@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit_classical.classes import FEW_CLASSES
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,6 +31,8 @@ BORDER["ignore"] = BORDER["constant"]
 _FEW = 4
 """Samples that a thread takes at a time."""
 
+_COMMON = (3, 1)
+"""Channels and classes of what OpenCV joins and parts by itself."""
 _FLIP = {(True, False): 1, (False, True): 0, (True, True): -1}
 """OpenCV's code for (left to right, top to bottom)."""
 
@@ -112,9 +116,9 @@ def resampled(
     moved: Tensor,
     mirrors: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return images and masks as `read` resamples them; masks are 1 where the resampled value exceeds one half.
+    """Return images and masks as `read` resamples them; masks become 0 or 1 as `warp.warp_affine` says.
 
-    images, masks: float32, or uint8 as they are stored; the answer is float32.
+    images, masks: float32, or uint8 as they are stored, each by itself; the answer is float32.
     read:    place in the batch, float32 (H, W, C) of image and masks together, and where its answer belongs.
     moved:   bool (N,); the others are only mirrored as `mirrors`, bool (N, 2) or None, says.
     """
@@ -135,7 +139,7 @@ def resampled(
             _join(pictures[i], labels[i], both)
             read(i, both, done)
             _part(done, out_pictures[i], out_labels[i])
-            cv2.threshold(out_labels[i], 0.5, 1, cv2.THRESH_BINARY, dst=out_labels[i])
+            _decide(out_labels[i])
 
     spread(len(moves), work)
     return channels_first(out_pictures), channels_first(out_labels)
@@ -151,27 +155,41 @@ def _mirrored_floats(pixels: Pixels, top: int, mirrors: tuple[bool, bool], out: 
 
 
 def _join(picture: Pixels, labels: Pixels, both: Pixels) -> None:
-    """Write (H, W, 3) and (H, W, K), both float32 or both uint8, into float32 (H, W, 3 + K)."""
+    """Write (H, W, C) and (H, W, K) into float32 (H, W, C + K); masks may be uint8 where the picture is float32."""
     if picture.dtype == np.uint8:
         np.divide(_joined(picture, labels * 255), np.float32(255), out=both, dtype=np.float32)
     else:
-        _joined(picture, labels, both)
+        _joined(picture, labels.astype(np.float32, copy=False), both)
 
 
 def _joined(picture: Pixels, labels: Pixels, both: Pixels | None = None) -> Pixels:
-    if labels.shape[2] != 1:
+    if (picture.shape[2], labels.shape[2]) != _COMMON:
         return np.concatenate([picture, labels], axis=2, out=both)
-    joined: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, dst=both)  # the common case, in half the time
+    joined: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, dst=both)  # in half the time
     return cv2.insertChannel(labels, joined, 3)  # type: ignore[return-value]
 
 
 def _part(both: Pixels, picture: Pixels, labels: Pixels) -> None:
     """Undo `_join`."""
-    if labels.shape[2] == 1:
+    if (picture.shape[2], labels.shape[2]) == _COMMON:
         cv2.cvtColor(both, cv2.COLOR_RGBA2RGB, dst=picture)
         cv2.extractChannel(both, 3, labels)
     else:
         picture[:], labels[:] = both[..., : picture.shape[2]], both[..., picture.shape[2] :]
+
+
+def _decide(labels: Pixels) -> None:
+    """Make resampled float32 (H, W, K) exactly 0 or 1, in place, as `warp.warp_affine` says."""
+    if labels.shape[2] <= FEW_CLASSES:
+        cv2.threshold(labels, 0.5, 1, cv2.THRESH_BINARY, dst=labels)
+        return
+    one_each = np.ones((1, labels.shape[2]), np.float32)
+    together: Any = cv2.transform(labels, one_each)
+    before = labels.copy()
+    cv2.threshold(labels, 0.5, 1, cv2.THRESH_BINARY, dst=labels)
+    open_ = (together > 0.5) & (cv2.transform(labels, one_each) == 0)  # few: where three of them meet
+    rows, columns = np.nonzero(open_)
+    labels[rows, columns, before[rows, columns].argmax(axis=1)] = 1
 
 
 def clip(image: Pixels) -> None:
@@ -183,7 +201,7 @@ def clip(image: Pixels) -> None:
 def each(images: Tensor, change: Callable[[int, Pixels, Pixels], Any]) -> Tensor:
     """Return the images as `change` writes them.
 
-    change: place in the batch, float32 (H, W, 3), and where its answer belongs.
+    change: place in the batch, float32 (H, W, C), and where its answer belongs.
     """
     pictures = channels_last(images)
     out = np.empty_like(pictures)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.boxes import inside
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Mixup:
 
     alpha: Annotated[float, Within(0.05, 10)] = 0.4
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = ANYTHING
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return blended images and masks, both in 0..1."""
@@ -60,6 +61,7 @@ class Cutmix:
 
     size: tuple[float, float] = (0.05, 0.3)
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0 < self.size[0] <= self.size[1] <= 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Within
+from augkit import ANYTHING, Draws, Within
 from augkit_classical.chance import change_some
 
 if TYPE_CHECKING:
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add independent Gaussian noise to every pixel and colour of the image; the mask is left alone.
+    """Add independent Gaussian noise to every pixel and channel of the image; the mask is left alone.
 
-    sigma:       smallest and largest standard deviation, where the image is 0..1.
+    sigma:       smallest and largest standard deviation, where the image is 0..1: shares of a channel's window.
     probability: how often a sample gets noise.
     """
 
     sigma: tuple[float, float] = (0.0, 0.03)
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma[0] <= self.sigma[1] <= 0.5:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Masks, Within
+from augkit import ANYTHING, Draws, Masks, Within, shows
 from augkit_classical.mixing import partners
 from augkit_classical.pasting.plan import TRIES, Plan
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class Paste:
     """Paste objects of another sample of the batch, cut out by their mask: copy-paste (Ghiasi et al. 2021).
 
-    As in TumorCP (Yang et al. 2021) each object is changed by itself. An object is a connected piece of the foreground,
-    all classes of a label map together; one that the frame cuts is not taken. It is turned and scaled about its middle,
-    recoloured to the ground that it comes to lie on and placed where it fits: wholly in the frame, hiding little, on
-    ground that is not too unlike its own. Of 16 places that are drawn the first that fits is taken. Where none does,
-    the other sample has no object, or a mask fills the frame, nothing is pasted. The mask is exactly where an object's
-    pixels have more than half of the weight.
+    As in TumorCP (Yang et al. 2021) each object is changed by itself. An object is a connected piece of the
+    foreground, all classes of a label map together, so that a tumour comes with its organ; one that the frame cuts
+    is not taken. It is turned and scaled about its middle, recoloured to the ground that it comes to lie on and
+    placed where it fits: wholly in the frame, hiding little, on ground that is not too unlike its own. Of 16 places
+    that are drawn the first that fits is taken. Where none does, the other sample has no object, or a mask fills
+    the frame, nothing is pasted. The mask is exactly where an object's pixels have more than half of the weight.
 
     count:       most objects that a sample gets; how many there are is drawn, 1 or more, and is at most as many as
                  the other sample has.
@@ -45,6 +45,7 @@ class Paste:
     match: Annotated[float, Within(0, 1)] = 1.0
     hide: Annotated[float, Within(0, 1)] = 0.05
     probability: Annotated[float, Within(0, 1)] = 0.5
+    takes = replace(ANYTHING, ignore=False)  # with ignored pixels the background is a class, and would be an object
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.scale[0] <= self.scale[1] <= 5:
@@ -76,11 +77,11 @@ class Paste:
         }
 
     def check_masks(self, masks: Masks) -> None:
-        """Refuse training masks, bool (N, H, W), of which nothing could ever be pasted."""
+        """Refuse training masks of which nothing could ever be pasted."""
         from augkit_classical.pasting.cutting import has_object
 
-        if not any(has_object(mask) for mask in masks):
-            full = sum(bool(mask.all()) for mask in masks)
+        if not any(has_object(shows(mask)) for mask in masks):
+            full = sum(bool(shows(mask).all()) for mask in masks)
             raise ValueError(
                 f"found nothing to paste in {len(masks)} training masks, of which {full} fill the frame; allowed: "
                 "masks with an object that the frame does not cut and that has ground around it"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from augkit import Draws, Masks, Within
+from augkit import ANYTHING, Draws, Format, Masks, Within
 from augkit_classical.blur import Blur
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
@@ -45,6 +45,9 @@ class ClassicalStrong:
     Ranges follow the 2-D training of nnU-Net (Isensee et al. 2021, supplement: rotation by any angle, scale 0.7 to 1.4,
     noise, blur, brightness, contrast, gamma), with stronger colour because skin and cameras differ, and elastic
     deformation as in U-Net (Ronneberger et al. 2015). An option that is given replaces that part as a whole.
+
+    Where there are not three channels, as in grey, CT and most MR images, `colour` changes brightness, contrast and
+    gamma only. Three channels that are no colours need a colour part with ``saturation: 0`` and ``hue: 0``.
     """
 
     geometry: Geometry = _STRONG_GEOMETRY
@@ -52,6 +55,12 @@ class ClassicalStrong:
     colour: Colour = _STRONG_COLOUR
     blur: Blur = _STRONG_BLUR
     noise: Noise = _STRONG_NOISE
+    takes = ANYTHING
+
+    def check_format(self, format: Format) -> None:
+        """Refuse three channels that are no colours, unless saturation and hue are 0; of others `colour` turns none."""
+        if len(format.channels) == 3:
+            self.colour.check_format(format)
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:
         """Return transformed images in 0..1 and masks; masks stay exactly 0 or 1."""
@@ -98,6 +107,7 @@ class ClassicalPaste(ClassicalStrong):
     """
 
     paste: Paste = _STRONG_PASTE
+    takes = Paste.takes
 
     def __post_init__(self) -> None:
         if self.ignores_padding():

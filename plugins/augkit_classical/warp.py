@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from augkit_classical.classes import FEW_CLASSES
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -27,8 +29,10 @@ def warp_affine(
 ) -> tuple[Tensor, Tensor]:
     """Return images and masks read where (N, 2, 3) matrices take output coordinates; masks stay exactly 0 or 1.
 
-    images:  float32 (N, 3, H, W); masks: float32 (N, K, H, W); or both uint8, as in `augkit.training.Batch`. A mask
-             pixel is 1 where the bilinear value exceeds one half, so of several disjoint classes at most one wins.
+    images:  float32 (N, C, H, W); masks: float32 (N, K, H, W); each may be uint8 instead, as in
+             `augkit.training.Batch`. A mask pixel is 1 where the bilinear value exceeds one half, so of several
+             disjoint classes at most one wins; of three or more, the largest wins where all together exceed one half,
+             so that no gap opens where they meet.
     moved:   bool (N,); false promises that the matrix does no more to a sample than `mirrors`, bool (N, 2), left to
              right and top to bottom. A CPU then copies it; a GPU resamples it all the same, because to find out which
              would make it wait.
@@ -141,5 +145,10 @@ def _sampled(images: Tensor, masks: Tensor, at: Tensor, padding: Padding) -> tup
     both, grid = torch.cat([images, masks], dim=1), at.permute(0, 2, 3, 1)
     both = grid_sample(both, grid, mode="bilinear", padding_mode=_MODE[padding], align_corners=False)
     labels = both[:, channels:]
-    labels.copy_(labels > 0.5)
+    if labels.shape[1] > FEW_CLASSES:
+        kinds = torch.arange(labels.shape[1], device=labels.device)[:, None, None]
+        open_ = (labels.sum(1, keepdim=True) > 0.5) & (labels.amax(1, keepdim=True) <= 0.5)
+        labels.copy_((labels > 0.5) | (open_ & (labels.argmax(1, keepdim=True) == kinds)))
+    else:
+        labels.copy_(labels > 0.5)
     return both[:, :channels], labels

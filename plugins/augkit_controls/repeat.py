@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import Draws, Images, ImageSet, InputError, Masks, Problem, Synthesizer, Workspace
+from augkit import ANYTHING, Draws, Images, ImageSet, InputError, Masks, Problem, Synthesizer, Workspace
 from augkit.store import read_array, write_array
 
 IMAGES, MASKS = "images.npy", "masks.npy"
@@ -23,6 +23,7 @@ class Repeat:
     ``masks: {training: {}}`` only: another mask has no real image. Where several images share a mask, the draws choose.
     """
 
+    takes = ANYTHING
     pixels: ClassVar[str] = "real"
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
@@ -40,7 +41,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class _Finder:
-    """Training images uint8 (N, H, W, 3), and for each mask the indices of the images it belongs to."""
+    """Training images (N, H, W, C), and for each mask the indices of the images it belongs to."""
 
     images: Images
     owners: dict[bytes, list[int]]
@@ -60,4 +61,4 @@ class _Finder:
 
 
 def _key(mask: Masks) -> bytes:
-    return np.packbits(mask).tobytes()
+    return (np.packbits(mask) if mask.dtype == np.bool_ else mask).tobytes()

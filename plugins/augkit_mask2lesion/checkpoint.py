@@ -21,10 +21,11 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from augkit import InputError, Problem
+from augkit import Format, InputError, Problem
 from augkit.store import read_json
+from augkit.training import read_format
 from augkit_mask2lesion.architecture import Architecture, read_architecture
-from augkit_mask2lesion.options import FACTS, SIZES, Norm
+from augkit_mask2lesion.options import FACTS, FORMAT, SIZES, Norm
 from augkit_mask2lesion.painter import save_generator
 
 Facts = dict[str, Any]
@@ -37,17 +38,19 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def import_checkpoint(file: Path, folder: Path) -> Facts:
     """Read a generator's weights and write them into `folder` as augkit's own; return what was found.
 
-    file:   pix2pix's ``latest_net_G.pth``, or augkit's ``generator.safetensors`` with ``generator.json`` beside it.
+    file:   pix2pix's ``latest_net_G.pth``, which paints 8-bit RGB for masks of one class; or augkit's
+            ``generator.safetensors`` with ``generator.json`` beside it, and ``format.json`` if it paints anything else.
     folder: becomes what `Mask2Lesion.open` reads.
 
-    The facts are the architecture's fields and ``imported``: the file's name, its SHA-256, its format, and how many
-    running averages were left out. Raises `InputError` for a file that is no such generator, naming every tensor that
-    is missing, unknown, of another shape or not finite.
+    The facts are the architecture's and ``imported``: the file's name, its SHA-256, its format, how many running
+    averages were left out, and what it paints if that is not 8-bit RGB with one class. Raises `InputError` for a file
+    that is no such generator, naming every tensor that is missing, unknown, of another shape or not finite.
     """
     data = _bytes(file)
     tensors = {name.removeprefix("module."): value for name, value in _read(data, file).items()}
     is_pix2pix = f"{_ROOT}.0.weight" in tensors
-    architecture = _pix2pix_architecture(tensors, file) if is_pix2pix else _own_architecture(tensors, file)
+    format = Format() if is_pix2pix else _own_format(file)
+    architecture = _pix2pix_architecture(tensors, file) if is_pix2pix else _own_architecture(tensors, file, format)
     names = pix2pix_names(architecture) if is_pix2pix else {name: name for name in _shapes(architecture)}
     unused = sorted(tensors.keys() - set(names.values()))
     averages = [name for name in unused if name.endswith(_STATISTICS)]
@@ -57,14 +60,16 @@ def import_checkpoint(file: Path, folder: Path) -> Facts:
     network = architecture.build()
     state = {ours: tensors[theirs].float() for ours, theirs in names.items()}
     network.load_state_dict(_with_skips_last(state) if is_pix2pix else state)
-    imported = {
+    imported: dict[str, str | int] = {
         "file": file.name,
         "sha256": hashlib.sha256(data).hexdigest(),
         "format": "pix2pix (PyTorch)" if is_pix2pix else "augkit",
         "running averages left out": len(averages),
     }
-    save_generator(network, architecture, folder, {"imported": imported})
-    return {**vars(architecture), "imported": imported}
+    if format != Format():
+        imported["paints"] = str(format)
+    save_generator(network, architecture, format, folder, {"imported": imported})
+    return {**architecture.facts(), "imported": imported}
 
 
 def describe(facts: Facts) -> list[str]:
@@ -74,6 +79,8 @@ def describe(facts: Facts) -> list[str]:
         f"uses {imported['file']} ({imported['format']}): {facts['size']} pixels, width {facts['width']}, "
         f"{facts['norm']} normalisation, {facts['mask_channels']} mask channels; nothing is trained"
     ]
+    if "paints" in imported:
+        sentences.append(f"it paints {imported['paints']}")
     if facts["style"]:
         styles = f"{facts['style']} numbers, of {facts['styles']} images it was trained on"
         sentences.append(f"it paints with style codes of {styles}")
@@ -161,7 +168,17 @@ def _levels(tensors: Tensors) -> int:
     return levels
 
 
-def _own_architecture(tensors: Tensors, file: Path) -> Architecture:
+def _own_format(file: Path) -> Format:
+    """Return what augkit's weights paint, which a file beside them tells where it is not 8-bit RGB with one class."""
+    try:
+        return read_format(file.parent)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"cannot be read ({type(error).__name__}); it says which images the weights beside it paint"
+        hint = "Copy it from the folder of the generator"
+        raise InputError(Problem(str(file.with_name(FORMAT)), what, hint)) from error
+
+
+def _own_architecture(tensors: Tensors, file: Path, format: Format) -> Architecture:
     """Return the architecture that the file beside augkit's weights tells."""
     if not {"down.0.weight", "decoder.start"} & tensors.keys():
         what = f"is no generator that is known; it begins with {', '.join(sorted(tensors)[:3]) or 'nothing'}"
@@ -169,7 +186,7 @@ def _own_architecture(tensors: Tensors, file: Path) -> Architecture:
         raise InputError(Problem(str(file), what, hint))
     beside = file.with_name(FACTS)
     try:
-        found = read_architecture(read_json(beside))
+        found = read_architecture(read_json(beside), format)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"cannot be read ({type(error).__name__}); it says what the weights beside it belong to"
         raise InputError(Problem(str(beside), what, "Copy it from the folder of the generator, too")) from error

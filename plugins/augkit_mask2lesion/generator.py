@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augkit import ImageSet, InputError, Problem, Synthesizer, Workspace
+from augkit import ANYTHING, ImageSet, InputError, Problem, Synthesizer, Workspace
 from augkit.store import read_json
-from augkit_mask2lesion.options import FACTS, Mask2LesionOptions
+from augkit_mask2lesion.options import FACTS, FORMAT, Mask2LesionOptions
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -16,6 +16,7 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 @dataclass(frozen=True)
 class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside its options
     __doc__ = Mask2LesionOptions.__doc__
+    takes = ANYTHING
 
     def sources(self) -> Sequence[Path]:
         """Return the files of `weights`, if any; `InputError` where there is none of that name or kind."""
@@ -29,8 +30,8 @@ class Mask2Lesion(Mask2LesionOptions):  # noqa: D101 - what it is stands beside 
             what = f"is no file of weights; allowed: a file ending in {', '.join(CHECKPOINT_SUFFIXES)}, or a folder"
             raise InputError(Problem(str(file), what, "Correct the option weights"))
         self._check_style(file)
-        beside = file.with_name(FACTS)
-        return [file, beside] if file.suffix == ".safetensors" and beside.is_file() else [file]
+        beside = [file.with_name(FACTS), file.with_name(FORMAT)] if file.suffix == ".safetensors" else []
+        return [file, *(one for one in beside if one.is_file())]
 
     def _check_style(self, file: Path) -> None:
         """Raise `InputError` where a style code is wanted of a generator that has none, such as each of pix2pix's."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import ArrayDraws, Draws, Images, ImageSet, Synthesizer, sample_keys
+from augkit import ArrayDraws, Draws, Format, Images, ImageSet, Synthesizer, sample_keys
+from augkit.images import in_unit
 from augkit.metrics import GRID_SHOWS, grid
 
 LEAST_DIVERSITY = 0.05
@@ -62,8 +63,8 @@ def judge(
     """Return the health of a training.
 
     history: what the training loop logged, oldest first; may be empty for imported weights.
-    rows:    uint8 (K, H, W, 3), images painted of the same K masks at several times, oldest first; one or more.
-    real:    uint8 (K, H, W, 3), the real images of these masks.
+    rows:    uint8 (M, H, W, 3), pictures painted of the same M masks at several times, oldest first; one or more.
+    real:    uint8 (M, H, W, 3), pictures of the real images of these masks.
     trial:   ``grid``, ``one_mask`` and ``style``, as `try_out` finds them.
     """
     values = {**_measure_rows(rows, real), **_measure_history(history), **trial}
@@ -80,20 +81,25 @@ def try_out(paint: Synthesizer, restyled: Synthesizer | None, samples: ImageSet,
     chosen = samples.take(_evenly(len(samples), MASKS))
     masks = np.repeat(np.asarray(chosen.masks), KEYS, axis=0)
     draws = _draws(chosen, seed)
-    painted = paint(masks, draws)
-    real = np.asarray(samples.images[_evenly(len(samples), _REAL)])
+    painted = _levels(paint(masks, draws), samples.format)
+    real = _levels(np.asarray(samples.images[_evenly(len(samples), _REAL)]), samples.format)
     between = _apart(real[_evenly(len(real), MASKS * KEYS)][None])
     varied = real.mean((1, 2)).std(0).mean() >= _LEAST_SPREAD
 
     def share(within: float) -> float | None:
         return within / between if varied else None
 
-    other = None if restyled is None else restyled(masks[::KEYS], draws[::KEYS])
+    other = None if restyled is None else _levels(restyled(masks[::KEYS], draws[::KEYS]), samples.format)
     return {
         "grid": grid(painted, real),
         "one_mask": share(_apart(painted.reshape(len(chosen), KEYS, *painted.shape[1:]))),
         "style": None if other is None else share(_apart(np.stack([painted[::KEYS], other], axis=1))),
     }
+
+
+def _levels(images: Images, format: Format) -> NDArray[Any]:
+    """Return images (N, H, W, C) in 0..255, the windows of other numbers than bytes."""
+    return images if format.bytes_to_unit else in_unit(images, format) * np.float32(255)
 
 
 def _measure_rows(rows: Sequence[Images], real: Images) -> dict[str, float | None]:
@@ -190,8 +196,8 @@ def _evenly(total: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, total - 1, count).astype(np.int64)
 
 
-def _apart(groups: Images) -> float:
-    """Return the mean root mean square difference of the pairs within groups, in grey levels: (G, M, H, W, 3)."""
+def _apart(groups: NDArray[Any]) -> float:
+    """Return the mean root mean square difference of the pairs within groups, in grey levels: (G, M, H, W, C)."""
     i, j = np.triu_indices(groups.shape[1], 1)
     if not len(i):
         return 0.0

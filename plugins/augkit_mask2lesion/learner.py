@@ -20,10 +20,11 @@ from augkit.training import (
     Gradients,
     Inputs,
     Recorded,
-    as_floats,
     autocast,
+    in_unit_range,
     learning_rate,
     memory_layout,
+    one_hot,
     seeded,
     set_learning_rate,
     settle,
@@ -54,7 +55,7 @@ _ENCODED = 32
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a batch at the working size, in -1..1: images (B, 3, S, S), masks (B, K, S, S) and draws.
+    """A part of a batch at the working size, in -1..1: images (B, C, S, S), masks (B, K, S, S) and draws.
 
     view: how the discriminator sees its pairs.
     """
@@ -67,7 +68,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Painted:
-    """What was painted of a part, (B, 3, S, S); the first `own` images ought to be the real ones.
+    """What was painted of a part, (B, C, S, S); the first `own` images ought to be the real ones.
 
     divergence: of the style codes from the prior, one for each encoded image; None without codes.
     """
@@ -84,6 +85,8 @@ class PixToPix:
         self._options = options
         self._device = space.device
         self.size = options.size or samples.size[0]
+        self._format = samples.format
+        self._architecture = Architecture.of(options, self.size, samples.format)
         self._batches = Batches(samples, options.batch_size, space.seed, space.device)
         self._gradients = Gradients(options.reduction, options.batch_size)
         _check_parts(options, self._gradients)
@@ -93,7 +96,8 @@ class PixToPix:
         # pix2pix's networks train fastest channels-last wherever it was measured, others as the device has it.
         self._layout = torch.channels_last if options.network == "unet" else memory_layout(space.device)
         with seeded(space.seed):
-            generator, discriminator = _new_generator(options, self.size), _new_discriminator(options)
+            generator = _new_generator(self._architecture)
+            discriminator = _new_discriminator(options, self._architecture)
             if options.network == "unet":
                 initialise(generator)
             if not options.spectral_norm:
@@ -154,14 +158,14 @@ class PixToPix:
             styles = [self._styles(network, samples, begin) for begin in range(0, len(samples), _ENCODED)]
             network = SpadeGenerator(network.decoder, torch.cat(styles), self._options.style_from)
         assert isinstance(network, UnetGenerator | SpadeGenerator)
-        return network, Architecture.of(self._options, self.size, len(samples))
+        return network, Architecture.of(self._options, self.size, self._format, len(samples))
 
     def _styles(self, network: StyleTransfer, samples: ImageSet, begin: int) -> Tensor:
         """Return the styles of up to `_ENCODED` samples, from `begin` on."""
         some = slice(begin, begin + _ENCODED)
-        images = torch.from_numpy(np.array(samples.images[some])).to(self._device).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(np.array(samples.masks[some])[:, None].view(np.uint8)).to(self._device)
-        images, masks = as_floats(images, masks)
+        images = in_unit_range(samples.images[some], self._format, self._device)
+        labels = torch.from_numpy(np.array(samples.masks[some])).to(self._device)
+        masks = one_hot(labels, len(self._format.classes), background=self._format.ignore).float()
         masks = resize_masks(masks, self.size, self._options.mask_resample)
         pair = self._scaled(resize_images(images, self.size), masks)
         with autocast(self._device):
@@ -231,8 +235,8 @@ class PixToPix:
         return Part(*self._scaled(images, masks), draws, differentiable(options.diffaugment, draws, size))
 
     def _scaled(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images and masks, of as many channels as the option says, in -1..1 instead of 0..1."""
-        masks = masks.expand(-1, self._options.mask_channels, -1, -1)
+        """Return images and masks, of as many channels as the networks are given, in -1..1 instead of 0..1."""
+        masks = masks.expand(-1, self._architecture.conditions, -1, -1)
         images, masks = images * 2 - 1, masks * 2 - 1
         return images.contiguous(memory_format=self._layout), masks.contiguous(memory_format=self._layout)
 
@@ -260,20 +264,23 @@ def _adam(network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer
     return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999), fused=True, capturable=capturable)
 
 
-def _new_generator(options: Mask2LesionOptions, size: int) -> nn.Module:
+def _new_generator(wanted: Architecture) -> nn.Module:
     """Return the generator that is trained, with torch's initial weights."""
-    if options.style:
-        return StyleTransfer(size, options.width, options.mask_channels, options.style, options.upsample)
-    return Architecture.of(options, size).build()
+    if wanted.style:
+        return StyleTransfer(
+            wanted.size, wanted.width, wanted.conditions, wanted.style, wanted.upsample, wanted.channels
+        )
+    return wanted.build()
 
 
-def _new_discriminator(options: Mask2LesionOptions) -> PatchDiscriminator:
+def _new_discriminator(options: Mask2LesionOptions, wanted: Architecture) -> PatchDiscriminator:
     return PatchDiscriminator(
         options.width,
         options.patch_layers,
         options.norm,
-        options.mask_channels,
+        wanted.conditions,
         options.spectral_norm,
+        wanted.channels,
     )
 
 

@@ -22,7 +22,7 @@ _WORD = 64
 
 
 class UnetGenerator(nn.Module):
-    """Mask in {-1, 1} -> image in -1..1: (N, mask_channels, S, S) -> (N, 3, S, S), S = 2**downs.
+    """Masks in {-1, 1} -> image in -1..1: (N, conditions, S, S) -> (N, channels, S, S), S = 2**downs.
 
     Noise is dropout of 0.5, as in the paper, and stays on at synthesis: each sample's dropout comes from its draws.
     """
@@ -32,23 +32,25 @@ class UnetGenerator(nn.Module):
         size: int,
         width: int,
         norm: Norm,
-        mask_channels: int,
+        conditions: int,
         dropout: Dropout = "lua",
         upsample: Upsample = "transposed",
+        channels: int = 3,
     ) -> None:
         super().__init__()
         downs = size.bit_length() - 1
         widths = [width * min(2**level, 8) for level in range(downs)]
         bias = norm != "batch"
-        inputs = [mask_channels, *widths[:-1]]
+        inputs = [conditions, *widths[:-1]]
         self.down = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1, bias=bias) for i, o in zip(inputs, widths, strict=True))
         self.down_norm = nn.ModuleList(
             _norm(norm, w) if 0 < level < downs - 1 else nn.Identity() for level, w in enumerate(widths)
         )
-        outputs = [*reversed(widths[:-1]), 3]
+        outputs = [*reversed(widths[:-1]), channels]
         joined = [widths[-1], *(2 * w for w in outputs[:-1])]
         self.up = nn.ModuleList(
-            enlarging(upsample, i, o, bias=bias or o == 3) for i, o in zip(joined, outputs, strict=True)
+            enlarging(upsample, i, o, bias=bias or level == downs - 1)
+            for level, (i, o) in enumerate(zip(joined, outputs, strict=True))
         )
         self.up_norm = nn.ModuleList(_norm(norm, w) for w in outputs[:-1])
         self._noisy = dropout_blocks(dropout, downs)
@@ -78,16 +80,18 @@ def dropout_blocks(dropout: Dropout, downs: int) -> range:
 
 
 class PatchDiscriminator(nn.Module):
-    """(mask, image) -> one logit per patch: (N, mask_channels + 3, S, S) -> (N, 1, P, P), P = S / 2**layers - 2.
+    """(masks, image) -> one logit per patch: (N, conditions + channels, S, S) -> (N, 1, P, P), P = S / 2**layers - 2.
 
     With 1, 2, 3, 4 `layers` each logit sees 16, 34, 70, 142 pixels.
     """
 
-    def __init__(self, width: int, layers: int, norm: Norm, mask_channels: int, spectral: bool = False) -> None:
+    def __init__(
+        self, width: int, layers: int, norm: Norm, conditions: int, spectral: bool = False, channels: int = 3
+    ) -> None:
         super().__init__()
         bias = norm != "batch"
         layer = convolution(spectral)
-        blocks: list[nn.Module] = [layer(mask_channels + 3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        blocks: list[nn.Module] = [layer(conditions + channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
         for level in range(1, layers + 1):
             inputs, outputs = (width * min(2**n, 8) for n in (level - 1, level))
             stride = 2 if level < layers else 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from augkit import AtLeast, Frame, Within
+from augkit import AtLeast, Frame, Takes, Within
 
 Norm = Literal["batch", "instance", "none"]
 Dropout = Literal["lua", "torch_port", "none"]
@@ -20,6 +20,7 @@ DiffAugment = Literal["translation", "mirror", "cutout", "colour"]
 
 WEIGHTS = "generator.safetensors"
 FACTS = "generator.json"
+FORMAT = "format.json"
 
 SIZES = (32, 64, 128, 256)
 """Sides at which the networks work, in pixels."""
@@ -29,14 +30,16 @@ SIZES = (32, 64, 128, 256)
 class Mask2LesionOptions:
     """Conditional GAN after Abhishek & Hamarneh 2019; the defaults are the paper's text, read with pix2pix's code.
 
-    Images must be square with a side of 32, 64, 128 or 256 pixels, unless `size` is set.
+    Images must be square with a side of 32, 64, 128 or 256 pixels, unless `size` is set. They may have any channels of
+    any numbers: both networks work on the windows of the channels, and paint within them. Of several classes each has a
+    mask channel of its own; where pixels may be ignored the background has one, too, so that these are in none.
 
     width:        filters of the first layer of both networks (ngf, ndf).
     norm:         ``batch`` (the paper's text), ``instance`` (its released command) or ``none``; of both networks, but
                   the network ``spade`` has a norm of its own, and there it is the discriminator's.
     dropout:      of ``unet``. ``lua``: in the three innermost decoder blocks, as in the first release of pix2pix;
                   ``torch_port``: one block further out, as in its PyTorch release; ``none``: no noise at all.
-    mask_channels: 1, or 3 equal ones, as the released command has it.
+    mask_channels: 1, or 3 equal ones, as the released command has it. Several classes have one each in any case.
     patch_layers: 1, 2, 3, 4 give discriminator patches of 16, 34, 70, 142 pixels.
     size:         side at which both networks work, 128 or 256; null for the data's own. Images are brought there and
                   back, squeezing those that are not square.
@@ -71,7 +74,7 @@ class Mask2LesionOptions:
     diffaugment:  how real and painted pairs are changed before the discriminator sees them, so that it does not learn
                   a small set by heart (Zhao et al. 2020, arXiv:2006.10738): ``translation`` by up to an eighth of the
                   side, ``mirror`` in both directions, ``cutout`` of a square of half the side, and ``colour``, which
-                  is for data whose colours mean nothing.
+                  is for RGB images whose colours mean nothing.
     discriminator_rate: the discriminator's learning rate as a multiple of the generator's (two time scales; Heusel et
                   al. 2017, arXiv:1706.08500).
     ema:          the average of the generator's weights that paints keeps this share of itself at every step, less at
@@ -81,8 +84,8 @@ class Mask2LesionOptions:
                   parts and gives the same bits for 1, 2 and 4 processes.
     weights:      a generator to be used instead of training one: a folder that ``augkit generator import`` or a
                   training left, or a file: augkit's ``generator.safetensors`` with its ``generator.json`` beside it,
-                  or pix2pix's ``latest_net_G.pth``. The file then decides width, norm, dropout layout, mask channels
-                  and size; training options are not used.
+                  or pix2pix's ``latest_net_G.pth``, which is for 8-bit RGB with one class. The file then decides
+                  width, norm, dropout layout, mask channels and size; training options are not used.
     """
 
     width: Annotated[int, Within(4, 256)] = 64
@@ -126,6 +129,10 @@ class Mask2LesionOptions:
         if self.style and self.batch_size < least:
             what = f"style is {self.style} and batch_size {self.batch_size}, with reduction {self.reduction}"
             raise ValueError(f"{what}; allowed: at least {least}, so that images can exchange their style codes")
+        if self.weights is not None and Path(self.weights).suffix in (".pth", ".pt"):
+            object.__setattr__(self, "takes", Takes())
+        elif "colour" in self.diffaugment and self.weights is None:
+            object.__setattr__(self, "takes", Takes(dtypes=None, classes=None, ignore=True))
 
     def weights_file(self) -> Path | None:
         """Return the file that `weights` means, which need not exist; None where a generator is to be trained."""

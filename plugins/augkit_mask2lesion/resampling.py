@@ -29,11 +29,12 @@ def enlarge_and_crop(
     each = torch.arange(len(images), device=images.device)[:, None, None]
     both = torch.cat([resize_images(images, large), resize_masks(masks, large, how)], dim=1)
     crops = both.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2)
-    return crops[:, :3], crops[:, 3:]
+    channels = images.shape[1]
+    return crops[:, :channels], crops[:, channels:]
 
 
 def resize_images(images: Tensor, size: int) -> Tensor:
-    """Return float32 (N, 3, size, size) in 0..1 from (N, 3, H, W), bicubic; the same images if they have that size."""
+    """Return float32 (N, C, size, size) in 0..1 from (N, C, H, W), bicubic; the same images if they have that size."""
     if images.shape[2:] == (size, size):
         return images
     return interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
@@ -49,7 +50,7 @@ def resize_masks(masks: Tensor, size: int, how: MaskResample) -> Tensor:
 
 
 def resize_painted(images: Tensor, height: int, width: int, how: OutResize) -> Tensor:
-    """Return float32 (N, 3, height, width) from painted images; `area` averages what falls into a pixel."""
+    """Return float32 (N, C, height, width) from painted images; `area` averages what falls into a pixel."""
     if images.shape[2:] == (height, width):
         return images
     return interpolate(images, size=(height, width), mode="area" if how == "area" else "nearest-exact")

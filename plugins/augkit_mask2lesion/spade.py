@@ -27,18 +27,20 @@ _LEAST_LOG, _MOST_LOG = -10.0, 4.0
 
 
 class SpadeDecoder(nn.Module):
-    """Mask in -1..1 and style code -> image in -1..1: (N, mask_channels, S, S), (N, style) -> (N, 3, S, S)."""
+    """Masks in -1..1, style code -> image in -1..1: (N, conditions, S, S), (N, style) -> (N, channels, S, S)."""
 
-    def __init__(self, size: int, width: int, mask_channels: int, style: int, upsample: Upsample) -> None:
+    def __init__(
+        self, size: int, width: int, conditions: int, style: int, upsample: Upsample, channels: int = 3
+    ) -> None:
         super().__init__()
         doublings = (size // START).bit_length() - 1
         widths = [width * min(2**level, 8) for level in range(doublings, -1, -1)]
         self.start = nn.Parameter(nn.init.normal_(torch.empty(widths[0], START, START)))
-        self.first = Modulation(widths[0], mask_channels, style)
+        self.first = Modulation(widths[0], conditions, style)
         self.blocks = nn.ModuleList(
-            SpadeBlock(i, o, mask_channels, style, upsample) for i, o in itertools.pairwise(widths)
+            SpadeBlock(i, o, conditions, style, upsample) for i, o in itertools.pairwise(widths)
         )
-        self.head = nn.Conv2d(width, 3, 3, padding=1)
+        self.head = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, masks: Tensor, codes: Tensor, draws: TensorDraws) -> Tensor:
         """Return images in -1..1; `draws` are those of the N samples."""
@@ -56,10 +58,10 @@ class SpadeDecoder(nn.Module):
 class SpadeBlock(nn.Module):
     """(N, inputs, h, w) -> (N, outputs, 2 h, 2 w)."""
 
-    def __init__(self, inputs: int, outputs: int, mask_channels: int, style: int, upsample: Upsample) -> None:
+    def __init__(self, inputs: int, outputs: int, conditions: int, style: int, upsample: Upsample) -> None:
         super().__init__()
         self.enlarge = enlarging(upsample, inputs, outputs, bias=False)
-        self.modulate = Modulation(outputs, mask_channels, style)
+        self.modulate = Modulation(outputs, conditions, style)
 
     def forward(self, x: Tensor, masks: Tensor, codes: Tensor) -> Tensor:
         """`masks` have the size of what is returned."""
@@ -73,9 +75,9 @@ class Modulation(nn.Module):
     how bright a channel is on the whole, is what colours are made of.
     """
 
-    def __init__(self, channels: int, mask_channels: int, style: int) -> None:
+    def __init__(self, channels: int, conditions: int, style: int) -> None:
         super().__init__()
-        self.by_mask = nn.Conv2d(mask_channels + 1, 2 * channels, 3, padding=1)
+        self.by_mask = nn.Conv2d(conditions + 1, 2 * channels, 3, padding=1)
         by_code = torch.empty(2 * channels, style)
         self.by_code = nn.Parameter(nn.init.normal_(by_code, 0, 0.1)) if style else None
         with torch.no_grad():
@@ -83,7 +85,7 @@ class Modulation(nn.Module):
             self.by_mask.bias[:channels] = 1
 
     def forward(self, x: Tensor, masks: Tensor, codes: Tensor) -> Tensor:
-        """Return (N, C, h, w) for x (N, C, h, w), masks (N, mask_channels, h, w), codes (N, style)."""
+        """Return (N, C, h, w) for x (N, C, h, w), masks (N, conditions, h, w), codes (N, style)."""
         factors = self.by_mask(masks)
         if self.by_code is not None:
             factors = factors + linear(codes, self.by_code)[:, :, None, None].to(factors.dtype)
@@ -94,10 +96,10 @@ class Modulation(nn.Module):
 class StyleEncoder(nn.Module):
     """(image, mask), both in -1..1 -> mean and logarithm of the variance of a code: (N, style) each."""
 
-    def __init__(self, size: int, width: int, mask_channels: int, style: int) -> None:
+    def __init__(self, size: int, width: int, inputs: int, style: int) -> None:
         super().__init__()
         halvings = (size // START).bit_length() - 2
-        widths = [mask_channels + 3, *(width * min(2**level, 8) for level in range(halvings))]
+        widths = [inputs, *(width * min(2**level, 8) for level in range(halvings))]
         self.layers = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in itertools.pairwise(widths))
         self.head = nn.Conv2d(widths[-1], 2 * style, START)
 
@@ -158,10 +160,12 @@ class StyleTransfer(nn.Module):
     needs, only the discriminator can judge.
     """
 
-    def __init__(self, size: int, width: int, mask_channels: int, style: int, upsample: Upsample) -> None:
+    def __init__(
+        self, size: int, width: int, conditions: int, style: int, upsample: Upsample, channels: int = 3
+    ) -> None:
         super().__init__()
-        self.decoder = SpadeDecoder(size, width, mask_channels, style, upsample)
-        self.encoder = StyleEncoder(size, width, mask_channels, style)
+        self.decoder = SpadeDecoder(size, width, conditions, style, upsample, channels)
+        self.encoder = StyleEncoder(size, width, conditions + channels, style)
 
     def forward(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Return images in -1..1, painted for all masks, and the codes' divergence from the prior, (owned(N),).

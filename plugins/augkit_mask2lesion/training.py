@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from augkit import ArrayDraws, Images, ImageSet, Masks, Workspace
-from augkit.training import PAINTING_BATCH, train
+from augkit import ArrayDraws, Format, Images, ImageSet, InputError, Masks, Problem, Workspace
+from augkit.training import PAINTING_BATCH, read_format, train
 from augkit_mask2lesion.checkpoint import describe, import_checkpoint
 from augkit_mask2lesion.health import try_out
 from augkit_mask2lesion.learner import PixToPix
@@ -36,7 +36,7 @@ def _train(options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> 
     rows = {epoch * learner.steps_per_epoch: f"epoch-{epoch:04d}" for epoch in epochs}
     _tell_coarseness(learner.size, samples, space)
     train(Watched(learner, watch, rows), replace(space, log=Alarm(space.log)), learner.steps)
-    save_generator(*learner.trained(samples), space.folder, {})
+    save_generator(*learner.trained(samples), samples.format, space.folder, {})
     painter = _painter(learner, options, samples, space.device, PAINTING_BATCH)
     watch.conclude(list(rows.values()), try_out(painter, painter.restyled(), samples, space.seed))
 
@@ -44,11 +44,13 @@ def _train(options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> 
 def _painter(learner: PixToPix, options: Mask2LesionOptions, samples: ImageSet, device: str, batch: int) -> Painter:
     """Return what the learner paints with now, with the styles of `samples`."""
     network, architecture = learner.trained(samples)
-    return Painter(network, architecture, options.mask_resample, options.out_resize, device, batch)
+    choices = options.mask_resample, options.out_resize, device, batch
+    return Painter(network, architecture, samples.format, *choices)
 
 
 def _import(file: Path, options: Mask2LesionOptions, samples: ImageSet, space: Workspace) -> None:
     facts = import_checkpoint(file, space.folder)
+    _refuse_others(read_format(space.folder), samples.format, file)
     for sentence in describe(facts):
         space.log.note(sentence)
     _tell_coarseness(facts["size"], samples, space)
@@ -58,6 +60,14 @@ def _import(file: Path, options: Mask2LesionOptions, samples: ImageSet, space: W
     watch.paint("imported")
     painter = open_painter(space.folder, *choices, space.device)
     watch.conclude(["imported"], try_out(painter, painter.restyled(), samples, space.seed))
+
+
+def _refuse_others(painted: Format, wanted: Format, file: Path) -> None:
+    """Refuse a generator of other images or classes than the data set's; it may have learnt other windows."""
+    kinds = [(one.dtype, [c.meaning for c in one.channels], one.binary or one.classes) for one in (painted, wanted)]
+    if kinds[0] != kinds[1] or painted.ignore != wanted.ignore:
+        what = f"is a generator of {painted}; the data set has {wanted}"
+        raise InputError(Problem(str(file), what, "Use weights that were trained on such images, or train: no weights"))
 
 
 def _tell_coarseness(size: int, samples: ImageSet, space: Workspace) -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from augkit import Draws, Images, ImageSet, Log, Masks, Synthesizer, Workspace, sample_keys
-from augkit.images import encode_png, read_image
+from augkit.images import IGNORED, as_shown, encode_png, read_image
 from augkit.store import read_json, write_bytes, write_json
 from augkit.training import Learner
 from augkit_mask2lesion.health import BEATEN_LOSS, BEATEN_STEPS, Health, judge
@@ -61,8 +61,8 @@ class Watch:
 
     def paint(self, name: str) -> None:
         """Write the row ``samples/<name>.png``: the masks as the generator paints them now, side by side."""
-        tiles = _tiles(self._painter(np.asarray(self._samples.masks), self._draws))
-        write_bytes(self._file(name), encode_png(_side_by_side(tiles)))
+        painted = self._painter(np.asarray(self._samples.masks), self._draws)
+        write_bytes(self._file(name), encode_png(_side_by_side(_tiles(as_shown(painted, self._samples.format)))))
 
     def conclude(self, names: Sequence[str], trial: Mapping[str, float | None]) -> Health:
         """Assemble the rows, judge them, the history and the trial, tell every finding.
@@ -70,7 +70,9 @@ class Watch:
         names: of the rows, oldest first. trial: see `augkit_mask2lesion.health.try_out`.
         """
         rows = {name: read_image(self._file(name)) for name in names if self._file(name).is_file()}
-        masks, real = _mask_tiles(np.asarray(self._samples.masks)), _tiles(np.asarray(self._samples.images))
+        format = self._samples.format
+        masks = _mask_tiles(self._samples.labels, len(format.classes))
+        real = _tiles(as_shown(np.asarray(self._samples.images), format))
         above = {"mask": _side_by_side(masks), "real": _side_by_side(real)}
         write_bytes(self._space.folder / "progress.png", encode_png(_sheet({**above, **rows})))
         frames = [_sheet({**above, name: row}) for name, row in rows.items()]
@@ -141,14 +143,17 @@ def encode_gif(frames: Sequence[Images]) -> bytes:
 
 
 def _tiles(images: Images) -> Images:
-    """Return uint8 (K, h, w, 3): every n-th pixel, so that no side is above `TILE`."""
+    """Return uint8 (M, h, w, 3): every n-th pixel, so that no side is above `TILE`."""
     step = math.ceil(max(images.shape[1:3]) / TILE)
     return images[:, ::step, ::step]
 
 
-def _mask_tiles(masks: Masks) -> Images:
-    grey = masks[..., None].astype(np.uint8) * np.uint8(255)
-    return _tiles(np.repeat(grey, 3, axis=3))
+def _mask_tiles(labels: Masks, classes: int) -> Images:
+    """Return the background black, the last class white, and the others between; what is ignored is black, too."""
+    grey = np.zeros(256, np.uint8)
+    grey[: classes + 1] = np.linspace(0, 255, classes + 1)
+    grey[IGNORED] = 0
+    return _tiles(np.repeat(grey[labels][..., None], 3, axis=3))
 
 
 def _side_by_side(tiles: Images) -> Images:
@@ -156,7 +161,7 @@ def _side_by_side(tiles: Images) -> Images:
 
 
 def _apart(row: Images, count: int) -> Images:
-    """Return (K, h, w, 3) from one row: the inverse of `_side_by_side`."""
+    """Return (M, h, w, 3) from one row: the inverse of `_side_by_side`."""
     return np.stack(np.split(row, count, axis=1))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import (
+    ANYTHING,
     ArrayDraws,
     AtLeast,
     DrawnMasks,
@@ -21,8 +22,10 @@ from augkit import (
     Problem,
     Record,
     SilentLog,
+    Takes,
     Within,
     Workspace,
+    shows,
 )
 from augkit_masks.drawn import Drawn
 from augkit_masks.drift import keep_drift
@@ -67,6 +70,12 @@ class Weighted:
         source: MaskSource = getattr(self, self.name)
         return source
 
+    @property
+    def takes(self) -> Takes:
+        """What the source takes."""
+        takes: Takes = getattr(self, self.name).takes
+        return takes
+
     def _given(self) -> Iterator[str]:
         return (
             field.name for field in fields(self) if field.name != "weight" and getattr(self, field.name) is not None
@@ -83,7 +92,8 @@ class Combine:
     parts:  smallest and largest number of 4-connected parts; null for any.
     border: whether a mask may touch the frame's edge.
 
-    A record holds ``source``, ``redraws`` (0 where the first drawing was within the limits) and what its source says.
+    Limits are those of the foreground, all classes together. A mixture takes what all of its sources take. A record
+    holds ``source``, ``redraws`` (0 where the first drawing was within the limits) and what its source says.
     ``drift.json`` and ``drift.png`` compare area, eccentricity and solidity with the training masks.
     """
 
@@ -103,6 +113,14 @@ class Combine:
         if faults:
             raise ValueError("; ".join(faults))
 
+    @property
+    def takes(self) -> Takes:
+        """What all sources of the mixture take."""
+        takes = ANYTHING
+        for one in self.mix:
+            takes = takes & one.takes
+        return takes
+
     def sources(self) -> Sequence[Path]:
         """Return the drawings that the mixture uses; `InputError` naming every folder without any."""
         files: list[Path] = []
@@ -119,7 +137,7 @@ class Combine:
     def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return `count` masks; raises `ValueError` where a source hardly ever keeps to the limits."""
         chosen = self._chosen(draws)
-        drawn = np.empty((count, *masks.shape[1:]), np.bool_)
+        drawn = np.empty((count, *masks.shape[1:]), masks.dtype)
         records: list[Record] = [{}] * count
         for k, one in enumerate(self.mix):
             places = np.flatnonzero(chosen == k)
@@ -128,7 +146,7 @@ class Combine:
                 drawn[places] = part.masks
                 for place, record in zip(places, part.records, strict=True):
                     records[place] = record
-        keep_drift(drawn, masks, space)
+        keep_drift(shows(drawn), shows(masks), space)
         return DrawnMasks(drawn, tuple(records))
 
     def _chosen(self, draws: ArrayDraws) -> NDArray[np.int64]:
@@ -138,7 +156,7 @@ class Combine:
 
     def _within_limits(self, one: Weighted, masks: Masks, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return a mask within the limits for every sample of the draws."""
-        drawn = np.empty((len(draws), *masks.shape[1:]), np.bool_)
+        drawn = np.empty((len(draws), *masks.shape[1:]), masks.dtype)
         records: list[Record] = [{}] * len(draws)
         pending = np.arange(len(draws))
         broken: list[str] = []
@@ -146,7 +164,7 @@ class Combine:
             # Only the first attempt is told to the log; the others would repeat it.
             where = space if attempt == 0 else replace(space, log=SilentLog())
             part = one.source.draw(masks, len(pending), draws[pending].fork(f"attempt {attempt}"), where)
-            broken = [self._broken(mask) for mask in part.masks]
+            broken = [self._broken(mask) for mask in shows(part.masks)]
             for place, mask, record in zip(pending, part.masks, part.records, strict=True):
                 drawn[place] = mask
                 records[place] = {"source": one.name, "redraws": attempt, **record}
@@ -160,7 +178,7 @@ class Combine:
         return DrawnMasks(drawn, tuple(records))
 
     def _broken(self, mask: Masks) -> str:
-        """Return the first limit that a mask breaks, or nothing."""
+        """Return the first limit that a mask, bool (H, W), breaks, or nothing."""
         if not self.area[0] <= mask.mean() <= self.area[1]:
             return "area"
         if self.border == "forbidden" and any(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import ArrayDraws, DrawnMasks, InputError, Masks, Problem, Within, Workspace
+from augkit import ArrayDraws, DrawnMasks, InputError, Masks, Problem, Takes, Within, Workspace
 from augkit.images import SUFFIXES, average_resize, read_drawing
 from augkit_masks.training import Training
 from augkit_masks.validity import fill_holes
@@ -31,12 +31,15 @@ class Drawn:
     A drawing becomes as large as the training masks, squeezing its aspect ratio, by averaging its brightness before
     the threshold is applied. A line thinner than a pixel of the training masks becomes pale by that: it is lost at 0.5
     and stays with a threshold near its paper's brightness, such as 0.9 for ``dark``. A record holds ``file``.
+
+    It takes one class: brightness tells ink from paper, and no more.
     """
 
     root: Path
     ink: Literal["dark", "light"] = "dark"
     threshold: Annotated[float, Within(0.01, 0.99)] = 0.5
     fill: bool = False
+    takes = Takes(None, None, None)
 
     def sources(self) -> Sequence[Path]:
         """Return the drawings, sorted by name; `InputError` where there is no folder or no drawing in it."""

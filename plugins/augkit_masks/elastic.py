@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, InputError, Masks, NotEmpty, Problem, Record, Within, Workspace
+from augkit import ANYTHING, DrawnMasks, Draws, InputError, Masks, NotEmpty, Problem, Record, Within, Workspace, shows
+from augkit.images import IGNORED
 from augkit.store import read_array, write_array
 from augkit_masks.box import foreground_box
 from augkit_masks.fem import Boundary, lowest_modes
@@ -32,6 +33,7 @@ from augkit_masks.warp import (
     signed_distance,
     smallest_jacobian,
     taper,
+    warp_labels,
     warp_mask,
     with_rms,
 )
@@ -78,6 +80,10 @@ class Elastic:
 
     A field whose Jacobian is 0.1 or less anywhere, or whose mask is empty, leaves ``area`` or touches a border that the
     training mask did not touch, is tried again at 0.8 of its strength.
+
+    A label map is moved as a whole, pixels that do not count included: one field and one outline for all classes, and
+    within it the class whose moved outline is nearest, so that classes that touch or enclose each other go on doing so.
+    A field that makes a class disappear is tried again, too. Area and border are those of all classes together.
     """
 
     field: Literal["vibration", "variation", "combined", "random"] = "vibration"
@@ -88,6 +94,7 @@ class Elastic:
     diffeomorphic: bool | None = None
     sigma: Annotated[float, Within(4, 64)] = 16.0
     area: tuple[float, float] = (0.3, 3.0)
+    takes = ANYTHING
 
     def __post_init__(self) -> None:
         if not self.degree:
@@ -102,13 +109,13 @@ class Elastic:
         ``min_jacobian`` of that field; ``shrinks``, how often it was made weaker; ``area_change``; ``diffeomorphic``;
         ``repaired``, whether specks or holes that sampling left were removed.
         """
-        usable = np.flatnonzero(masks.any(axis=(1, 2)))
+        usable = np.flatnonzero(shows(masks).any(axis=(1, 2)))
         if not len(usable):
             raise InputError(Problem("elastic", f"{len(masks)} training masks, all empty", "Use masks with foreground"))
         basis = self._basis(masks, usable, space)
         parents = usable[draws.integers("parent", 0, len(usable))]
         degrees = np.array(self.degree)[draws.integers("degree", 0, len(self.degree))]
-        drawn = np.empty((count, *masks.shape[1:]), np.bool_)
+        drawn = np.empty((count, *masks.shape[1:]), masks.dtype)
         records: list[Record] = [{}] * count
 
         def deform_children(index: int) -> int:
@@ -157,7 +164,7 @@ class Elastic:
         size = masks.shape[1], masks.shape[2]
         file = space.folder / "variation.npy"
         if not file.is_file():
-            found = learn_variation(np.asarray(masks[usable]), self.modes)
+            found = learn_variation(shows(np.asarray(masks[usable])), self.modes)
             space.log.note(_account(found))
             if not len(found.modes):
                 raise InputError(Problem("elastic", "the training masks do not differ", "Use field: vibration"))
@@ -198,7 +205,7 @@ class Elastic:
             field = _displacement(direction, pixels * SHRINK**shrinks, flow)
             jacobian = smallest_jacobian(field)
             if jacobian > LEAST_JACOBIAN:
-                moved, repaired = _repair(warp_mask(parent.distance, field), parent)
+                moved, repaired = _repair(parent.moved(field), parent)
                 if self._keeps(moved, parent):
                     break
         else:
@@ -210,33 +217,52 @@ class Elastic:
             "rms": round(rms(field), 4),
             "min_jacobian": round(jacobian, 4),
             "shrinks": shrinks,
-            "area_change": round(np.count_nonzero(moved) / np.count_nonzero(parent.mask), 4),
+            "area_change": round(_area_change(moved, parent), 4),
             "diffeomorphic": flow,
             "repaired": repaired,
         }
 
     def _keeps(self, moved: Masks, parent: _Parent) -> bool:
-        """Tell whether a deformed mask has an allowed area and does not newly touch the border."""
+        """Tell whether a deformed mask has an allowed area and every class, and does not newly touch the border."""
         low, high = self.area
-        fits = low <= np.count_nonzero(moved) / np.count_nonzero(parent.mask) <= high
-        return bool(fits and (parent.at_border or not _touches_border(moved)))
+        fits = low <= _area_change(moved, parent) <= high
+        whole = moved.dtype == np.bool_ or np.isin(parent.labels[parent.labels != IGNORED], moved).all()
+        return bool(fits and whole and (parent.at_border or not _touches_border(shows(moved))))
 
 
 class _Parent(NamedTuple):
-    """A training mask and what its children are compared with."""
+    """A training mask and what its children are compared with.
+
+    layers: signed distance maps, float32 (1, H, W), and of a label map (1 + L, H, W) as for `warp_labels`.
+    labels: uint8 (L,), those of a label map.
+    """
 
     number: int
     mask: Masks
-    distance: Field
+    layers: Field
+    labels: NDArray[np.uint8]
     components: int
     holes: int
     at_border: bool
 
+    def moved(self, field: Field) -> Masks:
+        """Return the mask moved by a field."""
+        if not len(self.labels):
+            return warp_mask(self.layers[0], field)
+        return warp_labels(self.layers, self.labels, field)
+
 
 def _parent(index: int, mask: Masks) -> _Parent:
+    labels = np.unique(mask[mask != 0]) if mask.dtype != np.bool_ else np.empty(0, np.uint8)
+    everything = mask != 0
     # Only the nearest pixels outside have a part in where the moved distance changes its sign.
-    distance = signed_distance(mask, margin=1)
-    return _Parent(index, mask, distance, len(_sizes(mask)), count_holes(mask), _touches_border(mask))
+    layers = [signed_distance(everything, margin=1), *(signed_distance(mask == label, margin=3) for label in labels)]
+    parts, holes = len(_sizes(everything)), count_holes(everything)
+    return _Parent(index, mask, np.stack(layers), labels, parts, holes, _touches_border(shows(mask)))
+
+
+def _area_change(moved: Masks, parent: _Parent) -> float:
+    return np.count_nonzero(shows(moved)) / np.count_nonzero(shows(parent.mask))
 
 
 def _displacement(direction: Field, pixels: float, flow: bool) -> Field:
@@ -256,20 +282,31 @@ def _repair(moved: Masks, parent: _Parent) -> tuple[Masks, bool]:
     """Return the mask without the specks and holes that sampling on pixels leaves, and whether there were any.
 
     As many components as the parent has are kept, the largest ones. Holes are filled in a mask of one component whose
-    parent has none.
+    parent has none, in a label map with the label that is nearest.
     """
-    from scipy.ndimage import binary_fill_holes
-
-    sizes = _sizes(moved)
+    everything = moved != 0
+    sizes = _sizes(everything)
     repaired = len(sizes) > parent.components
     if repaired:
-        moved = _largest(moved, parent.components)
-    if parent.components == 1 and parent.holes == 0 and count_holes(moved) > 0:
-        return binary_fill_holes(moved), True
+        everything = _largest(everything, parent.components)
+        moved = np.where(everything, moved, moved.dtype.type(0))
+    if parent.components == 1 and parent.holes == 0 and count_holes(everything) > 0:
+        return _filled(moved), True
     return moved, repaired
 
 
+def _filled(moved: Masks) -> Masks:
+    from scipy.ndimage import binary_fill_holes, distance_transform_edt
+
+    whole: Masks = binary_fill_holes(moved != 0)
+    if moved.dtype == np.bool_:
+        return whole
+    row, column = distance_transform_edt(moved == 0, return_distances=False, return_indices=True)
+    return np.where(whole, moved[row, column], moved)
+
+
 def _largest(mask: Masks, count: int) -> Masks:
+    """Return the largest components of bool (H, W)."""
     from scipy.ndimage import label
 
     labels, _ = label(mask, np.ones((3, 3)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import ArrayDraws, AtLeast, DrawnMasks, Masks, Within, Workspace
+from augkit import ArrayDraws, AtLeast, DrawnMasks, Masks, Takes, Within, Workspace
 from augkit_masks.kept_model import fit_or_find, meaning
 from augkit_masks.moments import moments
 from augkit_masks.representations import Representation
@@ -51,6 +51,9 @@ class Pca:
     area:           smallest and largest share of the frame that a shape may cover, 0..1.
     opening:        radius in pixels of the opening that removes thin spurs; 0 for none.
 
+    It takes one class: shapes of several, drawn one by one, would lie over each other or apart; `elastic` deforms label
+    maps as a whole.
+
     Every mask is one part without holes. A shape that is not becomes its largest part with holes filled; if it is then
     empty or beyond `area`, its weights are drawn towards the mean shape until it is not. A record holds ``weights`` as
     asked for, ``effective`` as used, and ``repaired``: whether any of this happened.
@@ -69,6 +72,7 @@ class Pca:
     place: Literal["centre", "training"] = "centre"
     area: tuple[float, float] = (0.005, 0.9)
     opening: Annotated[int, Within(0, 5)] = 0
+    takes = Takes(None, None, None)
 
     def __post_init__(self) -> None:
         faults = [*self._faults_of_choice(), *self._faults_of_range()]

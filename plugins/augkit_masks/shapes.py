@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, Masks, NotEmpty, Record, Workspace
+from augkit import DrawnMasks, Draws, Masks, NotEmpty, Record, Takes, Workspace
 
 Kind = Literal["circle", "ellipse", "triangle", "quadrilateral", "pentagon", "hexagon", "octagon", "star"]
 
@@ -30,6 +30,8 @@ class Shapes:
     aspect: largest ratio of the long to the short axis of an ellipse, 1 or more.
     rotate: smallest and largest rotation in degrees.
     centre: (y, x) of the centre as shares of the sides, 0..1; null for anywhere with the whole shape in the frame.
+
+    It takes one class: of several, a shape does not say which it is of, nor where the others lie.
     """
 
     kinds: Annotated[tuple[Kind, ...], NotEmpty()] = (
@@ -45,6 +47,7 @@ class Shapes:
     aspect: float = 2.0
     rotate: tuple[float, float] = (0.0, 360.0)
     centre: tuple[float, float] | None = None
+    takes = Takes(None, None, None)
 
     def __post_init__(self) -> None:
         if not self.kinds:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit import DrawnMasks, Draws, InputError, Masks, Problem, Workspace
+from augkit import ANYTHING, DrawnMasks, Draws, InputError, Masks, Problem, Workspace, shows
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class Training:
     last round is a keyed choice without repetition. Empty masks are left out: they say nothing of where to paint.
     """
 
+    takes = ANYTHING
+
     def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` training masks; each record names its ``parent``."""
-        usable = np.flatnonzero(np.asarray(masks).any(axis=(1, 2)))
+        usable = np.flatnonzero(shows(np.asarray(masks)).any(axis=(1, 2)))
         n = len(usable)
         if n == 0:
             what = f"{len(masks)} training masks, all empty; allowed: at least one with foreground"

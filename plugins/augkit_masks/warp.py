@@ -86,6 +86,16 @@ def warp_mask(distance: Field, field: Field) -> Masks:
     return inside
 
 
+def warp_labels(layers: Field, labels: NDArray[np.uint8], field: Field) -> NDArray[np.uint8]:
+    """Return a label map (H, W), moved by the field: one outline for all of it, and within that the nearest label.
+
+    layers: signed distance maps (1 + L, H, W), of everything that has a label and then of each of `labels` (L,).
+    """
+    everything, *each = warp(layers, field)
+    moved: NDArray[np.uint8] = np.where(everything > 0, labels[np.argmax(each, axis=0)], 0).astype(np.uint8)
+    return moved
+
+
 def exponential(velocity: Field, steps: int = STEPS) -> Field:
     """Return the displacement after unit time along a stationary velocity, by scaling and squaring.
 

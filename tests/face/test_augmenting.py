@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import augkit
+from augkit import Channel, Format
+from augkit.data.formats import class_masks
 from augkit.data.stored import read_image_set
 from augkit.errors import InputError
+from augkit.face.augmenting import Augmenter
 from augkit.planning.tasks import TrainSegmenter
 
 
@@ -147,3 +152,37 @@ def test_in_a_data_loader_a_sample_keeps_its_draws_in_any_order_with_any_number_
         assert torch.equal(images[place], wanted[index])
     samples.epoch = 3
     assert not torch.equal(samples[0][0], wanted[0])
+
+
+CT = Format("int16", (Channel("ct", "ct", -100, 155),), ("liver", "spleen"))
+
+
+def mirrored(images, masks, draws):
+    return images.flip(3), masks.flip(3)
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+def test_arrays_of_another_format_come_back_as_they_were_given(ignore):
+    generator = np.random.Generator(np.random.PCG64(1))
+    images = generator.integers(-100, 156, (3, 8, 10, 1), np.int16)
+    labels = generator.integers(0, 3, (3, 8, 10), np.uint8)
+    if ignore:
+        labels[:, 0] = 255
+    changed, moved = Augmenter((("mirrored", mirrored),), replace(CT, ignore=ignore))(images, labels)
+    assert changed.dtype == np.int16
+    assert np.array_equal(changed, images[:, :, ::-1])
+    assert np.array_equal(moved, labels[:, :, ::-1])
+    if not ignore:
+        tensors = torch.rand(3, 1, 8, 10), torch.from_numpy(class_masks(labels, 2)).float()
+        image, mask = Augmenter((("mirrored", mirrored),), CT)(*tensors)
+        assert torch.equal(image, tensors[0].flip(3))
+        assert torch.equal(mask, tensors[1].flip(3))
+
+
+def test_arrays_of_another_format_than_told_are_refused_and_so_is_what_does_not_take_it():
+    augment = Augmenter((("mirrored", mirrored),), CT)
+    told = r"images: found int16 \(2, 8, 8, 3\); allowed: int16 \(N, H, W, 1\) .*\n.*allowed: uint8 \(N, H, W\)"
+    with pytest.raises(InputError, match=told):
+        augment(np.zeros((2, 8, 8, 3), np.int16), np.zeros((2, 8, 8), np.bool_))
+    with pytest.raises(InputError, match=r"augmentation hair: takes 3 channels .* with one class, .*; found 1 channel"):
+        augkit.augmentation("hair: {}", CT)

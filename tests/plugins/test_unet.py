@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from augkit import Frame, ImageSet
+from augkit import Format, Frame, ImageSet
 from augkit_unet.network import UnetNetwork, _enlarged
 from augkit_unet.segmenter import Unet
 from augkit_unet.training import UnetLearner
@@ -15,7 +15,7 @@ from samples import lesions, no_change, workspace
 def test_the_network_has_the_published_parameters_but_for_the_biases_that_a_norm_takes_away(width, count):
     biases = 92 * width  # two in each of nine blocks, of width * (2 * (1 + 2 + 4 + 8) + 16) channels
     with torch.device("meta"):
-        assert sum(p.numel() for p in UnetNetwork(width).parameters()) == count - biases
+        assert sum(p.numel() for p in UnetNetwork(width, Format()).parameters()) == count - biases
 
 
 @pytest.mark.parametrize("loss", ["bce", "bce_dice"])

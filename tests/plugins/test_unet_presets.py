@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from augkit import ImageSet, InputError
+from augkit import Format, ImageSet, InputError
 from augkit.contracts.registry import load_registry
 from augkit.errors import InterruptedRunError
 from augkit_unet.network import UnetNetwork
@@ -65,7 +65,7 @@ def test_the_strong_preset_trains_the_same_network_better():
 @pytest.mark.parametrize("preset", [UnetPaper(), UnetStrong()])
 def test_both_presets_have_the_original_network_s_parameters(preset):
     with torch.device("meta"):
-        network = UnetNetwork(preset.width)
+        network = UnetNetwork(preset.width, Format())
     biases = 92 * 64  # which a norm takes away
     assert sum(p.numel() for p in network.parameters()) == 31_043_521 - biases
     assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules()) == 18
@@ -114,7 +114,7 @@ def test_development_images_never_reach_a_training_batch(tmp_path):
 
 
 def test_the_best_weights_are_kept_and_not_the_last(tmp_path):
-    best, network = Best(UnetNetwork(2)), UnetNetwork(2)
+    best, network = Best(UnetNetwork(2, Format())), UnetNetwork(2, Format())
     for steps, score in ((5, 0.3), (10, 0.7), (15, 0.7), (20, 0.5)):
         with torch.no_grad():
             network.head.bias.fill_(steps)

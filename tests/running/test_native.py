@@ -64,8 +64,8 @@ def scored(arm, folder):
     engine = Engine(Store(folder), "cpu")
     names = json.loads((engine.artifact(arm.dataset) / "test" / "samples.json").read_text())["ids"]
     found = engine.artifact(arm.evaluation)
-    counts = np.load(found / "counts.npy").tolist()
-    return dict(zip(names, counts, strict=True)), dict(zip(names, np.load(found / "nsd.npy").tolist(), strict=True))
+    counts, nsd = (np.load(found / f"{what}.npy")[:, 0].tolist() for what in ("counts", "nsd"))
+    return dict(zip(names, counts, strict=True)), dict(zip(names, nsd, strict=True))
 
 
 def test_scores_are_interpolated_between_pixel_centres():

@@ -234,7 +234,7 @@ def test_artifacts_hold_what_the_components_returned(tmp_path):
     evaluation = folder_of(tmp_path, arm.evaluation)
     predictions = read_array(evaluation / "predictions.npy")
     assert (predictions == (splits.test.images[..., 0] > 127)).all()
-    assert (read_array(evaluation / "counts.npy").sum(axis=1) == SIZE * SIZE).all()
+    assert (read_array(evaluation / "counts.npy").sum(axis=2) == SIZE * SIZE).all()
     scores = read_scores([arm], splits.test, lambda stage: folder_of(tmp_path, stage))
     assert (scores.arm, scores.seeds, scores.values["dice"].shape) == ("arm", (0,), (1, 4))
     assert scores.values["nsd"][0].tolist() == surface_distance(predictions, splits.test.masks).tolist()

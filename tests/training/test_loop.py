@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from augkit import ImageSet
+from augkit import Format, ImageSet
 from augkit.errors import DivergedError, InputError, InterruptedRunError, StageError
 from augkit.store import read_json
 from augkit.training import loop
@@ -879,7 +879,7 @@ def fake_compiler(monkeypatch, call):
 
 def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_path, monkeypatch):
     fake_compiler(monkeypatch, lambda network: network._call_impl)
-    per_step = 4 * operations(4, (32, 32))
+    per_step = 4 * operations(4, Format(), (32, 32))
     layout = "contiguous" if memory_layout("cpu") == torch.contiguous_format else "channels last"
     for name, limit in (("short", per_step * STEPS + 1), ("long", per_step * STEPS)):
         monkeypatch.setattr("augkit.training.precision.COMPILE_ABOVE", {("cpu", choose_precision("cpu")): limit})

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from augkit import Format
 from augkit.training import Budget, colour_statistics, segmentation_loss
 
 
 def test_colour_statistics_are_those_of_the_images():
     images = np.random.Generator(np.random.Philox(3)).integers(0, 256, (5, 7, 9, 3), dtype=np.uint8)
-    mean, std = colour_statistics(images)
+    mean, std = colour_statistics(images, Format())
     assert np.allclose(mean[:, 0, 0].numpy(), images.reshape(-1, 3).mean(0) / 255, atol=1e-6)
     assert np.allclose(std[:, 0, 0].numpy(), images.reshape(-1, 3).std(0) / 255, atol=1e-6)
 
 
 def test_images_of_one_colour_do_not_divide_by_zero():
-    _, std = colour_statistics(np.full((2, 4, 4, 3), 90, np.uint8))
+    _, std = colour_statistics(np.full((2, 4, 4, 3), 90, np.uint8), Format())
     assert torch.equal(std, torch.full((3, 1, 1), 1 / 255))
 
 

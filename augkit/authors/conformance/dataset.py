@@ -139,7 +139,7 @@ def native_images_fit_their_masks(bench: DatasetBench) -> None:
     natives = bench.once("native_images()", lambda: list(bench.component.native_images(ids)), None)
     check_native_count(len(natives), len(ids))
     for i, (native, mask) in enumerate(zip(natives, masks, strict=True)):
-        check_native_image(native, mask, i)
+        check_native_image(native, mask, i, bench.splits().train.format)
 
 
 def keeps_no_state(bench: DatasetBench) -> None:

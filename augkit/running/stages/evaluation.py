@@ -9,9 +9,10 @@ import numpy as np
 from augkit.contracts.components import HasNativeMasks
 from augkit.contracts.rules import check_native_count, check_native_mask, contract
 from augkit.data.arrays import ImageSet, Masks
+from augkit.data.formats import decided
 from augkit.data.resizing import upsample_scores
 from augkit.data.stored import Evaluation, read_image_set, write_evaluation
-from augkit.metrics import class_confusion, class_surface_distance, decided
+from augkit.metrics import class_confusion, class_surface_distance
 from augkit.planning.tasks import Evaluate
 from augkit.running.job import Job
 from augkit.running.stages.predictions import scores_of

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from augkit.contracts.components import Predictor
 from augkit.contracts.rules import SAMPLES, STATELESS, check_same, check_scores, contract, harmless
 from augkit.data.arrays import Images, Masks
-from augkit.data.formats import Format
-from augkit.metrics import decided
+from augkit.data.formats import Format, decided
 
 CHUNK = 256
 """Images handed to a synthesizer or predictor at a time."""

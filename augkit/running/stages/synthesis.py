@@ -27,6 +27,7 @@ def synthesise(task: Synthesise, job: Job) -> None:
     draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
     format = read_format(job.inputs["dataset"] / "train")
     images = np.empty((*masks.shape, len(format.channels)), format.dtype)
+    grey_level = float(np.subtract(*reversed(format.windows)).max() / 255)
     for begin in range(0, len(masks), CHUNK):
         part = slice(begin, begin + CHUNK)
         with contract("the generator", ids[part]):
@@ -34,7 +35,7 @@ def synthesise(task: Synthesise, job: Job) -> None:
             if begin == 0:
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
-                    check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, 1.0)
+                    check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, grey_level)
         job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
     parents = tuple(_group(record, groups, name) for record, name in zip(drawn.records, ids, strict=True))
     if task.shuffled:
@@ -50,7 +51,8 @@ def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:
     Equal masks stand side by side in a keyed order, and everybody takes the mask as many places on as the commonest
     mask is frequent, which is a different one. Raises `StageError` where one mask is more than half of all.
     """
-    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    flat = masks.reshape(len(masks), -1)
+    packed = np.packbits(flat, axis=1) if masks.dtype == np.bool_ else flat
     _, kinds, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
     kinds = kinds.reshape(-1)  # NumPy 2.0 gives it another shape
     step = int(counts.max())

@@ -110,8 +110,8 @@ def cut_out(
 
     mine = np.zeros((*foreground[window].shape, labels.shape[2]), labels.dtype)
     mine[box] = labels[window][box] * one.inside[..., None]
-    both = read(_joined(picture[window], mine))
-    classes = both[..., 3] if labels.shape[2] == 1 else both[..., 3:].sum(axis=2)
+    both, channels = read(_joined(picture[window], mine)), picture.shape[2]
+    classes = both[..., channels] if labels.shape[2] == 1 else both[..., channels:].sum(axis=2)
     inside: Inside = (classes > 0.5).view(np.uint8)
     x, y, wide, high = cv2.boundingRect(inside)
     room = min(x, y, size[0] - x - wide, size[1] - y - high) - reach
@@ -130,8 +130,9 @@ def cut_out(
         cover[there > 0.5] = 0
     if cv2.countNonZero(ground) < CLEAR * cv2.countNonZero(whole):
         return None
-    colours: Any = cv2.cvtColor(both, cv2.COLOR_RGBA2RGB) if labels.shape[2] == 1 else both[..., :3].copy()
-    return Cut(colours, _winners(both[..., 3:], inside), inside, cover, ground, reach)
+    fast = (channels, labels.shape[2]) == (3, 1)
+    colours: Any = cv2.cvtColor(both, cv2.COLOR_RGBA2RGB) if fast else both[..., :channels].copy()
+    return Cut(colours, _winners(both[..., channels:], inside), inside, cover, ground, reach)
 
 
 def _turn(
@@ -157,12 +158,13 @@ def _turn(
 
 
 def _joined(picture: Pixels, labels: Pixels) -> Floats:
-    """Return float32 (H, W, 3 + K) in 0..1 of (H, W, 3) and (H, W, K), both float32 or both as they are stored."""
-    if labels.shape[2] == 1:
+    """Return float32 (H, W, C + K) in 0..1 of (H, W, C) and (H, W, K), each float32 or as it is stored."""
+    labels = labels * 255 if picture.dtype == np.uint8 else labels.astype(np.float32, copy=False)
+    if (picture.shape[2], labels.shape[2]) == (3, 1):
         both: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)  # four channels are resampled faster than three
-        both = cv2.insertChannel(labels * 255 if labels.dtype == np.uint8 else labels, both, 3)
+        both = cv2.insertChannel(labels, both, 3)
     else:
-        both = np.concatenate([picture, labels * 255 if labels.dtype == np.uint8 else labels], axis=2)
+        both = np.concatenate([picture, labels], axis=2)
     floats: Floats = np.divide(both, np.float32(255), dtype=np.float32) if both.dtype == np.uint8 else both
     return floats
 

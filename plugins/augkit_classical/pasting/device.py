@@ -96,9 +96,9 @@ def _followed(names: Tensor, foreground: Tensor, dim: int, back: bool, most: int
 class _Cut:
     """An object of each sample, turned and scaled, in the middle of a canvas (h, w); see `cutting.Cut`.
 
-    layers: float32 (N, 3 + K + 3, h, w): picture, labels, inside, cover and ring.
+    layers: float32 (N, C + K + 3, h, w): picture, labels, inside, cover and ring.
     x, y, wide, high: int64 (N,), its box; there: bool (N,), whether there is one.
-    came: float32 (N, 3), mean colour of the ground it came from; even: float32 (N,), the spread.
+    came: float32 (N, C), mean colour of the ground it came from; even: float32 (N,), the spread.
     """
 
     layers: Tensor
@@ -128,7 +128,8 @@ def _cut(pictures: Tensor, labels: Tensor, filled: Tensor, inside: Tensor, plan:
     object_, others = inside[:, None].float(), (filled & ~inside)[:, None].float()
     both = torch.cat([pictures, others, labels * object_], dim=1)
     both = grid_sample(both, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    picture, others, classes = both[:, :3], both[:, 3:4], both[:, 4:]
+    channels = pictures.shape[1]
+    picture, others, classes = both[:, :channels], both[:, channels : channels + 1], both[:, channels + 1 :]
     now = classes.sum(1, keepdim=True) > 0.5
     x, y, wide, high = _box(now[:, 0])
     fits = (x > reach) & (y > reach) & (x + wide < len(right) - reach) & (y + high < len(below) - reach)
@@ -171,7 +172,7 @@ def _cover(inside: Tensor, margin: int) -> Tensor:
 
 
 def _level(picture: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean colour, (N, 3), where bool (N, 1, h, w), and the spread of all colours around theirs, (N,)."""
+    """Return the mean colour, (N, C), where bool (N, 1, h, w), and the spread of all colours around theirs, (N,)."""
     count = where.sum((2, 3)).clamp(min=1)
     mean = (picture * where).sum((2, 3)) / count
     away = (picture - mean[:, :, None, None]) * where
@@ -213,8 +214,10 @@ class _Scene:
         self._blend(layers, cut.came, lies, likeness, hides, plan.match)
 
     def _blend(self, layers: Tensor, came: Tensor, lies: Tensor, likeness: Tensor, hides: Tensor, match: float) -> None:
-        """As `host._Scene._blend`, with layers (N, 3 + K + 3, H, W) where they belong in the frame."""
-        picture, labels, (inside, cover) = layers[:, :3], layers[:, 3:-3], layers[:, -3:-1].chunk(2, dim=1)
+        """As `host._Scene._blend`, with layers (N, C + K + 3, H, W) where they belong in the frame."""
+        channels = self.images.shape[1]
+        picture, labels = layers[:, :channels], layers[:, channels:-3]
+        inside, cover = layers[:, -3:-1].chunk(2, dim=1)
         lies = (came + match * (lies - came))[:, :, None, None]
         came = came[:, :, None, None]
         away = picture - came

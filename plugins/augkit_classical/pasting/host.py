@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Map = NDArray[np.float64]
-"""An affine map of colours, (3, 4)."""
+"""An affine map of the channels, (C, C + 1)."""
 
 
 def paste(images: Tensor, masks: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Return float32 images (N, 3, H, W) and masks (N, K, H, W), memory of their own, with pasted objects.
+    """Return float32 images (N, C, H, W) and masks (N, K, H, W), memory of their own, with pasted objects.
 
-    images, masks: float32, or uint8 as they are stored.
+    images, masks: float32, or uint8 as they are stored, each by itself.
     """
     pictures, labels = channels_last(images), channels_last(masks)
     out_pictures, out_labels = np.empty(pictures.shape, np.float32), labels.astype(np.float32)
@@ -112,11 +112,11 @@ class _Scene:
             return False
         shown = cv2.transform(shown, change.to_ground)
         clip(shown)
+        shown = shown.reshape(below.shape)  # OpenCV drops an axis of one channel
         cv2.subtract(shown, below, dst=shown)
         # It does not fade into what is there already, whose pixels go on having most of the weight in their mask.
         free = 1 - cv2.subtract(self._taken[here], inside)
-        cover: Any = cv2.cvtColor(cv2.copyTo(cut.cover[near][mine], free), cv2.COLOR_GRAY2BGR)
-        cv2.multiply(shown, cover, dst=shown)
+        shown *= cv2.copyTo(cut.cover[near][mine], free)[..., None]
         below += shown
         np.copyto(self._labels[here], cut.labels[near][mine], where=inside.view(bool)[..., None])
         self._taken[here] |= inside
@@ -124,7 +124,7 @@ class _Scene:
 
 
 class _Recolouring(NamedTuple):
-    """Affine maps of colours, float64 (3, 4): to the distance from the old ground, these changed, and from the new."""
+    """Affine maps of the channels, float64 (C, C + 1): to the distance from the old ground, changed, from the new."""
 
     from_ground: Map
     darker: Map
@@ -143,7 +143,7 @@ def _recolouring(came: Sequence[float], lies: Sequence[float], likeness: float, 
     pairs = list(zip(lies, came, strict=True))
     darker = [gain * min(new / max(old, 1e-3), MOST_STRETCH) for new, old in pairs]
     brighter = [gain * min((1 - new) / max(1 - old, 1e-3), MOST_STRETCH) for new, old in pairs]
-    ones, none = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    ones, none = (1.0,) * len(pairs), (0.0,) * len(pairs)
     maps = ((ones, [-old for old in came]), (darker, none), (brighter, none), (ones, lies))
     return _Recolouring(*(_affine(factors, added) for factors, added in maps))
 
@@ -161,11 +161,9 @@ def _overlap(x: int, y: int, wide: int, high: int, width: int, height: int) -> t
 def _level(picture: Floats, ring: Inside) -> tuple[list[float], float]:
     """Return the mean colour and the spread of all colours around theirs."""
     mean, spreads = cv2.meanStdDev(picture, mask=ring)
-    one, two, three = spreads.ravel().tolist()
-    return mean.ravel().tolist(), math.sqrt((one * one + two * two + three * three) / 3)
+    return mean.ravel().tolist(), math.sqrt(sum(one * one for one in spreads.ravel().tolist()) / len(spreads))
 
 
 def _affine(factors: Sequence[float], added: Sequence[float]) -> Map:
-    """Return float64 (3, 4): what multiplies each colour by its factor and adds its share."""
-    (a, b, c), (x, y, z) = factors, added
-    return np.array([[a, 0, 0, x], [0, b, 0, y], [0, 0, c, z]])
+    """Return float64 (C, C + 1): what multiplies each channel by its factor and adds its share."""
+    return np.column_stack([np.diag(factors), added])

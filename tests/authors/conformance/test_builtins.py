@@ -103,6 +103,12 @@ TORCHVISION = [
 OPTIONAL = {
     "albumentations": {("augmentation", "albumentations"): [Case({"pipeline": ALBUMENTATIONS})]},
     "torchvision": {("augmentation", "torchvision"): [Case({"pipeline": TORCHVISION})]},
+    "nibabel": {
+        ("dataset", "nifti"): [
+            Case({"root": str(FILES / "nifti"), "classes": {"core": 2, "rim": [1, 3]}, "size": 32, "meaning": "ct"}),
+            Case({"root": str(FILES / "nifti"), "classes": {"all": [1, 2, 3]}, "size": 32, "as_rgb": [-100, 100]}),
+        ],
+    },
     "segmentation_models_pytorch": {("segmenter", "smp"): [Case({"steps": 80, "batch_size": 4})]},
 }
 """Components that wrap a package which need not be installed."""
@@ -150,6 +156,8 @@ def files():
             )
             Image.fromarray(mask).save(FILES / suffix / f"{stem}{ending}.png")
     (FILES / "drawings").mkdir()
+    if find_spec("nibabel") is not None:
+        write_volumes(FILES / "nifti")
     for number in range(4):
         Image.fromarray(255 - lesion(number)[1]).save(FILES / "drawings" / f"{number}.png")
     yield
@@ -162,6 +170,21 @@ ISIC = (
     "isic/ISIC-2017_Validation_Data",
     "isic/ISIC-2017_Validation_Part1_GroundTruth",
 )
+
+
+def write_volumes(root):
+    """Write six volumes with labels 1, 2 and 3."""
+    import nibabel
+
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for number in range(6):
+        labels = np.zeros((20, 20, 6), np.uint8)
+        for value in (1, 2, 3):
+            labels[value : 18 - value, 4 * value : 4 * value + 3, 1:5] = value
+        values = np.random.default_rng(number).integers(-300, 300, labels.shape) + 200 * labels
+        for folder, voxels in (("images", values.astype(np.int16)), ("labels", labels)):
+            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), root / folder / f"p{number}.nii.gz")
 
 
 def lesion(number):
