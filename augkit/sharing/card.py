@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from io import StringIO
 
+from augkit.data.formats import Format as PixelFormat
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
-from augkit.sharing.files import Export, Format, ImageFormat, SyntheticSet
+from augkit.sharing.files import Export, Format, ImageFormat, SyntheticSet, ending_of
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
@@ -54,13 +55,12 @@ def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
 def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
     """Return the README.md of an export."""
     total = sum(len(source.samples) for source in export.sources)
-    height, width = export.real.train.size
     parts = [
         f"# {export.name}: {total} synthetic images with masks",
         f"Made by augkit {version('augkit')} from the recipe below, seed {export.seed}. {what_pixels_are(export)}",
         "## What is here",
         _contents(export, layout, image_format),
-        f"{'Synthetic images' if export.native else 'Images'} are RGB, {width} x {height} pixels, 8 bits, lossless. "
+        f"{'Synthetic images' if export.native else 'Images'} are {_pixels(export)}, lossless. "
         "`manifest.csv` has a row per synthetic image; "
         "`artifact.json` has the SHA-256 of every file.",
         _table(("source", "images", "generator hash"), [_source_row(source) for source in export.sources]),
@@ -71,7 +71,8 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         f"```yaml\n{export.recipe.strip()}\n```",
         "## Quality",
         f"{_adherence(export)} `nearest_real` is the nearest training image, in any turn or mirror; its distance is "
-        "the root mean square difference in grey levels at 16 x 16 pixels. `suspicious` marks images that are nearer "
+        f"the root mean square difference in grey levels at 16 x 16 pixels{_as_shown(export)}. "
+        "`suspicious` marks images that are nearer "
         "to a training image than 99 % of unseen real images are, and nearer by that much than to an unseen one, so "
         "not merely smooth: look at them before publishing.",
         *(_quality(source) for source in export.sources),
@@ -82,6 +83,25 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         "generator was trained on, and whether it allows derived images to be shared.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _pixels(export: Export) -> str:
+    """Return what the files of images hold."""
+    (height, width), format = export.real.train.size, export.real.train.format
+    if format.rgb:
+        return f"RGB, {width} x {height} pixels, 8 bits"
+    channels = ", ".join(str(one) for one in format.channels)
+    told = f"{len(format.channels)} channel{'' if len(format.channels) == 1 else 's'} ({channels})"
+    return f"{told} of {format.dtype}, {width} x {height} pixels"
+
+
+def _labels(export: Export) -> str:
+    """Return which number of a mask file is what."""
+    format = export.real.train.format
+    if format.binary:
+        return "0 background, 255 foreground"
+    numbered = ", ".join(f"{k} {name}" for k, name in enumerate(format.classes, 1))
+    return f"0 background, {numbered}{', 255 ignored' if format.ignore else ''}"
 
 
 def what_pixels_are(export: Export) -> str:
@@ -100,6 +120,10 @@ def what_pixels_are(export: Export) -> str:
     return " ".join(sentences)
 
 
+def _as_shown(export: Export) -> str:
+    return "" if export.real.train.format.rgb else ", of images as they are shown: 0 to 255 within their windows"
+
+
 def _adherence(export: Export) -> str:
     if all("adherence" in source.quality for source in export.sources):
         return (
@@ -109,12 +133,17 @@ def _adherence(export: Export) -> str:
 
 
 def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
+    told = "" if export.real.train.format == PixelFormat() else " `format.json` tells channels and classes."
+    ending = ending_of(export.real.train.format, image_format)
     if layout == "folder":
-        return f"`images/<id>.{image_format}` and `masks/<id>.png` (0 background, 255 foreground)."
+        return f"`images/<id>.{ending}` and `masks/<id>.png` ({_labels(export)}).{told}"
     if layout == "coco":
+        masks = "" if export.real.train.format.binary else f" ({_labels(export)})"
         return (
-            f"`images/<id>.{image_format}`, `masks/<id>.png`, and `annotations/instances_train.json` in COCO's format: "
-            "one annotation per connected piece of a mask, as uncompressed run lengths."
+            f"`images/<id>.{ending}`, `masks/<id>.png`{masks}, and "
+            "`annotations/instances_train.json` in COCO's format: one annotation per "
+            "connected piece of a mask, as uncompressed run lengths."
+            f"{told}"
         )
     real = export.real
     own = "the data set's validation split" if len(real.validation) else "folds of the real training images"

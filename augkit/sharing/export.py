@@ -15,6 +15,7 @@ import yaml
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativePairs
 from augkit.data.draws import Draws
+from augkit.data.formats import Format as PixelFormat
 from augkit.data.stored import read_drawn_masks, read_image_set, read_quality, read_splits
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe
@@ -76,6 +77,10 @@ def write_export(
     Raises `InputError` where `target` holds anything else, or where the layout does not allow the image format.
     """
     check_target(target, layout, image_format)
+    pixels = export.real.train.format
+    if image_format == "webp" and not pixels.rgb:
+        what = f"found webp for {pixels}; allowed: png, with which other images than 8-bit RGB keep their numbers"
+        raise InputError(Problem("--image-format", what))
     identity = _identity(export, layout, image_format)
     if _is_there(target, identity):
         return False
@@ -83,6 +88,8 @@ def write_export(
     try:
         sink = Sink(work, progress)
         files, digests = LAYOUTS[layout](export, sink, image_format)
+        if pixels != PixelFormat():
+            sink.json("format.json", pixels.facts())
         sink.text("manifest.csv", manifest_csv(export, files, digests))
         sink.text("README.md", data_card(export, layout, image_format))
         seal(work, identity, sink.written)

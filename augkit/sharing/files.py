@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts.components import HasNativePairs
+from augkit.data import formats
 from augkit.data.arrays import Images, ImageSet, Masks, Record, Splits
-from augkit.data.encoding import encode_png, encode_webp
+from augkit.data.encoding import encode_png, encode_tiff, encode_webp
 from augkit.report.verdict.scores import TEST_IMAGES
 from augkit.store import FileFacts, write_json, write_text, write_unflushed
 
@@ -71,18 +72,34 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Encoder:
-    """How files are encoded: images as PNG or lossless WebP, masks always as PNG with this foreground level."""
+    """How files are encoded: images as PNG or lossless WebP, masks always as PNG with this foreground level.
+
+    PNG holds 8-bit grey and RGB and 16-bit grey; other images are TIFF. Label maps keep their numbers.
+    """
 
     image_format: ImageFormat
     foreground: int = 255
 
-    def image(self, image: NDArray[np.uint8]) -> bytes:
-        """Return the file of one image, uint8 (H, W, 3)."""
-        return encode_png(image) if self.image_format == "png" else encode_webp(image)
+    def image(self, image: Images) -> bytes:
+        """Return the file of one image, (H, W, C)."""
+        if self.image_format == "webp":
+            return encode_webp(image)
+        if not _fits_png(image.dtype.name, image.shape[-1]):
+            return encode_tiff(image)
+        return encode_png(image if image.shape[-1] == 3 else image[..., 0])
 
-    def mask(self, mask: NDArray[np.bool_]) -> bytes:
-        """Return the file of one mask, bool (H, W)."""
-        return encode_png(mask.astype(np.uint8) * np.uint8(self.foreground))
+    def mask(self, mask: Masks) -> bytes:
+        """Return the file of one mask, bool or labels (H, W)."""
+        return encode_png(mask.astype(np.uint8) * np.uint8(self.foreground) if mask.dtype == np.bool_ else mask)
+
+
+def ending_of(format: formats.Format, image_format: ImageFormat) -> str:
+    """Return the ending of image files, as `Encoder` writes them: ``png``, ``tif`` or ``webp``."""
+    return image_format if image_format == "webp" or _fits_png(format.dtype, len(format.channels)) else "tif"
+
+
+def _fits_png(dtype: str, channels: int) -> bool:
+    return (dtype, channels) in {("uint8", 1), ("uint8", 3), ("uint16", 1)}
 
 
 class Sink:

@@ -19,7 +19,8 @@ from augkit.contracts.components import HasNativePairs
 from augkit.contracts.rules import check_native_count, check_native_image, check_native_mask, contract
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import sample_keys
-from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
+from augkit.data.formats import class_masks
+from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink, ending_of
 
 FOLDS = 5
 """Cross-validation folds of nnU-Net."""
@@ -38,26 +39,31 @@ class Layout(Protocol):
 
 
 def write_folder(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255."""
+    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255, or of labels."""
     return _write_pairs(export, sink, image_format, "images", "masks")
 
 
 def write_coco(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, one annotation per connected piece."""
+    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, one annotation per connected piece.
+
+    Classes are categories, numbered as labels are.
+    """
     places, digests = _write_pairs(export, sink, image_format, "images", "masks")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    classes = export.real.train.format.classes
     for source in export.sources:
         height, width = source.samples.size
         for mask in source.samples.masks:
             number = len(images) + 1
             name = places[number - 1][0].removeprefix("images/")
             images.append({"id": number, "file_name": name, "height": height, "width": width})
-            annotations += coco_annotations(np.asarray(mask), number, len(annotations) + 1)
+            for category, one in enumerate(class_masks(np.asarray(mask)[None], len(classes))[0], 1):
+                annotations += coco_annotations(one, number, len(annotations) + 1, category)
     document = {
         "info": {"description": f"Synthetic images of the recipe {export.name}, made by augkit", "version": "1"},
         "licenses": [{"id": 1, "name": "see README.md", "url": ""}],
-        "categories": [{"id": 1, "name": "foreground", "supercategory": ""}],
+        "categories": [{"id": k, "name": name, "supercategory": ""} for k, name in enumerate(classes, 1)],
         "images": [{**image, "license": 1} for image in images],
         "annotations": annotations,
     }
@@ -127,8 +133,9 @@ def _write_pairs(
 ) -> tuple[Places, list[str]]:
     places: Places = []
     digests: list[str] = []
+    ending = ending_of(export.real.train.format, image_format)
     for source in export.sources:
-        some = [(f"{images}/{name}.{image_format}", f"{masks}/{name}.png") for name in source.samples.ids]
+        some = [(f"{images}/{name}.{ending}", f"{masks}/{name}.png") for name in source.samples.ids]
         digests += sink.write_samples(source.samples, some.__getitem__, Encoder(image_format))
         places += some
     return places, digests
@@ -174,8 +181,8 @@ def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:
     return list(zip(samples.ids, samples.groups, strict=True))
 
 
-def coco_annotations(mask: Masks, image: int, first: int) -> list[dict[str, Any]]:
-    """Return one annotation per 8-connected piece of a mask, bool (H, W), numbered from `first`.
+def coco_annotations(mask: Masks, image: int, first: int, category: int = 1) -> list[dict[str, Any]]:
+    """Return one annotation per 8-connected piece of a class's mask, bool (H, W), numbered from `first`.
 
     The segmentation is COCO's uncompressed run-length code: run lengths down the columns, background first.
     """
@@ -188,7 +195,7 @@ def coco_annotations(mask: Masks, image: int, first: int) -> list[dict[str, Any]
             {
                 "id": first + number - 1,
                 "image_id": image,
-                "category_id": 1,
+                "category_id": category,
                 "iscrowd": 0,
                 "area": int(piece.sum()),
                 "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
