@@ -56,6 +56,8 @@ def plan(
         session = Session(How(out, device, precision))
         planned = session.plan(checked, parse_seeds(seeds))
         store, engine = session.store, session.engine
+        for line in _formats(checked):
+            print(line)
         if asks_for_verdict(planned):
             complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store).lines()))
         if estimate:
@@ -68,6 +70,16 @@ def plan(
             exists = store.has(stage.address)
             state = "exists" if exists else "will be built" if stage in missing else "not needed"
             print(f"{state:<14} {stage.title:<46} {store.path(stage.address)}")
+
+
+def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:
+    """Return what the data sets hold that is not 8-bit RGB with one class."""
+    from augkit.contracts.components import HasFormat
+    from augkit.data.formats import Format
+
+    sets = [(one.dataset.name, one.dataset.instance) for one in checked]
+    told = [(name, found.format()) for name, found in sets if isinstance(found, HasFormat)]
+    return [f"data set {name}: {format}" for name, format in dict.fromkeys(told) if format != Format()]
 
 
 def _use_threads(jobs: int, threads: int | None) -> None:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 TRAINING_SIZE, NATIVE_SIZE = "training", "native"
 """At which size masks are scored: that of the images trained on, or that of each test image's mask file."""
 
+PER_IMAGE, PER_GROUP = "image", "group"
+"""What has one score: an image, or all images of a group together, such as the slices of a volume."""
+
 Augment = Callable[["torch.Tensor", "torch.Tensor", TensorDraws], "tuple[torch.Tensor, torch.Tensor]"]
 
 

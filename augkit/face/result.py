@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from augkit.metrics import METRICS
 from augkit.report.recorded import Recorded, find_report, read_report
 from augkit.report.tables import table_rows, table_title
 
@@ -68,9 +67,12 @@ class Result:
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """One row per arm, seed and image: ``arm``, ``seed``, ``image_id`` and every metric; for `pandas.DataFrame`."""
+        """One row per arm, seed and image: ``arm``, ``seed``, ``image_id`` and every metric; for `pandas.DataFrame`.
+
+        Where groups are scored, ``image_id`` is the group.
+        """
         return [
-            {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in METRICS}
+            {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in arm.metrics}
             for arm in self.recorded.arms
             for s, seed in enumerate(arm.seeds)
             for i, name in enumerate(arm.image_ids)

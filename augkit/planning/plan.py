@@ -243,6 +243,7 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         real_images=recipe.real_images,
         sweep=recipe.sweep,
         score_at=recipe.score_at,
+        score_per=recipe.score_per,
         written=recipe.written,
     )
 
@@ -393,12 +394,13 @@ def code_of(task: type[Task], root: Path = CORE) -> str:
 
 
 def _refuse_different_data(arms: Sequence[Arm]) -> None:
-    """Arms are compared image by image, so they must read the same data and be scored at one size."""
+    """Arms are compared image by image, so they must read the same data and be scored in one way."""
     first = arms[0]
-    resized = dict.fromkeys(arm.name for arm in arms if arm.score_at != first.score_at)
-    if resized:
-        what = f"has another score_at than '{first.name}'; allowed: the same in every arm"
-        raise InputError(*(Problem(f"recipe '{name}'", what) for name in resized))
+    for key in ("score_at", "score_per"):
+        unlike = dict.fromkeys(arm.name for arm in arms if getattr(arm, key) != getattr(first, key))
+        if unlike:
+            what = f"has another {key} than '{first.name}'; allowed: the same in every arm"
+            raise InputError(*(Problem(f"recipe '{name}'", what) for name in unlike))
     others = dict.fromkeys(arm.name for arm in arms if arm.dataset != first.dataset)
     if others:
         what = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
 from augkit.errors import InputError, Problem, did_you_mean
 from augkit.planning.document import (
     Document,
@@ -79,6 +79,7 @@ class Recipe:
     sweep:             where the recipe stands on a curve, if it came from a sweep.
     development_share: of the training groups, to score on in place of the test images; 0 scores on these.
     score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
+    score_per:         `PER_IMAGE` or `PER_GROUP`.
     written:           what `document` came from.
     """
 
@@ -96,6 +97,7 @@ class Recipe:
     exclude_copies: bool = False
     development_share: float = 0.0
     score_at: str = TRAINING_SIZE
+    score_per: str = PER_IMAGE
     written: Written = Written()
 
 
@@ -164,6 +166,7 @@ RECIPE_KEYS = (
     "development_share",
     "training_share",
     "score_at",
+    "score_per",
     "real_images",
     "synthesize",
     "augment",
@@ -199,9 +202,9 @@ class _Draft:
         dataset = self._required("dataset", "dataset", root, ())
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
-        development_share, score_at = self._development_share(root), root.get("score_at", TRAINING_SIZE)
-        if score_at not in (TRAINING_SIZE, NATIVE_SIZE):
-            self._refuse(("score_at",), score_at, f"{TRAINING_SIZE} or {NATIVE_SIZE}")
+        development_share = self._development_share(root)
+        score_at = self._one_of("score_at", root, (TRAINING_SIZE, NATIVE_SIZE))
+        score_per = self._one_of("score_per", root, (PER_IMAGE, PER_GROUP))
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
         augment = [
             self._reference("augmentation", ("augment", i), item) for i, item in enumerate(self._list("augment", root))
@@ -233,7 +236,8 @@ class _Draft:
             self.sweep,
             exclude_copies,
             development_share,
-            str(score_at),
+            score_at,
+            score_per,
             Written(self.document.text, self.changes),
         )
 
@@ -284,6 +288,14 @@ class _Draft:
             return float(share)
         self._refuse(("development_share",), share, "0 for none, or 0 < number <= 0.5", _number_hint(share))
         return 0.0
+
+    def _one_of(self, key: str, root: dict[str, Value], words: tuple[str, str]) -> str:
+        """Return one of two words, the first where the recipe says nothing."""
+        word = root.get(key, words[0])
+        if word not in words:
+            self._refuse((key,), word, " or ".join(words))
+            return words[0]
+        return str(word)
 
     def _flag(self, key: str, root: dict[str, Value], default: bool) -> bool:
         value = root.get(key, default)

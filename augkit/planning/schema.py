@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE
+from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import Entry, Registry
 from augkit.planning.options import option_model
@@ -92,6 +92,10 @@ def _recipe() -> dict[str, Any]:
             "score_at": _text(
                 {"enum": [TRAINING_SIZE, NATIVE_SIZE], "default": TRAINING_SIZE},
                 "Whether masks are scored at training size, or at the size of each test image's mask file.",
+            ),
+            "score_per": _text(
+                {"enum": [PER_IMAGE, PER_GROUP], "default": PER_IMAGE},
+                "Whether each test image has a score, or all images of a group together, such as a volume's slices.",
             ),
             "real_images": _text({"type": "boolean", "default": True}, "Whether the segmenter trains on real images."),
             "synthesize": _text({"type": "array", "items": source}, "Sources of synthetic images; they mix freely."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.components import (
+    PER_IMAGE,
     TRAINING_SIZE,
     Augmentation,
     Dataset,
@@ -210,6 +211,7 @@ class Arm(Supply):
     real_images: whether the segmenter trains on real images.
     sweep:       where the arm stands on a curve, if it does.
     score_at:    at which size it is scored.
+    score_per:   what has one score, `PER_IMAGE` or `PER_GROUP`.
     written:     its recipe before it was resolved; None where there was no file.
     """
 
@@ -218,6 +220,7 @@ class Arm(Supply):
     real_images: bool = True
     sweep: SweepPoint | None = None
     score_at: str = TRAINING_SIZE
+    score_per: str = PER_IMAGE
     written: Written | None = None
 
 

@@ -87,6 +87,7 @@ def judge(material: Material) -> Quality:
     record = {
         "origin": material.synthetic.origins[0],
         "features": NAME,
+        **({} if material.train.format.rgb else {"shown_as": "8-bit pictures"}),
         "images": {
             "training": len(material.train),
             "held_out": len(fair),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
-from augkit.data.formats import shows
+from augkit.data.formats import class_masks
 from augkit.data.stored import Evaluation, read_evaluation
 from augkit.metrics import class_scores, mean_over_classes
 from augkit.planning.tasks import (
@@ -23,16 +24,50 @@ from augkit.planning.tasks import (
     Synthesise,
     TakeShare,
 )
-from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
+from augkit.report.verdict.scores import CLASS_DICE, DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 
 
 def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage], Path]) -> ArmScores:
-    """Return the scores of one arm on the images of `test` from the evaluations of its seeds."""
+    """Return the scores of one arm on the images of `test`, or on its groups, from the evaluations of its seeds."""
+    design, classes = design_of(arms[0]), test.format.classes
+    ids = scored_ids(test, design)
     evaluations = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
-    found = [_values(one, test.format.classes) for one in evaluations]
+    shown = _shown_classes(test)
+    if design.score_per == PER_GROUP:
+        places = np.array([ids.index(group) for group in test.groups])
+        evaluations = [_pooled(one, places, len(ids)) for one in evaluations]
+        shown = np.stack([shown[places == place].any(axis=0) for place in range(len(ids))])
+    found = [_values(one, classes) for one in evaluations]
     values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    seeds, empty = tuple(arm.seed for arm in arms), int((~shows(test.masks).any(axis=(1, 2))).sum())
-    return ArmScores(arms[0].name, test.ids, seeds, values, design_of(arms[0]), empty=empty)
+    seeds, empty = tuple(arm.seed for arm in arms), int((~shown.any(axis=1)).sum())
+    counts = dict(zip(classes, shown.sum(axis=0).tolist(), strict=True)) if len(classes) > 1 else {}
+    return ArmScores(arms[0].name, ids, seeds, values, design, empty=empty, classes=counts)
+
+
+def scored_ids(test: ImageSet, design: Design) -> tuple[str, ...]:
+    """Return the name of each score: ids of images, or groups in the order of their first images."""
+    return tuple(dict.fromkeys(test.groups)) if design.score_per == PER_GROUP else test.ids
+
+
+def _shown_classes(test: ImageSet) -> NDArray[np.bool_]:
+    """Return bool (N, K): which classes each image shows."""
+    classes = len(test.format.classes)
+    return np.stack([class_masks(mask[None], classes)[0].any(axis=(1, 2)) for mask in np.asarray(test.masks)])
+
+
+def _pooled(found: Evaluation, places: NDArray[np.int64], groups: int) -> Evaluation:
+    """Return an evaluation of groups in place of images; `places` is the group of each image, int64 (N,).
+
+    Counts are summed, so that every pixel of a group counts alike. The surface distance of a class is the mean over the
+    group's images that have the class or in which it is found, 1 where there is none.
+    """
+    counts = np.zeros((groups, *found.counts.shape[1:]), np.int64)
+    np.add.at(counts, places, found.counts)
+    present = found.counts[..., :3].sum(axis=-1) > 0
+    total, images = np.zeros(counts.shape[:2]), np.zeros(counts.shape[:2])
+    np.add.at(total, places, np.where(present, found.nsd, 0.0))
+    np.add.at(images, places, present)
+    return Evaluation(found.predictions, counts, np.divide(total, images, out=np.ones_like(total), where=images > 0))
 
 
 def _values(found: Evaluation, classes: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
@@ -41,7 +76,7 @@ def _values(found: Evaluation, classes: Sequence[str]) -> Mapping[str, NDArray[n
     means = {name: mean_over_classes(values, found.counts) for name, values in each.items()}
     if len(classes) == 1:
         return means
-    return means | {f"dice of {name}": each["dice"][:, k] for k, name in enumerate(classes)}
+    return means | {f"{CLASS_DICE}{name}": each["dice"][:, k] for k, name in enumerate(classes)}
 
 
 def expected(arms: Sequence[Arm], image_ids: tuple[str, ...] = ()) -> tuple[ArmScores, ...]:
@@ -93,6 +128,7 @@ def design_of(arm: Arm) -> Design:
         synthesis=_part(sources),
         scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
         score_at=arm.score_at,
+        score_per=arm.score_per,
     )
 
 

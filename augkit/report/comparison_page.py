@@ -12,10 +12,10 @@ from augkit.report.page import Verdicts, template, verdicts
 from augkit.report.pictures import Picture, density, write_pictures
 from augkit.report.record import per_image
 from augkit.report.recorded import Recorded, why_scores_differ
-from augkit.report.tables import Table, metric_rows, quantile_rows, table_rows, table_title
+from augkit.report.tables import Table, class_rows, metric_rows, quantile_rows, table_rows, table_title
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
-from augkit.report.words import resolution, scope
+from augkit.report.words import class_rule, resolution, scope
 from augkit.store import explained, write_json, write_text
 
 
@@ -32,6 +32,8 @@ class Page:
     table_title: str
     table: Table
     other_metrics: Table
+    classes: Table
+    class_rule: str
     seed_sentence: str
     density: Picture
     quantiles: Table
@@ -72,7 +74,7 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
     seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
     return Page(
         title,
-        arms[0].design.scored_on,
+        arms[0].design.scored,
         scope(arms[0].design),
         resolution(arms[0].design),
         verdicts(comparison),
@@ -80,6 +82,8 @@ def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], co
         table_title(arms[0]),
         table_rows(arms),
         metric_rows(arms),
+        class_rows(arms),
+        class_rule(arms[0]),
         f"Seeds: {seeds}.",
         density(arms),
         quantile_rows(arms),

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
-from augkit.metrics import METRICS
 from augkit.planning.sweep import SweepPoint
 from augkit.report.tables import metric_title
 from augkit.report.verdict.scores import ArmScores
@@ -59,7 +58,7 @@ def curves_of(arms: Iterable[tuple[SweepPoint, ArmScores]]) -> tuple[Curve, ...]
     return tuple(
         Curve(name, path, metric, tuple(_point(value, scores, metric) for value, scores in sorted(found, key=_value)))
         for (name, path), found in sweeps.items()
-        for metric in METRICS
+        for metric in found[0][1].metrics
     )
 
 

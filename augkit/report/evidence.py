@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from augkit.data.arrays import ImageSet, Masks
-from augkit.metrics import METRICS
 from augkit.planning.recipe import Written
 from augkit.planning.sweep import SweepPoint
+from augkit.report.arms import scored_ids
 from augkit.report.origin import Origin
 from augkit.report.verdict.scores import ArmScores
 
@@ -18,7 +18,7 @@ class ArmEvidence:
     """What one arm left behind.
 
     scores:          every metric, float64 (S, N).
-    predictions:     bool (N, H, W) of the first seed, in the order of the scores.
+    predictions:     of the first seed, as the test masks are, in their order.
     synthetic:       (origin such as ``mask2lesion/training``, some samples) of the first seed; () for none.
     history:         stage label -> rows ``{"step": ..., loss names ...}`` of the first seed.
     training_images: origin -> number of training samples.
@@ -65,7 +65,7 @@ class Evidence:
 
     arms:       at least one; all scored on the same images.
     train:      some real training samples.
-    test:       all N test samples, in the order of the scores.
+    test:       all test samples, in the order of the scores; of their groups where these are scored.
     provenance: versions, device, threads and the like, as text.
     artifacts:  (title of a stage, the folder of its artifact, which names its fingerprint).
     sections:   what other stages add; shown after the synthetic images.
@@ -97,12 +97,12 @@ def check_evidence(evidence: Evidence) -> None:
 
 def _check_arm(arm: ArmEvidence, test: ImageSet) -> None:
     where, scores = f"arm {arm.scores.arm}", arm.scores
-    if scores.image_ids != test.ids:
+    if scores.image_ids != scored_ids(test, scores.design):
         raise ValueError(f"{where}: the scored images are not the test images; allowed: equal ids in equal order")
     if arm.predictions.shape != test.masks.shape:
         raise ValueError(f"{where}: predictions are {arm.predictions.shape}; allowed: {test.masks.shape}, as the masks")
-    expected = (len(scores.seeds), len(test))
-    for metric in METRICS:
+    expected = (len(scores.seeds), len(scores.image_ids))
+    for metric in scores.metrics:
         if scores.values[metric].shape != expected:
             raise ValueError(
                 f"{where}: {metric} is {scores.values[metric].shape}; allowed: {expected}, one per seed and test image"

@@ -32,6 +32,7 @@ from augkit.report.record import per_image, report_record
 from augkit.report.samples import CaseGroup, Gallery, case_columns, case_groups, case_pair, synthetic_sources
 from augkit.report.tables import (
     Table,
+    class_rows,
     condition_rows,
     contrast_rows,
     difference_rows,
@@ -45,7 +46,15 @@ from augkit.report.tables import (
     warning_lines,
 )
 from augkit.report.verdict.comparison import Comparison, compare
-from augkit.report.words import case_rule, empties_sentence, resolution, scope, seed_sentence, summary_sentence
+from augkit.report.words import (
+    case_rule,
+    class_rule,
+    empties_sentence,
+    resolution,
+    scope,
+    seed_sentence,
+    summary_sentence,
+)
 from augkit.store import explained, write_json, write_text
 
 
@@ -112,6 +121,8 @@ class Page:
     table_title: str
     table: Table
     other_metrics: Table
+    classes: Table
+    class_rule: str
     differences: Table
     empties: str
     sources: tuple[Gallery, ...]
@@ -148,7 +159,7 @@ def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) ->
     cases = tuple(case_groups(evidence, pair))
     return Page(
         sentence=summary_sentence(evidence),
-        scored_on=arms[0].design.scored_on,
+        scored_on=arms[0].design.scored,
         scope=scope(arms[0].design),
         resolution=resolution(arms[0].design),
         verdicts=verdicts(comparison),
@@ -157,6 +168,8 @@ def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) ->
         table_title=table_title(arms[0]),
         table=table_rows(arms),
         other_metrics=metric_rows(arms),
+        classes=class_rows(arms),
+        class_rule=class_rule(arms[0]),
         differences=difference_rows(arms),
         empties=empties_sentence(evidence),
         sources=synthetic_sources(evidence),

@@ -105,7 +105,7 @@ def density(arms: Sequence[ArmScores]) -> Picture:
     def draw(look: Look, columns: int, form: Form) -> bytes:
         return figures.densities(panels, look, columns, form)
 
-    images = arms[0].design.scored_on
+    images = arms[0].design.scored
     alt = f"Densities of Dice, sensitivity and specificity over the {images}, one line per arm"
     return _lines_picture("densities", alt, len(panels), draw)
 

@@ -33,6 +33,13 @@ PICTURES = {
 """File stem of a picture of `augkit.quality.judge.judge` -> what it shows."""
 
 
+AS_SHOWN = (
+    "Distances are between images as they are shown: each channel's window as grey levels 0 to 255, of more than three "
+    "channels the first three. Grids are looked for in every channel."
+)
+"""What a report says of images that are not 8-bit RGB."""
+
+
 def quality_section(
     number: int, record: Mapping[str, Any], arms: Mapping[str, str], pictures: Mapping[str, bytes]
 ) -> Section:
@@ -49,6 +56,7 @@ def quality_section(
         "Adherence is the Dice of a mask with what the segmenter that was trained on real images alone finds in the "
         f"image painted for it. Distances between sets are on {record['features']} features, so they compare with no "
         "others.",
+        *([AS_SHOWN] if "shown_as" in record else []),
         "None of these numbers tells whether the images help; the verdict does.",
     )
     table = ("Quality of the synthetic images, beside what held-out real images get.", [HEADER, *quality_rows(record)])

@@ -11,15 +11,19 @@ from io import StringIO
 
 import numpy as np
 
+from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
-from augkit.metrics import METRICS
 from augkit.report.evidence import ArmEvidence, Evidence
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores, summarise
 
+GROUP = "group"
+"""The first column of per_image.csv where groups are scored."""
+
 
 def report_record(evidence: Evidence, comparison: Comparison, command: str) -> Mapping[str, object]:
     """Return what report.json holds; command: the one that gives the report again."""
+    scores = evidence.arms[0].scores
     return {
         "title": evidence.title,
         "comparison": comparison_record(comparison),
@@ -27,8 +31,9 @@ def report_record(evidence: Evidence, comparison: Comparison, command: str) -> M
         "arms": {arm.scores.arm: _arm_record(arm) for arm in evidence.arms},
         "test": {
             "images": len(evidence.test),
-            "empty": evidence.arms[0].scores.empty,
-            "sha256": _digest(evidence.test),
+            "empty": scores.empty,
+            **({"classes": dict(scores.classes)} if scores.classes else {}),
+            "sha256": _digest(evidence.test, scores),
         },
         "sections": {section.title: dict(section.record) for section in evidence.sections},
         "command": command,
@@ -37,9 +42,14 @@ def report_record(evidence: Evidence, comparison: Comparison, command: str) -> M
     }
 
 
-def _digest(samples: ImageSet) -> str:
-    """Return a SHA-256 of names and pixels, by which two reports know that they scored the same images."""
-    digest = hashlib.sha256(json.dumps([samples.ids, samples.images.shape]).encode())
+def _digest(samples: ImageSet, scores: ArmScores) -> str:
+    """Return a SHA-256 of names and pixels, by which two reports know that they scored the same images.
+
+    Of groups where these are scored, and of the names of several classes.
+    """
+    groups = [samples.groups] if scores.design.score_per == PER_GROUP else []
+    classes = [list(scores.classes)] if scores.classes else []
+    digest = hashlib.sha256(json.dumps([samples.ids, samples.images.shape, *groups, *classes]).encode())
     digest.update(np.ascontiguousarray(samples.images).data)
     digest.update(np.ascontiguousarray(samples.masks).data)
     return digest.hexdigest()
@@ -47,7 +57,7 @@ def _digest(samples: ImageSet) -> str:
 
 def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
     values = arm.scores.values
-    summaries = {metric: summarise(values[metric]) for metric in METRICS}
+    summaries = {metric: summarise(values[metric]) for metric in arm.scores.metrics}
     return {
         "metrics": {
             metric: {
@@ -61,7 +71,7 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
         "design": asdict(arm.scores.design),
         "conditions": {name: list(values) for name, values in arm.scores.conditions.items()},
         "seeds": [int(seed) for seed in arm.scores.seeds],
-        "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in METRICS},
+        "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in arm.scores.metrics},
         "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
         "seconds": {stage: float(seconds) for stage, seconds in arm.seconds.items()},
         "warnings": list(arm.warnings),
@@ -69,12 +79,15 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
 
 
 def per_image(arms: Sequence[ArmScores]) -> str:
-    """Return CSV text: one row per arm, seed and image, with every digit of every metric."""
-    text = StringIO()
+    """Return CSV text: one row per arm, seed and image, with every digit of every metric.
+
+    Where groups are scored, one row per group, under ``group`` in place of ``image_id``.
+    """
+    text, metrics = StringIO(), arms[0].metrics
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "arm", "seed", *METRICS])
+    writer.writerow([GROUP if arms[0].design.score_per == PER_GROUP else "image_id", "arm", "seed", *metrics])
     for arm in arms:
-        columns = np.stack([arm.values[metric] for metric in METRICS], axis=-1).tolist()
+        columns = np.stack([arm.values[metric] for metric in metrics], axis=-1).tolist()
         for seed, rows in zip(arm.seeds, columns, strict=True):
             writer.writerows([name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, rows, strict=True))
     return text.getvalue()

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from augkit.contracts.components import PER_GROUP
 from augkit.errors import InputError, Problem
-from augkit.metrics import METRICS
 from augkit.planning.recipe import is_name
 from augkit.report.origin import ORIGIN, Origin, differences, read_origin
+from augkit.report.record import GROUP
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import find_damage, read_json
@@ -65,7 +66,7 @@ def read_report(path: Path) -> Recorded:
         with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
-        arms = tuple(_arm(name, record["arms"][name], rows, record["test"].get("empty", 0)) for name in record["order"])
+        arms = tuple(_arm(name, record["arms"][name], rows, record["test"]) for name in record["order"])
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
         origin = read_origin(folder) if (folder / ORIGIN).is_file() else None
         return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"], origin)
@@ -96,11 +97,7 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
 
     Raises `InputError` for other scored images, one name for two arms, two results for one seed, or a missing seed.
     """
-    problems = [
-        Problem(str(report.folder), f"was scored on other images than {reports[0].folder}; allowed: the same")
-        for report in reports[1:]
-        if report.test != reports[0].test
-    ]
+    problems = [problem for report in reports[1:] if (problem := _scored_otherwise(report, reports[0])) is not None]
     first = reports[0].arms[0].design
     problems += [
         Problem(str(report.folder), f"was scored at another size than {reports[0].folder}; allowed: one score_at")
@@ -119,6 +116,20 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
     if problems:
         raise InputError(*problems)
     return tuple(sorted(chosen, key=lambda arm: (bool(arm.design.synthesis), bool(arm.design.augment))))
+
+
+def _scored_otherwise(report: Recorded, first: Recorded) -> Problem | None:
+    """Return the problem of a report on other classes, of other units, or on other images than the first one."""
+    mine, theirs = report.arms[0], first.arms[0]
+    if list(mine.classes) != list(theirs.classes):
+        found, wanted = (", ".join(one.classes) or "one class" for one in (mine, theirs))
+        return Problem(str(report.folder), f"has other classes ({found}) than {first.folder}; allowed: {wanted}")
+    if mine.design.score_per != theirs.design.score_per:
+        what = f"has a score per {mine.design.score_per} and {first.folder} one per {theirs.design.score_per}"
+        return Problem(str(report.folder), f"{what}; allowed: one score_per")
+    if report.test != first.test:
+        return Problem(str(report.folder), f"was scored on other images than {first.folder}; allowed: the same")
+    return None
 
 
 def find_report(path: Path) -> Path:
@@ -141,13 +152,18 @@ def _is_arm(name: object) -> bool:
 
 
 def _arm(
-    name: str, record: Mapping[str, Any], rows: Mapping[tuple[str, int], Sequence[Mapping[str, str]]], empty: int
+    name: str,
+    record: Mapping[str, Any],
+    rows: Mapping[tuple[str, int], Sequence[Mapping[str, str]]],
+    test: Mapping[str, Any],
 ) -> ArmScores:
-    seeds = tuple(record["seeds"])
-    values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in METRICS}
-    images = tuple(row["image_id"] for row in rows[name, seeds[0]])
+    seeds, design = tuple(record["seeds"]), Design(**record["design"])
+    column = GROUP if design.score_per == PER_GROUP else "image_id"
+    images = tuple(row[column] for row in rows[name, seeds[0]])
     conditions = {name: tuple(found) for name, found in record.get("conditions", {}).items()}
-    return ArmScores(name, images, seeds, values, Design(**record["design"]), conditions, empty)
+    known = ArmScores(name, images, seeds, {}, design, conditions, test.get("empty", 0), test.get("classes", {}))
+    values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in known.metrics}
+    return replace(known, values=values)
 
 
 def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Problem]) -> ArmScores:
@@ -165,7 +181,7 @@ def _joined(known: ArmScores, other: ArmScores, folder: Path, problems: list[Pro
                 f"'{other.arm}' with seed {seed} has other scores than in an earlier report; allowed: one result a seed"
             )
             problems.append(Problem(str(folder), what))
-    values = {metric: np.concatenate([known.values[metric], other.values[metric][new]]) for metric in METRICS}
+    values = {metric: np.concatenate([known.values[metric], other.values[metric][new]]) for metric in known.metrics}
     conditions = {
         name: tuple(dict.fromkeys((*known.conditions.get(name, ()), *other.conditions.get(name, ()))))
         for name in (*known.conditions, *other.conditions)

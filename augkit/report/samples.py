@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import figures
+from augkit.contracts.components import PER_IMAGE
 from augkit.data.arrays import ImageSet
 from augkit.data.formats import as_shown
 from augkit.figures import EITHER, Row, Tile
+from augkit.metrics import dice as image_dice
 from augkit.report.evidence import ArmEvidence, Evidence
 from augkit.report.pictures import Picture, slug
 from augkit.report.tables import Table, Values
@@ -127,7 +129,7 @@ def case_columns(pair: Sequence[ArmScores]) -> list[str]:
 
 def case_groups(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseGroup]:
     """Yield the test images chosen by rank of Dice, or of the Dice difference of a pair of arms (first seed)."""
-    dice = {arm.scores.arm: arm.scores.values["dice"][0] for arm in evidence.arms}
+    dice = {arm.scores.arm: _image_dice(arm, evidence.test) for arm in evidence.arms}
     single = len(pair) == 1
     values = dice[pair[0].arm] if single else dice[pair[-1].arm] - dice[pair[0].arm]
     for group, index in choose_cases(values).items():
@@ -145,6 +147,14 @@ def case_groups(evidence: Evidence, pair: Sequence[ArmScores]) -> Iterator[CaseG
             for i in index
         ]
         yield CaseGroup(heading, picture, rows)
+
+
+def _image_dice(arm: ArmEvidence, test: ImageSet) -> Values:
+    """Return the Dice of each image, float64 (N,), of the first seed; where groups are scored, at training size."""
+    if arm.scores.design.score_per == PER_IMAGE:
+        of_images: Values = arm.scores.values["dice"][0]
+        return of_images
+    return image_dice(arm.predictions, np.asarray(test.masks), len(test.format.classes))
 
 
 def _case_heading(group: str, single: bool, images: int, scored_on: str) -> str:

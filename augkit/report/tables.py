@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts.components import NATIVE_SIZE
-from augkit.metrics import METRICS, TABLE_1
+from augkit.metrics import JACCARD_THRESHOLD, METRICS, TABLE_1
 from augkit.report.verdict.comparison import Comparison, Finding, p_text, signed
 from augkit.report.verdict.inference import MeanDifference
-from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Summary, summarise
+from augkit.report.verdict.scores import CLASS_DICE, TEST_IMAGES, ArmScores, Summary, summarise
 
 Table = list[list[str]]
 Values = NDArray[np.float64]
@@ -41,7 +41,8 @@ def table_title(arm: ArmScores) -> str:
     empty = f"; {arm.empty} of {images} show nothing, and finding nothing there scores 1" if arm.empty else ""
     what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
     size = ", at native size" if design.score_at == NATIVE_SIZE else ""
-    return f"Mean ± standard error over the {design.scored_on}{what}{size}{empty}"
+    classes = f", of the mean{arm.over_classes}" if arm.classes else ""
+    return f"Mean ± standard error over the {design.scored}{what}{classes}{size}{empty}"
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -97,9 +98,19 @@ def metric_rows(arms: Sequence[ArmScores]) -> Table:
     others = [metric for metric in METRICS if metric not in TABLE_1]
     rows = [["arm", *(metric_title(metric) for metric in others), "failed (Jaccard < 0.65)"]]
     for arm in arms:
-        failed = float((arm.values["thresholded_jaccard"] == 0).mean())
+        failed = float((arm.values["jaccard"] < JACCARD_THRESHOLD).mean())
         cells = [_mean_and_error(summarise(arm.values[metric])) for metric in others]
         rows.append([arm.arm, *cells, f"{failed:.1%}".replace("%", " %")])
+    return rows
+
+
+def class_rows(arms: Sequence[ArmScores]) -> Table:
+    """Return mean ± standard error of the Dice of each class, and how many images show it, header row first."""
+    first = arms[0]
+    rows = [["class", f"{first.design.scored} with it", *(arm.arm for arm in arms)]]
+    for name, shown in first.classes.items():
+        cells = [_mean_and_error(summarise(arm.values[f"{CLASS_DICE}{name}"])) for arm in arms]
+        rows.append([name, str(shown), *cells])
     return rows
 
 
@@ -132,6 +143,8 @@ def condition_rows(arms: Sequence[ArmScores]) -> Table:
 
 def metric_title(metric: str) -> str:
     """Return a metric's name as a column head."""
+    if metric.startswith(CLASS_DICE):
+        return f"Dice{metric.removeprefix('dice')}"
     return {"dice": "Dice", "nsd": "NSD"}.get(metric, metric.replace("_", " "))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from augkit.contracts.components import NATIVE_SIZE
+from augkit.contracts.components import NATIVE_SIZE, PER_GROUP
+from augkit.data.formats import shows
 from augkit.report.evidence import Evidence
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design
 
@@ -14,17 +15,44 @@ def summary_sentence(evidence: Evidence) -> str:
     names = [arm.scores.arm for arm in evidence.arms]
     totals = sorted({sum(arm.training_images.values()) for arm in evidence.arms})
     seeds = sorted({len(arm.scores.seeds) for arm in evidence.arms})
-    image = evidence.arms[0].scores.design.scored_on.removesuffix("s")
+    scores = evidence.arms[0].scores
+    image = scores.design.scored.removesuffix("s")
+    of_images = f" of {_counted(len(evidence.test), 'image')}" if scores.design.score_per == PER_GROUP else ""
     was = "was" if len(names) == 1 else "were each"
     return (
         f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')} on "
         f"{_range(totals, 'training sample')} and scored on "
-        f"{'the same ' if len(names) > 1 else ''}{_counted(len(evidence.test), image)}."
+        f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}."
     )
 
 
 def resolution(design: Design) -> str:
-    """Return at which size masks were compared."""
+    """Return at which size masks were compared, and what has one score."""
+    return f"{_size(design)}{_of_groups(design)}"
+
+
+def _of_groups(design: Design) -> str:
+    if design.score_per != PER_GROUP:
+        return ""
+    return (
+        " Each score is of a group, such as a volume: the pixels of all its images are counted together, class by "
+        "class. The surface distance is the mean over its images that have the class or in which it is found."
+    )
+
+
+def class_rule(arm: ArmScores) -> str:
+    """Return how the scores of several classes become one; '' for one class."""
+    if not arm.classes:
+        return ""
+    what = arm.design.scored.split()[-1].removesuffix("s")
+    return (
+        f"Every metric is the mean{arm.over_classes}, {what} by {what}: a class that is neither in the true mask nor "
+        f"found does not count there, and one that is found where it is not counts with a Dice of 0. Where that leaves "
+        f"no class, the {what} scores 1."
+    )
+
+
+def _size(design: Design) -> str:
     if design.score_at == NATIVE_SIZE:
         return (
             "Scores are taken at native size: a segmenter's scores are interpolated linearly to the size of each mask "
@@ -56,8 +84,8 @@ def seed_sentence(arms: Sequence[ArmScores]) -> str:
 
 def empties_sentence(evidence: Evidence) -> str:
     """Return how many masks there are for which some metric is a convention, not a ratio."""
-    true = int((~evidence.test.masks.any(axis=(1, 2))).sum())
-    found = [(arm.scores.arm, int((~arm.predictions.any(axis=(1, 2))).sum())) for arm in evidence.arms]
+    true = int((~shows(evidence.test.masks).any(axis=(1, 2))).sum())
+    found = [(arm.scores.arm, int((~shows(arm.predictions).any(axis=(1, 2))).sum())) for arm in evidence.arms]
     listed = ", ".join(f"{arm} {count}" for arm, count in found if count) or "none"
     return f"Empty true masks: {true or 'none'}. Empty predicted masks (first seed): {listed}."
 

@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from augkit.contracts.components import PER_GROUP
 from augkit.contracts.events import COMPARISON, Event, RunStarted, StageFinished, StageNoted
 from augkit.data.stored import read_names
 from augkit.errors import AugkitError
 from augkit.planning.plan import Plan
+from augkit.planning.tasks import Arm
 from augkit.report.arms import expected
 from augkit.report.verdict.comparison import foresee
 from augkit.report.verdict.scores import ArmScores
@@ -31,7 +33,7 @@ class Forecast:
 
     def lines(self) -> tuple[str, ...]:
         """Return why no verdict can come out, one line for each reason that is known by now."""
-        ids = self._beside[0].image_ids if self._beside else _test_ids(self._dataset)
+        ids = self._beside[0].image_ids if self._beside else _test_names(self._plan.arms[0], self._dataset)
         arms: dict[str, ArmScores] = {}
         for arm in (*expected(self._plan.arms, ids), *self._beside):
             known = arms.setdefault(arm.arm, arm)
@@ -52,8 +54,9 @@ def asks_for_verdict(plan: Plan) -> bool:
     return len({arm.seed for arm in plan.arms}) > 1
 
 
-def _test_ids(dataset: Path) -> tuple[str, ...]:
-    """Return the ids of the test images; none before the data set is built, and where it is damaged."""
+def _test_names(arm: Arm, dataset: Path) -> tuple[str, ...]:
+    """Return the name of each score to come; none before the data set is built, and where it is damaged."""
     with suppress(AugkitError, OSError, ValueError, KeyError):
-        return read_names(dataset / "test").ids
+        names = read_names(dataset / "test")
+        return tuple(dict.fromkeys(names.groups)) if arm.score_per == PER_GROUP else names.ids
     return ()

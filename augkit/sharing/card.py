@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from io import StringIO
 
+from augkit.data.formats import Format as PixelFormat
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
-from augkit.sharing.files import Export, Format, ImageFormat, SyntheticSet
+from augkit.sharing.files import Encoder, Export, Format, ImageFormat, SyntheticSet
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
@@ -70,7 +71,8 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
         f"```yaml\n{export.recipe.strip()}\n```",
         "## Quality",
         f"{_adherence(export)} `nearest_real` is the nearest training image, in any turn or mirror; its distance is "
-        "the root mean square difference in grey levels at 16 x 16 pixels. `suspicious` marks images that are nearer "
+        f"the root mean square difference in grey levels at 16 x 16 pixels{_as_shown(export)}. "
+        "`suspicious` marks images that are nearer "
         "to a training image than 99 % of unseen real images are, and nearer by that much than to an unseen one, so "
         "not merely smooth: look at them before publishing.",
         *(_quality(source) for source in export.sources),
@@ -84,17 +86,21 @@ def data_card(export: Export, layout: Format, image_format: ImageFormat) -> str:
 
 
 def _pixels(export: Export) -> str:
-    train = export.real.train
-    height, width = train.size
-    kind = "8 bits" if train.format.rgb else f"{len(train.format.channels)} x {train.format.dtype}"
-    return f"{'RGB' if train.format.rgb else train.format.channels[0].meaning}, {width} x {height} pixels, {kind}"
+    """Return what the files of images hold."""
+    (height, width), format = export.real.train.size, export.real.train.format
+    if format.rgb:
+        return f"RGB, {width} x {height} pixels, 8 bits"
+    channels = ", ".join(str(one) for one in format.channels)
+    told = f"{len(format.channels)} channel{'' if len(format.channels) == 1 else 's'} ({channels})"
+    return f"{told} of {format.dtype}, {width} x {height} pixels"
 
 
 def _label_words(export: Export, inside: int) -> str:
     """Return which number in a mask file means what."""
     format = export.real.train.format
     if format.binary:
-        return f"0 background, {inside} {format.classes[0]}"
+        name = "foreground" if inside == 255 else format.classes[0]
+        return f"0 background, {inside} {name}"
     named = ["0 background", *(f"{k} {name}" for k, name in enumerate(format.classes, 1))]
     ignored = len(format.classes) + 1 if inside == 1 else 255
     return ", ".join([*named, *([f"{ignored} ignored"] if format.ignore else [])])
@@ -116,6 +122,10 @@ def what_pixels_are(export: Export) -> str:
     return " ".join(sentences)
 
 
+def _as_shown(export: Export) -> str:
+    return "" if export.real.train.format.rgb else ", of images as they are shown: 0 to 255 within their windows"
+
+
 def _adherence(export: Export) -> str:
     if all("adherence" in source.quality for source in export.sources):
         return (
@@ -125,13 +135,17 @@ def _adherence(export: Export) -> str:
 
 
 def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
-    ending = image_format if export.real.train.format.rgb else "png"
+    told = "" if export.real.train.format == PixelFormat() else " `format.json` tells channels and classes."
+    ending = Encoder(image_format, pixels=export.real.train.format).ending
     if layout == "folder":
-        return f"`images/<id>.{ending}` and `masks/<id>.png` ({_label_words(export, 255)})."
+        return f"`images/<id>.{ending}` and `masks/<id>.png` ({_label_words(export, 255)}).{told}"
     if layout == "coco":
+        masks = "" if export.real.train.format.binary else f" ({_label_words(export, 255)})"
         return (
-            f"`images/<id>.{ending}`, `masks/<id>.png`, and `annotations/instances_train.json` in COCO's format: "
-            "one annotation per connected piece of a mask, as uncompressed run lengths."
+            f"`images/<id>.{ending}`, `masks/<id>.png`{masks}, and "
+            "`annotations/instances_train.json` in COCO's format: one annotation per "
+            "connected piece of a mask, as uncompressed run lengths."
+            f"{told}"
         )
     real = export.real
     own = "the data set's validation split" if len(real.validation) else "folds of the real training images"

@@ -78,6 +78,10 @@ def write_export(
     Raises `InputError` where `target` holds anything else, or where the layout does not allow the image format.
     """
     check_target(target, layout, image_format)
+    pixels = export.real.train.format
+    if image_format == "webp" and not pixels.rgb:
+        what = f"found webp for {pixels}; allowed: png, with which other images than 8-bit RGB keep their numbers"
+        raise InputError(Problem("--image-format", what))
     identity = _identity(export, layout, image_format)
     if _is_there(target, identity):
         return False
@@ -85,6 +89,8 @@ def write_export(
     try:
         sink = Sink(work, progress)
         files, digests = LAYOUTS[layout](export, sink, image_format)
+        if pixels != PixelFormat():
+            sink.json("format.json", pixels.facts())
         sink.text("manifest.csv", manifest_csv(export, files, digests))
         sink.text("README.md", data_card(export, layout, image_format))
         seal(work, identity, sink.written)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import HasNativePairs
 from augkit.data.arrays import Images, ImageSet, Masks, Record, Splits
-from augkit.data.encoding import encode_nifti, encode_png, encode_png16, encode_webp
+from augkit.data.encoding import encode_nifti, encode_png, encode_tiff, encode_webp
 from augkit.data.formats import IGNORED
 from augkit.data.formats import Format as PixelFormat
 from augkit.report.verdict.scores import TEST_IMAGES
@@ -75,7 +75,8 @@ Progress = Callable[[int, int], None]
 class Encoder:
     """How files are encoded.
 
-    image_format: of images that are RGB; other ones are PNG, or NIfTI where `volumes` says so.
+    image_format: of images that are RGB. Grey ones of 8 and 16 bits are PNG, other ones TIFF, or NIfTI where `volumes`
+                  says so.
     foreground:   the level of masks of one class. Label maps keep their numbers, but for `ignored`.
     pixels:       what the images are.
     volumes:      whether images and masks are NIfTI files of one slice each.
@@ -93,7 +94,9 @@ class Encoder:
     @property
     def ending(self) -> str:
         """What names of images end with, behind the point."""
-        return "nii.gz" if self.volumes else self.image_format if self.pixels.rgb else "png"
+        if self.volumes:
+            return "nii.gz"
+        return self.image_format if self.pixels.rgb else "png" if _fits_png(self.pixels) else "tif"
 
     def files(
         self, image: Images, mask: Masks, places: tuple[str, str], spacing: NDArray[np.float32] | None
@@ -107,6 +110,8 @@ class Encoder:
             size = float(spacing[0]), float(spacing[1])
         if self.pixels.rgb:
             yield places[0], encode_png(image) if self.image_format == "png" else encode_webp(image)
+        elif not (self.volumes or _fits_png(self.pixels)):
+            yield places[0], encode_tiff(image)
         else:
             for channel in range(image.shape[2]):
                 path = places[0].replace("_0000.", f"_{channel:04d}.") if channel else places[0]
@@ -116,12 +121,16 @@ class Encoder:
     def _plane(self, plane: NDArray[Any], spacing: tuple[float, float]) -> bytes:
         if self.volumes:
             return encode_nifti(plane, spacing)
-        return encode_png16(plane) if plane.dtype == np.uint16 else encode_png(plane)
+        return encode_png(plane)
 
     def _levels(self, mask: Masks) -> NDArray[np.uint8]:
         if mask.dtype == np.bool_:
             return mask.astype(np.uint8) * np.uint8(self.foreground)
         return np.where(mask == IGNORED, np.uint8(self.ignored), mask)
+
+
+def _fits_png(pixels: PixelFormat) -> bool:
+    return (pixels.dtype, len(pixels.channels)) in {("uint8", 1), ("uint8", 3), ("uint16", 1)}
 
 
 class Sink:

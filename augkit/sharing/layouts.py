@@ -40,12 +40,15 @@ class Layout(Protocol):
 
 
 def write_folder(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255, or of the numbers of classes."""
+    """Write ``images/<id>`` and ``masks/<id>.png`` with masks of 0 and 255, or of labels."""
     return _write_pairs(export, sink, image_format, "images", "masks")
 
 
 def write_coco(export: Export, sink: Sink, image_format: ImageFormat) -> tuple[Places, list[str]]:
-    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, a piece of a class each."""
+    """Write ``images/``, ``masks/`` and ``annotations/instances_train.json``, one annotation per connected piece.
+
+    Classes are categories, numbered as labels are.
+    """
     places, digests = _write_pairs(export, sink, image_format, "images", "masks")
     classes = export.real.train.format.classes
     images: list[dict[str, Any]] = []
@@ -214,7 +217,7 @@ def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:
 
 
 def coco_annotations(mask: Masks, image: int, first: int, category: int = 1) -> list[dict[str, Any]]:
-    """Return one annotation per 8-connected piece of a mask, bool (H, W), of a category, numbered from `first`.
+    """Return one annotation per 8-connected piece of a class's mask, bool (H, W), numbered from `first`.
 
     The segmentation is COCO's uncompressed run-length code: run lengths down the columns, background first.
     """

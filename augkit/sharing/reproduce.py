@@ -16,7 +16,6 @@ import numpy as np
 
 from augkit.contracts.precision import precision_of_run
 from augkit.errors import AugkitError, InputError, Problem
-from augkit.metrics import METRICS
 from augkit.planning.loading import load_checked
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import LoadDataset, Stage, WriteReport
@@ -232,19 +231,19 @@ def compare_scores(recorded: Sequence[ArmScores], again: Sequence[ArmScores]) ->
 
 
 def _outcome(first: ArmScores, second: ArmScores, seed: int) -> Outcome:
-    i, j = first.seeds.index(seed), second.seeds.index(seed)
+    i, j, metrics = first.seeds.index(seed), second.seeds.index(seed), first.metrics
     dice = float(first.values["dice"][i].mean()), float(second.values["dice"][j].mean())
     common = [name for name in first.image_ids if name in set(second.image_ids)]
     a, b = (
-        np.array([[arm.values[metric][place][arm.image_ids.index(name)] for name in common] for metric in METRICS])
+        np.array([[arm.values[metric][place][arm.image_ids.index(name)] for name in common] for metric in metrics])
         for arm, place in ((first, i), (second, j))
     )
-    unequal = ~((a == b) | (np.isnan(a) & np.isnan(b))) if common else np.zeros((len(METRICS), 0), bool)
-    apart = np.abs(a - b)[METRICS.index("dice")] if common else np.zeros(0)
+    unequal = ~((a == b) | (np.isnan(a) & np.isnan(b))) if common else np.zeros((len(metrics), 0), bool)
+    apart = np.abs(a - b)[metrics.index("dice")] if common else np.zeros(0)
     alone = len({*first.image_ids, *second.image_ids}) - len(common)
     worst = int(np.nanargmax(apart)) if common else 0
     largest = (
-        (common[worst], float(b[METRICS.index("dice")][worst] - a[METRICS.index("dice")][worst]))
+        (common[worst], float(b[metrics.index("dice")][worst] - a[metrics.index("dice")][worst]))
         if common
         else ("", 0.0)
     )

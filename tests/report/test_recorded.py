@@ -142,6 +142,15 @@ def test_reports_on_other_images_are_refused(tmp_path: Path) -> None:
     assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
 
 
+def test_reports_on_other_classes_are_refused_with_both(tmp_path: Path) -> None:
+    (first, second) = (read_report(write(tmp_path / name, both((0,)))) for name in "ab")
+    arms = tuple(replace(one, classes={"liver": 3, "spleen": 2}) for one in second.arms)
+    with pytest.raises(InputError) as error:
+        merge([first, replace(second, arms=arms)], None)
+    what = f"has other classes (liver, spleen) than {tmp_path / 'a'}; allowed: one class"
+    assert problems(error) == [f"{tmp_path / 'b'}: {what}"]
+
+
 def test_reports_scored_at_different_sizes_are_refused(tmp_path: Path) -> None:
     native = tuple(replace(one, design=replace(one.design, score_at="native")) for one in both((1,)))
     reports = [read_report(write(tmp_path / "a", both((0,)))), read_report(write(tmp_path / "b", native))]

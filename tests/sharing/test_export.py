@@ -10,7 +10,7 @@ from PIL import Image
 
 from augkit import Channel, Format, ImageSet, Splits
 from augkit.contracts.registry import load_registry
-from augkit.data.encoding import encode_png, encode_webp
+from augkit.data.encoding import encode_png, encode_tiff, encode_webp
 from augkit.data.formats import GREY, RGB
 from augkit.data.reading import read_image, read_mask
 from augkit.errors import ContractError, InputError, StageError
@@ -20,6 +20,7 @@ from augkit.sharing.files import Export, SyntheticSet
 from augkit.sharing.layouts import coco_annotations, run_lengths
 from augkit.store import find_damage, publish_whole, seal, write_unflushed
 from augkit_folder import Folder
+from organs import Organs
 
 QUALITY = {
     "features": "handcrafted", "compared": 1,
@@ -520,3 +521,57 @@ def test_nnunets_own_check_of_integrity_finds_nothing(tmp_path, what):
         type(load(first))(voxels, load(first).affine).to_filename(first)
         with pytest.raises(RuntimeError, match="unexpected labels"):
             check(str(raw), num_processes=1)
+
+
+def organs_export():
+    """The example with slices of int16 in one channel, three classes and ignored pixels."""
+    splits = Organs(patients=2, size=32).load()
+    made = example()
+    (source,) = made.sources
+    samples = replace(splits.train.take(range(6)), ids=source.samples.ids, origins=source.samples.origins)
+    real = Splits(ImageSet.concatenate([splits.train, splits.test]), splits.validation, splits.test)
+    return replace(made, sources=(replace(source, samples=samples),), real=real)
+
+
+def test_int16_slices_become_tiffs_with_label_maps_of_numbered_classes(tmp_path):
+    export = organs_export()
+    write_export(export, tmp_path / "out", "folder", "png")
+    samples = export.sources[0].samples
+    for i, name in enumerate(samples.ids):
+        image = np.asarray(Image.open(tmp_path / "out" / "images" / f"{name}.tif"))
+        assert np.array_equal(image, samples.images[i, ..., 0])
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "masks" / f"{name}.png")), samples.masks[i])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`images/<id>.tif` and `masks/<id>.png` (0 background, 1 liver, 2 kidney, 3 tumour, 255 ignored)." in card
+    assert "1 channel (ct -200..400) of int16, 32 x 32 pixels, lossless" in card
+    assert Format.of(json.loads((tmp_path / "out" / "format.json").read_text())) == samples.format
+
+
+def test_the_classes_are_coco_s_categories(tmp_path):
+    export = organs_export()
+    write_export(export, tmp_path / "out", "coco", "png")
+    document = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
+    assert [(one["id"], one["name"]) for one in document["categories"]] == [(1, "liver"), (2, "kidney"), (3, "tumour")]
+    area = sum(one["area"] for one in document["annotations"] if one["category_id"] == 2)
+    assert area == (export.sources[0].samples.masks == 2).sum()
+
+
+def test_webp_is_refused_for_what_is_not_8_bit_rgb(tmp_path):
+    with pytest.raises(InputError, match=r"--image-format: found webp for 1 channel \(ct -200..400; int16\) and 3 cl"):
+        write_export(organs_export(), tmp_path / "out", "folder", "webp")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_a_tiff_holds_the_numbers_of_any_pixels(dtype, channels):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.Generator(np.random.Philox(2)).integers(0, 60000, (7, 5, channels)).astype(dtype)
+    found = tifffile.imread(io.BytesIO(encode_tiff(values)))
+    assert found.dtype == dtype
+    assert np.array_equal(found.reshape(values.shape), values)
+
+
+def test_a_png_of_16_bits_holds_the_numbers():
+    values = np.random.Generator(np.random.Philox(3)).integers(0, 2**16, (9, 4)).astype(np.uint16)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(values)))), values)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from augkit.metrics import METRICS
 from augkit.report.verdict.contrasts import Contrast, plan_contrasts
 from augkit.report.verdict.inference import LEAVE, MeanDifference, detectable, estimates, holm
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores
@@ -132,7 +131,7 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
     found = [_estimates(contrast, margin) for contrast in contrasts]
     p = holm([one["dice"].p for one in found])
     equal = holm([one["dice"].equivalence_p for one in found])
-    others = [metric for metric in METRICS if metric != "dice"]
+    others = [metric for metric in contrasts[0].plus[0].metrics if metric != "dice"] if contrasts else []
     explored = iter(holm([one[metric].p for one in found for metric in others]))
     findings = []
     for i, contrast in enumerate(contrasts):
@@ -153,8 +152,9 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
 
 
 def _estimates(contrast: Contrast, margin: float) -> Mapping[str, MeanDifference]:
-    tables = np.stack([contrast.table(metric) for metric in METRICS])
-    return dict(zip(METRICS, estimates(tables, margin), strict=True))
+    metrics = contrast.plus[0].metrics
+    tables = np.stack([contrast.table(metric) for metric in metrics])
+    return dict(zip(metrics, estimates(tables, margin), strict=True))
 
 
 def _verdict(contrast: Contrast, dice: MeanDifference, p: float, equivalence_p: float, margin: float) -> str:
@@ -178,9 +178,10 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         f"95 % interval {signed(dice.low)} to {signed(dice.high)}, {_p_equals(finding.p)}{_adjusted(tests)}, "
         f"{len(contrast.seeds)} trainings per arm, {_images(contrast)}"
     )
-    change = f"Mean Dice changed by {signed(dice.mean)}"
+    over = contrast.plus[0].over_classes
+    change = f"Mean Dice{over} changed by {signed(dice.mean)}"
     if contrast.is_interaction:
-        change = f"The gain in mean Dice differs by {signed(dice.mean)}"
+        change = f"The gain in mean Dice{over} differs by {signed(dice.mean)}"
     scope = f"This holds for this data set, segmenter and training budget.{_on_development(contrast)}"
     if finding.verdict == EQUIVALENT:
         real = "" if not _excludes_zero(dice) else " A smaller difference is there, and too small to count."
@@ -196,12 +197,12 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         return (
             f"{who}: {finding.verdict}. {change} ({numbers}). It says nothing on whether synthetic images help. {scope}"
         )
-    change = f"With {_added(contrast)}, mean Dice changed by {signed(dice.mean)}"
+    change = f"With {_added(contrast)}, mean Dice{over} changed by {signed(dice.mean)}"
     return f"{who}: {finding.verdict}. {change} ({numbers}). {scope}"
 
 
 def _images(contrast: Contrast) -> str:
-    return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored_on}"
+    return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored}"
 
 
 def _on_development(contrast: Contrast) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts.components import TRAINING_SIZE
+from augkit.contracts.components import PER_IMAGE, TRAINING_SIZE
+from augkit.metrics import METRICS
 
 TEST_IMAGES, DEVELOPMENT_IMAGES = "test images", "development images"
 """What arms are scored on: the test split, or a part of the training images that was held out in its place."""
@@ -26,6 +27,7 @@ class Design:
     synthesis: the synthetic sources and their amounts; '' for none.
     scored_on: `TEST_IMAGES` or `DEVELOPMENT_IMAGES`, as texts about scores say.
     score_at:  `TRAINING_SIZE` or `NATIVE_SIZE`.
+    score_per: `PER_IMAGE` or `PER_GROUP`.
     """
 
     data: str = ""
@@ -34,19 +36,30 @@ class Design:
     synthesis: str = ""
     scored_on: str = TEST_IMAGES
     score_at: str = TRAINING_SIZE
+    score_per: str = PER_IMAGE
+
+    @property
+    def scored(self) -> str:
+        """What has one score, in words: ``test images``, or ``test groups``."""
+        return self.scored_on if self.score_per == PER_IMAGE else self.scored_on.replace("images", "groups")
+
+
+CLASS_DICE = "dice of "
+"""Stands before the name of a class in the name of a metric."""
 
 
 @dataclass(frozen=True)
 class ArmScores:
     """The scores of one arm: every metric for every seed and image.
 
-    image_ids: N images to score on, the same in every arm that is compared.
+    image_ids: N images to score on, the same in every arm that is compared; groups where these are scored.
     seeds:     S seeds, one training each.
-    values:    metric name -> float64 (S, N) in 0..1.
+    values:    metric name -> float64 (S, N) in 0..1; of several classes the mean over them, and ``dice of NAME``.
     design:    what the arm is.
     conditions: how it was trained, beside the design: ``device``, ``torch``, ``precision``, ``optimiser steps``, as far
                as that is known; several values where its trainings differ.
     empty:     how many of the images have a mask without foreground, where finding nothing scores a Dice of 1.
+    classes:   where there are several, name -> how many of the images show it.
     """
 
     arm: str
@@ -56,6 +69,17 @@ class ArmScores:
     design: Design = Design()
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     empty: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric: `METRICS`, and the Dice of each class where there are several."""
+        return (*METRICS, *(f"{CLASS_DICE}{name}" for name in self.classes))
+
+    @property
+    def over_classes(self) -> str:
+        """What a mean is taken over besides images, in words: `` over the 3 classes``; nothing for one class."""
+        return f" over the {len(self.classes)} classes" if self.classes else ""
 
 
 @dataclass(frozen=True)
