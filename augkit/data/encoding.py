@@ -18,11 +18,6 @@ _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _PNG_FILTER_UP = 2
 
 
-_TIFF_LONG, _TIFF_SHORT = 4, 3
-
-_SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
-
-
 def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.bool_]) -> bytes:
     """Return a PNG file of uint8 (H, W, 3) RGB, uint8 or uint16 (H, W) grey, or bool (H, W) written as 0 and 255.
 
@@ -61,40 +56,13 @@ def encode_nifti(plane: NDArray[Any], spacing: tuple[float, float]) -> bytes:
 
 
 def encode_tiff(array: NDArray[Any]) -> bytes:
-    """Return a TIFF file of (H, W, C): uint8, uint16, int16 or float32, one page, uncompressed.
+    """Return a TIFF file of (H, W, C): uint8, uint16, int16 or float32, one page, uncompressed, the numbers as they are."""
+    from tifffile import imwrite
 
-    The numbers are stored as they are, which Pillow does for one channel of some of these types only.
-    """
-    height, width, channels = array.shape
-    pixels = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
-    bits, kind = array.dtype.itemsize * 8, _SAMPLE_FORMATS[array.dtype.kind]
-    fields = [
-        (256, _TIFF_LONG, [width]),
-        (257, _TIFF_LONG, [height]),
-        (258, _TIFF_SHORT, [bits] * channels),
-        (259, _TIFF_SHORT, [1]),  # not compressed
-        (262, _TIFF_SHORT, [1]),  # 0 is black
-        (273, _TIFF_LONG, [8]),  # where the pixels begin
-        (277, _TIFF_SHORT, [channels]),
-        (278, _TIFF_LONG, [height]),
-        (279, _TIFF_LONG, [len(pixels)]),
-        (284, _TIFF_SHORT, [1]),  # the channels of a pixel stand together
-        *([(338, _TIFF_SHORT, [0] * (channels - 1))] if channels > 1 else []),  # channels beside the first mean nothing
-        (339, _TIFF_SHORT, [kind] * channels),
-    ]
-    pixels += b"\0" * (len(pixels) % 2)
-    directory = 8 + len(pixels)
-    behind = directory + 2 + 12 * len(fields) + 4
-    entries, values = b"", b""
-    for tag, type, numbers in fields:
-        value = struct.pack(f"<{len(numbers)}{'I' if type == _TIFF_LONG else 'H'}", *numbers)
-        if len(value) > 4:
-            place, values = struct.pack("<I", behind + len(values)), values + value + b"\0" * (len(value) % 2)
-        else:
-            place = value.ljust(4, b"\0")
-        entries += struct.pack("<HHI", tag, type, len(numbers)) + place
-    header = struct.pack("<2sHI", b"II", 42, directory)
-    return header + pixels + struct.pack("<H", len(fields)) + entries + struct.pack("<I", 0) + values
+    file = BytesIO()
+    pixels = array[..., 0] if array.shape[-1] == 1 else array
+    imwrite(file, pixels, photometric="minisblack", planarconfig="contig", metadata=None, software=False)
+    return file.getvalue()
 
 
 def encode_webp(image: NDArray[np.uint8]) -> bytes:
