@@ -1,24 +1,27 @@
 """Generators side by side: what training costs, how fast they paint, and whether they follow the mask and vary.
 
-    python benchmarks/generators.py [--quick] [--size 64] [--width 16] [--images 600] [--gallery FOLDER]
+    python benchmarks/generators.py [--quick] [--phantom] [--only NAME,...] [--images 600] [--gallery FOLDER]
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
-paints test masks that it has not seen; `mask2lesion` and `flow` train for the given numbers of steps,
-`mask2lesion-spade` for as many epochs as `mask2lesion`, in steps of twice as many images, `flow-distributional` for as
-many steps as `flow`, of half as many pairs, for each of which it draws two images. Quality is what
-`augkit.quality.judge` says. The row ``real`` holds what the test images get by the same measures: ceiling or floor.
+paints test masks that it has not seen: `mask2lesion`, the paper's but for size, norm and loss, and `flow` for the given
+numbers of steps, `flow-distributional` for as many steps of half as many pairs, for each of which it draws two images,
+`mask2lesion-spade` as the shipped recipe for these data has it, `recipes/allaug.yaml` or
+`recipes/isic2017-64/allaug.yaml`. Quality is what `augkit.quality.judge` says. The row ``real`` holds what the test
+images get by the same measures: ceiling or floor.
 
     adherence   Dice of the mask and what a U-Net trained on real images finds; ``shuffled``: with another image's mask
     large       adherence to the masks that cover more than 60 % of the frame, each painted under eight keys
     kid         kernel distance to the training images in the features it is named after, and its standard error
     diversity   how far images of one mask are apart in these features, as a share of how far training images are
     greys       the same in grey levels, root mean square
+    colours     spread over images of the mean colour, as a share of that of the test images
     grid        energy where upsampling leaves traces, beside real images: about 1, and visible above 2
     suspicious  share of images nearer to a training image, in pixels or in features, than 99 % of test images, and by
                 a larger factor than to the nearest test image
 
-Below the table stands how fast `texture` paints at 128x128, on phantoms, in a single thread: by the clock on the wall,
-and by the processor's, which other programs on the machine slow down less. It should be at least 200 images/s.
+Where `texture` is among them, below the table stands how fast it paints at 128x128, on phantoms, in a single thread: by
+the clock on the wall, and by the processor's, which other programs on the machine slow down less. It should be at least
+200 images/s.
 """
 
 import argparse
@@ -27,8 +30,8 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace
+from augkit import Draws, Generator, ImageSet, Splits, Synthesizer, Workspace, load_recipe
 from augkit.contracts.components import SilentLog
 from augkit.data.arrays import Images, Masks
 from augkit.data.encoding import encode_png
@@ -52,6 +55,7 @@ from augkit_phantom import Phantom
 from augkit_texture.generator import Texture
 from augkit_unet.segmenter import Unet
 
+NAMES = "mask2lesion", "mask2lesion-spade", "texture", "flow", "flow-distributional"
 SHOWN = 10
 SEED = 0
 ROUNDS = 3
@@ -64,8 +68,12 @@ Segment = Callable[[Images], Masks]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may cost. images: painted by each; steps: of training; size: side in pixels; width: of networks."""
+    """What a run may cost. images: painted by each; steps: of training; size: side in pixels; width: of networks.
 
+    spade: `mask2lesion-spade` as a recipe has it.
+    """
+
+    spade: Spade
     size: int
     width: int
     images: int
@@ -87,16 +95,17 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
         batch_size=batch,
         sample_every=0,
     )
-    spade = Spade(width=budget.width, epochs=epochs - epochs // 2, decay_epochs=epochs // 2, sample_every=0)
     flow = Flow(width=budget.width, steps=budget.flow_steps, batch_size=8, ema=0.995)
     few = DistributionalFlow(width=budget.width, steps=budget.flow_steps, batch_size=4, ema=0.995)
-    return {
-        "mask2lesion": gan,
-        "mask2lesion-spade": spade,
-        "texture": Texture(),
-        "flow": flow,
-        "flow-distributional": few,
-    }
+    return dict(zip(NAMES, (gan, budget.spade, Texture(), flow, few), strict=True))
+
+
+def shipped(recipe: str) -> Spade:
+    """Return the generator of a shipped recipe, without pictures along the way."""
+    (source,) = load_recipe(recipe).recipes[0].sources
+    generator = source.generator.instance
+    assert isinstance(generator, Spade)
+    return replace(generator, sample_every=0)
 
 
 def measures(record: Mapping[str, Any]) -> dict[str, float]:
@@ -165,13 +174,22 @@ def space(folder: Path) -> Workspace:
     return Workspace(folder, SEED, "cpu", SilentLog())
 
 
-def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
-    """Return row -> column -> value."""
+def spread(images: Images) -> float:
+    """Return the standard deviation over images of the mean of each channel, averaged over channels."""
+    return float(np.asarray(images).mean(axis=(1, 2)).std(axis=0).mean())
+
+
+def compare(
+    splits: Splits, budget: Budget, folder: Path, only: Sequence[str], gallery: Path | None
+) -> dict[str, dict[str, float]]:
+    """Return row -> column -> value, for the generators named in `only`."""
     index = np.arange(budget.images) % len(splits.test)
     masks, groups = np.asarray(splits.test.masks)[index], tuple(splits.test.groups[i] for i in index)
     segment = real_segmenter(splits, budget, folder / "unet")
     rows: dict[str, dict[str, float]] = {"real": {}}
-    for name, generator in generators(budget, len(splits.train)).items():
+    every = generators(budget, len(splits.train))
+    for name in only:
+        generator = every[name]
         began = time.perf_counter()
         generator.fit(splits.train, space(folder / name))
         trained = time.perf_counter()
@@ -188,7 +206,8 @@ def compare(splits: Splits, budget: Budget, folder: Path, gallery: Path | None) 
         synthetic = ImageSet(ids, images, masks, groups, origins)
         record = judge(Material(splits.train, splits.test, synthetic, segment, paint, SEED)).record
         rows["real"] = measures_of_real(record) | large_of_real(splits.test, segment)
-        rows[name] = {**cost, **measures(record), **large(splits.test, segment, paint)}
+        colours = {"colours": spread(images) / spread(splits.test.images)}
+        rows[name] = {**cost, **measures(record), **colours, **large(splits.test, segment, paint)}
         if gallery is not None:
             write_bytes(gallery / f"generators-{name}.png", encode_png(picture(splits.test, paint)))
     return rows
@@ -232,6 +251,7 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
         "error",
         "diversity",
         "greys",
+        "colours",
         "grid",
         "suspicious",
     )
@@ -242,6 +262,14 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
             f"{row[column]:>{width}.3g}" if column in row else f"{'':>{width}}" for column, width in columns.items()
         )
         print(f"{name:<20}" + "".join(cells))
+
+
+def listed(text: str) -> list[str]:
+    """Return the names of generators in a list with commas."""
+    found = text.split(",")
+    if unknown := sorted(set(found) - set(NAMES)):
+        raise argparse.ArgumentTypeError(f"found {', '.join(unknown)}; allowed: {', '.join(NAMES)}")
+    return found
 
 
 def main() -> None:
@@ -255,29 +283,39 @@ def main() -> None:
     parser.add_argument("--gan-steps", type=int, default=10_000)
     parser.add_argument("--flow-steps", type=int, default=10_000)
     parser.add_argument("--segmenter-steps", type=int, default=3000)
+    parser.add_argument("--only", type=listed, default=list(NAMES), help="names with commas; all without")
     parser.add_argument("--gallery", type=Path, help="folder for a PNG of each generator")
     chosen = parser.parse_args()
+    phantom = chosen.phantom or chosen.quick
+    spade = shipped("allaug" if phantom else "isic2017-64/allaug")
     budget = Budget(
-        chosen.size, chosen.width, chosen.images, chosen.gan_steps, chosen.flow_steps, chosen.segmenter_steps
+        spade,
+        chosen.size,
+        chosen.width,
+        chosen.images,
+        chosen.gan_steps,
+        chosen.flow_steps,
+        chosen.segmenter_steps,
     )
     if chosen.quick:
-        budget = Budget(size=32, width=8, images=60, gan_steps=100, flow_steps=100, segmenter_steps=100)
+        spade = replace(spade, width=8, epochs=2, decay_epochs=2)
+        budget = Budget(spade, size=32, width=8, images=60, gan_steps=100, flow_steps=100, segmenter_steps=100)
         torch.set_num_threads(1)  # for networks this small a second one gains nothing, and costs much on a busy machine
-    phantom = chosen.phantom or chosen.quick
     data = Phantom(train=200, test=60, size=budget.size) if phantom else Isic(size=budget.size, resize="area")
     splits = data.load()
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(splits, budget, Path(folder), chosen.gallery)
-        speed = texture_speed(Path(folder) / "speed")
+        rows = compare(splits, budget, Path(folder), chosen.only, chosen.gallery)
+        speed = texture_speed(Path(folder) / "speed") if "texture" in rows else {}
     show(rows)
-    print(", ".join(f"texture {name}: {value:.0f}" for name, value in speed.items()))
-    rows["texture"] |= speed
-    best = max(rows["mask2lesion"]["images/s"], 1e-9)
+    if speed:
+        print(", ".join(f"texture {name}: {value:.0f}" for name, value in speed.items()))
+        rows["texture"] |= speed
     record = {
         "benchmark": "generators",
         "ratios": {
-            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / best, 2)
-            for name in ("mask2lesion-spade", "texture", "flow", "flow-distributional")
+            f"{name} speed over mask2lesion": round(rows[name]["images/s"] / rows["mask2lesion"]["images/s"], 2)
+            for name in chosen.only
+            if name != "mask2lesion" and "mask2lesion" in rows
         },
         "values": {f"{name} {column}": round(v, 4) for name, row in rows.items() for column, v in row.items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},

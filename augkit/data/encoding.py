@@ -56,7 +56,7 @@ def encode_nifti(plane: NDArray[Any], spacing: tuple[float, float]) -> bytes:
 
 
 def encode_tiff(array: NDArray[Any]) -> bytes:
-    """Return a TIFF file of (H, W, C): uint8, uint16, int16 or float32, one page, uncompressed, the numbers as they are."""
+    """Return a TIFF file of (H, W, C): uint8, uint16, int16 or float32, one page, uncompressed."""
     from tifffile import imwrite
 
     file = BytesIO()
