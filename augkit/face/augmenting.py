@@ -79,7 +79,7 @@ class Augmenter:
 
         from augkit.training.batches import Batch
         from augkit.training.pipeline import Pipeline
-        from augkit.training.pixels import as_stored, as_tensor, in_flight, one_hot
+        from augkit.training.pixels import as_stored, as_tensor, pair_in_flight
 
         format = self.format
         _refuse_other_than_pairs(images, masks, format)
@@ -89,8 +89,7 @@ class Augmenter:
             what = f"found {count} images, {len(masks)} masks and {len(keys)} ids; allowed: one of each per sample"
             raise InputError(Problem("augmentation", what))
         if isinstance(images, np.ndarray):
-            pixels = in_flight(as_tensor(images), format)
-            classes = one_hot(as_tensor(masks), len(format.classes), background=format.ignore)
+            pixels, classes = pair_in_flight(as_tensor(images), as_tensor(masks), format)
         else:
             pixels, classes = images, masks
         ignore = format.ignore and isinstance(images, np.ndarray)

@@ -382,6 +382,20 @@ PATHS = [
 ]
 
 
+NEEDED = {"nifti": {"classes": {"liver": 1}}, "dicom": {"classes": {"liver": "Liver"}}}
+
+FILES = {
+    "coco": {
+        "annotations.json": '{"images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 8}], "annotations": [],'
+        ' "categories": [{"id": 1, "name": "a"}]}'
+    },
+    "nnunet_raw": {
+        "dataset.json": '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".png"}'
+    },
+}
+"""Without these, data sets say that they are missing, and nothing of others."""
+
+
 def test_the_components_that_read_files_are_all_asked():
     assert {entry.name for entry, _ in PATHS} >= {"folder", "isic", "mask2lesion"}
 
@@ -389,6 +403,9 @@ def test_the_components_that_read_files_are_all_asked():
 @pytest.mark.parametrize(("entry", "option"), PATHS, ids=[f"{entry.name}-{option}" for entry, option in PATHS])
 def test_a_component_made_in_python_takes_text_for_a_path(entry, option, tmp_path):
     needed = {"root": tmp_path} if entry.kind in ("dataset", "mask source") else {}
+    needed |= NEEDED.get(entry.name, {})
+    for name, text in FILES.get(entry.name, {}).items():
+        (tmp_path / name).write_text(text)
     said = []
     for kind in (str, Path):
         with pytest.raises(InputError) as caught:

@@ -67,7 +67,7 @@ def batch(channels, classes, n=8, height=40, width=48):
 @pytest.mark.parametrize("classes", [1, 3])
 def test_any_number_of_channels_and_classes_is_changed_within_its_range(augmentation, channels, classes):
     images, masks = batch(channels, classes)
-    changed, moved, _ = Batch(images, masks, draws(8)).augmented(Pipeline([("it", augmentation)]))
+    changed, moved, _ = Batch(images, masks.float(), draws(8)).augmented(Pipeline([("it", augmentation)]))
     assert changed.shape == images.shape
     assert moved.shape == masks.shape
     assert changed.dtype == moved.dtype == torch.float32
@@ -112,7 +112,7 @@ def test_ignored_pixels_move_along_and_stay_ignored():
     images, masks = batch(1, 3)
     masks = with_background(masks)
     masks[:, :, :8] = 0  # ignored above
-    _, moved, counts = Batch(images, masks, draws(8)).augmented(
+    _, moved, counts = Batch(images, masks.float(), draws(8)).augmented(
         Pipeline([("it", Geometry(flip="vertical", rotate=0))], ignore=True), ignore=True
     )
     assert moved.shape == (8, 3, 40, 48)
