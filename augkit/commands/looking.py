@@ -53,7 +53,9 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         checked, registry = load_checked(recipes, changes or ())
         session = Session(How(out, device))
         for one in checked:
-            recipe, panels = figure_3_recipe(one.recipe)
+            recipe, panels, left_out = figure_3_recipe(one, registry)
+            for sentence in left_out:
+                say(sentence)
             (redrawn,) = check_recipes([recipe], registry)
             supply = session.plan_supply(redrawn)
             folder = out / "figures" / supply.name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.contracts.components import ChecksFormat, ChecksFrame, ChecksMasks, Frame
+from augkit.contracts.components import ChecksFormat, ChecksFrame, ChecksMasks, Frame, HasFormat
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.data.formats import IGNORED, Format, Takes, shows
 from augkit.errors import ContractError, Problem
@@ -252,12 +252,17 @@ def refusal_of(component: object, frame: Frame | None, format: Format) -> str:
     """Return what a component has against images of this size and format; empty where it takes them."""
     takes = takes_of(component)
     if takes.refuses(format):
-        return f"takes {takes}; found {format}"
+        return f"takes {takes}; found {format}{f' ({takes.why})' if takes.why else ''}"
     if isinstance(component, ChecksFormat) and (said := _said(lambda: component.check_format(format))):
         return said
     if frame is None:
         return ""
     return _said(lambda: component.check_frame(frame)) if isinstance(component, ChecksFrame) else ""
+
+
+def format_of(dataset: object) -> Format:
+    """Return what a data set says of its pixels before they are read; 8-bit RGB with one class if it says nothing."""
+    return dataset.format() if isinstance(dataset, HasFormat) else Format()
 
 
 def takes_of(component: object) -> Takes:

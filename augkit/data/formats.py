@@ -138,6 +138,7 @@ class Takes:
     dtypes:   of pixels.
     classes:  the largest number of classes.
     ignore:   whether masks may hold pixels that do not count.
+    why:      what a refusal adds: why it is so, or what to use instead.
     """
 
     channels: tuple[int, ...] | None = (3,)
@@ -145,6 +146,7 @@ class Takes:
     dtypes: frozenset[PixelType] | None = frozenset({"uint8"})
     classes: int | None = 1
     ignore: bool = False
+    why: str = ""
 
     def refuses(self, found: Format) -> bool:
         """Return whether this is not taken."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFormat, HasFrame, HasNativeMasks, HasRemarks
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.contracts.rules import refusal_of, takes_of
+from augkit.contracts.rules import format_of, refusal_of, takes_of
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
@@ -192,7 +192,7 @@ def _refused_data(
     try:
         with contained():
             frame = dataset.instance.frame() if isinstance(dataset.instance, HasFrame) else None
-            found = dataset.instance.format() if isinstance(dataset.instance, HasFormat) else Format()
+            found = format_of(dataset.instance)
             for reference, component in asked:
                 if component is None:
                     continue

@@ -14,17 +14,20 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augkit.contracts.components import Augment, Synthesizer
-from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record, Scores
+from augkit.contracts.registry import Registry
+from augkit.contracts.rules import format_of, takes_of
+from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import Draws
-from augkit.data.formats import Format, as_shown
+from augkit.data.formats import IGNORED, Format, as_shown
 from augkit.data.stored import read_drawn_masks, read_format, read_image_set
 from augkit.errors import InputError, Problem
 from augkit.figures import Row, Tile, class_legend, gallery, mask_tile, outlined
+from augkit.planning.components import CheckedRecipe
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Stage, Supply, Synthesise
 from augkit.running.engine import Engine
 from augkit.store import write_bytes, write_text
-from augkit.training.replay import replay
+from augkit.training.replay import Replay, replay
 
 SHOWN = 8
 """Samples per panel."""
@@ -65,19 +68,27 @@ def preview(supply: Supply, engine: Engine) -> list[Panel]:
     return panels
 
 
-def figure_3_recipe(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
-    """Return the recipe with the mask sources of the paper's Figure 3 for its first generator, and their panels."""
+def figure_3_recipe(checked: CheckedRecipe, registry: Registry) -> tuple[Recipe, tuple[str, ...], tuple[str, ...]]:
+    """Return the recipe with the mask sources of the paper's Figure 3 for its first generator, and their panels.
+
+    Last come the sentences about panels that are left out, whose mask source does not take the data set's format.
+    """
+    recipe, format = checked.recipe, format_of(checked.dataset.instance)
     if not recipe.synthesize:
         what = "has no generator; allowed: a recipe with at least one source under 'synthesize'"
         raise InputError(Problem(recipe.file, what))
     rows: Any = yaml.safe_load(resources.files("augkit.running").joinpath("templates/figure3.yaml").read_text("utf-8"))
     generator = recipe.synthesize[0].generator
-    sources = []
+    sources, panels, left_out = [], [], []
     for row in rows:
         ((name, options),) = row["masks"].items()
+        if takes_of(registry.entries["mask source", name].cls).refuses(format):
+            left_out.append(f"left out: {row['panel']}; the mask source {name} does not take {format}")
+            continue
+        panels.append(row["panel"])
         masks = Reference(name, options, f"Figure 3 {row['panel']}", {})
         sources.append(Source(generator, masks, None, row["count"], recipe.file))
-    return replace(recipe, synthesize=tuple(sources)), tuple(row["panel"] for row in rows)
+    return replace(recipe, synthesize=tuple(sources)), tuple(panels), tuple(dict.fromkeys(left_out))
 
 
 def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> list[Panel]:
@@ -144,7 +155,7 @@ def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed:
     for epoch in range(VARIANTS):
         again = replay(augment, some, seed, epoch)
         notes = ["\n".join(_drawn_lines(names, drawn)) for drawn in again.parameters]
-        tiles = zip(_outlined(again.images, _cut(again.masks, some), some.format), notes, strict=True)
+        tiles = zip(_outlined(again.images, _cut(again, some.format), some.format), notes, strict=True)
         rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
     after = ", ".join(names)
     sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
@@ -152,12 +163,15 @@ def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed:
     return Panel("augment", "Classical variants of real pairs", sentence, picture)
 
 
-def _cut(masks: Scores, samples: ImageSet) -> Masks:
-    """Return the masks of replayed samples, as `Replay` has them, as masks of the samples' format."""
-    if samples.format.binary:
-        return masks > 0.5
-    shares = masks[:, None] if masks.ndim == 3 else masks
-    return np.where(shares.max(axis=1) > 0.5, shares.argmax(axis=1) + 1, 0).astype(np.uint8)
+def _cut(again: Replay, format: Format) -> Masks:
+    """Return the masks of replayed samples as masks of their format."""
+    if format.binary:
+        return again.masks > 0.5
+    shares = again.masks[:, None] if again.masks.ndim == 3 else again.masks
+    labels = np.where(shares.max(axis=1) > 0.5, shares.argmax(axis=1) + 1, 0).astype(np.uint8)
+    if format.ignore and again.counts is not None:
+        labels[again.counts < 0.5] = IGNORED
+    return labels
 
 
 def _drawn_lines(names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFormat, HasNativePairs
+from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativePairs
+from augkit.contracts.rules import format_of
 from augkit.data.draws import Draws
 from augkit.data.formats import Format as PixelFormat
 from augkit.data.stored import read_drawn_masks, read_image_set, read_quality, read_splits
@@ -122,13 +123,8 @@ def check_size(size: str, layout: str, recipe: CheckedRecipe) -> None:
 
 
 def check_pixels(layout: str, recipe: CheckedRecipe) -> None:
-    """Refuse early pixels that no file of the layout holds, and NIfTI files that cannot be written."""
-    dataset = recipe.dataset.instance
-    format = dataset.format() if isinstance(dataset, HasFormat) else PixelFormat()
-    grey = len(format.channels) == 1 and format.dtype in ("uint8", "uint16")
-    if layout != "nnunet" and not format.rgb and not grey:
-        what = f"found {layout} for {format}; allowed: nnunet, as PNG holds RGB of 8 bits and grey of 8 or 16"
-        raise InputError(Problem("--format", what))
+    """Refuse early NIfTI files that cannot be written."""
+    format = format_of(recipe.dataset.instance)
     if layout == "nnunet" and format.dtype != "uint8" and find_spec("nibabel") is None:
         what = f"found {format}, which is written as NIfTI by the package nibabel; it is not installed"
         raise InputError(Problem("--format", what, "Run: pip install 'augkit[nifti]'"))

@@ -18,11 +18,13 @@ class Replay:
 
     images:     (N, H, W, C) of the samples' dtype, rounded from what training is given.
     masks:      float32 (N, H, W) of one class, (N, K, H, W) of several; 0 or 1, or shares where samples were blended.
+    counts:     float32 (N, H, W) in 0..1, how much each pixel counts in the loss; None where all count.
     parameters: per sample, per augmentation of the recipe, what was drawn by name; empty where one does not say.
     """
 
     images: Images
     masks: Scores
+    counts: Scores | None
     parameters: tuple[tuple[Mapping[str, Any], ...], ...]
 
 
@@ -44,10 +46,11 @@ def replay(augment: Sequence[tuple[str, Augment]], samples: ImageSet, seed: int,
     format = samples.format
     pixels, classes = pair_in_flight(as_tensor(samples.images), as_tensor(samples.masks), format)
     draws = Draws.on_device(seed, "batch", torch.from_numpy(sample_keys(samples.ids)), epoch)
-    changed, moved, _ = Batch(pixels, classes, draws).augmented(Pipeline(augment, format.ignore), format.ignore)
+    changed, moved, counts = Batch(pixels, classes, draws).augmented(Pipeline(augment, format.ignore), format.ignore)
     drawn = drawn_parameters(augment, draws)
     return Replay(
         as_stored(changed, format),
         moved[:, 0].numpy() if len(format.classes) == 1 else moved.numpy(),
+        None if counts is None else counts[:, 0].numpy(),
         tuple(tuple({key: values[i] for key, values in one.items()} for one in drawn) for i in range(len(samples))),
     )

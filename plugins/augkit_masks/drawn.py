@@ -39,7 +39,7 @@ class Drawn:
     ink: Literal["dark", "light"] = "dark"
     threshold: Annotated[float, Within(0.01, 0.99)] = 0.5
     fill: bool = False
-    takes = Takes(None, None, None)
+    takes = Takes(None, None, None, why="brightness tells ink from paper, and no classes")
 
     def sources(self) -> Sequence[Path]:
         """Return the drawings, sorted by name; `InputError` where there is no folder or no drawing in it."""

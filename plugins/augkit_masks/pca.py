@@ -72,7 +72,12 @@ class Pca:
     place: Literal["centre", "training"] = "centre"
     area: tuple[float, float] = (0.005, 0.9)
     opening: Annotated[int, Within(0, 5)] = 0
-    takes = Takes(None, None, None)
+    takes = Takes(
+        None,
+        None,
+        None,
+        why="shapes of several classes, drawn one by one, would lie over each other or apart; elastic deforms label maps as a whole",
+    )
 
     def __post_init__(self) -> None:
         faults = [*self._faults_of_choice(), *self._faults_of_range()]

@@ -47,7 +47,7 @@ class Shapes:
     aspect: float = 2.0
     rotate: tuple[float, float] = (0.0, 360.0)
     centre: tuple[float, float] | None = None
-    takes = Takes(None, None, None)
+    takes = Takes(None, None, None, why="a shape does not say which class it is of")
 
     def __post_init__(self) -> None:
         if not self.kinds:

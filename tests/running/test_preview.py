@@ -1,5 +1,6 @@
 """`augkit preview` shows what training will use, quickly, and trains nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from augkit.running.preview import (
 )
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
+from organs import Organs
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,9 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():
-    recipe, panels = figure_3_recipe(load_recipes([RECIPES / "allaug.yaml"])[0])
+    (made,) = check_recipes(load_recipes([RECIPES / "allaug.yaml"]), load_registry())
+    recipe, panels, left_out = figure_3_recipe(made, load_registry())
+    assert left_out == ()
     counts = {}
     for source, panel in zip(recipe.synthesize, panels, strict=True):
         assert source.generator.name == "mask2lesion-spade"
@@ -109,7 +113,16 @@ def test_figure_3_has_the_paper_s_panels_for_the_recipe_s_generator():
 
 def test_figure_3_of_a_recipe_without_a_generator_is_refused():
     with pytest.raises(InputError, match="has no generator; allowed"):
-        figure_3_recipe(load_recipes([RECIPES / "noaug.yaml"])[0])
+        figure_3_recipe(*check_recipes(load_recipes([RECIPES / "noaug.yaml"]), load_registry()), load_registry())
+
+
+def test_figure_3_leaves_out_the_mask_sources_that_take_one_class_only():
+    (made,) = check_recipes(load_recipes([RECIPES / "allaug.yaml"]), load_registry())
+    several = replace(made.dataset, instance=Organs(patients=2, size=32))
+    _, panels, left_out = figure_3_recipe(replace(made, dataset=several), load_registry())
+    assert {panel[:3] for panel in panels} == {"(a)", "(c)"}
+    assert "left out: (b) simple shapes; the mask source shapes does not take 1 channel" in left_out[0]
+    assert len(left_out) == 3
 
 
 @pytest.mark.parametrize(
