@@ -76,7 +76,7 @@ class Pca:
         None,
         None,
         None,
-        why="shapes of several classes, drawn one by one, would lie over each other or apart; elastic deforms label maps as a whole",
+        why="several shapes, drawn one by one, would lie over each other; elastic moves label maps",
     )
 
     def __post_init__(self) -> None:
