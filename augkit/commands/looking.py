@@ -54,12 +54,13 @@ def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), 
         session = Session(How(out, device))
         for one in checked:
             recipe, panels, left_out = figure_3_recipe(one, registry)
-            for sentence in left_out:
-                say(sentence)
             (redrawn,) = check_recipes([recipe], registry)
             supply = session.plan_supply(redrawn)
             folder = out / "figures" / supply.name
-            write_page(f"Figure 3 for {supply.name}", figure_3(supply, panels, session.engine), folder)
+            drawn, refused = figure_3(supply, panels, session.engine)
+            for sentence in (*left_out, *refused):
+                say(sentence)
+            write_page(f"Figure 3 for {supply.name}", drawn, folder)
             say(str(folder / "index.html"))
 
 

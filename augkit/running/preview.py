@@ -91,22 +91,30 @@ def figure_3_recipe(checked: CheckedRecipe, registry: Registry) -> tuple[Recipe,
     return replace(recipe, synthesize=tuple(sources)), tuple(panels), tuple(dict.fromkeys(left_out))
 
 
-def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> list[Panel]:
-    """Return Figure 3 (a) to (e) for a trained generator; `panels` names the panel of each source."""
+def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> tuple[list[Panel], list[str]]:
+    """Return Figure 3 (a) to (e) for a trained generator; `panels` names the panel of each source.
+
+    Besides, the sentences about panels whose mask source refuses the training masks: not all of them are one shape.
+    """
     if not engine.has(supply.generators[0]):
         what = f"{supply.generators[0].title} is not trained yet"
         raise InputError(Problem(f"recipe '{supply.name}'", what, "Run 'augkit run' with the same recipe first"))
-    format, found = read_format(engine.artifact(supply.training) / "train"), []
+    format = read_format(engine.artifact(supply.training) / "train")
+    found, left_out = [], []
     for title in dict.fromkeys(panels):
         syntheses = [stage for stage, panel in zip(supply.syntheses, panels, strict=True) if panel == title]
-        drawn = [_drawn(stage, engine) for stage in syntheses]
+        try:
+            drawn = [_drawn(stage, engine) for stage in syntheses]
+        except InputError as error:
+            left_out.append(f"left out: {title}; {error.problems[0]}")
+            continue
         together = DrawnMasks(
             np.concatenate([one.masks for one in drawn]), tuple(record for one in drawn for record in one.records)
         )
         paint, seed = _painter(syntheses[0], engine)
         stem = f"figure3{title[1]}"
         found.append(masks_panel(stem, title, together, format, paint, seed, len(together.masks)))
-    return found
+    return found, left_out
 
 
 def masks_panel(
