@@ -127,8 +127,8 @@ def test_predictions_and_their_metrics_are_those_of_the_cpu():
     torch.manual_seed(0)
     network = UnetNetwork(16, Format()).eval()
     with reproducible():
-        here = score_images(network, samples.images, "cpu")
-        there = score_images(network.to(DEVICE, memory_format=torch.channels_last), samples.images, DEVICE)
+        here = score_images(network, samples.images, Format(), "cpu")
+        there = score_images(network.to(DEVICE, memory_format=torch.channels_last), samples.images, Format(), DEVICE)
     assert float(np.abs(here - there).max()) < 1e-3
     counts = [confusion((scores > np.median(here))[:, 0], samples.masks) for scores in (here, there)]
     assert np.abs(counts[0] - counts[1]).max() <= 0.002 * samples.masks[0].size
