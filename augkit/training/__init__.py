@@ -9,7 +9,7 @@ from augkit.training.checkpoints import Learner, remove_checkpoints
 from augkit.training.ema import Ema
 from augkit.training.graphs import Inputs, Recorded, learning_rate, set_learning_rate
 from augkit.training.loop import seeded, train
-from augkit.training.painting import PAINTING_BATCH, as_pixels, filled_batches
+from augkit.training.painting import PAINTING_BATCH, filled_batches
 from augkit.training.pixels import as_stored, in_unit_range, one_hot
 from augkit.training.precision import (
     autocast,
@@ -45,7 +45,6 @@ __all__ = [
     "SegmentationLearner",
     "SegmentationPredictor",
     "as_floats",
-    "as_pixels",
     "as_stored",
     "autocast",
     "choose_device",

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augkit.data.arrays import Images, Masks
+from augkit.data.arrays import Masks
 from augkit.data.draws import Draws, TensorDraws
 from augkit.data.formats import Format, class_masks
 
@@ -48,9 +48,3 @@ def filled_batches(
         keys = np.zeros(size, np.int64)
         keys[:count] = draws[where].keys
         yield where, torch.from_numpy(batch).to(device), Draws(torch.from_numpy(keys).to(device))
-
-
-def as_pixels(images: Tensor) -> Images:
-    """Return uint8 (N, H, W, 3) on the host from float (N, 3, H, W), rounded and kept within 0..255."""
-    pixels: Images = images.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return pixels

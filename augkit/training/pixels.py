@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,19 @@ def in_flight(stored: Tensor, format: Format) -> Tensor:
     """
     if format.bytes_to_unit:
         return stored.permute(0, 3, 1, 2)
-    low, high = (torch.from_numpy(end).to(stored.device) for end in format.windows)
+    low, span = _windows(format, stored.device)
     values = stored.float()
     if format.dtype == "uint16":
         values = torch.where(values < 0, values + 65536, values)
-    return values.sub_(low).div_(high - low).clamp_(0, 1).permute(0, 3, 1, 2)
+    return values.sub_(low).div_(span).clamp_(0, 1).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=8)
+def _windows(format: Format, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the lower ends of the windows and their lengths, (C,) each; sent to a device once."""
+    low, high = format.windows
+    with torch.inference_mode(False):  # they outlive the prediction that may ask first
+        return torch.from_numpy(low).to(device), torch.from_numpy(high - low).to(device)
 
 
 def pair_in_flight(images: Tensor, masks: Tensor, format: Format) -> tuple[Tensor, Tensor]:
@@ -65,6 +74,6 @@ def one_hot(labels: Tensor, classes: int, background: bool = False) -> Tensor:
     """
     if labels.dtype == torch.bool and not background:
         return labels[:, None].view(torch.uint8)
-    wanted = [*range(1, classes + 1), *([0] if background else [])]
-    numbers = torch.tensor(wanted, dtype=torch.uint8, device=labels.device)
-    return (labels.view(torch.uint8)[:, None] == numbers[:, None, None]).view(torch.uint8)
+    # Made on the device: numbers sent to a GPU in every step would have the host wait for it.
+    numbers = torch.arange(1, classes + 1 + background, device=labels.device) % (classes + 1)
+    return (labels.view(torch.uint8)[:, None] == numbers[:, None, None].to(torch.uint8)).view(torch.uint8)

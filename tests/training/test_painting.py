@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from augkit import Draws
-from augkit.training import as_pixels, filled_batches
+from augkit.training import filled_batches
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8])
@@ -24,10 +24,3 @@ def test_every_batch_has_the_same_shape_and_every_mask_its_own_key(count):
 def test_no_mask_is_no_batch():
     nothing = filled_batches(np.zeros((0, 3, 5), np.bool_), Draws.of(0, "synthesis", np.arange(0)), "cpu")
     assert list(nothing) == []
-
-
-def test_pixels_are_rounded_and_kept_within_their_range():
-    images = torch.tensor([-3.0, 0.4, 0.6, 254.6, 300.0, 7.0]).view(1, 3, 1, 2)
-    pixels = as_pixels(images)
-    assert (pixels.shape, pixels.dtype) == ((1, 1, 2, 3), np.uint8)
-    assert pixels.tolist() == [[[[0, 1, 255], [0, 255, 7]]]]

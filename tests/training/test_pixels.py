@@ -69,3 +69,20 @@ def test_pixels_that_do_not_count_change_no_loss_over_classes():
     for kind in ("bce", "bce_dice"):
         one, other = (segmentation_loss(each, masks, kind, counts) for each in (logits, changed))
         torch.testing.assert_close(one, other)
+
+
+def test_pixels_are_rounded_and_kept_within_their_range():
+    images = torch.tensor([-3.0, 0.4, 0.6, 254.6, 300.0, 7.0]).view(1, 3, 1, 2) / 255
+    pixels = as_stored(images, Format())
+    assert (pixels.shape, pixels.dtype) == ((1, 1, 2, 3), np.uint8)
+    assert pixels.tolist() == [[[[0, 1, 255], [0, 255, 7]]]]
+
+
+def test_windows_that_a_prediction_asked_for_first_serve_a_training():
+    format = Format("int16", (Channel("ct", "ct", -77, 133),))
+    images = np.full((1, 2, 2, 1), 28, np.int16)
+    with torch.inference_mode():
+        in_unit_range(images, format, "cpu")
+    weight = torch.ones(1, requires_grad=True)
+    (in_unit_range(images, format, "cpu") * weight).sum().backward()
+    assert float(weight.grad) == pytest.approx(2)
