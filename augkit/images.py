@@ -23,12 +23,12 @@ from augkit.data.resizing import average_resize
 from augkit.data.series import (
     Series,
     Slice,
-    draw_splits,
     load_series,
     native_slices,
     rgb_format,
     shown_as_rgb,
 )
+from augkit.data.splits import Parts, draw_splits, empty_splits, fraction_faults, read_groups
 from augkit.data.stored import read_format, write_format
 from augkit.errors import sum_up
 
@@ -40,6 +40,7 @@ __all__ = [
     "SUFFIXES",
     "TWO_LEVELS",
     "Pair",
+    "Parts",
     "PixelType",
     "Series",
     "Slice",
@@ -48,7 +49,9 @@ __all__ = [
     "check_mask",
     "class_masks",
     "draw_splits",
+    "empty_splits",
     "encode_png",
+    "fraction_faults",
     "from_unit",
     "in_unit",
     "load_series",
@@ -57,6 +60,7 @@ __all__ = [
     "native_slices",
     "read_drawing",
     "read_format",
+    "read_groups",
     "read_header",
     "read_image",
     "read_levels",

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Splits
-from augkit.data.draws import Draws, sample_keys
 from augkit.data.formats import IGNORED, RGB, Format, in_unit, percentile_windows
 from augkit.data.resizing import Resize, resize_labels, resize_pixels
 from augkit.errors import InputError, Problem, sum_up
@@ -77,21 +76,6 @@ def load_series(
     train, validation, test = (samples.part(slice(begin, end)) for begin, end in pairwise(bounds))
     windows = percentile_windows(_foreground(train), format, *percentiles) if len(train) else format
     return Splits(*(replace(part, format=windows) for part in (train, validation, test)))
-
-
-def draw_splits(
-    groups: Sequence[str], test: float, validation: float, seed: int
-) -> tuple[list[int], list[int], list[int]]:
-    """Return the places in `groups` that go to train, validation and test.
-
-    A group goes where its own uniform number falls: test below `test`, validation below `test` + `validation`. So
-    shares are met on average, and adding a group never moves another one.
-    """
-    places = Draws.of(seed, "folder split", sample_keys(groups)).uniform("place").tolist()
-    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for index, place in enumerate(places):
-        parts[2 if place < test else 1 if place < test + validation else 0].append(index)
-    return parts
 
 
 def native_slices(series: Iterable[Series], ids: Sequence[str]) -> Iterator[Slice]:

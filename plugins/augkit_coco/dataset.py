@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit import AtLeast, Format, Frame, Images, InputError, Masks, Problem, Splits, Within
-from augkit.images import IGNORED, Series, Slice, draw_splits, load_series, read_header, read_image, sum_up
+from augkit.images import (
+    IGNORED,
+    Series,
+    Slice,
+    draw_splits,
+    empty_splits,
+    fraction_faults,
+    load_series,
+    read_groups,
+    read_header,
+    read_image,
+    sum_up,
+)
 from augkit_coco.document import Document, Picture, Region, read_document
 from augkit_coco.regions import draw, has_inner_polygon
 
@@ -71,10 +82,7 @@ class Coco:
         written = Counter(name for names in _lists(self.classes or {}).values() for name in names)
         twice = [name for name, count in written.items() if count > 1]
         faults += [f"classes: found the category '{name}' twice; allowed: in one class" for name in twice]
-        if self.test_fraction == 0:
-            faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
-        if self.test_fraction + self.validation_fraction >= 1:
-            faults.append("test_fraction + validation_fraction: found 1 or more; allowed: below 1")
+        faults += fraction_faults(self.test_fraction, self.validation_fraction)
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -153,12 +161,9 @@ class Coco:
             what = f"has {len(crowds)} annotations of crowds (iscrowd), such as {crowds[0].id}"
             problems.append(Problem(str(self._file), what, "Write 'crowd: class' or 'crowd: ignored'"))
         group_of, more = self._group_of(found)
-        parts = draw_splits(list(group_of.values()), self.test_fraction, self.validation_fraction, self.seed)
         if not (problems or more):
-            for name, part in (("train", parts[0]), ("test", parts[2])):
-                if not part:
-                    what = f"the {name} split is empty: none of {len(set(group_of.values()))} groups was drawn for it"
-                    problems.append(Problem(str(self._file), what, "Choose another seed, or change test_fraction"))
+            groups, fractions = list(group_of.values()), (self.test_fraction, self.validation_fraction)
+            more = empty_splits(self._file, groups, draw_splits(groups, *fractions, self.seed), *fractions)
         if problems := [*problems, *more]:
             raise InputError(*problems)
         return found
@@ -166,17 +171,7 @@ class Coco:
     def _group_of(self, found: Document) -> tuple[dict[str, str], list[Problem]]:
         if self.groups is None:
             return {picture.id: picture.id for picture in found.pictures}, []
-        path = Path(self.groups).expanduser()
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = {(row.get("id") or "").strip(): (row.get("group") or "").strip() for row in csv.DictReader(file)}
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            return {}, [Problem(str(path), f"cannot be read ({error})", "Save it as a CSV file in UTF-8")]
-        without = [picture.id for picture in found.pictures if not rows.get(picture.id)]
-        if without:
-            what = f"has no group for {len(without)} images, such as {without[0]}; allowed: a line 'id,group' for each"
-            return {}, [Problem(str(path), what)]
-        return {picture.id: rows[picture.id] for picture in found.pictures}, []
+        return read_groups(Path(self.groups).expanduser(), {picture.id: picture.id for picture in found.pictures})
 
     def _classes(self, found: Document) -> Mapping[str, tuple[str, ...]]:
         return {name: (name,) for name in found.categories} if self.classes is None else _lists(self.classes)

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import AtLeast, Format, Frame, Images, InputError, Masks, Problem, Splits, Within
-from augkit.images import Series, Slice, draw_splits, load_series, native_slices, rgb_format, shown_as_rgb, sum_up
+from augkit.images import (
+    Series,
+    Slice,
+    draw_splits,
+    empty_splits,
+    fraction_faults,
+    load_series,
+    native_slices,
+    rgb_format,
+    shown_as_rgb,
+    sum_up,
+)
 from augkit_dicom.pixels import channels, pixel_type, read_pixels
 from augkit_dicom.segments import Classes, label_maps
 from augkit_dicom.volumes import Scan, Volume, gaps, scan
@@ -68,10 +79,7 @@ class Dicom:
             faults.append(f"classes: found {len(self.classes)}; allowed: 1 to 254")
         twice = [label for label, count in Counter(label for _, label in self._labels()).items() if count > 1]
         faults += [f"classes: found the segment '{label}' twice; allowed: in one class" for label in twice]
-        if self.test_fraction == 0:
-            faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
-        if self.test_fraction + self.validation_fraction >= 1:
-            faults.append("test_fraction + validation_fraction: found 1 or more; allowed: below 1")
+        faults += fraction_faults(self.test_fraction, self.validation_fraction)
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -182,17 +190,9 @@ class Dicom:
         return draw_splits(groups, self.test_fraction, self.validation_fraction, self.seed)
 
     def _empty_parts(self, found: Scan) -> list[Problem]:
-        patients = len({volume.frames[0].patient for volume in found.volumes})
-        shares = (1 - self.test_fraction - self.validation_fraction, self.validation_fraction, self.test_fraction)
-        return [
-            Problem(
-                str(self._root),
-                f"the {name} split is empty: none of {patients} patients was drawn for its share of {share:.3g}",
-                "Add patients, choose another seed, or change test_fraction and validation_fraction",
-            )
-            for name, share, part in zip(("train", "validation", "test"), shares, self._parts(found), strict=True)
-            if not part and share > 0
-        ]
+        groups = [volume.frames[0].patient for volume in found.volumes]
+        fractions = self.test_fraction, self.validation_fraction
+        return empty_splits(self._root, groups, self._parts(found), *fractions)
 
     def _labels(self) -> list[tuple[int, str]]:
         return [

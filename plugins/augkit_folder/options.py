@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import AtLeast, Within
+from augkit.images import fraction_faults
 from augkit_folder.labels import faults_of_classes
 from augkit_folder.names import Names
 
@@ -110,12 +111,7 @@ class FolderOptions:
             faults.append(f"layout: {what}")
         if self.sub_folders == "groups" and self.groups is not None:
             faults.append("sub_folders: found groups beside a file of groups; allowed: one of the two, or ids")
-        if self.test_fraction == 0:
-            faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
-        if self.test_fraction + self.validation_fraction >= 1:
-            faults.append(
-                "test_fraction + validation_fraction: found 1 or more; allowed: below 1, the rest is to train on"
-            )
+        faults += fraction_faults(self.test_fraction, self.validation_fraction)
         faults += self._faults_of_pixels()
         if faults:
             raise ValueError("; ".join(faults))

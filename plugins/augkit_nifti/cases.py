@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from augkit import Problem, did_you_mean
+from augkit.images import read_groups
 from augkit_nifti.headers import ENDINGS
 from augkit_nifti.volumes import Case
 
@@ -76,29 +76,7 @@ def assign_groups(cases: Sequence[Case], groups: Path | None) -> Found:
     """Return the cases with the groups that a CSV file ``id,group`` gives them."""
     if groups is None:
         return Found(list(cases), [])
-    where = str(groups)
-    try:
-        with groups.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [((row.get("id") or "").strip(), (row.get("group") or "").strip()) for row in reader]
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return Found([], [Problem(where, f"cannot be read ({error})", "Save it as a CSV file in UTF-8")])
-    if not {"id", "group"} <= set(columns):
-        what = f"has the columns {', '.join(columns) or '(none)'}; allowed: id and group, separated by a comma"
-        return Found([], [Problem(f"{where}:1", what, "Name them in the first line")])
-    group_of: dict[str, str] = {}
-    problems = []
-    for line, (name, group) in enumerate(rows, 2):
-        if not name or not group:
-            problems.append(Problem(f"{where}:{line}", "has an empty id or group; allowed: both in every line"))
-        elif group_of.setdefault(name, group) != group:
-            what = f"puts {name} in the group {group}, an earlier line in {group_of[name]}; allowed: one group per id"
-            problems.append(Problem(f"{where}:{line}", what))
-    without = [case.id for case in cases if case.id not in group_of]
-    if without and not problems:
-        what = f"has no line for {_some(without)}"
-        problems = [Problem(where, what, f"Add '{without[0]},<group>'{' and the like' if len(without) > 1 else ''}")]
+    group_of, problems = read_groups(groups, {case.id: case.id for case in cases})
     return Found([case._replace(group=group_of.get(case.id, case.id)) for case in cases], problems)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import AtLeast, Channel, Format, Frame, Images, InputError, Masks, Problem, Splits, Within
-from augkit.images import native_slices, sum_up
+from augkit.images import fraction_faults, native_slices, sum_up
 from augkit_nifti.cases import Found, assign_groups, find_cases, pattern_fault
 from augkit_nifti.dataset import Volumes, native
 from augkit_nifti.headers import Trusted
@@ -204,13 +204,3 @@ def window_faults(*windows: tuple[float, float] | None) -> list[str]:
         for low, high in (one for one in windows if one is not None)
         if low >= high
     ]
-
-
-def fraction_faults(test: float, validation: float) -> list[str]:
-    """Return what is wrong with the shares of splits, for a `ValueError`."""
-    faults = []
-    if test == 0:
-        faults.append("test_fraction: found 0; allowed: above 0, as arms are compared on the test split")
-    if test + validation >= 1:
-        faults.append("test_fraction + validation_fraction: found 1 or more; allowed: below 1, the rest is to train on")
-    return faults

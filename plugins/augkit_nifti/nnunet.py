@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from augkit import AtLeast, Format, Frame, Images, InputError, Masks, Problem, Splits, Within
-from augkit.images import native_slices, sum_up
+from augkit.images import fraction_faults, native_slices, sum_up
 from augkit_nifti.cases import Found, assign_groups, find_cases
 from augkit_nifti.dataset import Volumes
 from augkit_nifti.description import DESCRIPTION, PICTURE_ENDINGS, Description, channel_of, read_description
 from augkit_nifti.headers import Trusted
 from augkit_nifti.labels import Labelling
-from augkit_nifti.nifti import Fraction, fraction_faults, window_faults
+from augkit_nifti.nifti import Fraction, window_faults
 from augkit_nifti.pictures import Pictures
 from augkit_nifti.splits import Part, by_group
 from augkit_nifti.volumes import Axis, Case, Cut

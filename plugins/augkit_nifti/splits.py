@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from augkit import Problem
-from augkit.images import draw_splits
+from augkit.images import draw_splits, empty_splits
 from augkit_nifti.volumes import Case, Slab
 
 GAP = 5
@@ -29,14 +29,7 @@ def by_group(
         what = f"holds {volumes}; allowed: two groups (patients) or more, as none may be in training and test"
         return [], [Problem(str(root), what, SLABS)]
     places = draw_splits(groups, test, validation, seed)
-    shares = {"train": 1 - test - validation, "validation": validation, "test": test}
-    problems = [
-        Problem(str(root), f"the {name} split is empty: of {count} groups, its share of {share:.3g} gives "
-                f"{share * count:.2g} on average, and none was drawn for it; allowed: at least one",
-                "Add volumes, choose another seed, or change test_fraction and validation_fraction")
-        for (name, share), part in zip(shares.items(), places, strict=True)
-        if not part and (share > 0 or name != "validation")
-    ]  # fmt: skip
+    problems = empty_splits(root, groups, places, test, validation)
     return [[(cases[i], None) for i in part] for part in places], problems
 
 
