@@ -115,12 +115,11 @@ def check_native_mask(native: Masks, mask: Masks, sample: int) -> Masks:
     return native
 
 
-def check_native_image(native: Images, mask: Masks, sample: int, format: Format | None = None) -> Images:
+def check_native_image(native: Images, mask: Masks, sample: int, format: Format) -> Images:
     """Return `native`; refuse anything but an image (h, w, C) of the size of its native mask (h, w)."""
-    what = format or Format()
-    shape = (*mask.shape, len(what.channels))
-    wanted = f"yield {what.dtype} (h, w, {shape[2]}), the image as it is in its file, of the size of its native mask"
-    if getattr(native, "dtype", None) != what.dtype or native.shape != shape:
+    shape = (*mask.shape, len(format.channels))
+    wanted = f"yield {format.dtype} (h, w, {shape[2]}), the image as it is in its file, of the size of its native mask"
+    if getattr(native, "dtype", None) != format.dtype or native.shape != shape:
         raise BreachError(f"returned {describe(native)} as a native image beside {describe(mask)}", wanted, sample)
     return native
 
@@ -134,12 +133,11 @@ def check_native_count(found: int, wanted: int) -> None:
 # Mask sources
 
 
-def check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...], format: Format | None = None) -> None:
+def check_masks(drawn: DrawnMasks, count: int, real: tuple[int, ...], format: Format) -> None:
     """Refuse what a mask source must not return; `real` is the shape of the training masks."""
-    what = format or Format()
     check_is_drawn(drawn)
-    check_array(drawn.masks, "masks ", "bool" if what.binary else "uint8", (count, *real[1:]))
-    check_labels(drawn.masks, what)
+    check_array(drawn.masks, "masks ", "bool" if format.binary else "uint8", (count, *real[1:]))
+    check_labels(drawn.masks, format)
     check_filled(drawn)
     check_records(drawn, count, real[0])
 
@@ -198,13 +196,12 @@ _ROUNDING = 1e-3
 """By how much the scores of a pixel may sum up to more than 1."""
 
 
-def check_images(images: Images, shape: tuple[int, ...], format: Format | None = None) -> Images:
+def check_images(images: Images, shape: tuple[int, ...], format: Format) -> Images:
     """Return `images`; refuse anything but images of a format and the masks' `shape`, and 0..1 for 0..255."""
-    what = format or Format()
-    check_array(images, "", "uint8 0..255" if what.dtype == "uint8" else what.dtype, (*shape, len(what.channels)))
-    if what.dtype == "float32":
+    check_array(images, "", "uint8 0..255" if format.dtype == "uint8" else format.dtype, (*shape, len(format.channels)))
+    if format.dtype == "float32":
         check_finite(images)
-    if what.bytes_to_unit and len(images) >= SAMPLES:
+    if format.bytes_to_unit and len(images) >= SAMPLES:
         check_brightness(images)
     return images
 
