@@ -77,7 +77,8 @@ def read_document(path: Path, images: Path) -> Document:
         )
         for key, one in sorted(entries.items(), key=lambda item: str(item[1]["file_name"]))
     ]
-    return Document(pictures, tuple(names[key] for key in sorted(names)), problems + _twice(path, pictures))
+    problems += _outside(path, pictures, images) + _twice(path, pictures)
+    return Document(pictures, tuple(names[key] for key in sorted(names)), problems)
 
 
 def _json(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
@@ -97,6 +98,15 @@ def _json(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         raise InputError(Problem(str(path), "lists no image; allowed: one or more"))
     found: Mapping[str, Sequence[Mapping[str, Any]]] = content
     return found
+
+
+def _outside(path: Path, pictures: Sequence[Picture], images: Path) -> list[Problem]:
+    """Return a problem for each image that a stranger's file looks for outside the folder of images."""
+    return [
+        Problem(str(path), f"names the image {one.file}; allowed: files in {images}", "Copy the image there")
+        for one in pictures
+        if not one.file.is_relative_to(images) or ".." in one.file.relative_to(images).parts
+    ][:_NAMED]
 
 
 def _twice(path: Path, pictures: Sequence[Picture]) -> list[Problem]:

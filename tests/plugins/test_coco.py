@@ -245,6 +245,15 @@ def test_native_images_and_masks_are_those_of_the_files(tmp_path):
     assert (image == 5).all()
 
 
+@pytest.mark.parametrize("name", ["../elsewhere.png", "/etc/elsewhere.png"])
+def test_an_image_outside_the_folder_of_images_is_refused(tmp_path, name):
+    root = write(tmp_path)
+    document = json.loads((root / "annotations.json").read_text())
+    document["images"][0]["file_name"] = name
+    (root / "annotations.json").write_text(json.dumps(document))
+    assert any("elsewhere.png; allowed: files in" in one for one in told(Coco(root, **HALF).sources))
+
+
 def test_a_category_in_two_classes_is_refused():
     with pytest.raises(ValueError, match="found the category 'a' twice; allowed: in one class"):
         Coco("data", classes={"one": "a", "two": ("a", "b")})
