@@ -35,7 +35,7 @@ class FlowOptions:
     guidance:      1 paints with the mask as learnt; above 1 exaggerates what the mask changes (classifier-free
                    guidance, Ho & Salimans 2022, arXiv:2207.12598) at twice the time.
     solver:        ``euler`` evaluates the network once per step, ``heun`` twice, with a smaller error; ``exponential``
-                   once, solves what colours and frequencies alone tell exactly, and needs about 6 steps.
+                   once, solves what colours and frequencies alone tell exactly, and needs about 8 steps.
     solver_steps:  from noise to image, shorter at both ends; with ``exponential`` near noise only.
     """
 
