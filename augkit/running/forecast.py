@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +28,12 @@ class Forecast:
     def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = ()) -> None:
         self._plan = plan
         self._beside = beside
-        self._dataset = store.path(plan.arms[0].dataset.address)
+        self._datasets = {arm.fold: store.path(arm.dataset.address) for arm in plan.arms}
         self._told: set[str] = set()
 
     def lines(self) -> tuple[str, ...]:
         """Return why no verdict can come out, one line for each reason that is known by now."""
-        ids = self._beside[0].image_ids if self._beside else _test_names(self._plan.arms[0], self._dataset)
+        ids = _tested_by(self._beside[0]) if self._beside else _test_names(self._plan.arms[0], self._datasets)
         arms: dict[str, ArmScores] = {}
         for arm in (*expected(self._plan.arms, ids), *self._beside):
             known = arms.setdefault(arm.arm, arm)
@@ -43,7 +43,9 @@ class Forecast:
     def hear(self, event: Event) -> tuple[StageNoted, ...]:
         """Return what to tell after an event of the run, each line once."""
         begins = isinstance(event, RunStarted) and event.stages
-        loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] == self._dataset.parts[-2:]
+        loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] in [
+            folder.parts[-2:] for folder in self._datasets.values()
+        ]
         new = [line for line in self.lines() if line not in self._told] if begins or loaded else []
         self._told.update(new)
         return tuple(StageNoted(COMPARISON, line) for line in new)
@@ -54,9 +56,19 @@ def asks_for_verdict(plan: Plan) -> bool:
     return len({arm.seed for arm in plan.arms}) > 1
 
 
-def _test_names(arm: Arm, dataset: Path) -> tuple[str, ...]:
-    """Return the name of each score to come; none before the data set is built, and where it is damaged."""
+def _tested_by(scores: ArmScores) -> Mapping[int | None, tuple[str, ...]]:
+    """Return the name of each score in each fold, which is None where there are none."""
+    found: dict[int | None, tuple[str, ...]] = {}
+    for name, fold in zip(scores.image_ids, scores.folds.tolist(), strict=True):
+        key = fold if scores.design.folds else None
+        found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _test_names(arm: Arm, datasets: Mapping[int | None, Path]) -> Mapping[int | None, tuple[str, ...]]:
+    """Return the name of each score to come in each fold; none before all are built, and where one is damaged."""
     with suppress(AugkitError, OSError, ValueError, KeyError):
-        names = read_names(dataset / "test")
-        return tuple(dict.fromkeys(names.groups)) if arm.score_per == PER_GROUP else names.ids
-    return ()
+        found = {fold: read_names(dataset / "test") for fold, dataset in datasets.items()}
+        groups = arm.score_per == PER_GROUP
+        return {fold: tuple(dict.fromkeys(one.groups)) if groups else one.ids for fold, one in found.items()}
+    return dict.fromkeys(datasets, ())
