@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
@@ -81,6 +81,7 @@ class Recipe:
     score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
     score_per:         `PER_IMAGE` or `PER_GROUP`.
     written:           what `document` came from.
+    external:          name -> a data set that nothing is trained or chosen on, to score the same segmenters on.
     """
 
     file: str
@@ -99,6 +100,7 @@ class Recipe:
     score_at: str = TRAINING_SIZE
     score_per: str = PER_IMAGE
     written: Written = Written()
+    external: Mapping[str, Reference] = field(default_factory=dict)
 
 
 Part = tuple[str, Reference]
@@ -162,6 +164,7 @@ RECIPE_KEYS = (
     "name",
     "seed",
     "dataset",
+    "external",
     "exclude_copies",
     "development_share",
     "training_share",
@@ -175,6 +178,7 @@ RECIPE_KEYS = (
 )
 SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair", "min_adherence")
 _COMPONENT = "one component as 'name: {options}'"
+_NAMES = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
 
 
 class _Draft:
@@ -200,6 +204,7 @@ class _Draft:
         self.name = self._name(root)
         seed = self._seed(root)
         dataset = self._required("dataset", "dataset", root, ())
+        external = self._external(root)
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
         development_share = self._development_share(root)
@@ -239,6 +244,7 @@ class _Draft:
             score_at,
             score_per,
             Written(self.document.text, self.changes),
+            external,
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -260,12 +266,11 @@ class _Draft:
         name = root.get("name")
         if is_name(name):
             return str(name)
-        allowed = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
         if "name" not in root:
             self.complain((), "'name' is missing", "As in 'name: allaug'")
         else:
             hint = f"Write name: '{name}'" if isinstance(name, (int, float, bool)) else "As in 'name: allaug'"
-            self._refuse(("name",), name, allowed, hint)
+            self._refuse(("name",), name, _NAMES, hint)
         return ""
 
     def _seed(self, root: dict[str, Value]) -> int:
@@ -274,6 +279,24 @@ class _Draft:
             return seed
         self._refuse(("seed",), seed, "a whole number, 0 or more", _number_hint(seed))
         return 0
+
+    def _external(self, root: dict[str, Value]) -> Mapping[str, Reference]:
+        sets = root.get("external", {})
+        if not isinstance(sets, dict):
+            as_in = "As in 'external: {other-clinic: {folder: {root: other_data}}}'"
+            self._refuse(("external",), sets, "a mapping of names to data sets, '{}' for none", as_in)
+            return {}
+        found: dict[str, Reference] = {}
+        spelt: dict[str, str] = {}
+        for name, value in sets.items():
+            path: Steps = ("external", name)
+            if not is_name(name):
+                self.complain(path, f"found the name '{name[:80]}' of an external set; allowed: {_NAMES}")
+            elif (twin := spelt.setdefault(name.lower(), name)) != name:  # names are folders of a report
+                self.complain(path, f"'{name}' and '{twin}' differ in capitals alone; allowed: names that are unlike")
+            if (reference := self._reference("dataset", path, value)) is not None:
+                found[name] = reference
+        return found
 
     def _share(self, root: dict[str, Value]) -> float:
         share = root.get("training_share", 1)

@@ -26,7 +26,7 @@ from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.plan import Plan
-from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
+from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, PoolExternal, Stage, Synthesise, TakeShare
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
@@ -41,7 +41,7 @@ SECONDS = 10.0
 MOST_SECONDS = 6
 """How many times as long a stage is tried that does not."""
 
-_BUILT = (LoadDataset, HoldOutDevelopment, TakeShare, DrawMasks)
+_BUILT = (LoadDataset, HoldOutDevelopment, TakeShare, PoolExternal, DrawMasks)
 
 
 def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Estimate]:

@@ -16,6 +16,7 @@ from augkit.planning.tasks import (
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
+    PoolExternal,
     SelectAdherent,
     Synthesise,
     TakeShare,
@@ -28,6 +29,7 @@ from augkit.running.job import Job
 from augkit.running.stages import (
     dataset,
     evaluation,
+    external,
     generator,
     masks,
     quality,
@@ -41,6 +43,7 @@ STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     LoadDataset: dataset.load_dataset,
     HoldOutDevelopment: dataset.hold_out_development,
     TakeShare: dataset.take_share,
+    PoolExternal: external.pool_external,
     TrainGenerator: generator.train_generator,
     DrawMasks: masks.draw_masks,
     Synthesise: synthesis.synthesise,
