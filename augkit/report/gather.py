@@ -31,9 +31,10 @@ from augkit.planning.tasks import (
 )
 from augkit.report.arms import read_scores
 from augkit.report.costs import cost_rows
-from augkit.report.evidence import ArmEvidence, Evidence, Section
+from augkit.report.evidence import ArmEvidence, Evidence, External, Section
 from augkit.report.origin import content_of, origin_of
 from augkit.report.quality import quality_section, unjudged_section
+from augkit.report.verdict.scores import external_images
 
 SHOWN = 64
 """Samples of a set that the report may show."""
@@ -55,6 +56,7 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
     arms = tuple(
         _arm_evidence([arm for arm in task.arms if arm.name == name], test, inputs, manifests) for name in names
     )
+    external = tuple(_external(set_name, names, task.arms, arms, inputs) for set_name in task.arms[0].external)
     environment: Mapping[str, object] = manifests[task.arms[0].segmenter]["environment"]
     scored = {"scored on": _scored_on(task.arms[0], len(test))}
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
@@ -63,12 +65,16 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         arms=arms,
         train=train.take(range(min(SHOWN, len(train)))),
         test=test,
-        provenance={key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset)),
+        provenance={key: str(value) for key, value in environment.items()}
+        | scored
+        | dict(_excluded(dataset))
+        | {f"external {one.name}": _scored_of(one) for one in external},
         artifacts=tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in inputs),
         sections=tuple(_quality_sections(task, inputs)),
         costs=cost_rows(costs),
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
         origin=origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)),
+        external=external,
     )
 
 
@@ -116,6 +122,30 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         ),
         written=first.written,
     )
+
+
+def _external(
+    name: str, names: Sequence[str], arms: Sequence[Arm], evidence: Sequence[ArmEvidence], inputs: Inputs
+) -> External:
+    """Return what the segmenters of all arms found in one external set; `evidence` is what they left, arm by arm."""
+    pooled = arms[0].external[name].inputs["dataset"]
+    test = read_image_set(inputs[pooled] / "test")
+    scores, predictions = [], []
+    for arm_name, known in zip(names, evidence, strict=True):
+        there = [replace(arm, evaluation=arm.external[name]) for arm in arms if arm.name == arm_name]
+        found = read_scores(there, test, lambda stage: inputs[stage])
+        design = replace(found.design, scored_on=external_images(name))
+        scores.append(replace(found, design=design, conditions=known.scores.conditions))
+        predictions.append(read_evaluation(inputs[there[0].evaluation]).predictions)
+    left_out = read_excluded(inputs[pooled]) or ()
+    remarks = read_remarks(inputs[pooled.inputs["external"]])
+    return External(name, test, tuple(scores), tuple(predictions), left_out, remarks)
+
+
+def _scored_of(external: External) -> str:
+    names = f" ({', '.join(external.left_out)})" if external.left_out else ""
+    left_out = f"{len(external.left_out)} left out as copies of training or validation images{names}"
+    return f"{len(external.test)} images scored, {left_out}"
 
 
 def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Mapping[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP
 from augkit.data.formats import shows
-from augkit.report.evidence import Evidence
+from augkit.report.evidence import Evidence, External
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design
 
 
@@ -23,7 +23,27 @@ def summary_sentence(evidence: Evidence) -> str:
         f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')} on "
         f"{_range(totals, 'training sample')} and scored on "
         f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}."
+        f"{_and_external(evidence)}"
     )
+
+
+def _and_external(evidence: Evidence) -> str:
+    """Return what the same segmenters were scored on besides; '' for nothing."""
+    if not evidence.external:
+        return ""
+    sets = ", ".join(f"{one.name} ({_counted(len(one.test), 'image')})" for one in evidence.external)
+    which = "an external set" if len(evidence.external) == 1 else f"{len(evidence.external)} external sets"
+    return f" The same segmenters were scored on {which}, on which nothing was trained or chosen: {sets}."
+
+
+def left_out_sentence(external: External) -> str:
+    """Return how many images of an external set were left out, and which; '' for none."""
+    count = len(external.left_out)
+    if not count:
+        return ""
+    of_all = f"{count} of its {_counted(count + len(external.test), 'image')}"
+    are = "is a copy of a training or validation image" if count == 1 else "are copies of training or validation images"
+    return f"{of_all} {are} and left out: {', '.join(external.left_out)}."
 
 
 def resolution(design: Design) -> str:
@@ -63,7 +83,7 @@ def _size(design: Design) -> str:
 
 def scope(design: Design) -> str:
     """Return what a reader must know of scores that are not on the test images; '' for those that are."""
-    if design.scored_on == TEST_IMAGES:
+    if design.scored_on == TEST_IMAGES or design.external:
         return ""
     return (
         "All scores are on a development split: training images that no arm was trained on. The test images were not "
