@@ -116,7 +116,7 @@ def compare(
         arms = merge(reports, chosen)
         sets, left_out = merge_external(reports, chosen)
         found, elsewhere = compare_arms(arms, margin), compare_external(sets, margin)
-        folder = write_comparison(reports, arms, found, {name: (sets[name], elsewhere[name]) for name in sets}, out)
+        folder = write_comparison(reports, arms, found, out, {name: (sets[name], elsewhere[name]) for name in sets})
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
         for name, there in sets.items():

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from augkit.report.page import Scored, scored, template
 from augkit.report.pictures import write_pictures
@@ -44,7 +45,11 @@ class Page(Scored):
 
 
 def write_comparison(
-    reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, external: External, root: Path
+    reports: Sequence[Recorded],
+    arms: Sequence[ArmScores],
+    comparison: Comparison,
+    root: Path,
+    external: External = MappingProxyType({}),
 ) -> Path:
     """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
 
