@@ -218,7 +218,7 @@ def _with_cases(evidence: Evidence, comparison: Comparison, swept: Sequence[Curv
 
 def _external_part(evidence: Evidence, external: External, comparison: Comparison) -> ExternalPart:
     there = evidence.on(external)
-    left_out = left_out_sentence(external)
+    left_out = left_out_sentence(external.left_out, len(external.test))
     return ExternalPart(
         **vars(_with_cases(there, comparison, curves_of(there.sweep))),
         remarks=(*([left_out] if left_out else []), *external.remarks),

@@ -22,6 +22,7 @@ from augkit.report.origin import ORIGIN, Origin, differences, read_origin
 from augkit.report.record import GROUP
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
+from augkit.report.words import left_out_sentence
 from augkit.store import find_damage, read_json
 
 _MALFORMED = (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, csv.Error)
@@ -76,9 +77,8 @@ def read_report(path: Path) -> Recorded:
 
 def _external(folder: Path, name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> Recorded:
     arms = _arms(folder / "external" / name, found, record["order"])
-    left_out = found["left_out"]
-    said = f"{name}: {len(left_out)} images left out, copies of training or validation images: {', '.join(left_out)}"
-    warnings = (*([said] if left_out else []), *(f"{name}: {remark}" for remark in found["remarks"]))
+    left_out = left_out_sentence(found["left_out"], found["test"]["images"])
+    warnings = tuple(f"{name}: {line}" for line in (left_out, *found["remarks"]) if line)
     return Recorded(folder, arms, found["test"]["sha256"], warnings, record["command"], found["comparison"])
 
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP
 from augkit.data.formats import shows
-from augkit.report.evidence import Evidence, External
+from augkit.report.evidence import Evidence
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design
+
+_NAMED = 5
+"""Names that a sentence spells before it counts."""
 
 
 def summary_sentence(evidence: Evidence) -> str:
@@ -36,14 +39,15 @@ def _and_external(evidence: Evidence) -> str:
     return f" The same segmenters were scored on {which}, on which nothing was trained or chosen: {sets}."
 
 
-def left_out_sentence(external: External) -> str:
-    """Return how many images of an external set were left out, and which; '' for none."""
-    count = len(external.left_out)
+def left_out_sentence(left_out: Sequence[str], scored: int) -> str:
+    """Return how many images of an external set were left out beside those scored, and which; '' for none."""
+    count = len(left_out)
     if not count:
         return ""
-    of_all = f"{count} of its {_counted(count + len(external.test), 'image')}"
     are = "is a copy of a training or validation image" if count == 1 else "are copies of training or validation images"
-    return f"{of_all} {are} and left out: {', '.join(external.left_out)}."
+    others = f" and {count - _NAMED} others" if count > _NAMED else ""
+    names = ", ".join(left_out[:_NAMED])
+    return f"{count} of its {_counted(count + scored, 'image')} {are} and left out: {names}{others}."
 
 
 def resolution(design: Design) -> str:

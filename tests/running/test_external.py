@@ -287,7 +287,11 @@ def test_a_result_has_the_scores_of_each_external_set(report):
     assert there.table[0] == result.table[0]
     assert [verdict.contrast for verdict in there.verdicts] == ["noisy vs plain"]
     (said,) = result.external["overlapping"].remarks
-    assert said.startswith("overlapping: 7 images left out, copies of training or validation images: phantom-train-0")
+    assert said == (
+        "overlapping: 7 of its 13 images are copies of training or validation images and left out: "
+        "phantom-train-000000, "
+        "phantom-train-000001, phantom-train-000002, phantom-train-000003, phantom-train-000004 and 2 others."
+    )
     assert "over the external other-clinic images" in repr(result)
     assert "over the external overlapping images" in result._repr_html_()
 
