@@ -78,7 +78,7 @@ def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:
     from augkit.contracts.components import HasFormat
     from augkit.data.formats import Format
 
-    sets = [(one.dataset.name, one.dataset.instance) for one in checked]
+    sets = [(data.name, data.instance) for one in checked for data, _ in one.data]
     told = [(name, found.format()) for name, found in sets if isinstance(found, HasFormat)]
     return [f"data set {name}: {format}" for name, format in dict.fromkeys(told) if format != Format()]
 
@@ -187,9 +187,9 @@ def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:
     from augkit.running.stages.dataset import check_folds, read_dataset
 
     datasets: list[tuple[Any, str]] = []
-    for one in checked:  # compared and not hashed, as an option may be a mapping
-        if all(one.dataset.instance != known for known, _ in datasets):
-            datasets.append((one.dataset.instance, one.recipe.dataset.where))
+    for data, reference in (part for one in checked for part in one.data):
+        if all(data.instance != known for known, _ in datasets):  # compared, not hashed: an option may be a mapping
+            datasets.append((data.instance, reference.where))
     lines, problems = [], []
     for dataset, where in datasets:
         try:

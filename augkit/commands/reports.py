@@ -85,14 +85,16 @@ def _tell(wanted: Reproduction, quiet: bool) -> None:
 
 
 def _print_outcome(result: Result) -> None:
-    images = max((one.images for one in result.outcomes), default=0)
+    counts = {one.external: one.images for one in result.outcomes}
     if result.equal:
-        runs = len(result.outcomes)
-        say(f"Equal to the last digit: every score of {runs} training{'' if runs == 1 else 's'} on {images} images.")
+        runs = sum(one.external == "" for one in result.outcomes)
+        sets = "".join(f" and {images} of the external set {name}" for name, images in counts.items() if name)
+        trainings = f"{runs} training{'' if runs == 1 else 's'}"
+        say(f"Equal to the last digit: every score of {trainings} on {counts.get('', 0)} images{sets}.")
     else:
         rows = [
             (
-                one.arm,
+                f"{one.arm} on {one.external}" if one.external else one.arm,
                 str(one.seed),
                 f"{one.dice[0]:.6f}",
                 f"{one.dice[1]:.6f}",

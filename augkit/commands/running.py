@@ -88,9 +88,9 @@ def compare(
         from augkit.errors import InputError, Problem
         from augkit.planning.loading import load_checked
         from augkit.report.comparison_page import write_comparison
-        from augkit.report.recorded import merge, read_report, why_scores_differ
+        from augkit.report.recorded import merge, merge_external, read_report, why_scores_differ
         from augkit.report.verdict.comparison import compare as compare_arms
-        from augkit.report.verdict.comparison import comparison_record
+        from augkit.report.verdict.comparison import compare_external, comparison_record
         from augkit.running.session import How
         from augkit.sharing.zips import opened
 
@@ -114,10 +114,16 @@ def compare(
             folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()), beside)
             reports.insert(0, read_report(folder))
         arms = merge(reports, chosen)
-        found = compare_arms(arms, margin)
-        folder = write_comparison(reports, arms, found, out)
+        sets, left_out = merge_external(reports, chosen)
+        found, elsewhere = compare_arms(arms, margin), compare_external(sets, margin)
+        folder = write_comparison(reports, arms, found, out, {name: (sets[name], elsewhere[name]) for name in sets})
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
+        for name, there in sets.items():
+            told = dict.fromkeys(line for report in reports for line in report.external[name].warnings)
+            print_comparison(there, comparison_record(elsewhere[name]), told)
+        for line in left_out:
+            say(line)
         for line in why_scores_differ(reports):
             say(f"Differs: {line}")
         for name in ("comparison.html", "per_image.csv"):
@@ -156,7 +162,8 @@ def _print_result(folder: Path) -> bool:
     from augkit.report.verdict.comparison import NO_VERDICT
 
     report = read_report(folder)
-    print_comparison(report.arms, report.comparison, report.warnings)
+    for one in (report, *report.external.values()):
+        print_comparison(one.arms, one.comparison, one.warnings)
     say(f"Report: {folder / 'report.html'}")
     return any(contrast["verdict"] != NO_VERDICT for contrast in report.comparison["contrasts"])
 

@@ -262,6 +262,23 @@ def format_of(dataset: object) -> Format:
     return dataset.format() if isinstance(dataset, HasFormat) else Format()
 
 
+def unlike(frame: Frame | None, format: Format, other_frame: Frame | None, other: Format) -> str:
+    """Return how images of an external set differ from those of the data set, `other`; '' where they are alike.
+
+    Windows that the data set finds in its pixels are its own, whatever the external set finds; sizes count where both
+    are known.
+    """
+    differences = []
+    if not other.promises(format):
+        differences.append((str(format), str(other)))
+    if frame is not None and other_frame is not None and frame != other_frame:
+        differences.append((str(frame), str(other_frame)))
+    if not differences:
+        return ""
+    found, allowed = (" of ".join(words) for words in zip(*differences, strict=True))
+    return f"found {found}; allowed: {allowed}"
+
+
 def takes_of(component: object) -> Takes:
     """Return what a component, or its class, says it takes; what is said by nothing is 8-bit RGB with one class."""
     takes = getattr(component, "takes", None)

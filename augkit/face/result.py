@@ -28,6 +28,33 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class External:
+    """The same segmenters on an external set."""
+
+    recorded: Recorded
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Its scores as text, as Table 1 has those of the test images."""
+        return table_rows(self.recorded.arms)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The planned contrasts on mean Dice; p is adjusted over all external sets."""
+        return _verdicts(self.recorded)
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """One row per arm, seed and image, as in `Result.scores`."""
+        return _scores(self.recorded)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which images were left out and why, and what its data set says of itself, in sentences."""
+        return self.recorded.warnings
+
+
+@dataclass(frozen=True)
 class Result:
     """A run's report: Table 1, the verdicts, every score, and the page. Shown as such in a notebook.
 
@@ -57,8 +84,12 @@ class Result:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The planned contrasts on mean Dice."""
-        contrasts = self.recorded.comparison["contrasts"]
-        return tuple(Verdict(one["name"], one["verdict"], one["sentence"], one) for one in contrasts)
+        return _verdicts(self.recorded)
+
+    @property
+    def external(self) -> Mapping[str, External]:
+        """Name -> what was found on each external set of the recipes."""
+        return {name: External(found) for name, found in self.recorded.external.items()}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -71,21 +102,40 @@ class Result:
 
         Where groups are scored, ``image_id`` is the group.
         """
-        return [
-            {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in arm.metrics}
-            for arm in self.recorded.arms
-            for s, seed in enumerate(arm.seeds)
-            for i, name in enumerate(arm.image_ids)
-        ]
+        return _scores(self.recorded)
 
     def __repr__(self) -> str:
-        lines = [table_title(self.recorded.arms[0])]
-        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
-        lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in self.table]
-        lines += [verdict.sentence for verdict in self.verdicts] + list(self.recorded.comparison["remarks"])
-        return "\n".join([*lines, *(f"⚠ {warning}" for warning in self.warnings), f"Report: {self.report}"])
+        lines = [line for one in (self.recorded, *self.recorded.external.values()) for line in _lines(one)]
+        return "\n".join([*lines, f"Report: {self.report}"])
 
     def _repr_html_(self) -> str:
         from augkit.report.embedded import embed_report
 
         return embed_report(self.recorded)
+
+
+def _verdicts(recorded: Recorded) -> tuple[Verdict, ...]:
+    contrasts = recorded.comparison["contrasts"]
+    return tuple(Verdict(one["name"], one["verdict"], one["sentence"], one) for one in contrasts)
+
+
+def _scores(recorded: Recorded) -> list[dict[str, Any]]:
+    return [
+        {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in arm.metrics}
+        for arm in recorded.arms
+        for s, seed in enumerate(arm.seeds)
+        for i, name in enumerate(arm.image_ids)
+    ]
+
+
+def _lines(recorded: Recorded) -> list[str]:
+    """Return table, sentences, remarks and warnings."""
+    table = table_rows(recorded.arms)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        table_title(recorded.arms[0]),
+        *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table),
+        *(verdict.sentence for verdict in _verdicts(recorded)),
+        *recorded.comparison["remarks"],
+        *(f"⚠ {warning}" for warning in recorded.warnings),
+    ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.contracts.rules import format_of, refusal_of, takes_of
+from augkit.contracts.rules import format_of, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
@@ -94,6 +94,13 @@ class CheckedRecipe:
     sources: tuple[CheckedSource, ...]
     augment: tuple[Component, ...]
     segmenter: Component | None
+    external: Mapping[str, Component] = field(default_factory=dict)
+
+    @property
+    def data(self) -> tuple[tuple[Component, Reference], ...]:
+        """Every data set with where it is named: the one that arms are trained on, then the external ones."""
+        others = [(component, self.recipe.external[name]) for name, component in self.external.items()]
+        return ((self.dataset, self.recipe.dataset), *others)
 
 
 def check_recipes(recipes: Sequence[Recipe], registry: Registry) -> tuple[CheckedRecipe, ...]:
@@ -120,11 +127,11 @@ def used_sources(checked: CheckedRecipe) -> list[CheckedSource]:
 
 def remarks_of(checked: Sequence[CheckedRecipe]) -> tuple[str, ...]:
     """Return what the data sets of some recipes say of their files, each sentence once, with its place."""
-    return tuple(dict.fromkeys(sentence for one in checked for sentence in _remarks(one)))
+    return tuple(dict.fromkeys(line for one in checked for part in one.data for line in _remarks(*part)))
 
 
-def _remarks(checked: CheckedRecipe) -> list[str]:
-    entry, instance, where = checked.dataset.entry, checked.dataset.instance, checked.recipe.dataset.where
+def _remarks(component: Component, reference: Reference) -> list[str]:
+    entry, instance, where = component.entry, component.instance, reference.where
     if not isinstance(instance, HasRemarks):
         return []
     try:
@@ -156,18 +163,50 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
         return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence)
 
     dataset = build("dataset", recipe.dataset)
+    built = {name: build("dataset", reference) for name, reference in recipe.external.items()}
+    external = {name: component for name, component in built.items() if component is not None}
     sources = [build_source(source) for source in recipe.synthesize]
     augment = [build("augmentation", reference) for reference in recipe.augment]
     segmenter = None if recipe.segmenter is None else build("segmenter", recipe.segmenter)
-    if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
-        problems.append(_without_native_masks(recipe, registry))
+    scored = [(dataset, recipe.dataset), *((external.get(name), one) for name, one in recipe.external.items())]
+    for component, reference in scored if recipe.score_at == NATIVE_SIZE else ():
+        if component is not None and not isinstance(component.instance, HasNativeMasks):
+            problems.append(_without_native_masks(reference, registry))
     if dataset is not None:
         problems += _refused_data(recipe, dataset, sources, augment, segmenter, registry)
+        for name, component in external.items():
+            problems += _refused_external(name, component, recipe.external[name], dataset, recipe.dataset)
     if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:
+        return None
+    if len(external) < len(recipe.external):
         return None
     found_sources = tuple(source for source in sources if source is not None)
     found_augment = tuple(component for component in augment if component is not None)
-    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter)
+    return CheckedRecipe(recipe, dataset, found_sources, found_augment, segmenter, external)
+
+
+def _refused_external(
+    name: str, external: Component, reference: Reference, dataset: Component, of_dataset: Reference
+) -> list[Problem]:
+    """Return the problem of an external set that is the data set itself, or of other images than segmenters take."""
+    if external.entry == dataset.entry and external.instance == dataset.instance:
+        what = f"external set '{name}' is the data set itself ({of_dataset.where}); allowed: another one"
+        return [Problem(reference.where, what)]
+    try:
+        with contained():
+            mine, theirs = (
+                (one.instance.frame() if isinstance(one.instance, HasFrame) else None, format_of(one.instance))
+                for one in (external, dataset)
+            )
+    except InputError:  # the files are not there, which listing them has told
+        return []
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
+        what = f"{external.entry.kind} '{external.name}' failed to tell of its images: {type(error).__name__}: {error}"
+        return [Problem(reference.where, what, f"Provided by {external.entry.provider}")]
+    if said := unlike(*mine, *theirs):
+        hint = f"Segmenters are trained on the images of data set '{dataset.name}' ({of_dataset.where})"
+        return [Problem(reference.where, f"external set '{name}': {said}", hint)]
+    return []
 
 
 def _refused_data(
@@ -219,12 +258,12 @@ def _others_that_take(found: Format, component: Component, dataset: Component, r
     return instead + ("; or show them as RGB by the data set's 'as_rgb: [LOW, HIGH]'" if as_rgb else "")
 
 
-def _without_native_masks(recipe: Recipe, registry: Registry) -> Problem:
+def _without_native_masks(reference: Reference, registry: Registry) -> Problem:
     names = [
         name for name in registry.names("dataset") if hasattr(registry.entries["dataset", name].cls, "native_masks")
     ]
-    what = f"data set '{recipe.dataset.name}' has no native masks; allowed with it: score_at: {TRAINING_SIZE}"
-    return Problem(recipe.dataset.where, what, f"Data sets that have some: {', '.join(names) or 'none'}")
+    what = f"data set '{reference.name}' has no native masks; allowed with it: score_at: {TRAINING_SIZE}"
+    return Problem(reference.where, what, f"Data sets that have some: {', '.join(names) or 'none'}")
 
 
 def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Problem]) -> tuple[Path, ...]:

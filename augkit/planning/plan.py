@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from augkit.planning.tasks import (
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
+    PoolExternal,
     SelectAdherent,
     Stage,
     Supply,
@@ -49,6 +50,7 @@ CODE: Mapping[type[Task], str] = {
     HoldOutDevelopment: "running/stages/dataset",
     TakeFold: "running/stages/dataset",
     TakeShare: "running/stages/dataset",
+    PoolExternal: "running/stages/external",
     TrainGenerator: "running/stages/generator",
     DrawMasks: "running/stages/masks",
     Synthesise: "running/stages/synthesis",
@@ -126,7 +128,7 @@ def everything_of(recipe: CheckedRecipe, digests: Digests) -> tuple[Stage, ...]:
         supplies = [_supply(recipe, None, fold, False, digests) for fold in _folds(recipe)]
         return in_order((*(stage for one in supplies for stage in (one.training, *one.selected)), *quality))
     arms = [_arm(recipe, None, fold, False, False, digests) for fold in _folds(recipe)]
-    return in_order((*(arm.evaluation for arm in arms), *quality))
+    return in_order((*(stage for arm in arms for stage in (arm.evaluation, *arm.external.values())), *quality))
 
 
 def make_supply(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> Supply:
@@ -274,12 +276,11 @@ def _arm(
     segmenter = _stage("segmenter", own, inputs, training, parts, document, facts)
 
     # Its scores.
-    scoring, scored = Evaluate(chosen_segmenter.instance), [chosen_segmenter]
-    if recipe.score_at == NATIVE_SIZE:
-        scoring = Evaluate(chosen_segmenter.instance, (checked.dataset.name, checked.dataset.instance))
-        scored = [chosen_segmenter, checked.dataset]
-    inputs = {"dataset": supply.dataset, "segmenter": segmenter}
-    evaluation = _stage("evaluation", own, inputs, scoring, _identified(scored, digests), document)
+    evaluation = _evaluation(checked, checked.dataset, supply.dataset, segmenter, own, document, digests)
+    external = {
+        name: _evaluation(checked, data, pooled, segmenter, f"{own} · external {name}", document, digests)
+        for name, data, pooled in _external(checked, supply.dataset, document, digests)
+    }
     return Arm(
         **vars(supply),
         segmenter=segmenter,
@@ -289,6 +290,7 @@ def _arm(
         score_at=recipe.score_at,
         score_per=recipe.score_per,
         written=recipe.written,
+        external=external,
     )
 
 
@@ -303,6 +305,50 @@ def _fold(task: TakeFold, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
     of = "" if task.of == ALL else " of the development samples"
     note = f" · fold {task.fold} of {task.folds}{of}"
     return _stage("dataset", note, {"dataset": loaded}, task, loaded.components, loaded.document, facts)
+
+
+def _evaluation(
+    checked: CheckedRecipe,
+    data: Component,
+    dataset: Stage,
+    segmenter: Stage,
+    note: str,
+    document: Mapping[str, Value],
+    digests: Digests,
+) -> Stage:
+    """Return the stage that scores a segmenter on a data set, whose native masks are those of `data`."""
+    assert checked.segmenter is not None
+    scoring, scored = Evaluate(checked.segmenter.instance), [checked.segmenter]
+    if checked.recipe.score_at == NATIVE_SIZE:
+        scoring = Evaluate(checked.segmenter.instance, (data.name, data.instance))
+        scored = [checked.segmenter, data]
+    inputs = {"dataset": dataset, "segmenter": segmenter}
+    return _stage("evaluation", note, inputs, scoring, _identified(scored, digests), document)
+
+
+def _external(
+    checked: CheckedRecipe, dataset: Stage, document: Mapping[str, Value], digests: Digests
+) -> Iterator[tuple[str, Component, Stage]]:
+    """Yield each external set: its name, its data set, and the stage that pools its samples.
+
+    Copies are looked for among all that the data set has to train on, which with folds is everything, so that every
+    share of it and every fold is scored on the same images. Where settings are looked for on development images,
+    external sets stay as unseen as the test images.
+    """
+    folds = checked.recipe.folds
+    if checked.recipe.development_share or (folds is not None and folds.of == DEVELOPMENT):
+        return
+    if folds is not None:
+        dataset = dataset.inputs["dataset"]
+    for name, data in checked.external.items():
+        loaded = _stage(
+            "dataset", f" · external {name}", {}, LoadDataset(data.instance), _identified([data], digests), document
+        )
+        inputs = {"external": loaded, "dataset": dataset}
+        facts = {"name": name, **({"all_trained": True} if folds is not None else {})}
+        task = PoolExternal(name, folds is not None)
+        pooled = _stage("dataset", " · external set", inputs, task, (), document, facts, name)
+        yield name, data, pooled
 
 
 def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
@@ -407,6 +453,7 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
             *arm.selected,
             arm.segmenter,
             arm.evaluation,
+            *arm.external_stages,
         )
     )
     facts = {
@@ -420,7 +467,8 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
 
 def _files_of(arms: Sequence[Arm], digests: Digests) -> Mapping[str, Files]:
     """Return `WriteReport.files`: two reports are to say which file differs, and not only that one does."""
-    parts = [part for stage in in_order([arm.evaluation for arm in arms]) for part in stage.components if part.files]
+    scored = [stage for arm in arms for stage in (arm.evaluation, *arm.external.values())]
+    parts = [part for stage in in_order(scored) for part in stage.components if part.files]
     paths = {part.files: part.component.files for part in parts}
     return {digest: digests.each(files) for digest, files in paths.items()}
 
@@ -479,3 +527,19 @@ def _refuse_different_data(arms: Sequence[Arm]) -> None:
         )
         hint = "Run recipes on different data one at a time"
         raise InputError(*(Problem(f"recipe '{name}'", what, hint) for name in others))
+    wanted = _sets(first)
+    differing = {arm.name: _sets(arm) for arm in arms if _sets(arm) != wanted}
+    if differing:
+        listed = ", ".join(wanted) or "none"
+        what = f"than '{first.name}' ({listed}); allowed: the same in every arm, with the same options"
+        raise InputError(
+            *(
+                Problem(f"recipe '{name}'", f"has other external sets ({', '.join(sets) or 'none'}) {what}")
+                for name, sets in differing.items()
+            )
+        )
+
+
+def _sets(arm: Arm) -> Mapping[str, Stage]:
+    """Return name -> pooled samples of each external set, by name."""
+    return {name: arm.external[name].inputs["dataset"] for name in sorted(arm.external)}

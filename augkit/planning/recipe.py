@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
@@ -84,6 +84,7 @@ class Recipe:
     score_per:         `PER_IMAGE` or `PER_GROUP`.
     written:           what `document` came from.
     folds:             in which every sample is tested once; None for the data set's own test split.
+    external:          name -> a data set that nothing is trained or chosen on, to score the same segmenters on.
     """
 
     file: str
@@ -103,6 +104,7 @@ class Recipe:
     score_per: str = PER_IMAGE
     written: Written = Written()
     folds: Folds | None = None
+    external: Mapping[str, Reference] = field(default_factory=dict)
 
 
 Part = tuple[str, Reference]
@@ -166,6 +168,7 @@ RECIPE_KEYS = (
     "name",
     "seed",
     "dataset",
+    "external",
     "exclude_copies",
     "development_share",
     "folds",
@@ -180,6 +183,7 @@ RECIPE_KEYS = (
 )
 SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair", "min_adherence")
 _COMPONENT = "one component as 'name: {options}'"
+_NAMES = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
 
 
 class _Draft:
@@ -205,6 +209,7 @@ class _Draft:
         self.name = self._name(root)
         seed = self._seed(root)
         dataset = self._required("dataset", "dataset", root, ())
+        external = self._external(root)
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
         development_share = self._development_share(root)
@@ -249,6 +254,7 @@ class _Draft:
             score_per,
             Written(self.document.text, self.changes),
             folds,
+            external,
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -270,12 +276,11 @@ class _Draft:
         name = root.get("name")
         if is_name(name):
             return str(name)
-        allowed = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
         if "name" not in root:
             self.complain((), "'name' is missing", "As in 'name: allaug'")
         else:
             hint = f"Write name: '{name}'" if isinstance(name, (int, float, bool)) else "As in 'name: allaug'"
-            self._refuse(("name",), name, allowed, hint)
+            self._refuse(("name",), name, _NAMES, hint)
         return ""
 
     def _seed(self, root: dict[str, Value]) -> int:
@@ -284,6 +289,24 @@ class _Draft:
             return seed
         self._refuse(("seed",), seed, "a whole number, 0 or more", _number_hint(seed))
         return 0
+
+    def _external(self, root: dict[str, Value]) -> Mapping[str, Reference]:
+        sets = root.get("external", {})
+        if not isinstance(sets, dict):
+            as_in = "As in 'external: {other-clinic: {folder: {root: other_data}}}'"
+            self._refuse(("external",), sets, "a mapping of names to data sets, '{}' for none", as_in)
+            return {}
+        found: dict[str, Reference] = {}
+        spelt: dict[str, str] = {}
+        for name, value in sets.items():
+            path: Steps = ("external", name)
+            if not is_name(name):
+                self.complain(path, f"found the name '{name[:80]}' of an external set; allowed: {_NAMES}")
+            elif (twin := spelt.setdefault(name.lower(), name)) != name:  # names are folders of a report
+                self.complain(path, f"'{name}' and '{twin}' differ in capitals alone; allowed: names that are unlike")
+            if (reference := self._reference("dataset", path, value)) is not None:
+                found[name] = reference
+        return found
 
     def _share(self, root: dict[str, Value]) -> float:
         share = root.get("training_share", 1)

@@ -23,6 +23,8 @@ from augkit.planning.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
 _OPTION_LINE = re.compile(r" {0,4}([a-z_0-9]+(?:, [a-z_0-9]+)*): +(.+)")
 
 
@@ -93,9 +95,17 @@ def _recipe() -> dict[str, Any]:
     )
     return _mapping(
         {
-            "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+            "name": {"type": "string", "pattern": _NAME},
             "seed": {"type": "integer", "minimum": 0, "default": 0},
             "dataset": reference["dataset"],
+            "external": _text(
+                {
+                    "type": "object",
+                    "propertyNames": {"pattern": _NAME},
+                    "additionalProperties": reference["dataset"],
+                },
+                "Data sets by name that nothing is trained or chosen on; the same segmenters are scored on each.",
+            ),
             "exclude_copies": _text(
                 {"type": "boolean", "default": False}, "Whether images with a copy in a later split are left out."
             ),

@@ -14,6 +14,9 @@ from augkit.planning.document import Document, Override, Value, apply_override, 
 
 MOST_POINTS = 32
 
+_NOT_SWEPT = ("name", "seed", "dataset", "external", "development_share", "folds", "sweep")
+"""Keys of a recipe in which arms of one comparison cannot differ."""
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -79,14 +82,7 @@ def _read(document: Document, sweep: Value, problems: list[Problem]) -> tuple[st
     if len(set(numbers)) < len(numbers):
         problems.append(Problem(where, "sweep has a number twice; allowed: each once"))
         return None
-    if not all(path.split(".")) or path.split(".")[0] in (
-        "name",
-        "seed",
-        "dataset",
-        "development_share",
-        "folds",
-        "sweep",
-    ):
+    if not all(path.split(".")) or path.split(".")[0] in _NOT_SWEPT:
         what = f"'{path}' cannot be swept; allowed: a value of synthesize, augment or segmenter, or training_share"
         hint = "Arms are compared on the same data; seeds are given with --seeds"
         problems.append(Problem(where, what, hint))

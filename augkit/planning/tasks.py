@@ -70,6 +70,17 @@ class TakeShare:
 
 
 @dataclass(frozen=True)
+class PoolExternal:
+    """Put all samples of an external data set together, without copies of images that a segmenter may learn from.
+
+    all_trained: whether all samples of the data set may be learned from, as with folds, or not its test split.
+    """
+
+    name: str
+    all_trained: bool = False
+
+
+@dataclass(frozen=True)
 class TrainGenerator:
     """Fit a generator on the training split; it is given nothing else."""
 
@@ -154,6 +165,7 @@ Task = (
     | HoldOutDevelopment
     | TakeFold
     | TakeShare
+    | PoolExternal
     | TrainGenerator
     | DrawMasks
     | Synthesise
@@ -170,7 +182,8 @@ class Stage:
     """One artifact to be: what to do, on which inputs, at which address.
 
     inputs:     by the names that the task's function asks for: ``dataset``, ``generator``, ``masks``, ``segmenter``,
-                ``synthesis``; where there are several synthetic sets, ``synthesis 1`` and so on.
+                ``synthesis``; where there are several synthetic sets, ``synthesis 1`` and so on; ``external``, the data
+                set whose samples are pooled.
     components: what plugins bring to it.
     document:   the resolved recipe of an arm that has the stage, with its seed, from which it can be planned again
                 elsewhere; None for a report, which belongs to no single arm.
@@ -229,6 +242,7 @@ class Arm(Supply):
     score_at:    at which size it is scored.
     score_per:   what has one score, `PER_IMAGE` or `PER_GROUP`.
     written:     its recipe before it was resolved; None where there was no file.
+    external:    name of an external set -> the scores of the same segmenter on it.
     """
 
     segmenter: Stage
@@ -238,6 +252,13 @@ class Arm(Supply):
     score_at: str = TRAINING_SIZE
     score_per: str = PER_IMAGE
     written: Written | None = None
+    external: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def external_stages(self) -> tuple[Stage, ...]:
+        """What there is for external sets alone: of each the data set, its pooled samples, and their scores."""
+        sets = [(scores.inputs["dataset"], scores) for scores in self.external.values()]
+        return tuple(stage for pooled, scores in sets for stage in (pooled.inputs["external"], pooled, scores))
 
 
 def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stage: False) -> tuple[Stage, ...]:

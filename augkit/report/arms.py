@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage]
     empty = int((~shown.any(axis=1)).sum())
     counts = dict(zip(classes, shown.sum(axis=0).tolist(), strict=True)) if len(classes) > 1 else {}
     return ArmScores(arms[0].name, ids, tuple(seeds), values, design, empty=empty, classes=counts, folds=folds)
+
+
+def read_mean_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage], Path]) -> ArmScores:
+    """Return the scores of one arm on images that every fold's segmenter is scored on: with each seed, their mean."""
+    folds = dict.fromkeys(arm.fold for arm in arms)
+    each = [
+        read_scores([replace(arm, fold=None) for arm in arms if arm.fold == fold], test, folder_of) for fold in folds
+    ]
+    values = {name: np.mean([one.values[name] for one in each], axis=0) for name in each[0].values}
+    return replace(each[0], values=values, design=replace(each[0].design, folds=0))
 
 
 def of_seeds(arms: Sequence[Arm]) -> Mapping[int, Sequence[Arm]]:

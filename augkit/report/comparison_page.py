@@ -4,89 +4,107 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from augkit.report.page import Verdicts, template, verdicts
-from augkit.report.pictures import Picture, density, write_pictures
+from augkit.report.page import Scored, scored, template
+from augkit.report.pictures import write_pictures
 from augkit.report.record import per_image
 from augkit.report.recorded import Recorded, why_scores_differ
-from augkit.report.tables import Table, class_rows, metric_rows, quantile_rows, table_rows, table_title
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import class_rule, resolution, scope
 from augkit.store import explained, write_json, write_text
 
+External = Mapping[str, tuple[Sequence[ArmScores], Comparison]]
+"""Name of an external set -> the scores of the arms on it, and the findings."""
+
 
 @dataclass(frozen=True)
-class Page:
+class OnExternal(Scored):
+    """What the page shows of an external set."""
+
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page(Scored):
     """Everything the template of a comparison prints."""
 
     title: str
-    scored_on: str
     scope: str
     resolution: str
-    verdicts: Verdicts
     warnings: tuple[str, ...]
-    table_title: str
-    table: Table
-    other_metrics: Table
-    classes: Table
     class_rule: str
     seed_sentence: str
-    density: Picture
-    quantiles: Table
+    external: Mapping[str, OnExternal]
     reports: Sequence[Recorded]
     differences: tuple[str, ...]
 
 
 def write_comparison(
-    reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, root: Path
+    reports: Sequence[Recorded],
+    arms: Sequence[ArmScores],
+    comparison: Comparison,
+    root: Path,
+    external: External = MappingProxyType({}),
 ) -> Path:
     """Write comparison.html, comparison.json, per_image.csv and figures/ into a folder under `root`; returns it.
 
-    The folder is named by what is compared, so equal comparisons have one folder.
+    The folder is named by what is compared, so equal comparisons have one folder. Scores and figures of external sets
+    are in ``external/NAME``.
     """
     scores = per_image(arms)
-    facts = json.dumps(
-        [comparison.margin, [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms], scores]
-    )
+    on_sets = {name: per_image(found) for name, (found, _) in external.items()}
+    designs = [[arm.arm, arm.design.synthesis, arm.design.augment] for arm in arms]
+    facts = json.dumps([comparison.margin, designs, scores, *([on_sets] if on_sets else [])])
     names = "+".join(arm.arm for arm in arms)
     label = names if len(names) <= 60 else f"{len(arms)}-arms"
     folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
-    page = _page(names, reports, arms, comparison)
+    page = _page(names, reports, arms, comparison, external)
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
+    for place, part in ((folder, page), *((folder / "external" / name, one) for name, one in page.external.items())):
+        write_pictures(place, [picture for picture in (part.verdicts.picture, part.density) if picture is not None])
     write_text(folder / "per_image.csv", scores)
+    for name, text in on_sets.items():
+        write_text(folder / "external" / name / "per_image.csv", text)
     sources = [{"report": report.folder.name, "command": report.command} for report in reports]
     write_json(
         folder / "comparison.json",
-        {**comparison_record(comparison), "reports": sources, "differences": list(page.differences)},
+        {
+            **comparison_record(comparison),
+            **({"external": {name: comparison_record(one) for name, (_, one) in external.items()}} if external else {}),
+            "reports": sources,
+            "differences": list(page.differences),
+        },
     )
     write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
     return folder
 
 
-def _page(title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison) -> Page:
-    warnings = tuple(dict.fromkeys(line for report in reports for line in report.warnings))
+def _page(
+    title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, external: External
+) -> Page:
     seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
     return Page(
-        title,
-        arms[0].design.scored,
-        scope(arms[0].design),
-        resolution(arms[0].design),
-        verdicts(comparison),
-        warnings,
-        table_title(arms[0]),
-        table_rows(arms),
-        metric_rows(arms),
-        class_rows(arms),
-        class_rule(arms[0]),
-        f"Seeds: {seeds}.",
-        density(arms),
-        quantile_rows(arms),
-        reports,
-        why_scores_differ(reports),
+        **vars(scored(arms, comparison)),
+        title=title,
+        scope=scope(arms[0].design),
+        resolution=resolution(arms[0].design),
+        warnings=_warnings(reports),
+        class_rule=class_rule(arms[0]),
+        seed_sentence=f"Seeds: {seeds}.",
+        external={
+            name: OnExternal(**vars(scored(*found)), remarks=_warnings([report.external[name] for report in reports]))
+            for name, found in external.items()
+        },
+        reports=reports,
+        differences=why_scores_differ(reports),
     )
+
+
+def _warnings(reports: Sequence[Recorded]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(line for one in reports for line in one.warnings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from augkit.report.page import template
@@ -27,11 +28,21 @@ def embed_report(report: Recorded) -> str:
             "remarks": report.comparison["remarks"],
         },
         warnings=report.warnings,
+        external=[_external(one) for one in report.external.values()],
         title=table_title(report.arms[0]),
         table=table_rows(report.arms),
         pictures=_pictures(report.folder / "figures"),
         page=report.folder / "report.html",
     )
+
+
+def _external(report: Recorded) -> Mapping[str, object]:
+    sentences = [(one["verdict"], one["sentence"]) for one in report.comparison["contrasts"]]
+    return {
+        "verdicts": {"sentences": sentences, "remarks": report.warnings},
+        "title": table_title(report.arms[0]),
+        "table": table_rows(report.arms),
+    }
 
 
 def _pictures(folder: Path) -> list[Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from augkit.data.arrays import ImageSet, Masks
 from augkit.planning.recipe import Written
@@ -60,6 +60,25 @@ class Section:
 
 
 @dataclass(frozen=True)
+class External:
+    """What the segmenters of the arms found in an external set.
+
+    test:        all its samples but those that were left out.
+    scores:      of every arm, in the order of the arms, as `ArmEvidence` has them.
+    predictions: likewise.
+    left_out:    ids of its images that are copies of training or validation images.
+    remarks:     what its data set says of itself as a whole, in sentences.
+    """
+
+    name: str
+    test: ImageSet
+    scores: tuple[ArmScores, ...]
+    predictions: tuple[Masks, ...]
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a report is made from.
 
@@ -72,6 +91,7 @@ class Evidence:
     costs:      rows of text, the header first: what stages were estimated to take and took; () for no estimate.
     sweep:      the arms that are points of a curve, with their places on it.
     origin:     what the scores come from.
+    external:   the external sets, all scored with the same segmenters.
     """
 
     title: str
@@ -84,6 +104,21 @@ class Evidence:
     costs: Sequence[Sequence[str]] = ()
     sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
     origin: Origin = field(default_factory=Origin)
+    external: tuple[External, ...] = ()
+
+    def on(self, external: External) -> Evidence:
+        """Return what there is of an external set in place of the test images."""
+        places = {scores.arm: point for point, scores in self.sweep}
+        return replace(
+            self,
+            test=external.test,
+            arms=tuple(
+                replace(arm, scores=scores, predictions=found)
+                for arm, scores, found in zip(self.arms, external.scores, external.predictions, strict=True)
+            ),
+            sweep=tuple((places[scores.arm], scores) for scores in external.scores if scores.arm in places),
+            external=(),
+        )
 
 
 def check_evidence(evidence: Evidence) -> None:
@@ -93,6 +128,8 @@ def check_evidence(evidence: Evidence) -> None:
         raise ValueError(f"arms are {names}; allowed: at least one, each with its own name")
     for arm in evidence.arms:
         _check_arm(arm, evidence.test)
+    for external in evidence.external:
+        check_evidence(evidence.on(external))
 
 
 def _check_arm(arm: ArmEvidence, test: ImageSet) -> None:

@@ -31,11 +31,12 @@ from augkit.planning.tasks import (
     WriteReport,
     in_order,
 )
-from augkit.report.arms import of_seeds, read_evaluations, read_scores
+from augkit.report.arms import of_seeds, read_evaluations, read_mean_scores, read_scores
 from augkit.report.costs import cost_rows
-from augkit.report.evidence import ArmEvidence, Evidence, Section
+from augkit.report.evidence import ArmEvidence, Evidence, External, Section
 from augkit.report.origin import content_of, origin_of
 from augkit.report.quality import quality_section, unjudged_section
+from augkit.report.verdict.scores import external_images
 
 SHOWN = 64
 """Samples of a set that the report may show."""
@@ -59,6 +60,7 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
     arms = tuple(
         _arm_evidence([arm for arm in task.arms if arm.name == name], test, inputs, manifests) for name in names
     )
+    external = tuple(_external(set_name, names, task.arms, arms, inputs) for set_name in task.arms[0].external)
     environment: Mapping[str, object] = manifests[task.arms[0].segmenter]["environment"]
     scored = {"scored on": _scored_on(first, len(test))}
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
@@ -67,12 +69,16 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         arms=arms,
         train=train.take(range(min(SHOWN, len(train)))),
         test=test,
-        provenance={key: str(value) for key, value in environment.items()} | scored | dict(_excluded(datasets)),
+        provenance={key: str(value) for key, value in environment.items()}
+        | scored
+        | dict(_excluded(datasets))
+        | {f"external {one.name}": _scored_of(one) for one in external},
         artifacts=tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in inputs),
         sections=tuple(_quality_sections(task, inputs)),
         costs=cost_rows(costs),
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
         origin=origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)),
+        external=external,
     )
 
 
@@ -135,6 +141,30 @@ def _stages_of(arm: Arm) -> Iterator[Stage]:
 def _without_fold(title: str) -> str:
     """Return the title that a stage has in all folds, which are counted together."""
     return re.sub(r" · fold [0-9]+( of [0-9]+)?", "", title)
+
+
+def _external(
+    name: str, names: Sequence[str], arms: Sequence[Arm], evidence: Sequence[ArmEvidence], inputs: Inputs
+) -> External:
+    """Return what the segmenters of all arms found in one external set; `evidence` is what they left, arm by arm."""
+    pooled = arms[0].external[name].inputs["dataset"]
+    test = read_image_set(inputs[pooled] / "test")
+    scores, predictions = [], []
+    for arm_name, known in zip(names, evidence, strict=True):
+        there = [replace(arm, evaluation=arm.external[name]) for arm in arms if arm.name == arm_name]
+        found = read_mean_scores(there, test, lambda stage: inputs[stage])
+        design = replace(found.design, scored_on=external_images(name))
+        scores.append(replace(found, design=design, conditions=known.scores.conditions))
+        predictions.append(read_evaluations(there[:1], lambda stage: inputs[stage]).predictions)
+    left_out = read_excluded(inputs[pooled]) or ()
+    remarks = read_remarks(inputs[pooled.inputs["external"]])
+    return External(name, test, tuple(scores), tuple(predictions), left_out, remarks)
+
+
+def _scored_of(external: External) -> str:
+    names = f" ({', '.join(external.left_out)})" if external.left_out else ""
+    left_out = f"{len(external.left_out)} left out as copies of training or validation images{names}"
+    return f"{len(external.test)} images scored, {left_out}"
 
 
 def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Mapping[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ ORIGIN = "origin.json"
 _COMMON = ("schema", "kind", "code", "inputs", "components")
 """Parts of a stage's identity that every stage has; what else there is belongs to its task."""
 
-_READING = ("data set", "development images", "fold", "training share", "masks")
+_READING = ("data set", "development images", "fold", "training share", "masks", "external set")
 """Beginnings of the roles that compute nothing on a device."""
 
 _CIRCUMSTANCES = ("device", "gpu", "precision", "threads", "processes", "instructions")
@@ -184,6 +184,11 @@ def _roles(arm: Arm) -> Iterator[tuple[str, Stage]]:
             yield f"selection {i}", selected
     yield "segmenter", arm.segmenter
     yield "evaluation", arm.evaluation
+    for name, scores in arm.external.items():
+        pooled = scores.inputs["dataset"]
+        yield f"external set {name}", pooled.inputs["external"]
+        yield f"external set {name} without copies", pooled
+        yield f"evaluation on {name}", scores
 
 
 def _made(stage: Stage, environment: Mapping[str, Any], content: str) -> Made:

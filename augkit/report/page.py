@@ -16,7 +16,7 @@ from augkit.amounts import duration
 from augkit.figures import PREDICTION
 from augkit.planning.sweep import SweepPoint, swept_recipe
 from augkit.report.curves import Curve, curves_of, write_curves
-from augkit.report.evidence import ArmEvidence, Evidence, Section, check_evidence
+from augkit.report.evidence import ArmEvidence, Evidence, External, Section, check_evidence
 from augkit.report.origin import ORIGIN, OfRecipe, origin_text, seeds_of
 from augkit.report.pictures import (
     Curves,
@@ -45,11 +45,13 @@ from augkit.report.tables import (
     unadjusted_rows,
     warning_lines,
 )
-from augkit.report.verdict.comparison import Comparison, compare
+from augkit.report.verdict.comparison import Comparison, compare, compare_external
+from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import (
     case_rule,
     class_rule,
     empties_sentence,
+    left_out_sentence,
     resolution,
     scope,
     seed_sentence,
@@ -61,6 +63,8 @@ from augkit.store import explained, write_json, write_text
 def write_report(evidence: Evidence, folder: Path) -> None:
     """Write report.html, report.json, origin.json, per_image.csv, figures/, recipes/ and written/ into `folder`.
 
+    Each external set has scores, curves and figures of its own in ``external/NAME``.
+
     Raises ValueError where the arms were not scored on the images of ``evidence.test``.
     """
     check_evidence(evidence)
@@ -68,13 +72,20 @@ def write_report(evidence: Evidence, folder: Path) -> None:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     comparison = compare([arm.scores for arm in evidence.arms])
     swept = curves_of(evidence.sweep)
-    page = _page(evidence, comparison, swept)
+    external = compare_external({one.name: one.scores for one in evidence.external})
+    parts = {one.name: _external_part(evidence, one, external[one.name]) for one in evidence.external}
+    page = _page(evidence, comparison, swept, parts)
     write_pictures(folder, page.pictures())
+    for one in evidence.external:
+        place = folder / "external" / one.name
+        write_pictures(place, parts[one.name].pictures())
+        write_text(place / "per_image.csv", per_image(one.scores))
+        write_curves(curves_of(evidence.on(one).sweep), place)
     for name, recipe in _recipe_files(evidence).items():
         write_text(folder / "recipes" / name, recipe)
     write_text(folder / ORIGIN, origin_text(evidence.origin, _write_written(evidence, folder)))
     write_text(folder / "per_image.csv", per_image([arm.scores for arm in evidence.arms]))
-    write_json(folder / "report.json", report_record(evidence, comparison, _command(evidence)))
+    write_json(folder / "report.json", report_record(evidence, comparison, external, _command(evidence)))
     write_curves(swept, folder)
     page_text = template("report.html.j2").render(page=page, evidence=evidence, prediction=PREDICTION)
     write_text(folder / "report.html", page_text)
@@ -108,32 +119,61 @@ class Verdicts:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Everything the template prints, ready to print."""
+class Scored:
+    """What a page shows of the scores of arms on some images."""
 
-    sentence: str
     scored_on: str
-    and_fold: str
-    scope: str
-    resolution: str
     verdicts: Verdicts
-    seed_sentence: str
-    warnings: tuple[str, ...]
     table_title: str
     table: Table
     other_metrics: Table
     classes: Table
-    class_rule: str
-    differences: Table
-    empties: str
-    sources: tuple[Gallery, ...]
-    extras: tuple[Extra, ...]
-    sweep: Picture | None
     density: Picture
     quantiles: Table
+
+
+@dataclass(frozen=True)
+class WithCases(Scored):
+    """The same with the images themselves at hand."""
+
+    differences: Table
+    empties: str
+    sweep: Picture | None
     case_rule: str
     case_table: Table
     cases: tuple[CaseGroup, ...]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield every picture once."""
+        if self.verdicts.picture is not None:
+            yield self.verdicts.picture
+        if self.sweep is not None:
+            yield self.sweep
+        yield self.density
+        yield from (group.picture for group in self.cases)
+
+
+@dataclass(frozen=True)
+class ExternalPart(WithCases):
+    """What the page shows of one external set."""
+
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page(WithCases):
+    """Everything the template prints, ready to print."""
+
+    sentence: str
+    and_fold: str
+    scope: str
+    resolution: str
+    seed_sentence: str
+    warnings: tuple[str, ...]
+    class_rule: str
+    sources: tuple[Gallery, ...]
+    extras: tuple[Extra, ...]
+    external: Mapping[str, ExternalPart]
     curves: tuple[Curves, ...]
     composition: Table
     conditions: Table
@@ -141,47 +181,68 @@ class Page:
     command: str
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield every picture once."""
-        if self.verdicts.picture is not None:
-            yield self.verdicts.picture
+        """Yield every picture once; those of external sets are their own."""
+        yield from super().pictures()
         yield from (source.picture for source in self.sources)
         yield from (picture for extra in self.extras for picture in extra.pictures)
-        if self.sweep is not None:
-            yield self.sweep
-        yield self.density
-        yield from (group.picture for group in self.cases)
         yield from (curves.picture for curves in self.curves)
 
 
-def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) -> Page:
-    arms = [arm.scores for arm in evidence.arms]
-    names = [arm.arm for arm in arms]
-    pair = case_pair(arms, comparison)
-    cases = tuple(case_groups(evidence, pair))
-    return Page(
-        sentence=summary_sentence(evidence),
+def scored(arms: Sequence[ArmScores], comparison: Comparison) -> Scored:
+    """Return what a page shows of these scores and their comparison."""
+    return Scored(
         scored_on=arms[0].design.scored,
-        and_fold=" and fold" if arms[0].design.folds else "",
-        scope=scope(arms[0].design),
-        resolution=resolution(arms[0].design),
         verdicts=verdicts(comparison),
-        seed_sentence=seed_sentence(arms),
-        warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
         table_title=table_title(arms[0]),
         table=table_rows(arms),
         other_metrics=metric_rows(arms),
         classes=class_rows(arms),
-        class_rule=class_rule(arms[0]),
-        differences=difference_rows(arms),
-        empties=empties_sentence(evidence),
-        sources=synthetic_sources(evidence),
-        extras=tuple(_extra(section) for section in evidence.sections),
-        sweep=sweep_picture(swept),
         density=density(arms),
         quantiles=quantile_rows(arms),
+    )
+
+
+def _with_cases(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) -> WithCases:
+    arms = [arm.scores for arm in evidence.arms]
+    pair = case_pair(arms, comparison)
+    cases = tuple(case_groups(evidence, pair))
+    return WithCases(
+        **vars(scored(arms, comparison)),
+        differences=difference_rows(arms),
+        empties=empties_sentence(evidence),
+        sweep=sweep_picture(swept),
         case_rule=case_rule(pair),
         case_table=[["group", "image", *case_columns(pair)], *(row for group in cases for row in group.rows)],
         cases=cases,
+    )
+
+
+def _external_part(evidence: Evidence, external: External, comparison: Comparison) -> ExternalPart:
+    there = evidence.on(external)
+    left_out = left_out_sentence(external.left_out, len(external.test))
+    return ExternalPart(
+        **vars(_with_cases(there, comparison, curves_of(there.sweep))),
+        remarks=(*([left_out] if left_out else []), *external.remarks),
+    )
+
+
+def _page(
+    evidence: Evidence, comparison: Comparison, swept: Sequence[Curve], external: Mapping[str, ExternalPart]
+) -> Page:
+    arms = [arm.scores for arm in evidence.arms]
+    names = [arm.arm for arm in arms]
+    return Page(
+        **vars(_with_cases(evidence, comparison, swept)),
+        sentence=summary_sentence(evidence),
+        and_fold=" and fold" if arms[0].design.folds else "",
+        scope=scope(arms[0].design),
+        resolution=resolution(arms[0].design),
+        seed_sentence=seed_sentence(arms),
+        warnings=warning_lines({arm.scores.arm: arm.warnings for arm in evidence.arms}),
+        class_rule=class_rule(arms[0]),
+        sources=synthetic_sources(evidence),
+        extras=tuple(_extra(section) for section in evidence.sections),
+        external=external,
         curves=training_curves(evidence.arms),
         composition=per_arm_rows(names, [arm.training_images for arm in evidence.arms], str),
         conditions=condition_rows(arms),

@@ -13,7 +13,7 @@ import numpy as np
 
 from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
-from augkit.report.evidence import ArmEvidence, Evidence
+from augkit.report.evidence import ArmEvidence, Evidence, External
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores, summarise
 
@@ -25,24 +25,46 @@ FOLD = "fold"
 """The column of per_image.csv that says in which fold an image was tested."""
 
 
-def report_record(evidence: Evidence, comparison: Comparison, command: str) -> Mapping[str, object]:
-    """Return what report.json holds; command: the one that gives the report again."""
-    scores = evidence.arms[0].scores
+def report_record(
+    evidence: Evidence, comparison: Comparison, external: Mapping[str, Comparison], command: str
+) -> Mapping[str, object]:
+    """Return what report.json holds.
+
+    external: the findings on each external set.
+    command:  the one that gives the report again.
+    """
+    sets = {one.name: _external_record(one, external[one.name]) for one in evidence.external}
     return {
         "title": evidence.title,
         "comparison": comparison_record(comparison),
         "order": [arm.scores.arm for arm in evidence.arms],
         "arms": {arm.scores.arm: _arm_record(arm) for arm in evidence.arms},
-        "test": {
-            "images": len(evidence.test),
-            "empty": scores.empty,
-            **({"classes": dict(scores.classes)} if scores.classes else {}),
-            "sha256": _digest(evidence.test, scores),
-        },
+        "test": _images_record(evidence.test, evidence.arms[0].scores),
+        **({"external": sets} if sets else {}),
         "sections": {section.title: dict(section.record) for section in evidence.sections},
         "command": command,
         "artifacts": [list(artifact) for artifact in evidence.artifacts],
         "provenance": dict(evidence.provenance),
+    }
+
+
+def _images_record(samples: ImageSet, scores: ArmScores) -> Mapping[str, object]:
+    return {
+        "images": len(samples),
+        "empty": scores.empty,
+        **({"classes": dict(scores.classes)} if scores.classes else {}),
+        "sha256": _digest(samples, scores),
+    }
+
+
+def _external_record(external: External, comparison: Comparison) -> Mapping[str, object]:
+    """Return what there is of an external set, in the words that the record has for the test images."""
+    return {
+        "comparison": comparison_record(comparison),
+        "arms": {scores.arm: _scores_record(scores) for scores in external.scores},
+        "test": _images_record(external.test, external.scores[0]),
+        "left_out": list(external.left_out),
+        "remarks": list(external.remarks),
     }
 
 
@@ -60,9 +82,18 @@ def _digest(samples: ImageSet, scores: ArmScores) -> str:
 
 
 def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
-    values = arm.scores.values
-    summaries = {metric: summarise(values[metric]) for metric in arm.scores.metrics}
-    design = asdict(arm.scores.design)
+    return {
+        **_scores_record(arm.scores),
+        "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
+        "seconds": {stage: float(seconds) for stage, seconds in arm.seconds.items()},
+        "warnings": list(arm.warnings),
+    }
+
+
+def _scores_record(scores: ArmScores) -> Mapping[str, object]:
+    values = scores.values
+    summaries = {metric: summarise(values[metric]) for metric in scores.metrics}
+    design = asdict(scores.design)
     if not design["folds"]:
         del design["folds"]
     return {
@@ -76,12 +107,9 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
             for metric, summary in summaries.items()
         },
         "design": design,
-        "conditions": {name: list(values) for name, values in arm.scores.conditions.items()},
-        "seeds": [int(seed) for seed in arm.scores.seeds],
-        "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in arm.scores.metrics},
-        "training_images": {origin: int(count) for origin, count in arm.training_images.items()},
-        "seconds": {stage: float(seconds) for stage, seconds in arm.seconds.items()},
-        "warnings": list(arm.warnings),
+        "conditions": {name: list(values) for name, values in scores.conditions.items()},
+        "seeds": [int(seed) for seed in scores.seeds],
+        "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in scores.metrics},
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from augkit.report.origin import ORIGIN, Origin, differences, read_origin
 from augkit.report.record import FOLD, GROUP
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
+from augkit.report.words import left_out_sentence
 from augkit.store import find_damage, read_json
 
 _MALFORMED = (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, csv.Error)
@@ -34,6 +35,7 @@ class Recorded:
 
     comparison: what `comparison_record` said of the arms.
     origin:     where the scores come from; None where the report does not say.
+    external:   name of an external set -> the same of its images; its warnings say what was left out.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Recorded:
     command: str
     comparison: Mapping[str, Any]
     origin: Origin | None = None
+    external: Mapping[str, Recorded] = field(default_factory=dict)
 
 
 def read_report(path: Path) -> Recorded:
@@ -55,24 +58,37 @@ def read_report(path: Path) -> Recorded:
         )
     try:
         record = dict(read_json(folder / "report.json").items())
-        strange = [name for name in record.get("order", ()) if not _is_arm(name)]
+        strange = [name for name in (*record.get("order", ()), *record.get("external", ())) if not _is_arm(name)]
     except _MALFORMED as error:
         raise InputError(Problem(str(folder), f"report.json cannot be read ({type(error).__name__})")) from error
     if strange:  # names become names of files
-        what = f"has an arm called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
+        what = f"has an arm or external set called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
         raise InputError(Problem(str(folder), what, "It was not written by augkit"))
-    rows: dict[tuple[str, int], list[dict[str, str]]] = {}
     try:
-        with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
-        arms = tuple(_arm(name, record["arms"][name], rows, record["test"]) for name in record["order"])
+        arms = _arms(folder, record, record["order"])
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
         origin = read_origin(folder) if (folder / ORIGIN).is_file() else None
-        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"], origin)
+        external = {name: _external(folder, name, found, record) for name, found in record.get("external", {}).items()}
+        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"], origin, external)
     except _MALFORMED as error:
         what = f"was written by another version of augkit ({type(error).__name__}: {error})"
         raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error
+
+
+def _external(folder: Path, name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> Recorded:
+    arms = _arms(folder / "external" / name, found, record["order"])
+    left_out = left_out_sentence(found["left_out"], found["test"]["images"])
+    warnings = tuple(f"{name}: {line}" for line in (left_out, *found["remarks"]) if line)
+    return Recorded(folder, arms, found["test"]["sha256"], warnings, record["command"], found["comparison"])
+
+
+def _arms(folder: Path, record: Mapping[str, Any], order: Sequence[str]) -> tuple[ArmScores, ...]:
+    """Return the scores of all arms; `record` says what is known of them besides per_image.csv in the folder."""
+    rows: dict[tuple[str, int], list[dict[str, str]]] = {}
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
+    return tuple(_arm(name, record["arms"][name], rows, record["test"]) for name in order)
 
 
 def why_scores_differ(reports: Sequence[Recorded]) -> tuple[str, ...]:
@@ -116,6 +132,27 @@ def merge(reports: Sequence[Recorded], seeds: Sequence[int] | None) -> tuple[Arm
     if problems:
         raise InputError(*problems)
     return tuple(sorted(chosen, key=lambda arm: (bool(arm.design.synthesis), bool(arm.design.augment))))
+
+
+def merge_external(
+    reports: Sequence[Recorded], seeds: Sequence[int] | None
+) -> tuple[Mapping[str, tuple[ArmScores, ...]], tuple[str, ...]]:
+    """Return `merge` of each external set that all reports have, and a sentence about each that only some have."""
+    names = list(dict.fromkeys(name for report in reports for name in report.external))
+    merged, problems, remarks = {}, [], []
+    for name in names:
+        having = [report.external[name] for report in reports if name in report.external]
+        if len(having) < len(reports):
+            where = ", ".join(str(one.folder) for one in having)
+            remarks.append(f"External set {name} is left out: only {where} has it, so arms cannot be compared on it.")
+            continue
+        try:
+            merged[name] = merge(having, seeds)
+        except InputError as error:
+            problems += [replace(one, where=f"external set '{name}': {one.where}") for one in error.problems]
+    if problems:
+        raise InputError(*problems)
+    return merged, tuple(remarks)
 
 
 def _scored_otherwise(report: Recorded, first: Recorded) -> Problem | None:

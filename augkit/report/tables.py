@@ -40,6 +40,8 @@ def table_title(arm: ArmScores) -> str:
     design, images = arm.design, len(arm.image_ids)
     empty = f"; {arm.empty} of {images} show nothing, and finding nothing there scores 1" if arm.empty else ""
     what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
+    if design.external:
+        what = " (nothing was trained or chosen on them)"
     size = ", at native size" if design.score_at == NATIVE_SIZE else ""
     classes = f", of the mean{arm.over_classes}" if arm.classes else ""
     return f"Mean ± standard error over the {design.scored}{arm.in_folds}{what}{classes}{size}{empty}"

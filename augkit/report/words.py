@@ -9,6 +9,9 @@ from augkit.data.formats import shows
 from augkit.report.evidence import Evidence
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores, Design
 
+_NAMED = 5
+"""Names that a sentence spells before it counts."""
+
 
 def summary_sentence(evidence: Evidence) -> str:
     """Return what was trained and scored."""
@@ -25,7 +28,28 @@ def summary_sentence(evidence: Evidence) -> str:
         f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')}{each} on "
         f"{about}{_range(totals, 'training sample')} and scored on "
         f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}{once}."
+        f"{_and_external(evidence)}"
     )
+
+
+def _and_external(evidence: Evidence) -> str:
+    """Return what the same segmenters were scored on besides; '' for nothing."""
+    if not evidence.external:
+        return ""
+    sets = ", ".join(f"{one.name} ({_counted(len(one.test), 'image')})" for one in evidence.external)
+    which = "an external set" if len(evidence.external) == 1 else f"{len(evidence.external)} external sets"
+    return f" The same segmenters were scored on {which}, on which nothing was trained or chosen: {sets}."
+
+
+def left_out_sentence(left_out: Sequence[str], scored: int) -> str:
+    """Return how many images of an external set were left out beside those scored, and which; '' for none."""
+    count = len(left_out)
+    if not count:
+        return ""
+    are = "is a copy of a training or validation image" if count == 1 else "are copies of training or validation images"
+    others = f" and {count - _NAMED} others" if count > _NAMED else ""
+    names = ", ".join(left_out[:_NAMED])
+    return f"{count} of its {_counted(count + scored, 'image')} {are} and left out: {names}{others}."
 
 
 def resolution(design: Design) -> str:
@@ -65,7 +89,7 @@ def _size(design: Design) -> str:
 
 def scope(design: Design) -> str:
     """Return what a reader must know of scores that are not on the test images; '' for those that are."""
-    if design.scored_on == TEST_IMAGES:
+    if design.scored_on == TEST_IMAGES or design.external:
         return ""
     if design.folds:
         return (

@@ -26,7 +26,16 @@ from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.plan import Plan
-from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeFold, TakeShare
+from augkit.planning.tasks import (
+    DrawMasks,
+    HoldOutDevelopment,
+    LoadDataset,
+    PoolExternal,
+    Stage,
+    Synthesise,
+    TakeFold,
+    TakeShare,
+)
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
@@ -41,7 +50,7 @@ SECONDS = 10.0
 MOST_SECONDS = 6
 """How many times as long a stage is tried that does not."""
 
-_BUILT = (LoadDataset, HoldOutDevelopment, TakeFold, TakeShare, DrawMasks)
+_BUILT = (LoadDataset, HoldOutDevelopment, TakeFold, TakeShare, PoolExternal, DrawMasks)
 
 
 def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Estimate]:

@@ -178,6 +178,7 @@ class Outcome:
     dice:    the two means over the images.
     images:  how many there are; `other` of them have another score in some metric.
     largest: the image whose Dice differs most, and by how much.
+    external: the name of the external set that the images are of; '' for the test images.
     """
 
     arm: str
@@ -186,6 +187,7 @@ class Outcome:
     images: int
     other: int
     largest: tuple[str, float]
+    external: str = ""
 
     @property
     def equal(self) -> bool:
@@ -211,7 +213,12 @@ class Result:
 def conclude(wanted: Reproduction, folder: Path, out: Path) -> Result:
     """Compare the report in `folder` with the one that it reproduces, and write what was found beside it."""
     again, origin = read_report(folder), read_origin(folder)
-    outcomes = compare_scores(wanted.report.arms, again.arms)
+    outcomes = compare_scores(wanted.report.arms, again.arms) + tuple(
+        replace(one, external=name)
+        for name, found in wanted.report.external.items()
+        if name in again.external
+        for one in compare_scores(found.arms, again.external[name].arms)
+    )
     result = Result(folder, outcomes, differences(wanted.origin, origin), first_divergence(wanted.origin, origin))
     found = {
         "equal": result.equal,

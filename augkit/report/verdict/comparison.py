@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,23 @@ def compare(arms: Sequence[ArmScores], margin: float = MARGIN) -> Comparison:
     findings = (*_findings(planned.contrasts, margin), *_findings(planned.augmentations, margin))
     remarks = (*_remarks(findings, planned.without_control), *_unequal_conditions(arms), *_left_out(findings))
     return Comparison(margin, findings, remarks)
+
+
+def compare_external(sets: Mapping[str, Sequence[ArmScores]], margin: float = MARGIN) -> Mapping[str, Comparison]:
+    """Return the findings on each external set by its name.
+
+    They are questions of their own: p is adjusted over the contrasts of a question on all external sets, and those on
+    the data set's own test images neither count here nor are changed by it.
+    """
+    planned = {name: plan_contrasts(arms) for name, arms in sets.items()}
+    contrasts = iter(_findings([one for found in planned.values() for one in found.contrasts], margin))
+    augmentations = iter(_findings([one for found in planned.values() for one in found.augmentations], margin))
+    return {
+        name: Comparison(
+            margin, (*islice(contrasts, len(found.contrasts)), *islice(augmentations, len(found.augmentations))), ()
+        )
+        for name, found in planned.items()
+    }
 
 
 def foresee(arms: Sequence[ArmScores]) -> tuple[str, ...]:
@@ -182,7 +200,7 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
     change = f"Mean Dice{over} changed by {signed(dice.mean)}"
     if contrast.is_interaction:
         change = f"The gain in mean Dice{over} differs by {signed(dice.mean)}"
-    scope = f"This holds for this data set, segmenter and training budget.{_on_development(contrast)}"
+    scope = f"This holds for this data set, segmenter and training budget.{_about_images(contrast)}"
     if finding.verdict == EQUIVALENT:
         real = "" if not _excludes_zero(dice) else " A smaller difference is there, and too small to count."
         ruled_out = f"A difference of {margin:g} or more is ruled out."
@@ -191,7 +209,7 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         missed = f"a true difference below {finding.detectable:.4f} is missed more often than one time in five."
         return (
             f"{who}: no evidence that {what}. {change} ({numbers}). This is not evidence of no effect: "
-            f"{missed}{_on_development(contrast)}"
+            f"{missed}{_about_images(contrast)}"
         )
     if contrast.is_interaction:
         return (
@@ -205,9 +223,12 @@ def _images(contrast: Contrast) -> str:
     return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored}"
 
 
-def _on_development(contrast: Contrast) -> str:
-    if contrast.plus[0].design.scored_on == TEST_IMAGES:
+def _about_images(contrast: Contrast) -> str:
+    design = contrast.plus[0].design
+    if design.scored_on == TEST_IMAGES:
         return ""
+    if design.external:
+        return " Nothing was trained or chosen on these images."
     return " It is about a split of the training images, on which settings are chosen, and no result on test images."
 
 

@@ -15,6 +15,11 @@ TEST_IMAGES, DEVELOPMENT_IMAGES = "test images", "development images"
 """What arms are scored on: the test split, or a part of the training images that was held out in its place."""
 
 
+def external_images(name: str) -> str:
+    """Return what arms are scored on besides, in words: all images of an external set."""
+    return f"external {name} images"
+
+
 @dataclass(frozen=True)
 class Design:
     """What an arm is, as far as a fair comparison depends on it; names are free, so contrasts are found from this.
@@ -25,7 +30,7 @@ class Design:
     segmenter: the model that is trained, with its budget.
     augment:   the classical transforms; '' for none.
     synthesis: the synthetic sources and their amounts; '' for none.
-    scored_on: `TEST_IMAGES` or `DEVELOPMENT_IMAGES`, as texts about scores say.
+    scored_on: `TEST_IMAGES`, `DEVELOPMENT_IMAGES` or `external_images`, as texts about scores say.
     score_at:  `TRAINING_SIZE` or `NATIVE_SIZE`.
     score_per: `PER_IMAGE` or `PER_GROUP`.
     folds:     the number of folds in which images are tested; 0 for a test split.
@@ -43,7 +48,12 @@ class Design:
     @property
     def scored(self) -> str:
         """What has one score, in words: ``test images``, or ``test groups``."""
-        return self.scored_on if self.score_per == PER_IMAGE else self.scored_on.replace("images", "groups")
+        return self.scored_on if self.score_per == PER_IMAGE else f"{self.scored_on.removesuffix('images')}groups"
+
+    @property
+    def external(self) -> bool:
+        """Whether arms are scored on an external set."""
+        return self.scored_on not in (TEST_IMAGES, DEVELOPMENT_IMAGES)
 
 
 CLASS_DICE = "dice of "

@@ -16,6 +16,7 @@ from augkit.planning.tasks import (
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
+    PoolExternal,
     SelectAdherent,
     Synthesise,
     TakeFold,
@@ -29,6 +30,7 @@ from augkit.running.job import Job
 from augkit.running.stages import (
     dataset,
     evaluation,
+    external,
     generator,
     masks,
     quality,
@@ -43,6 +45,7 @@ STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     HoldOutDevelopment: dataset.hold_out_development,
     TakeFold: dataset.take_fold,
     TakeShare: dataset.take_share,
+    PoolExternal: external.pool_external,
     TrainGenerator: generator.train_generator,
     DrawMasks: masks.draw_masks,
     Synthesise: synthesis.synthesise,
