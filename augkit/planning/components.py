@@ -11,7 +11,7 @@ from typing import Any
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.contracts.rules import format_of, refusal_of, takes_of
+from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
@@ -161,6 +161,9 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     segmenter = None if recipe.segmenter is None else build("segmenter", recipe.segmenter)
     if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
         problems.append(_without_native_masks(recipe, registry))
+    if segmenter is not None and recipe.augment and (own := own_augmentation(segmenter.instance)):
+        what = f"segmenter '{segmenter.name}' augments by itself, with {own}, and would not apply the recipe's 'augment'"
+        problems.append(Problem(recipe.augment[0].where, what, "Leave out 'augment'"))
     if dataset is not None:
         problems += _refused_data(recipe, dataset, sources, augment, segmenter, registry)
     if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:
