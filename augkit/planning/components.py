@@ -162,8 +162,8 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     if dataset is not None and recipe.score_at == NATIVE_SIZE and not isinstance(dataset.instance, HasNativeMasks):
         problems.append(_without_native_masks(recipe, registry))
     if segmenter is not None and recipe.augment and (own := own_augmentation(segmenter.instance)):
-        what = f"segmenter '{segmenter.name}' augments by itself, with {own}, and would not apply the recipe's 'augment'"
-        problems.append(Problem(recipe.augment[0].where, what, "Leave out 'augment'"))
+        what = f"segmenter '{segmenter.name}' augments by itself ({own}); allowed: no 'augment' in its recipes"
+        problems.append(Problem(recipe.augment[0].where, what, "It would not be applied, so leave it out"))
     if dataset is not None:
         problems += _refused_data(recipe, dataset, sources, augment, segmenter, registry)
     if dataset is None or (segmenter is None and recipe.segmenter is not None) or None in sources or None in augment:

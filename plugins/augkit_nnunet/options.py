@@ -24,15 +24,15 @@ SMALLEST = 8
 
 @dataclass(frozen=True)
 class NnunetOptions:
-    """nnU-Net v2 with its own fingerprint, plans, preprocessing, augmentation, training and inference, configuration 2d.
+    """nnU-Net v2 with its own fingerprint, plans, preprocessing, augmentation, training and inference.
 
     Needs ``pip install 'augkit[nnunet]'``. It augments as nnU-Net does, so a recipe that also has ``augment`` is
-    refused. Real and synthetic images are trained on together, in patches drawn from all of them alike. The defaults
-    are nnU-Net's: 250,000 steps, which are for a GPU.
+    refused. Its configuration is 2d. Real and synthetic images are trained on together, in patches drawn from all of
+    them alike. The defaults are nnU-Net's: 250,000 steps, which are for a GPU.
 
     planner:    ``standard``, or a residual encoder of nnU-Net's presets M, L and XL.
-    plan_from:  images that fingerprint and plans are made from: ``real``, so that arms with and without synthetic images
-                train the same network on the same number of images per step, or ``all`` that the arm has.
+    plan_from:  what fingerprint and plans are made from: ``real`` images, so that arms with and without synthetic
+                ones train the same network on as many images per step, or ``all`` that the arm has.
     epochs:     of `iterations` steps; the learning rate falls from epoch to epoch.
     iterations: optimiser steps of an epoch, whatever the number of images.
     batch_size: images per step; null as planned.

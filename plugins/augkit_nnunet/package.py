@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import matplotlib
 import numpy as np
+from tqdm import tqdm
 
 from augkit.training import seeded
 
@@ -29,6 +30,7 @@ def called(folder: Path | None = None, processes: int = 1) -> Iterator[None]:
     with (
         patch.dict(os.environ, {**variables, **switches}),
         patch.object(matplotlib, "use"),
+        patch.object(tqdm, "monitor_interval", 0),  # or its bars, which are not shown, leave a thread behind
         redirect_stdout(StringIO()),
         warnings.catch_warnings(action="ignore"),
     ):
@@ -60,7 +62,6 @@ with called():
     from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
-    from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -82,5 +83,4 @@ __all__ = [
     "nnUNetPlannerResEncXL",
     "nnUNetPredictor",
     "nnUNetTrainer",
-    "trainer_module",
 ]

@@ -17,6 +17,7 @@ from augkit_nnunet.package import (
     ExperimentPlanner,
     NaturalImage2DIO,
     called,
+    foreign_randomness,
     nnUNetPlannerResEncL,
     nnUNetPlannerResEncM,
     nnUNetPlannerResEncXL,
@@ -45,7 +46,7 @@ def plan(options: NnunetOptions, samples: ImageSet, work: Path, kept: Path) -> t
     fingerprint = take_fingerprint(cases)
     write_json(work / "nnUNet_raw" / _NAME / DATASET, dataset)
     write_json(work / "nnUNet_preprocessed" / _NAME / FINGERPRINT, fingerprint)
-    with called(work):
+    with called(work), foreign_randomness(0):  # it makes networks to measure them
         memory = {} if options.gpu_memory is None else {"gpu_memory_target_in_gb": options.gpu_memory}
         planner = PLANNERS[options.planner](_NAME, **memory)
         planner.determine_reader_writer = lambda: NaturalImage2DIO  # there is no file to try it on
@@ -62,7 +63,7 @@ def plan(options: NnunetOptions, samples: ImageSet, work: Path, kept: Path) -> t
 
 
 def take_fingerprint(cases: Cases) -> Mapping[str, Any]:
-    """Return nnU-Net's fingerprint: every case is looked at by its extractor, which spreads over processes otherwise."""
+    """Return nnU-Net's fingerprint: its extractor looks at every case, here without processes of its own."""
     height, width = cases.read_seg("0")[0].shape[-2:]
     each = max(1, min(_MOST_NUMBERS, len(cases) * height * width) // len(cases))
     analyse = DatasetFingerprintExtractor.analyze_case

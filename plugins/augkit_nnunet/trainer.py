@@ -21,7 +21,6 @@ from augkit_nnunet.package import (
     foreign_randomness,
     nnUNetBaseDataset,
     nnUNetTrainer,
-    trainer_module,
 )
 
 
@@ -97,7 +96,7 @@ def make_trainer(
         trainer = Trainer(dict(plans, continue_training=False), CONFIGURATION, fold, dataset, torch.device(device))
         trainer.device = torch.device(device)  # it takes the first one of its kind
         trainer.num_epochs, trainer.num_iterations_per_epoch = options.epochs, options.iterations
-        with patch.object(trainer_module, "infer_dataset_class", return_value=InMemory):  # it looks at files
+        with patch(f"{nnUNetTrainer.__module__}.infer_dataset_class", return_value=InMemory):  # it looks at files
             trainer.initialize()
         train = _preprocessed(parts[0], trainer.plans_manager, dataset)
         trainer.datasets = train, _preprocessed(parts[1], trainer.plans_manager, dataset) if len(parts[1]) else train

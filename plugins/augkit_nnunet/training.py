@@ -45,7 +45,10 @@ def fit(options: NnunetOptions, samples: ImageSet, validation: ImageSet, space: 
 
 def own_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers under one name each: a decoder also holds its encoder."""
-    return {name: value.detach().cpu().contiguous() for name, value in (*network.named_parameters(), *network.named_buffers())}
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in (*network.named_parameters(), *network.named_buffers())
+    }
 
 
 class NnunetLearner:
