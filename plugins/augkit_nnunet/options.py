@@ -18,8 +18,8 @@ INFERENCE = "inference.json"
 CONFIGURATION = "2d"
 """The only configuration: what recipes feed are pictures and slices."""
 
-SMALLEST = 8
-"""Sides of an image have at least this many pixels, or its planner halves them away."""
+SMALLEST = 16
+"""Sides of an image have at least this many pixels, or the network has no two resolutions to be supervised at."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,10 @@ def make_trainer(
            the images that it trains on.
     """
     fold = 0 if len(parts[1]) else "all"
-    with called(work, processes=0), foreign_randomness(seed, 0):
+    alone = patch(
+        "torch.distributed.is_initialized", return_value=False
+    )  # or it cuts batches among processes, its own way
+    with called(work, processes=0), foreign_randomness(seed, 0), alone:
         trainer = Trainer(dict(plans, continue_training=False), CONFIGURATION, fold, dataset, torch.device(device))
         trainer.device = torch.device(device)  # it takes the first one of its kind
         trainer.num_epochs, trainer.num_iterations_per_epoch = options.epochs, options.iterations
