@@ -62,8 +62,8 @@ def test_the_augmentations_of_a_recipe_are_refused_with_their_line(tmp_path, mon
         checked_recipes(tmp_path, RECIPE + "augment:\n  - geometry: {}\n")
     (problem,) = caught.value.problems
     assert str(problem) == (
-        f"{tmp_path}/0.yaml:5: segmenter 'nnunet' augments by itself (nnU-Net's own augmentation); allowed: no 'augment' "
-        "in its recipes. It would not be applied, so leave it out"
+        f"{tmp_path}/0.yaml:5: segmenter 'nnunet' augments by itself (nnU-Net's own augmentation); allowed: no "
+        "'augment' in its recipes. It would not be applied, so leave it out"
     )
 
 
