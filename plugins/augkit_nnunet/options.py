@@ -38,6 +38,7 @@ class NnunetOptions:
     batch_size: images per step; null as planned.
     features:   channels of the network at full resolution; null as planned, which is 32.
     gpu_memory: gigabytes that batch and patch are planned for; null is what the planner is made for.
+    workers:    processes that draw and augment batches ahead, for a GPU that would wait; they change no bit.
     mirror:     predict each image in its four mirrored forms, and average, as nnU-Net does.
     """
 
@@ -48,6 +49,7 @@ class NnunetOptions:
     batch_size: Annotated[int, AtLeast(2)] | None = None
     features: Annotated[int, Within(2, 512)] | None = None
     gpu_memory: Annotated[float, AtLeast(0.1)] | None = None
+    workers: Annotated[int, Within(0, 64)] = 0
     mirror: bool = True
 
     @property

@@ -16,15 +16,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from augkit import ImageSet, Workspace
-from augkit.store import remove_folder, write_bytes, write_json
+from augkit.store import read_json, remove_folder, write_bytes, write_json
 from augkit.training import Budget, train, write_format
+from augkit_nnunet.batches import Ahead, Numbered
 from augkit_nnunet.options import INFERENCE, WEIGHTS, NnunetOptions
-from augkit_nnunet.package import foreign_randomness
 from augkit_nnunet.planning import plan
 from augkit_nnunet.trainer import Trainer, make_trainer
 
-_LOADING, _TRAINING, _VALIDATING = range(3)
-"""What random numbers are for."""
+_TRAINING, _VALIDATING = 1, 2
+"""What random numbers are for; 0 is making the trainer."""
 
 
 def fit(options: NnunetOptions, samples: ImageSet, validation: ImageSet, space: Workspace) -> None:
@@ -35,12 +35,21 @@ def fit(options: NnunetOptions, samples: ImageSet, validation: ImageSet, space: 
     plans, dataset = plan(options, samples, work, space.folder)
     trainer = make_trainer(options, plans, dataset, (samples, validation), work, space.seed, space.device)
     remove_folder(work)
-    learner = NnunetLearner(trainer, bool(len(validation)), space.seed)
+    learner = NnunetLearner(trainer, options, bool(len(validation)), space.seed)
     train(learner, space, options.steps)
+    _tell_precision(space)
     write_json(space.folder / "budget.json", Budget("steps", options.steps, trainer.batch_size, len(samples)).facts())
     axes = [int(axis) for axis in trainer.inference_allowed_mirroring_axes]
     write_json(space.folder / INFERENCE, {"mirror": axes, "nnunetv2": version("nnunetv2")})
     write_bytes(space.folder / WEIGHTS, save(own_tensors(trainer.network)))
+
+
+def _tell_precision(space: Workspace) -> None:
+    """Write into ``training.json`` how nnU-Net computes, which the precision of a run does not change."""
+    file = space.folder / "training.json"
+    facts = read_json(file)
+    facts["circumstances"]["precision"] = "float16" if space.device.startswith("cuda") else "float32"
+    write_json(file, facts)
 
 
 def own_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -54,10 +63,10 @@ def own_tensors(network: nn.Module) -> dict[str, Tensor]:
 class NnunetLearner:
     """One step of nnU-Net's trainer; after an epoch's last one it validates."""
 
-    def __init__(self, trainer: Trainer, validates: bool, seed: int) -> None:
+    def __init__(self, trainer: Trainer, options: NnunetOptions, validates: bool, seed: int) -> None:
         self._trainer = trainer
-        self._validates = validates
-        self._seed = seed
+        self._batches = Ahead(Numbered(trainer.dataloader_train, seed, _TRAINING), options.steps, options.workers)
+        self._validation = Numbered(trainer.dataloader_val, seed, _VALIDATING) if validates else None
         self._beside = Beside(trainer.grad_scaler).to(trainer.device)
         self.networks: Mapping[str, nn.Module] = {"nnunet": trainer.network, "beside": self._beside}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"nnunet": trainer.optimizer}
@@ -69,27 +78,21 @@ class NnunetLearner:
         trainer.network.train()
         trainer.lr_scheduler.step(epoch)
         self._beside.lend(trainer.grad_scaler)
-        with foreign_randomness(self._seed, _TRAINING, number):
-            batch = next(trainer.dataloader_train)
-        loss = torch.as_tensor(trainer.train_step(batch)["loss"])
+        loss = torch.as_tensor(trainer.train_step(self._batches.at(number))["loss"])
         self._beside.take(trainer.grad_scaler)
-        if not self._validates:
+        if self._validation is None:
             return {"loss": loss}
         if within == trainer.num_iterations_per_epoch - 1:
-            self._beside.validation_dice.fill_(self._validate(epoch))
+            self._beside.validation_dice.fill_(self._validate(self._validation, epoch))
         return {"loss": loss, "validation_dice": self._beside.validation_dice}
 
-    def _validate(self, epoch: int) -> float:
+    def _validate(self, batches: Numbered, epoch: int) -> float:
         """Return nnU-Net's pseudo Dice: that of all pixels of some validation patches, the mean over classes."""
         trainer = self._trainer
         trainer.network.eval()
-        found = []
+        count = max(1, trainer.num_iterations_per_epoch // 5)
         with torch.no_grad():
-            for i in range(max(1, trainer.num_iterations_per_epoch // 5)):
-                with foreign_randomness(self._seed, _VALIDATING, epoch, i):
-                    batch = next(trainer.dataloader_val)
-                found.append(trainer.validation_step(batch))
-        return _dice(found)
+            return _dice([trainer.validation_step(batches[epoch * count + i]) for i in range(count)])
 
 
 class Beside(nn.Module):

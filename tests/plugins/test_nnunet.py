@@ -1,6 +1,7 @@
 """nnU-Net v2 as a segmenter; what needs the package is skipped where it is not installed."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -146,6 +147,18 @@ def test_validation_images_give_a_dice_and_change_no_weight(nnunet, tmp_path):
     assert "validation_dice" not in logs[0].steps[-1][2]
     assert 0 <= logs[1].steps[-1][2]["validation_dice"] <= 1
     assert (tmp_path / "with" / WEIGHTS).read_bytes() == (tmp_path / "without" / WEIGHTS).read_bytes()
+
+
+def test_workers_change_no_bit_and_are_gone_afterwards(nnunet, tmp_path):
+    for workers in (0, 2):
+        fitted(nnunet(epochs=2, iterations=5, features=4, workers=workers), tmp_path / str(workers))
+    assert (tmp_path / "0" / WEIGHTS).read_bytes() == (tmp_path / "2" / WEIGHTS).read_bytes()
+    assert multiprocessing.active_children() == []
+
+
+def test_the_precision_that_is_written_down_is_nnu_net_s(nnunet, tmp_path):
+    fitted(nnunet(epochs=1, iterations=1, features=2), tmp_path)
+    assert json.loads((tmp_path / "training.json").read_text())["circumstances"]["precision"] == "float32"
 
 
 def test_training_masks_without_any_foreground_are_refused(nnunet, tmp_path):
