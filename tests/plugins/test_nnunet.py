@@ -187,6 +187,7 @@ def test_a_plan_that_names_other_code_than_nnu_net_s_is_not_followed(nnunet, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_example_recipe_finds_lesions(nnunet, tmp_path):
     result = load_recipe(EXAMPLE).run(out=tmp_path, observers=())
     assert np.mean([row["dice"] for row in result.scores]) > 0.6
