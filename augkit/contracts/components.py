@@ -337,7 +337,11 @@ class Predictor(Protocol):
 
 
 class Segmenter(Protocol):
-    """Learns masks from images: the model that augmentation is meant to help."""
+    """Learns masks from images: the model that augmentation is meant to help.
+
+    One that augments by itself says with what by ``augments_with: ClassVar[str] = "its own augmentation"``. It never
+    calls `augment`, and a recipe that has ``augment`` is refused, because its arm would not be what it says.
+    """
 
     def fit(self, train: ImageSet, validation: ImageSet, augment: Augment, space: Workspace) -> None:
         """Train and leave everything `open` needs in ``space.folder``.

@@ -285,6 +285,11 @@ def takes_of(component: object) -> Takes:
     return takes if isinstance(takes, Takes) else Takes()
 
 
+def own_augmentation(segmenter: object) -> str:
+    """Return what a segmenter augments with by itself, in words; empty where it applies the recipe's augmentations."""
+    return str(getattr(segmenter, "augments_with", ""))
+
+
 def refusal_of_masks(component: object, masks: Masks) -> str:
     """Return what a component says against training masks, as `ImageSet` has them; empty as for `refusal_of`."""
     return _said(lambda: component.check_masks(masks)) if isinstance(component, ChecksMasks) else ""

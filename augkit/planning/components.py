@@ -11,7 +11,7 @@ from typing import Any
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasFrame, HasNativeMasks, HasRemarks
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
-from augkit.contracts.rules import format_of, refusal_of, takes_of, unlike
+from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem
 from augkit.planning.options import build_component, canonical
@@ -172,6 +172,9 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
     for component, reference in scored if recipe.score_at == NATIVE_SIZE else ():
         if component is not None and not isinstance(component.instance, HasNativeMasks):
             problems.append(_without_native_masks(reference, registry))
+    if segmenter is not None and recipe.augment and (own := own_augmentation(segmenter.instance)):
+        what = f"segmenter '{segmenter.name}' augments by itself ({own}); allowed: no 'augment' in its recipes"
+        problems.append(Problem(recipe.augment[0].where, what, "It would not be applied, so leave it out"))
     if dataset is not None:
         problems += _refused_data(recipe, dataset, sources, augment, segmenter, registry)
         for name, component in external.items():

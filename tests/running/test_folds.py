@@ -12,7 +12,7 @@ import pytest
 from augkit.contracts.events import RunStarted
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, derive_seed, sample_keys
-from augkit.data.stored import read_splits
+from augkit.data.stored import read_image_set, read_splits
 from augkit.errors import InputError
 from augkit.planning.plan import everything_of, make_quality
 from augkit.report.arms import read_scores
@@ -302,3 +302,42 @@ def test_no_verdict_is_foreseen_from_the_images_of_all_folds(plan, store):
     Engine(store, "cpu").build([arm.dataset for arm in planned.arms])
     (note,) = forecast.hear(start)
     assert "6 test images are too few to say anything about others" in note.text
+
+
+EXTERNAL = "external: {overlapping: {phantom: {train: 22, test: 8, validation: 4, size: 32}}}\n"
+
+
+def test_an_external_image_is_scored_by_every_fold_and_has_their_mean(plan, store, guess, monkeypatch):
+    folds = []
+
+    def opened(self, folder, device):
+        folds.append(folder)
+        return lambda images: np.full((len(images), 1, 32, 32), len(set(folds)) % 2, np.float32)
+
+    monkeypatch.setattr("augkit_unet.segmenter.Unet.open", opened)
+    seen = plan(PLAIN + EXTERNAL, changes=["folds=2"])
+    folder = Engine(store, "cpu").run(seen)
+    found = read_report(folder).external["overlapping"].arms[0]
+    samples = read_image_set(
+        Engine(store, "cpu").artifact(seen.arms[0].external["overlapping"].inputs["dataset"]) / "test"
+    )
+    everything = 2 * samples.masks.sum(axis=(1, 2)) / (32 * 32 + samples.masks.sum(axis=(1, 2)))
+    assert found.values["dice"][0] == pytest.approx(everything / 2)  # one fold finds everything, the other nothing
+    assert (found.design.folds, found.design.scored_on) == (0, "external overlapping images")
+
+
+def test_copies_in_an_external_set_are_looked_for_in_all_that_any_fold_learns_from(plan, store):
+    first, second = plan(PLAIN + EXTERNAL, changes=["folds=2"]).arms
+    pooled = first.external["overlapping"].inputs["dataset"]
+    assert pooled == second.external["overlapping"].inputs["dataset"]
+    known = read_splits(Engine(store, "cpu").artifact(pooled.inputs["dataset"]))
+    scored = read_image_set(Engine(store, "cpu").artifact(pooled) / "test")
+    assert not {image.tobytes() for image in scored.images} & {
+        image.tobytes() for part in (known.train, known.validation, known.test) for image in part.images
+    }
+    assert len(scored) == 4
+
+
+def test_folds_of_development_samples_leave_external_sets_unseen(plan):
+    (arm, _) = plan(PLAIN + EXTERNAL, changes=["folds={count: 2, of: development}"]).arms
+    assert arm.external == {}

@@ -23,6 +23,7 @@ from augkit.contracts.rules import (
     check_scores,
     check_shape,
     check_unit,
+    own_augmentation,
 )
 from augkit.data.arrays import ImageSet, Scores
 from augkit.data.draws import TensorDraws
@@ -147,9 +148,12 @@ def batch_independent(bench: SegmenterBench) -> None:
 
 
 def augments_its_batches(bench: SegmenterBench) -> None:
-    """The recipe's augmentations are applied in training."""
+    """The recipe's augmentations are applied in training, unless the segmenter says that it augments by itself."""
     bench.fitted()
-    if not bench.augmented:
+    own = own_augmentation(bench.component)
+    if own and bench.augmented:
+        raise BreachError(f"called augment in fit() though it augments with {own}", "leave it, or do not say so")
+    if not own and not bench.augmented:
         raise BreachError("never called augment in fit()", "apply it to every training batch, or arms do not differ")
 
 

@@ -8,7 +8,13 @@ TRAINS_ANEW = ("fits_again", "resumes", "opens_in_a_fresh_process")
 IN_EVERY_RUN = ("Test_segmenter_unet_0", "Test_generator_mask2lesion_0")
 """Trained components for which they are quick enough; the presets of these, and flow, train in the same loop."""
 
-TRAINED = ("Test_segmenter_unet", "Test_generator_mask2lesion", "Test_generator_flow", "Test_segmenter_smp")
+TRAINED = (
+    "Test_segmenter_unet",
+    "Test_generator_mask2lesion",
+    "Test_generator_flow",
+    "Test_segmenter_smp",
+    "Test_segmenter_nnunet",
+)
 
 
 def pytest_collection_modifyitems(items):

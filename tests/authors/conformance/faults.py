@@ -219,6 +219,10 @@ class Dark:
 
     fault: str = ""
 
+    @property
+    def augments_with(self):
+        return "a mirror" if self.fault == "says that it augments by itself" else ""
+
     def check_frame(self, frame):
         if frame.width != 31:
             return

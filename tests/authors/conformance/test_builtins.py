@@ -128,6 +128,7 @@ OPTIONAL = {
         ],
         ("dataset", "nnunet_raw"): [Case({"root": str(FILES / "nnunet"), "size": 32})],
     },
+    "nnunetv2": {("segmenter", "nnunet"): [Case({"epochs": 4, "iterations": 20, "features": 8, "batch_size": 4})]},
     "segmentation_models_pytorch": {("segmenter", "smp"): [Case({"steps": 80, "batch_size": 4})]},
 }
 """Components that wrap a package which need not be installed."""

@@ -226,6 +226,10 @@ MORE = {
             "learns",
             "your segmenter reached Dice 0.00 on dark ellipses, and a guess without looking 0.",
         ),
+        "says that it augments by itself": (
+            "augments_its_batches",
+            "your segmenter called augment in fit() though it augments with a mirror; leave it, or do not say so",
+        ),
         "never augments": ("augments_its_batches", "your segmenter never called augment in fit(); apply it to every"),
         "refuses sizes without a word": (
             "sizes_are_refused_in_words",
