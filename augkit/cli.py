@@ -13,12 +13,17 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from augkit.commands import looking, machine, planning, plugins, reports, running, sharing
+from augkit.commands import looking, machine, planning, plugins, power, reports, running, sharing
 from augkit.commands.terminal import own_output
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
     ("compare", running.compare, "recipes/*aug.yaml --seeds 0..5"),
+    (
+        "power",
+        power.power,
+        "recipes/classicaug.yaml recipes/allaug.yaml --gain 0.02, or: augkit power runs/report/allaug-0f3a9c2d41be",
+    ),
     ("plan", planning.plan, "recipes/*aug.yaml --seeds 0..2 --estimate"),
     ("validate", planning.validate, "recipes/*aug.yaml"),
     ("controls", planning.controls, "recipes/allaug.yaml --to controls"),

@@ -194,7 +194,7 @@ def run_folds(quick: bool) -> dict[str, Any]:
 
 POWER_ROWS = (
     ("more seeds", 1, "same method", (0.02, 0.02), 0.02),
-    ("more seeds", 5, "same method", (0.01, 0.01), 0.04),
+    ("more seeds", 5, "same method", (0.01, 0.01), 0.07),
     ("more images", 1, "same mean", (0.005, 0.005), 0.02),
     ("more images", 5, "same mean", (0.005, 0.005), 0.03),
 )

@@ -56,6 +56,10 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
         ([], "augkit run recipes/allaug.yaml"),
         (["run"], "augkit run recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
         (["compare"], "augkit compare recipes/*aug.yaml --seeds 0..5"),
+        (
+            ["power"],
+            "augkit power recipes/classicaug.yaml recipes/allaug.yaml --gain 0.02, or: augkit power runs/report/",
+        ),
         (["plan"], "augkit plan recipes/*aug.yaml --seeds 0..2"),
         (["validate"], "augkit validate recipes/*aug.yaml"),
         (["controls"], "augkit controls recipes/allaug.yaml --to controls"),
@@ -98,7 +102,7 @@ def test_help_lists_the_commands_in_the_order_of_work(augkit):
     _, out, _ = augkit("--help")
     shown = [line.split()[1] for line in out.splitlines() if re.match("│ [a-z]", line)]
     assert " ".join(shown) == (
-        "run compare plan validate controls preview figures quality reproduce share export data generator plugin "
+        "run compare power plan validate controls preview figures quality reproduce share export data generator plugin "
         "ls cp schema cache doctor"
     )
 

@@ -54,7 +54,7 @@ class Finding:
     p, equivalence_p:   those of Dice, adjusted over the contrasts (Holm); None where there is no verdict.
     detectable:         the smallest Dice difference that would have been found with 80 % power; None likewise.
     exploratory_p:      metric other than Dice -> p adjusted over contrasts and those metrics; no verdict rests on it.
-    enough:             what would have been enough to find a difference of the margin; '' where there is no verdict.
+    enough:             where there is no evidence, what would have been enough to find a difference of the margin.
     """
 
     contrast: Contrast
@@ -161,9 +161,10 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
     findings = []
     for i, contrast in enumerate(contrasts):
         dice = found[i]["dice"]
+        verdict = _verdict(contrast, dice, p[i], equal[i], margin)
         bare = Finding(
             contrast,
-            _verdict(contrast, dice, p[i], equal[i], margin),
+            verdict,
             "",
             tuple(contrast.table("dice").mean(axis=1).tolist()),
             found[i],
@@ -171,16 +172,16 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
             equal[i],
             detectable(dice, len(contrasts)),
             {metric: next(explored) for metric in others},
-            enough(
-                luck_of(contrast.table("dice"), contrast.folds),
-                margin,
-                len(contrasts),
-                least_seeds(contrast.plus[0].fold_count),
-                contrast.plus[0].design.scored,
-            ),
+            _enough(contrast, margin, len(contrasts)) if verdict == NO_EVIDENCE else "",
         )
         findings.append(replace(bare, sentence=_sentence(bare, margin, len(contrasts))))
     return findings
+
+
+def _enough(contrast: Contrast, margin: float, tests: int) -> str:
+    first = contrast.plus[0]
+    luck = luck_of(contrast.table("dice"), contrast.folds)
+    return enough(luck, margin, tests, least_seeds(first.fold_count), first.design.scored)
 
 
 def _estimates(contrast: Contrast, margin: float) -> Mapping[str, MeanDifference]:

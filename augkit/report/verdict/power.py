@@ -56,49 +56,73 @@ def seen_with(luck: Luck, seeds: int, images: int, folds: int, tests: int) -> fl
     """Return the smallest true difference that the rule finds with 80 % power, at the hardest of `tests` of Holm's."""
     from scipy import special
 
-    squares = _seed_images(luck, seeds, images) if folds == 1 else _folded(luck, seeds, images, folds)
-    trainings, pictures, excess, of_trainings = squares
-    error = math.sqrt(trainings + pictures)
-    if error == 0:
-        return 0.0
-    freedom = (trainings + pictures) ** 2 / (trainings**2 / of_trainings + pictures**2 / (images - 1))
-    widened = math.sqrt(1 + excess / (trainings + pictures))
-    test, interval = special.stdtrit(freedom, [1 - LEAVE / (2 * tests), 1 - LEAVE / 2])
-    return float(special.nctdtrinc(freedom, 1 - POWER, max(test, widened * interval)) * error)
+    error, freedom, reach = _rule(luck, np.array([luck.training]), seeds, images, folds, tests)
+    return float((special.nctdtrinc(freedom, 1 - POWER, reach) * error)[0]) if error[0] > 0 else 0.0
 
 
-def _seed_images(luck: Luck, seeds: int, images: int) -> tuple[float, float, float, int]:
-    """Return the shares of the variance that `crossed_error` has of seeds and images, what the interval adds, freedom.
+def found_with(luck: Luck, gain: float, seeds: int, images: int, folds: int, tests: int) -> float:
+    """Return how probably the rule finds a gain, averaged over what the luck of training may be after this pilot.
 
-    The interval counts what is left over twice.
+    A mean over quantiles of the variance; with the pilot's own estimate alone, its good luck would promise too much.
     """
-    left = luck.rest / (seeds * images)
-    return luck.training / seeds + left, luck.image / images, left, seeds - 1
+    from scipy import special
+
+    error, freedom, reach = _rule(luck, _may_be(luck, _QUANTILES), seeds, images, folds, tests)
+    with np.errstate(divide="ignore"):
+        away = np.minimum(gain / error, reach + 8)  # there it is certain
+    return float(1 - special.nctdtr(freedom, away, reach).mean())
 
 
-def _folded(luck: Luck, seeds: int, images: int, folds: int) -> tuple[float, float, float, int]:
-    """Return the same of `folded_error`, for folds of equal size; its interval adds nothing."""
-    fold = luck.training + luck.rest * folds / images
-    shares = np.full(folds, 1 / folds)
-    return fold * training_share(seeds, shares), luck.image / images, 0.0, folds * (seeds - 1)
+_QUANTILES = (np.arange(20) + 0.5) / 20
+
+
+def _may_be(luck: Luck, quantiles: Values) -> Values:
+    """Return quantiles of the variance of training after a pilot.
+
+    The variance of the mean of a fold from seed to seed is chi-square with S - 1 degrees of freedom a fold.
+    """
+    from scipy import special
+
+    freedom, noise = luck.folds * (luck.seeds - 1), luck.rest * luck.folds / luck.images
+    return np.asarray(np.maximum((luck.training + noise) * freedom / special.chdtri(freedom, quantiles) - noise, 0.0))
+
+
+def _rule(
+    luck: Luck, training: Values, seeds: int, images: int, folds: int, tests: int
+) -> tuple[Values, Values, Values]:
+    """Return the error of the mean, its degrees of freedom, and how many errors from zero the rule finds a difference.
+
+    training: variances, (K,). All three are (K,), as `crossed_error` and `folded_error` have them of expected squares.
+    """
+    from scipy import special
+
+    noise, of_image = luck.rest * folds / images, luck.image / images
+    if folds == 1:
+        trainings, twice = (training + noise) / seeds, luck.rest / (seeds * images)  # the interval counts it twice
+    else:
+        trainings, twice = (training + noise) * training_share(seeds, np.full(folds, 1 / folds)), 0.0
+    variance = np.maximum(trainings + of_image, 1e-300)
+    spread = trainings**2 / (folds * (seeds - 1)) + of_image**2 / (images - 1)
+    freedom = variance**2 / np.maximum(spread, 1e-300)
+    test, interval = (special.stdtrit(freedom, 1 - level) for level in (LEAVE / (2 * tests), LEAVE / 2))
+    return np.sqrt(trainings + of_image), freedom, np.maximum(test, np.sqrt(1 + twice / variance) * interval)
 
 
 def seeds_enough(luck: Luck, gain: float, images: int, folds: int, tests: int, least: int) -> int | None:
     """Return with how many seeds the rule finds a gain with 80 % power; None where 100 are too few."""
-    return _least(lambda seeds: seen_with(luck, seeds, images, folds, tests) <= gain, least, MOST_SEEDS)
+    return _least(lambda seeds: found_with(luck, gain, seeds, images, folds, tests) >= POWER, least, MOST_SEEDS)
 
 
 def images_enough(luck: Luck, gain: float, seeds: int, folds: int, tests: int, least: int) -> int | None:
     """Return with how many images the rule finds a gain with 80 % power, rounded up to two digits; None likewise."""
-    found = _least(lambda images: seen_with(luck, seeds, images, folds, tests) <= gain, least, MOST_IMAGES)
+    found = _least(lambda images: found_with(luck, gain, seeds, images, folds, tests) >= POWER, least, MOST_IMAGES)
     return None if found is None else _rounded_up(found)
 
 
 def both_enough(luck: Luck, gain: float, folds: int, tests: int, least: int) -> tuple[int, int] | None:
-    """Return seeds and images that are enough together, with the smallest product, for where neither alone is."""
-    found = [
-        (seeds, images_enough(luck, gain, seeds, folds, tests, 2 * folds)) for seeds in range(least, MOST_SEEDS + 1)
-    ]
+    """Return seeds and images that are enough together, with about the smallest product; None likewise."""
+    tried = [seeds for seeds in (2, 3, 4, 6, 8, 10, 12, 16, 20, 26, 32, 40, 50, 64, 80, MOST_SEEDS) if seeds >= least]
+    found = [(seeds, images_enough(luck, gain, seeds, folds, tests, max(10, 2 * folds))) for seeds in tried]
     able = [(seeds, images) for seeds, images in found if images is not None]
     return min(able, key=lambda one: one[0] * one[1], default=None)
 
@@ -132,6 +156,27 @@ def enough(luck: Luck, gain: float, tests: int, least: int, scored: str) -> str:
             "of training: what other data would have changed is taken to be as large, and no seed takes it away."
         )
     return f"To see {gain:g}, no number of seeds up to {MOST_SEEDS} and of {scored} up to {MOST_IMAGES} is enough."
+
+
+def alternatives(luck: Luck, gain: float, folds: int, tests: int, least: tuple[int, int]) -> list[list[str]]:
+    """Return rows of text: seeds, images of one split, images in so many folds, trainings per arm in these.
+
+    least: the fewest seeds that give a verdict, of one split and of folds. ``none`` where 100,000 images are too few.
+    """
+    rows = []
+    for seeds in (2, 3, 4, 6, 8, 12, 20):
+        cells = []
+        for count, fewest in ((1, least[0]), (folds, least[1])):
+            images = images_enough(luck, gain, seeds, count, tests, max(10, 2 * count)) if seeds >= fewest else None
+            cells.append("no verdict" if seeds < fewest else "none" if images is None else f"{images:,}")
+        rows.append([str(seeds), *cells, str(seeds * folds)])
+    return rows
+
+
+def training_range(luck: Luck) -> tuple[float, float]:
+    """Return what the standard deviation from training to training may be after this pilot: an 80 % interval."""
+    high, low = np.sqrt(_may_be(luck, np.array([0.9, 0.1])))
+    return float(min(low, high)), float(max(low, high))
 
 
 def of_folds(folds: int) -> str:
