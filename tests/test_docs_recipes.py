@@ -34,7 +34,8 @@ def test_the_page_is_followed_to_the_letter(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimate, "SECONDS", 0.2)
     monkeypatch.setattr(estimate, "MOST_SECONDS", 10_000)  # however busy the machine is
     monkeypatch.setitem(doctor._MATRIX, "cpu", 64)
-    draw_data(Path("my_data"))
+    draw_data(Path("my_data"), seed=0)
+    draw_data(Path("other_data"), seed=1)
     told = {}
     for language, text in blocks():
         if language == "yaml":
@@ -57,6 +58,9 @@ def check(told):
     assert all(name in run for name in ("plain", "rotated", "painted", "seed SD", "report.html"))
     looked = next(out for line, out in told.items() if "development_share" in line)
     assert "over the development images (not the test set)" in looked
+    elsewhere = told["augkit run elsewhere.yaml --quiet"]
+    assert "over the external other-clinic images (nothing was trained or chosen on them)" in elsewhere
+    assert (next(Path("runs/report").glob("elsewhere-*")) / "external" / "other-clinic" / "per_image.csv").is_file()
     plan = next(out for line, out in told.items() if line.endswith("--estimate"))
     assert "measured" in plan
     assert "unknown" not in plan
@@ -73,10 +77,10 @@ def check(told):
     assert json.loads(told["augkit schema"])["title"] == "augkit recipe"
 
 
-def draw_data(root):
+def draw_data(root, seed):
     from augkit_phantom import Phantom
 
-    train = Phantom(train=16, test=1, size=32).load().train
+    train = Phantom(train=16, test=1, size=32, seed=seed).load().train
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
     for i in range(len(train)):
@@ -90,7 +94,7 @@ def test_the_page_shows_the_line_that_tells_an_editor_the_schema():
     assert "# yaml-language-server: $schema=recipe.schema.json" in text
     validator = jsonschema.Draft202012Validator(recipe_schema(load_registry()))
     recipes = [text for language, text in blocks() if language == "yaml"]
-    assert len(recipes) == 4
+    assert len(recipes) == 5
     for recipe in recipes:
         assert list(validator.iter_errors(parse(recipe, "r.yaml", []).root)) == []
 

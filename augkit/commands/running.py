@@ -116,14 +116,13 @@ def compare(
         arms = merge(reports, chosen)
         sets, left_out = merge_external(reports, chosen)
         found, elsewhere = compare_arms(arms, margin), compare_external(sets, margin)
+        found = replace(found, remarks=(*found.remarks, *left_out))
         folder = write_comparison(reports, arms, found, out, {name: (sets[name], elsewhere[name]) for name in sets})
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
         for name, there in sets.items():
             told = dict.fromkeys(line for report in reports for line in report.external[name].warnings)
             print_comparison(there, comparison_record(elsewhere[name]), told)
-        for line in left_out:
-            say(line)
         for line in why_scores_differ(reports):
             say(f"Differs: {line}")
         for name in ("comparison.html", "per_image.csv"):

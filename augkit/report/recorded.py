@@ -58,11 +58,13 @@ def read_report(path: Path) -> Recorded:
         )
     try:
         record = dict(read_json(folder / "report.json").items())
-        strange = [name for name in (*record.get("order", ()), *record.get("external", ())) if not _is_arm(name)]
+        named = {"an arm": record.get("order", ()), "an external set": record.get("external", ())}
+        strange = [(kind, name) for kind, names in named.items() for name in names if not _is_arm(name)]
     except _MALFORMED as error:
         raise InputError(Problem(str(folder), f"report.json cannot be read ({type(error).__name__})")) from error
     if strange:  # names become names of files
-        what = f"has an arm or external set called {strange[0]!r}; allowed: letters, digits, '_', '.', '-'"
+        kind, name = strange[0]
+        what = f"has {kind} called {name!r}; allowed: letters, digits, '_', '.', '-'"
         raise InputError(Problem(str(folder), what, "It was not written by augkit"))
     try:
         arms = _arms(folder, record, record["order"])

@@ -14,7 +14,7 @@ from augkit.running.session import How
 )
 def test_a_run_knows_whether_it_came_to_a_verdict(verdicts, came, monkeypatch, capsys):
     contrasts = [{"verdict": verdict} for verdict in verdicts]
-    report = SimpleNamespace(arms=(), comparison={"contrasts": contrasts}, warnings=())
+    report = SimpleNamespace(arms=(), comparison={"contrasts": contrasts}, warnings=(), external={})
     monkeypatch.setattr("augkit.report.recorded.read_report", lambda folder: report)
     monkeypatch.setattr(running, "print_comparison", lambda *facts: None)
     assert running._print_result(Path("runs/report/x")) is came

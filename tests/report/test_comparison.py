@@ -8,9 +8,17 @@ import pytest
 
 from augkit.metrics import METRICS
 from augkit.report.tables import contrast_rows, exploratory_rows, unadjusted_rows
-from augkit.report.verdict.comparison import NO_VERDICT, compare, comparison_record, foresee, signed
+from augkit.report.verdict.comparison import (
+    NO_VERDICT,
+    compare,
+    compare_external,
+    comparison_record,
+    foresee,
+    signed,
+)
 from augkit.report.verdict.contrasts import plan_contrasts
-from augkit.report.verdict.scores import ArmScores, Design
+from augkit.report.verdict.inference import holm
+from augkit.report.verdict.scores import ArmScores, Design, external_images
 
 PLAIN = Design("phantom #1", "unet #2")
 AUGMENT, SYNTHESIS = "geometry #3", "mask2lesion/training × 1 #4"
@@ -333,3 +341,32 @@ def test_the_record_is_json_with_everything():
 )
 def test_a_difference_keeps_its_sign_where_its_digits_are_zero(value, text):
     assert signed(value) == text
+
+
+def on_set(name, **options):
+    """Return the paper's arms as they score on an external set."""
+    return [
+        replace(arm, design=replace(arm.design, scored_on=external_images(name))) for arm in four(gain=0.02, **options)
+    ]
+
+
+def test_p_of_external_sets_is_adjusted_over_all_of_them_and_over_no_contrast_on_test_images():
+    sets = {"near": on_set("near", images=40, key=3), "far": on_set("far", images=30, key=4)}
+    found = compare_external(sets)
+    together = [finding for one in found.values() for finding in one.findings if finding.contrast.name != "q vs p"]
+    assert [finding.p for finding in together] == holm([finding.estimates["dice"].p for finding in together])
+    assert "(Holm, 6 contrasts), 6 trainings per arm, 40 external near images)" in found["near"].findings[0].sentence
+    (classical,) = (finding for finding in found["far"].findings if finding.contrast.name == "q vs p")
+    assert "(Holm, 2 contrasts), 6 trainings per arm, 30 external far images)" in classical.sentence
+    assert "(Holm, 3 contrasts)" in compare(four(gain=0.02)).findings[0].sentence
+    alone = compare_external({"near": sets["near"]})["near"]
+    assert [finding.estimates for finding in alone.findings] == [
+        finding.estimates for finding in found["near"].findings
+    ]
+
+
+def test_groups_of_an_external_set_are_called_so_whatever_its_name():
+    design = replace(PLAIN, scored_on=external_images("images-of-images"), score_per="group")
+    assert design.scored == "external images-of-images groups"
+    assert design.external
+    assert not PLAIN.external

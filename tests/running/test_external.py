@@ -27,6 +27,9 @@ from augkit.report.verdict.comparison import compare, compare_external
 from augkit.running.engine import Engine
 from augkit.running.job import Job
 from augkit.running.stages.external import pool_external
+from augkit.sharing.reproduce import compare_scores
+from augkit.sharing.share import pack, write_shared
+from augkit.sharing.zips import opened
 from augkit.store import Digests, Store
 from augkit_phantom import Phantom
 from samples import checked_recipes
@@ -333,6 +336,18 @@ def test_a_comparison_of_reports_shows_each_external_set(report, tmp_path):
     ).read_text()
 
 
+def test_a_report_with_external_sets_is_shared_without_pictures_of_images_and_read_again(report, tmp_path):
+    write_shared(pack(report[0], pictures=False), tmp_path / "shared.zip")
+    with opened(tmp_path / "shared.zip") as folder:
+        again, known = read_report(folder), read_report(report[0])
+        names = {file.name for file in (folder / "external" / "other-clinic" / "figures").iterdir()}
+        for name, found in known.external.items():
+            assert again.external[name].test == found.test
+            assert all(one.equal for one in compare_scores(found.arms, again.external[name].arms))
+    assert names == {"densities.png", "densities.svg", "effects.png", "effects.svg"}
+
+
+@pytest.mark.slow
 def test_points_of_a_sweep_have_a_curve_on_each_external_set(plan, store):
     text = WITH.split("  overlapping")[0].replace("plain", "more") + NOISE + "sweep: {synthesize.0.per_real: [0, 1]}\n"
     folder = Engine(store, "cpu").run(plan(text))
