@@ -26,6 +26,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ),
     ("plan", planning.plan, "recipes/*aug.yaml --seeds 0..2 --estimate"),
     ("validate", planning.validate, "recipes/*aug.yaml"),
+    ("controls", planning.controls, "recipes/allaug.yaml --to controls"),
     ("preview", looking.preview, "recipes/allaug.yaml"),
     ("figures", looking.figures, "recipes/allaug.yaml"),
     ("quality", looking.quality, "recipes/allaug.yaml --seeds 0..2"),
@@ -70,10 +71,9 @@ app = typer.Typer(
     cls=_InOrder,
     help="Mix augmentation sources in a recipe and learn whether they help your segmenter.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: augkit run recipes/allaug.yaml",
+    epilog="Start with: augkit run recipes/allaug.yaml. For the tab key: augkit --install-completion",
 )
 
 

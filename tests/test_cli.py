@@ -62,6 +62,7 @@ def write(text: str = RECIPE, name: str = "r.yaml") -> Path:
         ),
         (["plan"], "augkit plan recipes/*aug.yaml --seeds 0..2"),
         (["validate"], "augkit validate recipes/*aug.yaml"),
+        (["controls"], "augkit controls recipes/allaug.yaml --to controls"),
         (["preview"], "augkit preview recipes/allaug.yaml"),
         (["figures"], "augkit figures recipes/allaug.yaml"),
         (["quality"], "augkit quality recipes/allaug.yaml --seeds 0..2"),
@@ -101,9 +102,18 @@ def test_help_lists_the_commands_in_the_order_of_work(augkit):
     _, out, _ = augkit("--help")
     shown = [line.split()[1] for line in out.splitlines() if re.match("│ [a-z]", line)]
     assert " ".join(shown) == (
-        "run compare power plan validate preview figures quality reproduce share export data generator plugin ls cp "
-        "schema cache doctor"
+        "run compare power plan validate controls preview figures quality reproduce share export data generator plugin "
+        "ls cp schema cache doctor"
     )
+
+
+def test_the_tab_key_completes_commands_and_options_and_help_tells_how(augkit, monkeypatch):
+    assert "For the tab key: augkit --install-completion" in " ".join(augkit("--help")[1].split())
+    for words, position, found in (("augkit contr", "1", "controls"), ("augkit plan --est", "2", "--estimate")):
+        monkeypatch.setenv("_AUGKIT_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", position)
+        assert found in augkit()[1].split()
 
 
 @pytest.mark.parametrize("arguments", [["rnu"], ["plugin", "lst"], ["validate"], ["run", "--sedes", "1", "r.yaml"]])

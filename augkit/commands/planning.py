@@ -14,6 +14,7 @@ from augkit.commands.arguments import (
     Jobs,
     Out,
     Precision,
+    Recipe,
     Recipes,
     Seeds,
     Threads,
@@ -143,6 +144,26 @@ def validate(
         for one in {one.recipe.file: one for one in checked}.values():  # a sweep is several recipes in one file
             only = "" if one.segmenter else " for making images; it names no segmenter, which run and compare need"
             print(f"{one.recipe.file}: ok{only}")
+
+
+def controls(
+    recipe: Recipe,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder to write to; beside the recipe, in controls/, if not given.")
+    ] = None,
+    changes: Changes = None,
+) -> None:
+    """Write the controls of a recipe: the same without synthetic images, with repeated, noise, shuffled and only them.
+
+    A synthetic source can help for the wrong reason; each control takes one reason away.
+    """
+    with explained():
+        from augkit.planning.controls import write_controls
+        from augkit.planning.loading import load_checked
+
+        checked, _ = load_checked([recipe], changes or ())
+        for file in write_controls(checked[0].recipe, to or recipe.parent / "controls"):
+            print(file)
 
 
 def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,15 @@ class Document(NamedTuple):
 
 def read_document(path: Path, images: Path) -> Document:
     """Return what a COCO file says; raises `InputError` where it is none."""
+    if not path.is_file():
+        raise InputError(Problem(str(path), "is not a file", "Correct the options root and annotations"))
+    facts = path.stat()
+    return _document(path, images, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=1)
+def _document(path: Path, images: Path, changed: int, size: int) -> Document:
+    """Return `read_document`; a run asks for it some times, and a file of many regions takes seconds to check."""
     content = _json(path)
     names = {one["id"]: str(one["name"]) for one in content["categories"]}
     problems: list[Problem] = []
@@ -82,8 +92,6 @@ def read_document(path: Path, images: Path) -> Document:
 
 
 def _json(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    if not path.is_file():
-        raise InputError(Problem(str(path), "is not a file", "Correct the options root and annotations"))
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
