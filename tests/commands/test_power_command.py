@@ -102,3 +102,25 @@ def test_recipes_without_a_pilot_are_told_what_to_run_and_nothing_is_written(aug
     code, _, err = augkit("power", "plain.yaml", "turned.yaml", "--seeds", "2,3", "--out", "other")
     assert code == 2
     assert err.endswith("Train it with: augkit run plain.yaml turned.yaml --seeds 2,3 --out other\n")
+
+
+@pytest.mark.slow
+def test_recipes_that_were_run_are_their_own_pilot_and_nothing_is_trained_again(augkit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, augment in (("plain", "[]"), ("turned", "[{geometry: {flip: both}}]")):
+        Path(f"{name}.yaml").write_text(RECIPE.format(name=name, augment=augment).replace("test: 2", "test: 12"))
+    assert augkit("run", "plain.yaml", "turned.yaml", "--seeds", "0,1,2", "--quiet")[0] == 0
+    before = sorted(Path("runs").glob("*/*"))
+    code, out, _ = augkit("power", "plain.yaml", "turned.yaml")
+    assert code == 0
+    assert out.startswith("turned vs plain: a pilot of 3 trainings per arm and 12 test images.\n")
+    assert "The pilot itself has too few seeds for a verdict." in out
+    assert augkit("power", "plain.yaml", "turned.yaml", "--seeds", "0,2")[1].startswith(
+        "turned vs plain: a pilot of 2 trainings per arm"
+    )
+    assert sorted(Path("runs").glob("*/*")) == before
+    code, _, err = augkit("power", "plain.yaml", "turned.yaml", "--seeds", "0..3")
+    assert code == 2
+    assert err.startswith(
+        "runs: has seed 0, 1, 2 of every arm; allowed: a pilot of two seeds or more, better four. Train"
+    )
