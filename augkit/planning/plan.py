@@ -18,6 +18,7 @@ from typing import Any
 from augkit.contracts.code import CORE, core_code
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.data.draws import derive_seed
+from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe, CheckedSource, Component, Identified, used_sources
 from augkit.planning.document import Value
@@ -33,6 +34,7 @@ from augkit.planning.tasks import (
     Stage,
     Supply,
     Synthesise,
+    TakeFold,
     TakeShare,
     Task,
     TrainGenerator,
@@ -45,6 +47,7 @@ from augkit.store import SCHEMA, Address, Digests
 CODE: Mapping[type[Task], str] = {
     LoadDataset: "running/stages/dataset",
     HoldOutDevelopment: "running/stages/dataset",
+    TakeFold: "running/stages/dataset",
     TakeShare: "running/stages/dataset",
     TrainGenerator: "running/stages/generator",
     DrawMasks: "running/stages/masks",
@@ -86,11 +89,13 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
         what, hint = "names no segmenter, and arms are compared by theirs", "Add one, as in 'segmenter: {unet: {}}'"
         raise InputError(*(Problem(checked.recipe.file, what, hint) for checked in without))
 
-    # The arms, each seed after the other.
+    # The arms, each seed after the other, and of an arm and a seed each fold.
     recipes = sorted(recipes, key=lambda checked: (bool(checked.sources), bool(checked.augment)))
     chosen: Sequence[int | None] = tuple(dict.fromkeys(seeds)) if seeds else (None,)
     several = len(recipes) > 1, len(chosen) > 1
-    arms = tuple(_arm(recipe, seed, *several, digests) for seed in chosen for recipe in recipes)
+    arms = tuple(
+        _arm(recipe, seed, fold, *several, digests) for seed in chosen for recipe in recipes for fold in _folds(recipe)
+    )
     _refuse_different_data(arms)
 
     # What the report shows besides their scores: the quality of their synthetic images.
@@ -102,7 +107,8 @@ def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, 
     """Return one stage per synthetic source and seed that judges its images; sources in several arms once.
 
     The images are judged with the recipe's segmenter trained without augmentation on real images: the very artifact of
-    the plain arm. Where the recipe names no segmenter, all is judged but whether images follow their masks.
+    the plain arm. Where the recipe names no segmenter, all is judged but whether images follow their masks. Of folds,
+    the first one's images are judged, against the samples that it tests.
     """
     plain_only = [recipe for recipe in recipes if not used_sources(recipe)]
     if plain_only:
@@ -117,14 +123,25 @@ def everything_of(recipe: CheckedRecipe, digests: Digests) -> tuple[Stage, ...]:
     """Return every stage that a recipe with its own seed can have part in but for reports; for who has one to build."""
     quality = _quality_stages(recipe, None, False, digests)
     if recipe.segmenter is None:
-        supply = _supply(recipe, None, False, digests)
-        return in_order((supply.training, *supply.selected, *quality))
-    return in_order((_arm(recipe, None, False, False, digests).evaluation, *quality))
+        supplies = [_supply(recipe, None, fold, False, digests) for fold in _folds(recipe)]
+        return in_order((*(stage for one in supplies for stage in (one.training, *one.selected)), *quality))
+    arms = [_arm(recipe, None, fold, False, False, digests) for fold in _folds(recipe)]
+    return in_order((*(arm.evaluation for arm in arms), *quality))
 
 
 def make_supply(recipe: CheckedRecipe, seed: int | None, digests: Digests) -> Supply:
     """Return what a recipe has a segmenter learn from; its synthetic sets are those that `make_quality` judges."""
-    return _supply(recipe, seed, False, digests)
+    return _supply(recipe, seed, _folds(recipe)[0], False, digests)
+
+
+def _folds(checked: CheckedRecipe) -> tuple[int | None, ...]:
+    """Return the folds that a recipe trains and scores; None for the data set's own splits."""
+    return (None,) if checked.recipe.folds is None else checked.recipe.folds.only
+
+
+def _luck(seed: int, fold: int | None) -> int:
+    """Return the seed from which those of a fold's trainings are made: they are trainings of their own."""
+    return seed if fold is None else derive_seed(seed, f"fold {fold}")
 
 
 def _judged(
@@ -152,8 +169,10 @@ def _quality_stages(
     recipe: CheckedRecipe, seed: int | None, several_seeds: bool, digests: Digests
 ) -> tuple[Stage, ...]:
     """Return one stage per synthetic source of a recipe."""
-    supply = _supply(recipe, seed, several_seeds, digests)
-    judge = None if recipe.segmenter is None else _arm(_plain(recipe), seed, False, several_seeds, digests).segmenter
+    fold = _folds(recipe)[0]
+    supply = _supply(recipe, seed, fold, several_seeds, digests)
+    plain = None if recipe.segmenter is None else _arm(_plain(recipe), seed, fold, False, several_seeds, digests)
+    judge = None if plain is None else plain.segmenter
     sources = zip(used_sources(recipe), supply.syntheses, strict=True)
     return tuple(_quality(recipe, source, supply, judge, synthesis, digests) for source, synthesis in sources)
 
@@ -170,7 +189,7 @@ def _quality(
     synthesis: Stage,
     digests: Digests,
 ) -> Stage:
-    seed = derive_seed(supply.seed, "quality")
+    seed = derive_seed(_luck(supply.seed, supply.fold), "quality")
     segmenter = recipe.segmenter
     judging = JudgeQuality(source.generator.instance, segmenter.instance if segmenter else None, seed)
     parts = _identified([source.generator, *([segmenter] if segmenter else [])], digests)
@@ -181,18 +200,25 @@ def _quality(
     return _stage("quality", note, inputs, judging, parts, synthesis.document, {"seed": seed}, synthesis.address.label)
 
 
-def _supply(checked: CheckedRecipe, chosen: int | None, several_seeds: bool, digests: Digests) -> Supply:
+def _supply(
+    checked: CheckedRecipe, chosen: int | None, fold: int | None, several_seeds: bool, digests: Digests
+) -> Supply:
     recipe = checked.recipe
-    seed = recipe.seed if chosen is None else chosen
-    document = {**recipe.document, "seed": seed}
-    shared = f" · seed {seed}" if several_seeds else ""
+    own_seed = recipe.seed if chosen is None else chosen
+    seed = _luck(own_seed, fold)
+    document = {**recipe.document, "seed": own_seed}
+    shared = _note(own_seed if several_seeds else None, fold)
 
-    # The data: as it is read, with development images in place of the test split, and a share of what is trained on.
-    loading = LoadDataset(checked.dataset.instance, recipe.exclude_copies)
+    # The data: as it is read, with development images or a fold in place of the test split, and a share of what is
+    # trained on. What is a copy of an image of the data set's own test split may be trained on where a fold is tested.
+    first = recipe.exclude_copies and (recipe.folds is None or recipe.folds.of == DEVELOPMENT)
+    loading = LoadDataset(checked.dataset.instance, first)
     excluding = {"exclude_copies": core_code(COPIES)} if recipe.exclude_copies else {}
     read = _identified([checked.dataset], digests)
-    loaded = _stage("dataset", "", {}, loading, read, document, excluding)
+    loaded = _stage("dataset", "", {}, loading, read, document, excluding if first else {})
     dataset = _development(recipe.development_share, recipe.exclude_copies, excluding, loaded)
+    if recipe.folds is not None and fold is not None:
+        dataset = _fold(TakeFold(recipe.folds.count, fold, recipe.folds.of, recipe.exclude_copies), excluding, loaded)
     if recipe.training_share != 1:
         shared = f" · {recipe.training_share:g} of training groups{shared}"
     training_set = _share(recipe.training_share, derive_seed(seed, "share"), shared, dataset)
@@ -205,22 +231,40 @@ def _supply(checked: CheckedRecipe, chosen: int | None, several_seeds: bool, dig
         for source, twin in zip(sources, twins, strict=True)
     )
     selected = tuple(
-        _selected(source, synthesis, checked, seed, shared, digests)
+        _selected(source, synthesis, checked, own_seed, fold, shared, digests)
         for source, synthesis in zip(sources, syntheses, strict=True)
     )
 
     # The augmentations, which take their draws from the seed that a segmenter begins with.
     augment = tuple((component.name, component.instance) for component in checked.augment)
     augment_seed = derive_seed(seed, "segmenter")
-    return Supply(recipe.name, seed, recipe.document, dataset, training_set, syntheses, selected, augment, augment_seed)
+    return Supply(
+        recipe.name,
+        own_seed,
+        recipe.document,
+        dataset,
+        training_set,
+        syntheses,
+        selected,
+        augment,
+        augment_seed,
+        fold,
+    )
 
 
-def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several_seeds: bool, digests: Digests) -> Arm:
+def _arm(
+    checked: CheckedRecipe,
+    chosen: int | None,
+    fold: int | None,
+    several_arms: bool,
+    several_seeds: bool,
+    digests: Digests,
+) -> Arm:
     recipe, chosen_segmenter = checked.recipe, checked.segmenter
     assert chosen_segmenter is not None
-    supply = _supply(checked, chosen, several_seeds, digests)
+    supply = _supply(checked, chosen, fold, several_seeds, digests)
     document = {**recipe.document, "seed": supply.seed}
-    own = (f" · {recipe.name}" if several_arms else "") + (f" · seed {supply.seed}" if several_seeds else "")
+    own = (f" · {recipe.name}" if several_arms else "") + _note(supply.seed if several_seeds else None, fold)
 
     # The segmenter.
     training = TrainSegmenter(chosen_segmenter.instance, supply.augment, supply.augment_seed, recipe.real_images)
@@ -246,6 +290,19 @@ def _arm(checked: CheckedRecipe, chosen: int | None, several_arms: bool, several
         score_per=recipe.score_per,
         written=recipe.written,
     )
+
+
+def _note(seed: int | None, fold: int | None) -> str:
+    """Return what tells a stage from those of other seeds and folds, for people."""
+    return ("" if seed is None else f" · seed {seed}") + ("" if fold is None else f" · fold {fold}")
+
+
+def _fold(task: TakeFold, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
+    """Return the stage whose test split is a fold."""
+    facts = {"folds": task.folds, "fold": task.fold, "of": task.of, **excluding}
+    of = "" if task.of == ALL else " of the development samples"
+    note = f" · fold {task.fold} of {task.folds}{of}"
+    return _stage("dataset", note, {"dataset": loaded}, task, loaded.components, loaded.document, facts)
 
 
 def _development(share: float, exclude_copies: bool, excluding: Mapping[str, Any], loaded: Stage) -> Stage:
@@ -299,14 +356,20 @@ def _synthesis(
 
 
 def _selected(
-    source: CheckedSource, synthesis: Stage, checked: CheckedRecipe, seed: int, note: str, digests: Digests
+    source: CheckedSource,
+    synthesis: Stage,
+    checked: CheckedRecipe,
+    seed: int,
+    fold: int | None,
+    note: str,
+    digests: Digests,
 ) -> Stage:
     """Return the stage that keeps what follows its mask, by the judgement of the recipe's plain arm; or all of it."""
     if source.min_adherence == 0:
         return synthesis
     segmenter = checked.segmenter
     assert segmenter is not None  # a recipe with min_adherence and without one was refused
-    judge = _arm(_plain(checked), seed, False, False, digests).segmenter
+    judge = _arm(_plain(checked), seed, fold, False, False, digests).segmenter
     selecting = SelectAdherent(segmenter.instance, source.min_adherence)
     parts = _identified([segmenter], digests)
     facts = {"min_adherence": source.min_adherence}
@@ -330,6 +393,10 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
     label = title if len(title) <= 60 else f"{len(names)}-arms"
     if isinstance(arms[0].dataset.task, HoldOutDevelopment):
         title, label = f"{title} (development split)", f"{label}-development"
+    folding = arms[0].dataset.task
+    if isinstance(folding, TakeFold):
+        of, short = (" of the development split", "-development") if folding.of == DEVELOPMENT else ("", "")
+        title, label = f"{title} ({folding.folds} folds{of})", f"{label}-{folding.folds}-folds{short}"
     stages = dict.fromkeys(
         stage
         for arm in arms
@@ -401,10 +468,13 @@ def _refuse_different_data(arms: Sequence[Arm]) -> None:
         if unlike:
             what = f"has another {key} than '{first.name}'; allowed: the same in every arm"
             raise InputError(*(Problem(f"recipe '{name}'", what) for name in unlike))
-    others = dict.fromkeys(arm.name for arm in arms if arm.dataset != first.dataset)
+    read: dict[str, dict[Stage, None]] = {}
+    for arm in arms:
+        read.setdefault(arm.name, {})[arm.dataset] = None
+    others = [name for name, datasets in read.items() if datasets != read[first.name]]
     if others:
         what = (
-            f"has another data set, other options of it, or another development_share than '{first.name}'; "
+            f"has another data set, other options of it, or another development_share or folds than '{first.name}'; "
             "allowed: the same in every arm"
         )
         hint = "Run recipes on different data one at a time"

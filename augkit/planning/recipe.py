@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
+from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem, did_you_mean
 from augkit.planning.document import (
     Document,
@@ -25,6 +26,7 @@ from augkit.planning.document import (
     read_document,
     unused_override,
 )
+from augkit.planning.folds import FEWEST, FOLD_KEYS, MOST, Folds
 from augkit.planning.sweep import SweepPoint, expand_sweep
 
 
@@ -81,6 +83,7 @@ class Recipe:
     score_at:          `TRAINING_SIZE`, or `NATIVE_SIZE`, which needs a data set that has native masks.
     score_per:         `PER_IMAGE` or `PER_GROUP`.
     written:           what `document` came from.
+    folds:             in which every sample is tested once; None for the data set's own test split.
     """
 
     file: str
@@ -99,6 +102,7 @@ class Recipe:
     score_at: str = TRAINING_SIZE
     score_per: str = PER_IMAGE
     written: Written = Written()
+    folds: Folds | None = None
 
 
 Part = tuple[str, Reference]
@@ -164,6 +168,7 @@ RECIPE_KEYS = (
     "dataset",
     "exclude_copies",
     "development_share",
+    "folds",
     "training_share",
     "score_at",
     "score_per",
@@ -203,6 +208,7 @@ class _Draft:
         exclude_copies = self._flag("exclude_copies", root, False)
         share, real_images = self._share(root), self._flag("real_images", root, True)
         development_share = self._development_share(root)
+        folds = self._folds(root)
         score_at = self._one_of("score_at", root, (TRAINING_SIZE, NATIVE_SIZE))
         score_per = self._one_of("score_per", root, (PER_IMAGE, PER_GROUP))
         synthesize = [self._source(i, item) for i, item in enumerate(self._list("synthesize", root))]
@@ -213,6 +219,9 @@ class _Draft:
         if not real_images and not any(source is None or source.per_real != 0 for source in synthesize):
             what = "real_images is false and nothing is synthesized; allowed: true, or a synthetic source"
             self.complain(("real_images",), what)
+        if development_share and "folds" in root:
+            what = "found with 'folds', which have development images of their own; allowed: one of the two"
+            self.complain(("development_share",), what, f"As in 'folds: {{count: 5, of: {DEVELOPMENT}}}'")
         if "segmenter" not in root and any(source is not None and source.min_adherence for source in synthesize):
             what = "min_adherence needs a segmenter that judges the images, and the recipe names none"
             self.complain(("synthesize",), what, "Add 'segmenter: {name: {options}}', or leave min_adherence out")
@@ -239,6 +248,7 @@ class _Draft:
             score_at,
             score_per,
             Written(self.document.text, self.changes),
+            folds,
         )
 
     def complain(self, path: Steps, what: str, hint: str = "") -> None:
@@ -288,6 +298,26 @@ class _Draft:
             return float(share)
         self._refuse(("development_share",), share, "0 for none, or 0 < number <= 0.5", _number_hint(share))
         return 0.0
+
+    def _folds(self, root: dict[str, Value]) -> Folds | None:
+        if "folds" not in root:
+            return None
+        said = root["folds"]
+        parts: dict[str, Value] = said if isinstance(said, dict) else {"count": said}
+        here: Steps = ("folds", "count") if isinstance(said, dict) and "count" in said else ("folds",)
+        self._refuse_unknown(parts, FOLD_KEYS, ("folds",))
+        count, of = parts.get("count"), parts.get("of", ALL)
+        if of not in (ALL, DEVELOPMENT):
+            self._refuse(("folds", "of"), of, f"{ALL}, or {DEVELOPMENT} to leave the test images alone")
+        if not _is_whole(count) or not FEWEST <= count <= MOST:
+            self._refuse(here, count, f"a whole number {FEWEST} .. {MOST}, or {{count, of, only}}", _number_hint(count))
+            return None
+        only = parts.get("only", list(range(count)))
+        chosen = [one for one in only if _is_whole(one) and 0 <= one < count] if isinstance(only, list) else []
+        if not isinstance(only, list) or not chosen or len(set(chosen)) < len(only):
+            self._refuse(("folds", "only"), only, f"a list of some of the folds 0 .. {count - 1}, each once")
+            return None
+        return Folds(count, tuple(sorted(chosen)), str(of))
 
     def _one_of(self, key: str, root: dict[str, Value], words: tuple[str, str]) -> str:
         """Return one of two words, the first where the recipe says nothing."""

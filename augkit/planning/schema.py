@@ -17,6 +17,8 @@ from pydantic.json_schema import models_json_schema
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import Entry, Registry
+from augkit.data.folds import ALL, DEVELOPMENT
+from augkit.planning.folds import FEWEST, MOST
 from augkit.planning.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -76,6 +78,19 @@ def _recipe() -> dict[str, Any]:
     sweep = {"type": "object", "additionalProperties": values, "minProperties": 1, "maxProperties": 1}
     share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
     development = {"type": "number", "minimum": 0, "maximum": 0.5, "default": 0}
+    count = {"type": "integer", "minimum": FEWEST, "maximum": MOST}
+    only = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
+    folds = _mapping(
+        {
+            "count": count,
+            "of": _text(
+                {"enum": [ALL, DEVELOPMENT], "default": ALL},
+                "All samples, or those of the training and validation split, to look for settings.",
+            ),
+            "only": _text(only, "The folds that are trained and scored; all if not given."),
+        },
+        required=("count",),
+    )
     return _mapping(
         {
             "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
@@ -87,6 +102,9 @@ def _recipe() -> dict[str, Any]:
             "development_share": _text(
                 development,
                 "Share of the training groups to score on in place of the test images, to look for settings.",
+            ),
+            "folds": _text(
+                {"anyOf": [count, folds]}, "Test every sample once, by segmenters that never saw its group."
             ),
             "training_share": _text(share, "Share of the training groups that generators and segmenter may see."),
             "score_at": _text(

@@ -79,7 +79,14 @@ def _read(document: Document, sweep: Value, problems: list[Problem]) -> tuple[st
     if len(set(numbers)) < len(numbers):
         problems.append(Problem(where, "sweep has a number twice; allowed: each once"))
         return None
-    if not all(path.split(".")) or path.split(".")[0] in ("name", "seed", "dataset", "development_share", "sweep"):
+    if not all(path.split(".")) or path.split(".")[0] in (
+        "name",
+        "seed",
+        "dataset",
+        "development_share",
+        "folds",
+        "sweep",
+    ):
         what = f"'{path}' cannot be swept; allowed: a value of synthesize, augment or segmenter, or training_share"
         hint = "Arms are compared on the same data; seeds are given with --seeds"
         problems.append(Problem(where, what, hint))

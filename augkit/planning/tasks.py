@@ -49,6 +49,19 @@ class HoldOutDevelopment:
 
 
 @dataclass(frozen=True)
+class TakeFold:
+    """Test on fold `fold` of `folds`, and train and validate on the others; the same whatever the seed or the arm.
+
+    of: whether the data set's own test samples are among them, as in `Folds`.
+    """
+
+    folds: int
+    fold: int
+    of: str
+    exclude_copies: bool = False
+
+
+@dataclass(frozen=True)
 class TakeShare:
     """Leave `share` of the training groups; a smaller share of the same seed is part of a larger one."""
 
@@ -139,6 +152,7 @@ class JudgeQuality:
 Task = (
     LoadDataset
     | HoldOutDevelopment
+    | TakeFold
     | TakeShare
     | TrainGenerator
     | DrawMasks
@@ -186,6 +200,7 @@ class Supply:
     training:     what generators and segmenter see: `dataset` itself, or a share of its training groups.
     selected:     what the segmenter sees of each of `syntheses`: all of it, or the images that follow their masks.
     augment:      (name, component) of each augmentation, whose draws begin at `augment_seed`.
+    fold:         the fold whose samples are the test split of `dataset`; None where a recipe has no folds.
     """
 
     name: str
@@ -197,6 +212,7 @@ class Supply:
     selected: tuple[Stage, ...]
     augment: tuple[tuple[str, Augmentation], ...]
     augment_seed: int
+    fold: int | None
 
     @property
     def generators(self) -> tuple[Stage, ...]:

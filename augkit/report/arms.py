@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
+from augkit.data.folds import DEVELOPMENT
 from augkit.data.formats import class_masks
 from augkit.data.stored import Evaluation, read_evaluation
 from augkit.metrics import class_scores, mean_over_classes
@@ -22,26 +23,57 @@ from augkit.planning.tasks import (
     SelectAdherent,
     Stage,
     Synthesise,
+    TakeFold,
     TakeShare,
 )
 from augkit.report.verdict.scores import CLASS_DICE, DEVELOPMENT_IMAGES, TEST_IMAGES, ArmScores, Design
 
 
 def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage], Path]) -> ArmScores:
-    """Return the scores of one arm on the images of `test`, or on its groups, from the evaluations of its seeds."""
+    """Return the scores of one arm on the images of `test`, or on its groups, from the evaluations of its seeds.
+
+    test: of folds those that are tested, one fold after the other.
+    """
     design, classes = design_of(arms[0]), test.format.classes
-    ids = scored_ids(test, design)
-    evaluations = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
-    shown = _shown_classes(test)
-    if design.score_per == PER_GROUP:
-        places = np.array([ids.index(group) for group in test.groups])
-        evaluations = [_pooled(one, places, len(ids)) for one in evaluations]
+    ids, seeds = scored_ids(test, design), of_seeds(arms)
+    shown, folds = _shown_classes(test), _folds(seeds[arms[0].seed], folder_of)
+    places = np.array([ids.index(group) for group in test.groups]) if design.score_per == PER_GROUP else None
+    if places is not None:
         shown = np.stack([shown[places == place].any(axis=0) for place in range(len(ids))])
-    found = [_values(one, classes) for one in evaluations]
+        folds = np.array([folds[places == place][0] for place in range(len(ids))])
+    found = []
+    for of_seed in seeds.values():
+        evaluation = read_evaluations(of_seed, folder_of)
+        found.append(_values(evaluation if places is None else _pooled(evaluation, places, len(ids)), classes))
     values = {name: np.stack([one[name] for one in found]) for name in found[0]}
-    seeds, empty = tuple(arm.seed for arm in arms), int((~shown.any(axis=1)).sum())
+    empty = int((~shown.any(axis=1)).sum())
     counts = dict(zip(classes, shown.sum(axis=0).tolist(), strict=True)) if len(classes) > 1 else {}
-    return ArmScores(arms[0].name, ids, seeds, values, design, empty=empty, classes=counts)
+    return ArmScores(arms[0].name, ids, tuple(seeds), values, design, empty=empty, classes=counts, folds=folds)
+
+
+def of_seeds(arms: Sequence[Arm]) -> Mapping[int, Sequence[Arm]]:
+    """Return seed -> what was trained with it: of each fold one, and one where there are none."""
+    seeds: dict[int, list[Arm]] = {}
+    for arm in arms:
+        seeds.setdefault(arm.seed, []).append(arm)
+    return seeds
+
+
+def read_evaluations(arms: Sequence[Arm], folder_of: Callable[[Stage], Path]) -> Evaluation:
+    """Return the evaluation of the arms of one seed, those of folds one after the other."""
+    found = [read_evaluation(folder_of(arm.evaluation)) for arm in arms]
+    if len(found) == 1:
+        return found[0]
+    predictions, counts, nsd = (
+        np.concatenate([getattr(one, name) for one in found]) for name in ("predictions", "counts", "nsd")
+    )
+    return Evaluation(predictions, counts, nsd)
+
+
+def _folds(arms: Sequence[Arm], folder_of: Callable[[Stage], Path]) -> NDArray[np.int64]:
+    """Return the fold of each image, int64 (N,), all 0 where there are none; `arms` are those of one seed."""
+    sizes = [len(read_evaluation(folder_of(arm.evaluation)).counts) for arm in arms]
+    return np.repeat(np.array([arm.fold or 0 for arm in arms], np.int64), sizes)
 
 
 def scored_ids(test: ImageSet, design: Design) -> tuple[str, ...]:
@@ -88,7 +120,10 @@ def expected(arms: Sequence[Arm], image_ids: tuple[str, ...] = ()) -> tuple[ArmS
     for arm in arms:
         seeds.setdefault(arm.name, []).append(arm.seed)
     first = {arm.name: arm for arm in reversed(arms)}
-    return tuple(ArmScores(name, image_ids, tuple(found), {}, design_of(first[name])) for name, found in seeds.items())
+    return tuple(
+        ArmScores(name, image_ids, tuple(dict.fromkeys(found)), {}, design_of(first[name]))
+        for name, found in seeds.items()
+    )
 
 
 def design_of(arm: Arm) -> Design:
@@ -119,16 +154,19 @@ def design_of(arm: Arm) -> Design:
         if isinstance(holding, HoldOutDevelopment)
         else []
     )
+    folds = [(f"{holding.folds} folds", [holding.folds, holding.of])] if isinstance(holding, TakeFold) else []
+    development = bool(held_out) or (isinstance(holding, TakeFold) and holding.of == DEVELOPMENT)
     loaded = [(one.name, one.facts()) for one in arm.dataset.components]
     without_copies = [("without copies of test images", True)] if "exclude_copies" in arm.dataset.identity else []
     return Design(
-        data=_part([*loaded, *without_copies, *held_out, *share_of_data]),
+        data=_part([*loaded, *without_copies, *held_out, *folds, *share_of_data]),
         segmenter=_part([(segmenter.name, segmenter.facts())]),
         augment=_part([(one.name, one.facts()) for one in augment]),
         synthesis=_part(sources),
-        scored_on=DEVELOPMENT_IMAGES if held_out else TEST_IMAGES,
+        scored_on=DEVELOPMENT_IMAGES if development else TEST_IMAGES,
         score_at=arm.score_at,
         score_per=arm.score_per,
+        folds=holding.folds if isinstance(holding, TakeFold) else 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import yaml
 
 from augkit.data.arrays import ImageSet
+from augkit.data.folds import DEVELOPMENT
 from augkit.data.stored import (
-    read_evaluation,
     read_excluded,
     read_health,
     read_history,
@@ -26,10 +27,11 @@ from augkit.planning.tasks import (
     HoldOutDevelopment,
     SelectAdherent,
     Stage,
+    TakeFold,
     WriteReport,
     in_order,
 )
-from augkit.report.arms import read_scores
+from augkit.report.arms import of_seeds, read_evaluations, read_scores
 from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, Section
 from augkit.report.origin import content_of, origin_of
@@ -49,21 +51,23 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
     inputs, manifests: the folder and the manifest of every stage before the report.
     costs:             what `cost_record` says of them.
     """
-    dataset = inputs[task.arms[0].dataset]
-    train, test = read_image_set(dataset / "train"), read_image_set(dataset / "test")
+    first = [arm for arm in task.arms if (arm.name, arm.seed) == (task.arms[0].name, task.arms[0].seed)]
+    datasets = [inputs[arm.dataset] for arm in first]  # of each fold
+    train = read_image_set(datasets[0] / "train")
+    test = ImageSet.concatenate([read_image_set(dataset / "test") for dataset in datasets])
     names = list(dict.fromkeys(arm.name for arm in task.arms))
     arms = tuple(
         _arm_evidence([arm for arm in task.arms if arm.name == name], test, inputs, manifests) for name in names
     )
     environment: Mapping[str, object] = manifests[task.arms[0].segmenter]["environment"]
-    scored = {"scored on": _scored_on(task.arms[0], len(test))}
+    scored = {"scored on": _scored_on(first, len(test))}
     places = {arm.name: arm.sweep for arm in task.arms if arm.sweep is not None}
     return Evidence(
         title=task.title,
         arms=arms,
         train=train.take(range(min(SHOWN, len(train)))),
         test=test,
-        provenance={key: str(value) for key, value in environment.items()} | scored | dict(_excluded(dataset)),
+        provenance={key: str(value) for key, value in environment.items()} | scored | dict(_excluded(datasets)),
         artifacts=tuple((stage.title, f"{stage.address.kind}/{stage.address.name}") for stage in inputs),
         sections=tuple(_quality_sections(task, inputs)),
         costs=cost_rows(costs),
@@ -82,7 +86,7 @@ def _known(stage: Stage, inputs: Inputs, manifests: Manifests) -> tuple[Mapping[
 
 
 def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:
-    first = arms[0]
+    first, of_seed = arms[0], next(iter(of_seeds(arms).values()))
     synthetic = []
     real = len(read_names(inputs[first.training] / "train").ids)
     composition = {"real": real} if first.real_images else {}
@@ -91,31 +95,46 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
         origin = samples.origins[0]
         composition[origin] = composition.get(origin, 0) + len(samples)
         synthetic.append((origin, samples.take(range(min(SHOWN, len(samples))))))
-    stages = [
-        *in_order((first.training,)),
-        *first.generators,
-        *dict.fromkeys((*first.syntheses, *first.selected)),
-        first.segmenter,
-        first.evaluation,
-    ]
+    stages = dict.fromkeys(stage for arm in of_seed for stage in _stages_of(arm))
+    seconds: dict[str, float] = {}
+    for stage in stages:
+        title = _without_fold(stage.title)
+        seconds[title] = seconds.get(title, 0.0) + float(manifests[stage]["seconds"])
     history = {stage.title: read_history(inputs[stage]) for stage in (*first.generators, first.segmenter)}
     return ArmEvidence(
         scores=replace(
             read_scores(arms, test, lambda stage: inputs[stage]), conditions=_conditions(arms, inputs, manifests)
         ),
-        predictions=read_evaluation(inputs[first.evaluation]).predictions,
+        predictions=read_evaluations(of_seed, lambda stage: inputs[stage]).predictions,
         synthetic=tuple(synthetic),
         history={title: rows for title, rows in history.items() if rows},
         training_images=composition,
         recipe=yaml.safe_dump({**first.document, "seed": first.seed}, sort_keys=False, allow_unicode=True),
-        seconds={stage.title: float(manifests[stage]["seconds"]) for stage in stages},
+        seconds=seconds,
         warnings=(
-            *(remark for stage in in_order((first.dataset,)) for remark in read_remarks(inputs[stage])),
-            *(warning for stage in first.generators for warning in _warnings(stage, inputs[stage])),
+            *(remark for stage in in_order([arm.dataset for arm in of_seed]) for remark in read_remarks(inputs[stage])),
+            *(
+                warning
+                for stage in dict.fromkeys(stage for arm in of_seed for stage in arm.generators)
+                for warning in _warnings(stage, inputs[stage])
+            ),
             *_finds_nothing(arms, inputs),
         ),
         written=first.written,
     )
+
+
+def _stages_of(arm: Arm) -> Iterator[Stage]:
+    yield from in_order((arm.training,))
+    yield from arm.generators
+    yield from dict.fromkeys((*arm.syntheses, *arm.selected))
+    yield arm.segmenter
+    yield arm.evaluation
+
+
+def _without_fold(title: str) -> str:
+    """Return the title that a stage has in all folds, which are counted together."""
+    return re.sub(r" · fold [0-9]+( of [0-9]+)?", "", title)
 
 
 def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Mapping[str, tuple[str, ...]]:
@@ -135,11 +154,12 @@ def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Ma
 def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
     """Yield one sentence where segmenters leave half of the images or more without foreground that have some."""
     seeds = []
-    for arm in arms:
-        hits, false_alarms, misses, _ = read_evaluation(inputs[arm.evaluation]).counts.sum(axis=1).T
+    for seed, of_seed in of_seeds(arms).items():
+        counts = read_evaluations(of_seed, lambda stage: inputs[stage]).counts
+        hits, false_alarms, misses, _ = counts.sum(axis=1).T
         shows, found = hits + misses > 0, hits + false_alarms > 0
         if shows.any() and found[shows].mean() <= 0.5:
-            seeds.append(str(arm.seed))
+            seeds.append(str(seed))
     if seeds:
         yield (
             f"The segmenter finds nothing in half or more of the images that show something, with seed "
@@ -153,18 +173,29 @@ def _warnings(stage: Stage, folder: Path) -> list[str]:
     return [f"{stage.title}: {sentence}" for sentence in sentences]
 
 
-def _scored_on(arm: Arm, images: int) -> str:
-    task = arm.dataset.task
+def _scored_on(arms: Sequence[Arm], images: int) -> str:
+    """Return on what the arms of one seed are scored."""
+    task = arms[0].dataset.task
+    if isinstance(task, TakeFold):
+        some = len(arms) < task.folds
+        folds = f"folds {', '.join(str(arm.fold) for arm in arms)} of {task.folds}" if some else f"{task.folds} folds"
+        if task.of == DEVELOPMENT:
+            return f"{images} development images, each once, in {folds}; the test images were not scored"
+        return f"{images} images, each once, in {folds}"
     if not isinstance(task, HoldOutDevelopment):
         return f"{images} test images"
     return f"{images} development images, {task.share:g} of the training groups; the test images were not scored"
 
 
-def _excluded(dataset: Path) -> Mapping[str, str]:
-    """Return what a report says of excluded copies, where the recipe asked for it."""
-    names = read_excluded(dataset)
-    if names is None:
+def _excluded(datasets: Sequence[Path]) -> Mapping[str, str]:
+    """Return what a report says of excluded copies, where the recipe asked for it; of folds, in any of them."""
+    found = [excluded for dataset in datasets if (excluded := read_excluded(dataset)) is not None]
+    if not found:
         return {}
+    names = list(dict.fromkeys(name for of_fold in found for name in of_fold))
+    if len(datasets) > 1:
+        told = f"{len(names)} images, each in folds that test or validate on a copy of it ({', '.join(names)})"
+        return {"excluded copies": told}
     return {"excluded copies": f"{len(names)} images with a copy in a later split ({', '.join(names)})"}
 
 

@@ -16,14 +16,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from augkit.errors import InputError, Problem
-from augkit.planning.tasks import Arm, Files, HoldOutDevelopment, Stage, TakeShare, in_order
+from augkit.planning.tasks import Arm, Files, HoldOutDevelopment, Stage, TakeFold, TakeShare, in_order
 
 ORIGIN = "origin.json"
 
 _COMMON = ("schema", "kind", "code", "inputs", "components")
 """Parts of a stage's identity that every stage has; what else there is belongs to its task."""
 
-_READING = ("data set", "development images", "training share", "masks")
+_READING = ("data set", "development images", "fold", "training share", "masks")
 """Beginnings of the roles that compute nothing on a device."""
 
 _CIRCUMSTANCES = ("device", "gpu", "precision", "threads", "processes", "instructions")
@@ -61,11 +61,12 @@ class Made:
 
 @dataclass(frozen=True)
 class OfArm:
-    """The stages of one arm with one seed: role, such as ``synthesis 1`` -> place in `Origin.stages`."""
+    """The stages of one arm with one seed, in one fold if any: role, as ``synthesis 1`` -> place in `Origin.stages`."""
 
     arm: str
     seed: int
     stages: dict[str, int]
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class OfRecipe:
     file: str
     written: str = ""
     changes: tuple[str, ...] = ()
+
+
+Run = tuple[str, int, "int | None"]
+"""Arm, seed, and fold if any."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,11 @@ class Origin:
     recipes: tuple[OfRecipe, ...] = ()
     seeds: tuple[int, ...] | None = None
 
-    def runs(self) -> dict[tuple[str, int], Mapping[str, Made]]:
-        """Return (arm, seed) -> role -> stage."""
+    def runs(self) -> dict[Run, Mapping[str, Made]]:
+        """Return (arm, seed, fold) -> role -> stage."""
         return {
-            (one.arm, one.seed): {role: self.stages[place] for role, place in one.stages.items()} for one in self.arms
+            (one.arm, one.seed, one.fold): {role: self.stages[place] for role, place in one.stages.items()}
+            for one in self.arms
         }
 
     @property
@@ -114,7 +120,7 @@ def origin_of(
     found = []
     for arm in arms:
         roles = {role: stages.setdefault(stage, len(stages)) for role, stage in _roles(arm)}
-        found.append(OfArm(arm.name, arm.seed, roles))
+        found.append(OfArm(arm.name, arm.seed, roles, arm.fold))
     made = tuple(_made(stage, *known(stage)) for stage in stages)
     return Origin(tuple(found), made, dict(files), (), seeds_of([(one.arm, one.seed) for one in found]))
 
@@ -127,16 +133,20 @@ def content_of(manifest: Mapping[str, Any]) -> str:
 
 def seeds_of(runs: Sequence[tuple[str, int]]) -> tuple[int, ...] | None:
     """Return the seeds that every arm was run with; None where recipes had their own."""
-    seeds: dict[str, list[int]] = {}
+    seeds: dict[str, dict[int, None]] = {}
     for arm, seed in runs:
-        seeds.setdefault(arm, []).append(seed)
-    first, *others = seeds.values()
+        seeds.setdefault(arm, {})[seed] = None
+    first, *others = map(list, seeds.values())
     return tuple(first) if all(other == first for other in others) else None
 
 
 def origin_text(origin: Origin, recipes: Sequence[OfRecipe]) -> str:
     """Return the content of origin.json."""
-    return json.dumps(asdict(replace(origin, recipes=tuple(recipes))), indent=1, allow_nan=False) + "\n"
+    record = asdict(replace(origin, recipes=tuple(recipes)))
+    for arm in record["arms"]:
+        if arm["fold"] is None:
+            del arm["fold"]
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def read_origin(folder: Path) -> Origin:
@@ -164,7 +174,7 @@ def read_origin(folder: Path) -> Origin:
 def _roles(arm: Arm) -> Iterator[tuple[str, Stage]]:
     """Yield what part each stage has in an arm, in the order in which they are built."""
     for stage in in_order((arm.dataset, arm.training)):
-        names = {HoldOutDevelopment: "development images", TakeShare: "training share"}
+        names = {HoldOutDevelopment: "development images", TakeFold: "fold", TakeShare: "training share"}
         yield names.get(type(stage.task), "data set"), stage
     for i, (synthesis, selected) in enumerate(zip(arm.syntheses, arm.selected, strict=True), 1):
         yield f"generator {i}", synthesis.inputs["generator"]
@@ -225,34 +235,43 @@ def differences(first: Origin, second: Origin) -> tuple[Difference, ...]:
     return tuple(sorted(listed, key=lambda one: KINDS.index(one.kind)))
 
 
-_Runs = Mapping[tuple[str, int], Mapping[str, Made]]
+_Runs = Mapping[Run, Mapping[str, Made]]
 
 
 def _seeds(runs: _Runs) -> dict[str, list[int]]:
-    seeds: dict[str, list[int]] = {}
-    for arm, seed in runs:
-        seeds.setdefault(arm, []).append(seed)
-    return seeds
+    seeds: dict[str, dict[int, None]] = {}
+    for arm, seed, _ in runs:
+        seeds.setdefault(arm, {})[seed] = None
+    return {arm: list(found) for arm, found in seeds.items()}
+
+
+def _folds(runs: _Runs, name: str, seed: int) -> dict[int | None, Mapping[str, Made]]:
+    """Return the folds of an arm with a seed, and the stages of each; None for no folds."""
+    return {fold: stages for (arm, of, fold), stages in runs.items() if (arm, of) == (name, seed)}
 
 
 def _pairs(
     ours: _Runs, theirs: _Runs, names: Sequence[str]
 ) -> Iterator[tuple[str, Mapping[str, Made], Mapping[str, Made], bool]]:
-    """Yield (arm, its stages in both, whether with one seed); the arm is '' where there is no common one."""
+    """Yield (arm, its stages in both, whether with one seed); the arm is '' where there is no common one.
+
+    Stages are of one fold, and of the first ones where the folds differ.
+    """
     for name in names:
         seeds, other_seeds = _seeds(ours)[name], _seeds(theirs)[name]
         common = [seed for seed in seeds if seed in other_seeds]
-        if not common:
-            yield name, ours[name, seeds[0]], theirs[name, other_seeds[0]], False
-        for seed in common:
-            yield name, ours[name, seed], theirs[name, seed], True
+        for seed, other_seed in [(seed, seed) for seed in common] or [(seeds[0], other_seeds[0])]:
+            mine, other = _folds(ours, name, seed), _folds(theirs, name, other_seed)
+            shared_folds = [fold for fold in mine if fold in other]
+            for fold, other_fold in [(fold, fold) for fold in shared_folds] or [(next(iter(mine)), next(iter(other)))]:
+                yield name, mine[fold], other[other_fold], bool(common) and fold == other_fold
     if not names and ours and theirs:
-        shared = ("data set", "development images", "segmenter", "evaluation")
-        mine, other = (
+        shared = ("data set", "development images", "fold", "segmenter", "evaluation")
+        first, second = (
             {role: stage for role, stage in next(iter(runs.values())).items() if role in shared}
             for runs in (ours, theirs)
         )
-        yield "", mine, other, False
+        yield "", first, second, False
 
 
 def first_divergence(first: Origin, second: Origin) -> str:

@@ -21,6 +21,10 @@ GROUP = "group"
 """The first column of per_image.csv where groups are scored."""
 
 
+FOLD = "fold"
+"""The column of per_image.csv that says in which fold an image was tested."""
+
+
 def report_record(evidence: Evidence, comparison: Comparison, command: str) -> Mapping[str, object]:
     """Return what report.json holds; command: the one that gives the report again."""
     scores = evidence.arms[0].scores
@@ -58,6 +62,9 @@ def _digest(samples: ImageSet, scores: ArmScores) -> str:
 def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
     values = arm.scores.values
     summaries = {metric: summarise(values[metric]) for metric in arm.scores.metrics}
+    design = asdict(arm.scores.design)
+    if not design["folds"]:
+        del design["folds"]
     return {
         "metrics": {
             metric: {
@@ -68,7 +75,7 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
             }
             for metric, summary in summaries.items()
         },
-        "design": asdict(arm.scores.design),
+        "design": design,
         "conditions": {name: list(values) for name, values in arm.scores.conditions.items()},
         "seeds": [int(seed) for seed in arm.scores.seeds],
         "seed_means": {metric: values[metric].mean(axis=1).tolist() for metric in arm.scores.metrics},
@@ -81,13 +88,18 @@ def _arm_record(arm: ArmEvidence) -> Mapping[str, object]:
 def per_image(arms: Sequence[ArmScores]) -> str:
     """Return CSV text: one row per arm, seed and image, with every digit of every metric.
 
-    Where groups are scored, one row per group, under ``group`` in place of ``image_id``.
+    Where groups are scored, one row per group, under ``group`` in place of ``image_id``. Where there are folds, the one
+    in which the image was tested follows the seed.
     """
     text, metrics = StringIO(), arms[0].metrics
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([GROUP if arms[0].design.score_per == PER_GROUP else "image_id", "arm", "seed", *metrics])
+    name, fold = GROUP if arms[0].design.score_per == PER_GROUP else "image_id", [FOLD] * bool(arms[0].design.folds)
+    writer.writerow([name, "arm", "seed", *fold, *metrics])
     for arm in arms:
         columns = np.stack([arm.values[metric] for metric in metrics], axis=-1).tolist()
+        tested: list[list[int]] = [[one] * len(fold) for one in arm.folds.tolist()]
         for seed, rows in zip(arm.seeds, columns, strict=True):
-            writer.writerows([name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, rows, strict=True))
+            writer.writerows(
+                [name, arm.arm, seed, *one, *row] for name, one, row in zip(arm.image_ids, tested, rows, strict=True)
+            )
     return text.getvalue()

@@ -19,7 +19,7 @@ from augkit.contracts.components import PER_GROUP
 from augkit.errors import InputError, Problem
 from augkit.planning.recipe import is_name
 from augkit.report.origin import ORIGIN, Origin, differences, read_origin
-from augkit.report.record import GROUP
+from augkit.report.record import FOLD, GROUP
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.store import find_damage, read_json
@@ -127,6 +127,12 @@ def _scored_otherwise(report: Recorded, first: Recorded) -> Problem | None:
     if mine.design.score_per != theirs.design.score_per:
         what = f"has a score per {mine.design.score_per} and {first.folder} one per {theirs.design.score_per}"
         return Problem(str(report.folder), f"{what}; allowed: one score_per")
+    if mine.design.folds != theirs.design.folds:
+        found, wanted = (
+            f"in {one.design.folds} folds" if one.design.folds else "on a test split" for one in (mine, theirs)
+        )
+        what = f"was scored {found} and {first.folder} {wanted}; allowed: the same folds"
+        return Problem(str(report.folder), what)
     if report.test != first.test:
         return Problem(str(report.folder), f"was scored on other images than {first.folder}; allowed: the same")
     return None
@@ -161,7 +167,8 @@ def _arm(
     column = GROUP if design.score_per == PER_GROUP else "image_id"
     images = tuple(row[column] for row in rows[name, seeds[0]])
     conditions = {name: tuple(found) for name, found in record.get("conditions", {}).items()}
-    known = ArmScores(name, images, seeds, {}, design, conditions, test.get("empty", 0), test.get("classes", {}))
+    folds = np.array([int(row[FOLD]) if design.folds else 0 for row in rows[name, seeds[0]]], np.int64)
+    known = ArmScores(name, images, seeds, {}, design, conditions, test.get("empty", 0), test.get("classes", {}), folds)
     values = {m: np.array([[float(row[m]) for row in rows[name, seed]] for seed in seeds]) for m in known.metrics}
     return replace(known, values=values)
 

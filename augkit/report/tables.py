@@ -42,7 +42,7 @@ def table_title(arm: ArmScores) -> str:
     what = "" if design.scored_on == TEST_IMAGES else " (not the test set)"
     size = ", at native size" if design.score_at == NATIVE_SIZE else ""
     classes = f", of the mean{arm.over_classes}" if arm.classes else ""
-    return f"Mean ± standard error over the {design.scored}{what}{classes}{size}{empty}"
+    return f"Mean ± standard error over the {design.scored}{arm.in_folds}{what}{classes}{size}{empty}"
 
 
 def warning_lines(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

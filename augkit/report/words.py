@@ -19,10 +19,12 @@ def summary_sentence(evidence: Evidence) -> str:
     image = scores.design.scored.removesuffix("s")
     of_images = f" of {_counted(len(evidence.test), 'image')}" if scores.design.score_per == PER_GROUP else ""
     was = "was" if len(names) == 1 else "were each"
+    each, about = (f"{scores.in_folds}, a training for each,", "about ") if scores.in_folds else ("", "")
+    once = ", every one by segmenters that never saw its group" if scores.in_folds else ""
     return (
-        f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')} on "
-        f"{_range(totals, 'training sample')} and scored on "
-        f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}."
+        f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')}{each} on "
+        f"{about}{_range(totals, 'training sample')} and scored on "
+        f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}{once}."
     )
 
 
@@ -65,6 +67,12 @@ def scope(design: Design) -> str:
     """Return what a reader must know of scores that are not on the test images; '' for those that are."""
     if design.scored_on == TEST_IMAGES:
         return ""
+    if design.folds:
+        return (
+            "All scores are on folds of the development images, which are those of the training and validation splits. "
+            "The test images were not scored. Settings that are chosen here look better here than they are; score the "
+            "chosen ones once on the test images, without folds."
+        )
     return (
         "All scores are on a development split: training images that no arm was trained on. The test images were not "
         "scored. Settings that are chosen here look better here than they are; score the chosen ones once on the "

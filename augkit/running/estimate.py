@@ -26,7 +26,7 @@ from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
 from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
 from augkit.planning.plan import Plan
-from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeShare
+from augkit.planning.tasks import DrawMasks, HoldOutDevelopment, LoadDataset, Stage, Synthesise, TakeFold, TakeShare
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
@@ -41,14 +41,14 @@ SECONDS = 10.0
 MOST_SECONDS = 6
 """How many times as long a stage is tried that does not."""
 
-_BUILT = (LoadDataset, HoldOutDevelopment, TakeShare, DrawMasks)
+_BUILT = (LoadDataset, HoldOutDevelopment, TakeFold, TakeShare, DrawMasks)
 
 
 def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Estimate]:
     """Return what each stage that has to be built will take, and keep it beside the artifacts for the report.
 
-    Builds the data sets and masks of the plan. Stages that differ in nothing but seeds are tried once. Call it from
-    the main thread, where a signal can reach the training.
+    Builds the data sets and masks of the plan. Stages that differ in nothing but seeds and folds are tried once. Call
+    it from the main thread, where a signal can reach the training.
     """
     report = plan.report.address
     scratch = store.make_private("work") / f"estimate-{report.name}"
@@ -188,8 +188,8 @@ class _Trial:
 
 
 def _kind(stage: Stage) -> str:
-    """Return what a stage and all before it are but for their seeds."""
-    own = {key: value for key, value in stage.identity.items() if key not in ("seed", "inputs")}
+    """Return what a stage and all before it are but for their seeds and folds."""
+    own = {key: value for key, value in stage.identity.items() if key not in ("seed", "fold", "inputs")}
     return json.dumps([own, [_kind(one) for one in stage.inputs.values()]])
 
 

@@ -28,12 +28,13 @@ class Forecast:
     def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = ()) -> None:
         self._plan = plan
         self._beside = beside
-        self._dataset = store.path(plan.arms[0].dataset.address)
+        folds = {arm.dataset: None for arm in plan.arms}  # one data set where there are no folds
+        self._datasets = [store.path(dataset.address) for dataset in folds]
         self._told: set[str] = set()
 
     def lines(self) -> tuple[str, ...]:
         """Return why no verdict can come out, one line for each reason that is known by now."""
-        ids = self._beside[0].image_ids if self._beside else _test_names(self._plan.arms[0], self._dataset)
+        ids = self._beside[0].image_ids if self._beside else _test_names(self._plan.arms[0], self._datasets)
         arms: dict[str, ArmScores] = {}
         for arm in (*expected(self._plan.arms, ids), *self._beside):
             known = arms.setdefault(arm.arm, arm)
@@ -43,7 +44,9 @@ class Forecast:
     def hear(self, event: Event) -> tuple[StageNoted, ...]:
         """Return what to tell after an event of the run, each line once."""
         begins = isinstance(event, RunStarted) and event.stages
-        loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] == self._dataset.parts[-2:]
+        loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] in [
+            folder.parts[-2:] for folder in self._datasets
+        ]
         new = [line for line in self.lines() if line not in self._told] if begins or loaded else []
         self._told.update(new)
         return tuple(StageNoted(COMPARISON, line) for line in new)
@@ -54,9 +57,10 @@ def asks_for_verdict(plan: Plan) -> bool:
     return len({arm.seed for arm in plan.arms}) > 1
 
 
-def _test_names(arm: Arm, dataset: Path) -> tuple[str, ...]:
-    """Return the name of each score to come; none before the data set is built, and where it is damaged."""
+def _test_names(arm: Arm, datasets: Sequence[Path]) -> tuple[str, ...]:
+    """Return the name of each score to come; none before the data sets are built, and where one is damaged."""
     with suppress(AugkitError, OSError, ValueError, KeyError):
-        names = read_names(dataset / "test")
-        return tuple(dict.fromkeys(names.groups)) if arm.score_per == PER_GROUP else names.ids
+        found = [read_names(dataset / "test") for dataset in datasets]
+        each = [dict.fromkeys(one.groups) if arm.score_per == PER_GROUP else one.ids for one in found]
+        return tuple(name for names in each for name in names)
     return ()

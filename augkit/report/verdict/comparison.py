@@ -202,7 +202,8 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
 
 
 def _images(contrast: Contrast) -> str:
-    return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored}"
+    arm = contrast.plus[0]
+    return f"{len(arm.image_ids)} {arm.design.scored}{arm.in_folds}"
 
 
 def _on_development(contrast: Contrast) -> str:

@@ -28,6 +28,7 @@ class Design:
     scored_on: `TEST_IMAGES` or `DEVELOPMENT_IMAGES`, as texts about scores say.
     score_at:  `TRAINING_SIZE` or `NATIVE_SIZE`.
     score_per: `PER_IMAGE` or `PER_GROUP`.
+    folds:     the number of folds in which images are tested; 0 for a test split.
     """
 
     data: str = ""
@@ -37,6 +38,7 @@ class Design:
     scored_on: str = TEST_IMAGES
     score_at: str = TRAINING_SIZE
     score_per: str = PER_IMAGE
+    folds: int = 0
 
     @property
     def scored(self) -> str:
@@ -60,6 +62,7 @@ class ArmScores:
                as that is known; several values where its trainings differ.
     empty:     how many of the images have a mask without foreground, where finding nothing scores a Dice of 1.
     classes:   where there are several, name -> how many of the images show it.
+    folds:     int64 (N,), the fold in which each image was tested; all 0 without folds.
     """
 
     arm: str
@@ -70,6 +73,21 @@ class ArmScores:
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     empty: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
+    folds: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.folds) != len(self.image_ids):
+            if len(self.folds):
+                raise ValueError(f"{len(self.folds)} folds of {len(self.image_ids)} images; allowed: one of each")
+            object.__setattr__(self, "folds", np.zeros(len(self.image_ids), np.int64))
+
+    @property
+    def in_folds(self) -> str:
+        """In what images are tested, in words: `` in 5 folds``; nothing for a test split."""
+        count, tested = self.design.folds, len(np.unique(self.folds))
+        if not count:
+            return ""
+        return f" in {count} folds" if tested in (0, count) else f" in {tested} of {count} folds"
 
     @property
     def metrics(self) -> tuple[str, ...]:

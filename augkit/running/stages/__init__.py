@@ -18,6 +18,7 @@ from augkit.planning.tasks import (
     LoadDataset,
     SelectAdherent,
     Synthesise,
+    TakeFold,
     TakeShare,
     Task,
     TrainGenerator,
@@ -40,6 +41,7 @@ from augkit.running.stages import (
 STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     LoadDataset: dataset.load_dataset,
     HoldOutDevelopment: dataset.hold_out_development,
+    TakeFold: dataset.take_fold,
     TakeShare: dataset.take_share,
     TrainGenerator: generator.train_generator,
     DrawMasks: masks.draw_masks,

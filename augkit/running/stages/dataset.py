@@ -1,4 +1,4 @@
-"""Data sets: read, held to their contract, without copies, cut for development or to a share."""
+"""Data sets: read, held to their contract, without copies, cut for development, to a fold, or to a share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from augkit.contracts.manners import contained
 from augkit.contracts.rules import check_format, check_splits, contract, harmless
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.draws import Draws, sample_keys
+from augkit.data.folds import DEVELOPMENT, choose_validation, deal_folds
 from augkit.data.formats import shows
 from augkit.data.remarks import remarks_on
-from augkit.data.stored import read_excluded, read_image_set, read_splits, write_excluded, write_remarks, write_splits
+from augkit.data.stored import (
+    SPLITS,
+    read_excluded,
+    read_image_set,
+    read_splits,
+    write_excluded,
+    write_remarks,
+    write_splits,
+)
 from augkit.errors import InputError, Problem, StageError
-from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeShare
+from augkit.planning.tasks import HoldOutDevelopment, LoadDataset, TakeFold, TakeShare
 from augkit.running.job import Job
 
 
@@ -77,16 +86,49 @@ def hold_out_development(task: HoldOutDevelopment, job: Job) -> None:
     write_splits(job.folder, splits)
 
 
-def _refuse_empty(splits: Splits) -> None:
+def take_fold(task: TakeFold, job: Job) -> None:
+    """Write the splits with a fold as the test split, and as much of the rest to validate on as the data set has.
+
+    A fold may test masks that show nothing, which is noted: its scores are part of those of all folds.
+    """
+    folder = job.inputs["dataset"]
+    whole = read_splits(folder)
+    parts = [whole.train, whole.validation, *([] if task.of == DEVELOPMENT else [whole.test])]
+    dealt = deal_folds([group for part in parts for group in part.groups], task.folds)
+    train, validation = (len(set(part.groups)) for part in parts[:2])
+    rest = [group for group, fold in dealt.items() if fold != task.fold]
+    validated = choose_validation(rest, validation / (train + validation), task.fold)
+    names = {group: "test" if fold == task.fold else "train" for group, fold in dealt.items()}
+    names |= dict.fromkeys(validated, "validation")
+    splits = Splits(*(
+        ImageSet.concatenate([
+            part.take([i for i, group in enumerate(part.groups) if names[group] == name]) for part in parts
+        ])
+        for name in SPLITS
+    ))  # fmt: skip
+    if task.exclude_copies:
+        splits = _without_copies(splits, read_excluded(folder) or (), job)
+    _refuse_empty(splits, f" of fold {task.fold} of {task.folds}", ("training",))
+    if not shows(splits.test.masks).any():
+        remark = (
+            f"fold {task.fold} of {task.folds}: none of its {len(splits.test)} test masks shows anything, so finding "
+            "nothing there scores 1; fewer folds are larger"
+        )
+        job.log.note(remark)
+        write_remarks(job.folder, [remark])
+    write_splits(job.folder, splits)
+
+
+def _refuse_empty(splits: Splits, of: str = "", needed: Sequence[str] = ("training", "test")) -> None:
     """Refuse masks of which none shows anything: there is nothing to learn, or finding nothing scores 1 everywhere."""
     problems = [
         Problem(
-            f"{name} masks",
+            f"{name} masks{of}",
             f"none of the {len(samples)} shows anything; allowed: at least one with foreground",
             "Look at the mask files: they may be the wrong ones, or hold the structure as 0",
         )
         for name, samples in (("training", splits.train), ("test", splits.test))
-        if not shows(samples.masks).any()
+        if name in needed and not shows(samples.masks).any()
     ]
     if problems:
         raise InputError(*problems)
