@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from augkit.commands import looking, machine, planning, plugins, reports, running, sharing
+from augkit.commands import looking, machine, planning, plugins, reports, running, searching, sharing
 from augkit.commands.terminal import own_output
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
     ("compare", running.compare, "recipes/*aug.yaml --seeds 0..5"),
+    ("search", searching.search, "my_data --hours 2"),
     ("plan", planning.plan, "recipes/*aug.yaml --seeds 0..2 --estimate"),
     ("validate", planning.validate, "recipes/*aug.yaml"),
     ("preview", looking.preview, "recipes/allaug.yaml"),

@@ -5,8 +5,8 @@
 Candidates have true gains over the plain one; their Dice on an image is that, what the image prefers for good, the luck
 of the training, and a rest of image and training. The race and its rule are augkit's own. The full grid trains every
 candidate in all twelve blocks and takes the best mean. Then the winner meets plain with six new trainings on as many
-images that the race never scored, by the rule of augkit's verdicts. Four worlds: gains spread evenly over 0 to 0.03; one
-candidate with 0.03 and no other gain; no gain at all; and gains of 0.02 and less with hopeless ones down to -0.1.
+images that the race never scored, by the rule of augkit's verdicts. Four worlds: gains spread evenly over 0 to 0.03;
+one candidate with 0.03 and no other gain; no gain at all; and gains of 0.02 and less with hopeless ones down to -0.1.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.report.verdict.inference import LEAVE, estimates
-from augkit.searching.race import LAST, Block, in_order, leaving
+from augkit.searching.race import LAST, Block, leaving, ranked
 
 Values = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def race(drawn: list[tuple[NDArray[np.int64], Values]], best: int) -> tuple[int,
         blocks.append(Block(tuple(map(str, fold)), {one: scores[int(one)] for one in racing}))
         gone = leaving(blocks)
         wrong = wrong or gone.get(str(best)) == "worse"
-        winner = in_order(blocks)[0]
+        winner = ranked(blocks)[0]
         racing = [one for one in racing if one not in gone]
     return int(winner), sum(len(block.scores) for block in blocks), wrong
 
@@ -83,7 +83,7 @@ def confirm(gain: float, images: int, image_sd: float, training_sd: float, rando
     rest = image_sd * np.sqrt(1 - LASTING) * random.standard_normal((6, images))
     luck = training_sd * np.sqrt(2) * random.standard_normal((6, 1))
     (found,) = estimates((gain + lasting + luck + rest)[None], 0.01, 1000)
-    equal = found.equivalence_p < LEAVE and -0.01 < found.low and found.high < 0.01
+    equal = found.equivalence_p < LEAVE and max(-found.low, found.high) < 0.01
     return found.p < LEAVE and found.low > 0 and not equal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-from augkit.planning.tasks import Arm, LoadDataset, Stage, TrainGenerator, TrainSegmenter, in_order
+from augkit.planning.tasks import Arm, LoadDataset, Stage, TrainSegmenter, in_order
 from augkit.running.costs import Estimate
 from augkit.running.estimate import total_seconds
 from augkit.store import Store
@@ -58,22 +58,23 @@ class Clock:
 
 
 def first_stages(arms: Sequence[Arm]) -> tuple[Stage, ...]:
-    """Return what is tried to know what a first block will take: one segmenter, and every generator."""
-    return (arms[0].segmenter, *dict.fromkeys(stage for arm in arms for stage in arm.generators))
+    """Return what is tried to know what a first block will take: one segmenter, and all synthetic images."""
+    return in_order((arms[0].segmenter, *(stage for arm in arms for stage in arm.syntheses)))
 
 
-def first_estimate(arms: Sequence[Arm], tried: Mapping[Stage, float], jobs: int) -> tuple[float, float, Mapping[str, float]]:
+def first_estimate(
+    arms: Sequence[Arm], tried: Mapping[Stage, float], jobs: int
+) -> tuple[float, float, Mapping[str, float]]:
     """Return about how many seconds a block of all candidates takes, one of the two dearest arms, and each candidate.
 
     tried: `first_stages` -> seconds. Augmentation and synthetic images make trainings somewhat slower than the first
     candidate's; a quarter is added to each.
     """
     training = 1.25 * tried[arms[0].segmenter]
-    found = {stage: training if isinstance(stage.task, TrainSegmenter) else tried.get(stage, 0.0)
-             for stage in in_order([arm.evaluation for arm in arms])
-             if isinstance(stage.task, (TrainSegmenter, TrainGenerator))}  # fmt: skip
+    stages = [stage for stage in in_order([arm.evaluation for arm in arms]) if stage.inputs]  # the data set is read
+    found = {stage: training if isinstance(stage.task, TrainSegmenter) else tried.get(stage, 0.0) for stage in stages}
     clock = {stage: Estimate(seconds, None, None, "measured") for stage, seconds in found.items()}
-    each = {arm.name: training + sum(tried.get(one, 0.0) for one in dict.fromkeys(arm.generators)) for arm in arms}
+    each = {arm.name: sum(found[stage] for stage in _stages(arm) if stage in found) for arm in arms}
     return total_seconds(clock, jobs), (max(each.values()) + training) / min(jobs, 2), each
 
 

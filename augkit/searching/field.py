@@ -70,10 +70,7 @@ def read_field(sources: Sequence[Path], changes: Sequence[str], without: Sequenc
         field = _of_folder(folders[0], changes, device)
     else:
         checked, registry = load_checked(sources, changes)
-        if len(checked) > 1:
-            field = Field(checked, {}, {}, False, registry)
-        else:
-            field = _of_recipe(checked[0], registry)
+        field = Field(checked, {}, {}, False, registry) if len(checked) > 1 else _of_recipe(checked[0], registry)
     field = _without(field, without)
     _refuse_unequal(field)
     return field
@@ -88,7 +85,8 @@ def _of_folder(folder: Path, changes: Sequence[str], device: str) -> Field:
     side = next(size for size in (128, 64, 32) if size <= most)
     options: dict[str, Value] = {"root": str(folder), "size": side, "test_fraction": 0.3}
     numbers = Numbers(len(read.dataset.files) // 2, side, len(format_of(read.dataset.instance).classes))
-    return _of_portfolio({"folder": options}, {"segmenter": segmenter(numbers)}, numbers, registry, changes, folder)
+    rest: dict[str, Value] = {"exclude_copies": True, "segmenter": segmenter(numbers)}
+    return _of_portfolio({"folder": options}, rest, numbers, registry, changes, folder)
 
 
 def _of_recipe(checked: CheckedRecipe, registry: Registry) -> Field:
@@ -117,7 +115,8 @@ def _of_portfolio(
     offered = portfolio(numbers)
     documents = [deepcopy(document_of(entry, dataset, rest)) for entry in offered]
     _apply(documents, changes, source)
-    entries, left_out = [], {}
+    entries: list[CheckedRecipe] = []
+    left_out: dict[str, str] = {}
     for entry, document in zip(offered, documents, strict=True):
         try:
             entries += check_recipes([recipe_of(document, f"candidate '{entry.name}'")], registry)
@@ -132,7 +131,8 @@ def _apply(documents: Sequence[dict[str, Value]], changes: Sequence[str], source
     problems: list[Problem] = []
     drafts = [Document(str(source), document, {}) for document in documents]
     for change in parse_overrides(changes, problems):
-        if not any([apply_override(draft, change) for draft in drafts]):
+        applied = [apply_override(draft, change) for draft in drafts]
+        if not any(applied):
             problems.append(unused_override(drafts, change))
     if problems:
         raise InputError(*problems)
@@ -159,7 +159,7 @@ def _without(field: Field, names: Sequence[str]) -> Field:
     if len(entries) < 2:
         what = f"found {len(entries)} candidate{'' if len(entries) == 1 else 's'}; allowed: two or more"
         raise InputError(Problem("augkit search", what, "; ".join(f"{a}: {b}" for a, b in field.left_out.items())))
-    left_out = {**field.left_out, **{name: "left out by --without" for name in names}}
+    left_out = {**field.left_out, **dict.fromkeys(names, "left out by --without")}
     return replace(field, entries=entries, left_out=left_out)
 
 

@@ -42,7 +42,7 @@ def portfolio(numbers: Numbers) -> tuple[Entry, ...]:
     textures = [
         Entry(
             f"strong-texture-{masks}-{per_real}",
-            f"and {per_real} image{'s' if per_real > 1 else ''} per training image, put together from training images "
+            f"as strong, and {per_real} image{'s' if per_real > 1 else ''} per training image, put together from training images "
             f"in {'their own masks' if masks == 'training' else 'masks bent from theirs'}",
             [_source(texture, masks, per_real)],
             strong,
@@ -54,10 +54,20 @@ def portfolio(numbers: Numbers) -> tuple[Entry, ...]:
         Entry("nothing", "no augmentation at all", [], []),
         Entry("paper", "flips and rotations, as in the Mask2Lesion paper", [], [{"classical-paper": {}}]),
         Entry("strong", "any pose, elastic deformation, colour, blur and noise", [], strong),
-        Entry("strong-paste", "and objects pasted from other images", [], [*strong, {"paste": {}}]),
+        Entry("strong-paste", "as strong, and objects pasted from other images", [], [*strong, {"paste": {}}]),
         *textures,
-        Entry("strong-gan", "and a GAN that paints new masks", [_source(gan(numbers), "elastic", 1)], strong),
-        Entry("strong-flow", "and a rectified flow that does", [_source(flow(numbers), "elastic", 1)], strong),
+        Entry(
+            "strong-gan",
+            "as strong, and a GAN that paints an image into masks bent from the training masks",
+            [_source(gan(numbers), "elastic", 1)],
+            strong,
+        ),
+        Entry(
+            "strong-flow",
+            "as strong, and a rectified flow that paints them",
+            [_source(flow(numbers), "elastic", 1)],
+            strong,
+        ),
     )
 
 

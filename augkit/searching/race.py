@@ -21,8 +21,8 @@ LAST = 12
 """Blocks after which a race is over; more trainings of the same images say little that is new."""
 
 LOOKS = (2, 3, 5)
-"""Blocks after which the worse half leaves, whatever time there is. By simulation: with looks after 2, 4 and 7 the winner
-is as good and costs a tenth more; with one after the first block it is worse."""
+"""Blocks after which the worse half leaves, whatever time there is. By simulation: with looks after 2, 4 and 7
+the winner is as good and costs a tenth more; with one after the first block it is worse."""
 
 ERROR = 0.05
 """How often in all races together the best candidate may leave as worse."""
@@ -76,7 +76,7 @@ def mean_of(blocks: Sequence[Block], candidate: str) -> float:
     return float(np.mean([block.scores[candidate].mean() for block in blocks if candidate in block.scores]))
 
 
-def in_order(blocks: Sequence[Block]) -> tuple[str, ...]:
+def ranked(blocks: Sequence[Block]) -> tuple[str, ...]:
     """Return the candidates of the last block, the best first; equal ones stay as they are."""
     racing = list(blocks[-1].scores)
     return tuple(sorted(racing, key=lambda one: -mean_of(blocks, one)))
@@ -108,7 +108,9 @@ def _between_blocks(blocks: Sequence[Block]) -> tuple[float, float]:
     total, freedom = 0.0, 0
     for place, block in enumerate(blocks[1:], 1):
         before = {one: np.mean([early.scores[one].mean() for early in blocks[:place]]) for one in block.scores}
-        steps = np.array([block.scores[one].mean() - before[one] for one in block.scores]) * np.sqrt(place / (place + 1))
+        steps = np.array([block.scores[one].mean() - before[one] for one in block.scores]) * np.sqrt(
+            place / (place + 1)
+        )
         total += float(((steps - steps.mean()) ** 2).sum())
         freedom += len(steps) - 1
     return (total / freedom if freedom else 0.0), float(freedom)
@@ -142,7 +144,7 @@ def reach(freedom: float, entrants: int) -> float:
 
 def standings(blocks: Sequence[Block]) -> tuple[Standing, ...]:
     """Return where the candidates of the last block stand, the best first."""
-    order = in_order(blocks)
+    order = ranked(blocks)
     return tuple(_standing(blocks, one, order[0]) for one in order)
 
 
@@ -182,7 +184,7 @@ def smallest_visible_gain(blocks: Sequence[Block], entrants: int) -> float:
     """
     from scipy import special
 
-    first, second, *_ = *in_order(blocks), *in_order(blocks)
+    first, second, *_ = *ranked(blocks), *ranked(blocks)
     found = difference(blocks, first, second)
     if not np.isfinite(found.error):
         return float("inf")

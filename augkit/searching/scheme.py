@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe
+from augkit.planning.document import Value
 from augkit.planning.folds import Folds
 from augkit.report.verdict.comparison import LEAST_IMAGES
 
@@ -70,6 +71,7 @@ def choose_scheme(test: int, development: int, drawn: bool, where: str) -> Schem
 
 def in_folds(entry: CheckedRecipe, of: str, only: tuple[int, ...]) -> CheckedRecipe:
     """Return a recipe that is trained and scored in some of the folds; its place on a curve is forgotten."""
-    document = {**entry.recipe.document, "folds": {"count": FOLDS, "of": of, "only": list(only)}}
+    folds: dict[str, Value] = {"count": FOLDS, "of": of, "only": [*only]}
+    document = {**entry.recipe.document, "folds": folds}
     recipe = replace(entry.recipe, document=document, folds=Folds(FOLDS, only, of), sweep=None)
     return replace(entry, recipe=recipe)
