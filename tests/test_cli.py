@@ -212,6 +212,31 @@ def test_plan_shows_every_stage_and_writes_nothing(augkit):
     assert names(Path()) == ["r.yaml"]
 
 
+def test_plan_counts_the_trainings_of_folds(augkit):
+    write()
+    code, out, err = augkit("plan", "r.yaml", "--seeds", "0..1", "--set", "folds=3")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "1 arm x 2 seeds x 3 folds: 6 segmenters and 6 generators to train"
+    assert "dataset phantom · fold 2 of 3" in out
+    assert "segmenter unet · seed 1 · fold 2" in out
+    assert len(lines) == 1 + 1 + 3 + 2 * 3 * 5 + 1
+    assert names(Path()) == ["r.yaml"]
+
+
+def test_fewer_groups_than_folds_are_told_by_validate_with_data_and_by_run_before_it_trains(augkit):
+    write()
+    few = ["--set", "folds=20", *(word for key in ("train", "test") for word in ("--set", f"dataset.phantom.{key}=5"))]
+    said = "found 10 groups for 20 folds; allowed: at least one group for each"
+    code, _, err = augkit("validate", "--data", "r.yaml", *few)
+    assert code == 2
+    assert said in err
+    code, _, err = augkit("run", "r.yaml", *few, "--device", "cpu", "--quiet")
+    assert code == 2
+    assert said in err
+    assert not Path("runs", "generator").exists()
+
+
 def test_plan_says_that_too_few_seeds_give_no_verdict_where_several_were_asked_for(augkit):
     write()
     write(re.sub(r"synthesize:\n.*\n.*\n.*\n", "", RECIPE).replace("demo", "plain"), "plain.yaml")

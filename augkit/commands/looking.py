@@ -123,7 +123,8 @@ def _check_data(checked: CheckedRecipe, registry: Registry, out: Path) -> None:
     from augkit.quality.copies_sheet import check_copies
     from augkit.running.session import How, Session
 
-    everything = replace(checked, recipe=replace(checked.recipe, exclude_copies=False, development_share=0.0))
+    recipe = replace(checked.recipe, exclude_copies=False, development_share=0.0, folds=None)
+    everything = replace(checked, recipe=recipe)
     audience = prepare(registry, quiet=False)
     session = Session(How(out, "cpu"), audience.tell)
     supply = session.plan_supply(everything)

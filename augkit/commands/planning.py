@@ -56,7 +56,7 @@ def plan(
         session = Session(How(out, device, precision))
         planned = session.plan(checked, parse_seeds(seeds))
         store, engine = session.store, session.engine
-        for line in _formats(checked):
+        for line in (*_formats(checked), *_folds(planned)):
             print(line)
         if asks_for_verdict(planned):
             complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store).lines()))
@@ -80,6 +80,19 @@ def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:
     sets = [(one.dataset.name, one.dataset.instance) for one in checked]
     told = [(name, found.format()) for name, found in sets if isinstance(found, HasFormat)]
     return [f"data set {name}: {format}" for name, format in dict.fromkeys(told) if format != Format()]
+
+
+def _folds(planned: Plan) -> list[str]:
+    """Return how many trainings folds make of some arms and seeds; nothing where there are none."""
+    names, seeds, folds = ({getattr(arm, what) for arm in planned.arms} for what in ("name", "seed", "fold"))
+    if None in folds:
+        return []
+    each = {stage for arm in planned.arms for stage in (arm.segmenter, *arm.generators)}
+    kinds = {kind: sum(stage.address.kind == kind for stage in each) for kind in ("segmenter", "generator")}
+    counts = ((len(names), "arm"), (len(seeds), "seed"), (len(folds), "fold"))
+    product = " x ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    trained = " and ".join(f"{count} {kind}s" for kind, count in kinds.items() if count)
+    return [f"{product}: {trained} to train"]
 
 
 def _use_threads(jobs: int, threads: int | None) -> None:
@@ -150,7 +163,7 @@ def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:
     from dataclasses import replace
 
     from augkit.errors import AugkitError, InputError
-    from augkit.running.stages.dataset import read_dataset
+    from augkit.running.stages.dataset import check_folds, read_dataset
 
     datasets: list[tuple[Any, str]] = []
     for one in checked:  # compared and not hashed, as an option may be a mapping
@@ -160,6 +173,9 @@ def _read_data(checked: Sequence[CheckedRecipe]) -> list[str]:
     for dataset, where in datasets:
         try:
             splits, remarks = read_dataset(dataset)
+            for folds in {one.recipe.folds for one in checked if one.dataset.instance == dataset}:
+                if folds is not None:
+                    check_folds(splits, folds.count, folds.of)
         except AugkitError as error:
             problems += [replace(problem, where=f"{where}: {problem.where}") for problem in error.problems]
             continue

@@ -304,11 +304,14 @@ class _Draft:
             return None
         said = root["folds"]
         parts: dict[str, Value] = said if isinstance(said, dict) else {"count": said}
-        here: Steps = ("folds", "count") if isinstance(said, dict) and "count" in said else ("folds",)
+        here: Steps = ("folds", "count") if isinstance(said, dict) else ("folds",)
         self._refuse_unknown(parts, FOLD_KEYS, ("folds",))
         count, of = parts.get("count"), parts.get("of", ALL)
         if of not in (ALL, DEVELOPMENT):
             self._refuse(("folds", "of"), of, f"{ALL}, or {DEVELOPMENT} to leave the test images alone")
+        if "count" not in parts:
+            self.complain(("folds",), "'count' is missing", "As in 'folds: {count: 5}'")
+            return None
         if not _is_whole(count) or not FEWEST <= count <= MOST:
             self._refuse(here, count, f"a whole number {FEWEST} .. {MOST}, or {{count, of, only}}", _number_hint(count))
             return None

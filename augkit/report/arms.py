@@ -111,17 +111,19 @@ def _values(found: Evaluation, classes: Sequence[str]) -> Mapping[str, NDArray[n
     return means | {f"{CLASS_DICE}{name}": each["dice"][:, k] for k, name in enumerate(classes)}
 
 
-def expected(arms: Sequence[Arm], image_ids: tuple[str, ...] = ()) -> tuple[ArmScores, ...]:
+def expected(arms: Sequence[Arm], ids_of: Mapping[int | None, tuple[str, ...]]) -> tuple[ArmScores, ...]:
     """Return what is known of some arms before they are trained: their scores without the values.
 
-    image_ids: the images that they will be scored on; nothing where nobody has counted them.
+    ids_of: fold -> the images that it will be scored on, () where nobody has counted them; None for no folds.
     """
-    seeds: dict[str, list[int]] = {}
+    ids = tuple(name for names in ids_of.values() for name in names)
+    sizes = [len(names) if ids else 1 for names in ids_of.values()]
+    folds = np.repeat(np.array([fold or 0 for fold in ids_of], np.int64), sizes)
+    seeds: dict[str, list[Arm]] = {}
     for arm in arms:
-        seeds.setdefault(arm.name, []).append(arm.seed)
-    first = {arm.name: arm for arm in reversed(arms)}
+        seeds.setdefault(arm.name, []).append(arm)
     return tuple(
-        ArmScores(name, image_ids, tuple(dict.fromkeys(found)), {}, design_of(first[name]))
+        ArmScores(name, ids, tuple(of_seeds(found)), {}, design_of(found[0]), folds=folds)
         for name, found in seeds.items()
     )
 

@@ -209,6 +209,6 @@ def _quality_sections(task: WriteReport, inputs: Inputs) -> Iterator[Section]:
     for number, stage in enumerate(task.quality, 1):
         quality, synthesis = read_quality(inputs[stage]), stage.inputs["synthesis"]
         arms = {arm.name: _kept(arm, synthesis) for arm in task.arms if synthesis in arm.syntheses}
-        yield quality_section(number, quality.record, arms, quality.pictures)
+        yield quality_section(number, quality.record, arms, quality.pictures, task.arms[0].fold is not None)
     if task.unjudged:
         yield unjudged_section(task.unjudged)

@@ -113,6 +113,7 @@ class Page:
 
     sentence: str
     scored_on: str
+    and_fold: str
     scope: str
     resolution: str
     verdicts: Verdicts
@@ -160,6 +161,7 @@ def _page(evidence: Evidence, comparison: Comparison, swept: Sequence[Curve]) ->
     return Page(
         sentence=summary_sentence(evidence),
         scored_on=arms[0].design.scored,
+        and_fold=" and fold" if arms[0].design.folds else "",
         scope=scope(arms[0].design),
         resolution=resolution(arms[0].design),
         verdicts=verdicts(comparison),

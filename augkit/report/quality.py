@@ -41,17 +41,19 @@ AS_SHOWN = (
 
 
 def quality_section(
-    number: int, record: Mapping[str, Any], arms: Mapping[str, str], pictures: Mapping[str, bytes]
+    number: int, record: Mapping[str, Any], arms: Mapping[str, str], pictures: Mapping[str, bytes], folds: bool = False
 ) -> Section:
     """Return what a report shows of a ``quality.json``.
 
     number: tells the sections of a report apart.
     arms:   who uses the images -> which of them it keeps, in words; '' for all.
+    folds:  whether the images are those of one fold of several.
     """
     counts, users = record["images"], ", ".join(arms)
     kept = "".join(f"; {arm} {what}" for arm, what in arms.items() if what)
+    first = "the first seed and fold" if folds else "the first seed"
     text = (
-        f"{counts['synthetic']} synthetic images of the first seed, used by {users}{kept}. All are judged against "
+        f"{counts['synthetic']} synthetic images of {first}, used by {users}{kept}. All are judged against "
         f"{counts['training']} training images and {counts['held_out']} real images that no generator has seen. "
         "Adherence is the Dice of a mask with what the segmenter that was trained on real images alone finds in the "
         f"image painted for it. Distances between sets are on {record['features']} features, so they compare with no "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,12 @@ class Forecast:
     def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = ()) -> None:
         self._plan = plan
         self._beside = beside
-        folds = {arm.dataset: None for arm in plan.arms}  # one data set where there are no folds
-        self._datasets = [store.path(dataset.address) for dataset in folds]
+        self._datasets = {arm.fold: store.path(arm.dataset.address) for arm in plan.arms}
         self._told: set[str] = set()
 
     def lines(self) -> tuple[str, ...]:
         """Return why no verdict can come out, one line for each reason that is known by now."""
-        ids = self._beside[0].image_ids if self._beside else _test_names(self._plan.arms[0], self._datasets)
+        ids = _tested_by(self._beside[0]) if self._beside else _test_names(self._plan.arms[0], self._datasets)
         arms: dict[str, ArmScores] = {}
         for arm in (*expected(self._plan.arms, ids), *self._beside):
             known = arms.setdefault(arm.arm, arm)
@@ -45,7 +44,7 @@ class Forecast:
         """Return what to tell after an event of the run, each line once."""
         begins = isinstance(event, RunStarted) and event.stages
         loaded = isinstance(event, StageFinished) and event.folder.parts[-2:] in [
-            folder.parts[-2:] for folder in self._datasets
+            folder.parts[-2:] for folder in self._datasets.values()
         ]
         new = [line for line in self.lines() if line not in self._told] if begins or loaded else []
         self._told.update(new)
@@ -57,10 +56,19 @@ def asks_for_verdict(plan: Plan) -> bool:
     return len({arm.seed for arm in plan.arms}) > 1
 
 
-def _test_names(arm: Arm, datasets: Sequence[Path]) -> tuple[str, ...]:
-    """Return the name of each score to come; none before the data sets are built, and where one is damaged."""
+def _tested_by(scores: ArmScores) -> Mapping[int | None, tuple[str, ...]]:
+    """Return the name of each score in each fold, which is None where there are none."""
+    found: dict[int | None, tuple[str, ...]] = {}
+    for name, fold in zip(scores.image_ids, scores.folds.tolist(), strict=True):
+        key = fold if scores.design.folds else None
+        found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _test_names(arm: Arm, datasets: Mapping[int | None, Path]) -> Mapping[int | None, tuple[str, ...]]:
+    """Return the name of each score to come in each fold; none before all are built, and where one is damaged."""
     with suppress(AugkitError, OSError, ValueError, KeyError):
-        found = [read_names(dataset / "test") for dataset in datasets]
-        each = [dict.fromkeys(one.groups) if arm.score_per == PER_GROUP else one.ids for one in found]
-        return tuple(name for names in each for name in names)
-    return ()
+        found = {fold: read_names(dataset / "test") for fold, dataset in datasets.items()}
+        groups = arm.score_per == PER_GROUP
+        return {fold: tuple(dict.fromkeys(one.groups)) if groups else one.ids for fold, one in found.items()}
+    return dict.fromkeys(datasets, ())

@@ -61,7 +61,7 @@ def preview(supply: Supply, engine: Engine) -> list[Panel]:
     The data set and the masks are built if need be, and the run will use them; a generator is never trained here.
     """
     train = read_image_set(engine.artifact(supply.training) / "train")
-    panels = [data_panel(train)]
+    panels = [data_panel(train, supply.fold)]
     panels += [_source_panel(stage, f"source-{i}", train.format, engine) for i, stage in enumerate(supply.syntheses, 1)]
     if supply.augment:
         panels.append(augment_panel(train, supply.augment, supply.augment_seed))
@@ -198,11 +198,12 @@ def _drawn_lines(names: Sequence[str], parameters: Sequence[Mapping[str, Any]]) 
     return lines
 
 
-def data_panel(train: ImageSet) -> Panel:
-    """Return some real training pairs."""
+def data_panel(train: ImageSet, fold: int | None = None) -> Panel:
+    """Return some real training pairs; `fold`: the one that all of the page is about."""
     some = train.take(range(min(SHOWN, len(train))))
     what = "" if train.format == Format() else f"; {train.format}"
-    sentence = f"{len(train)} training images of {some.size[0]}×{some.size[1]} pixels{what}; the first ones."
+    of = "" if fold is None else f", when fold {fold} is tested, as all of this page"
+    sentence = f"{len(train)} training images of {some.size[0]}×{some.size[1]} pixels{what}; the first ones{of}."
     return Panel("data", "Real training pairs", sentence, gallery([_real_row(some)], legend=class_legend(some.format)))
 
 

@@ -17,6 +17,7 @@ import yaml
 from augkit.contracts.components import NATIVE_SIZE, TRAINING_SIZE, HasNativePairs
 from augkit.contracts.rules import format_of
 from augkit.data.draws import Draws
+from augkit.data.folds import DEVELOPMENT
 from augkit.data.formats import Format as PixelFormat
 from augkit.data.stored import read_drawn_masks, read_image_set, read_quality, read_splits
 from augkit.errors import InputError, Problem
@@ -36,16 +37,23 @@ _ELSEWHERE = "Choose another folder, or move this one away"
 def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session, size: str = TRAINING_SIZE) -> Export:
     """Return what a recipe makes with a seed, or with its own, from artifacts that are built if need be.
 
+    Of folds, what the generator of the first one makes; its test images are held out.
+
     size: of real images, `TRAINING_SIZE` or `NATIVE_SIZE`; the latter as `check_size` allows it.
     """
     seed = recipe.recipe.seed if seed is None else seed
-    selections, qualities = session.plan_supply(recipe, seed).selected, session.plan_quality([recipe], [seed])
+    supply, qualities = session.plan_supply(recipe, seed), session.plan_quality([recipe], [seed])
+    selections = supply.selected
     session.build([*selections, *qualities])
     engine = session.engine
     document = yaml.safe_dump({**recipe.recipe.document, "seed": seed}, sort_keys=False, allow_unicode=True)
     sources = tuple(_source(selected, quality, engine) for selected, quality in zip(selections, qualities, strict=True))
     real = read_splits(engine.artifact(qualities[0].inputs["dataset"]))
-    held_out = DEVELOPMENT_IMAGES if recipe.recipe.development_share else TEST_IMAGES
+    folds = recipe.recipe.folds
+    development = recipe.recipe.development_share or (folds and folds.of == DEVELOPMENT)
+    held_out = DEVELOPMENT_IMAGES if development else TEST_IMAGES
+    if folds is not None:
+        held_out += f" of fold {supply.fold} of {folds.count}"
     native = recipe.dataset.instance if size == NATIVE_SIZE else None
     return Export(recipe.recipe.name, document, seed, sources, real, held_out, native)
 

@@ -55,7 +55,7 @@ class SyntheticSet:
 class Export:
     """What is exported: synthetic sets, the real data they come from, and the recipe as text.
 
-    held_out: what the test split of the real data holds, as in `Design.scored_on`.
+    held_out: what the test split of the real data holds, as in `Design.scored_on`; of folds, with which one.
     native:   the data set where real cases are written at the size of their own files; None for that of `real`.
     """
 

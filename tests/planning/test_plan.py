@@ -245,7 +245,7 @@ def test_arms_on_different_data_are_refused(planned):
     with pytest.raises(InputError) as caught:
         planned(recipes)
     what = (
-        "has another data set, other options of it, or another development_share than 'a'; "
+        "has another data set, other options of it, or another development_share or folds than 'a'; "
         "allowed: the same in every arm"
     )
     assert [str(problem) for problem in caught.value.problems] == [

@@ -72,6 +72,7 @@ def test_every_shipped_recipe_passes(name, check):
         ("steps: 10}}", "steps: 10}}\ntraining_share: 0", "less than or equal to the minimum"),
         ("steps: 10}}", "steps: 10}}\nreal_images: 1", "is not of type 'boolean'"),
         ("steps: 10}}", "steps: 10}}\ndevelopment_share: 0.6", "greater than the maximum"),
+        ("steps: 10}}", "steps: 10}}\nfolds: 1", "is not valid under any of the given schemas"),
         ("steps: 10}}", "steps: 10}}\nsweep: {training_share: [1]}", "is too short"),
     ],
 )

@@ -193,3 +193,39 @@ def test_a_report_with_an_arm_whose_name_no_recipe_may_have_is_refused(tmp_path:
 @pytest.mark.parametrize("name", ["ratio-0.5", "ratio-1e+06", "a.b_c-1"])
 def test_points_of_a_sweep_have_names_with_their_numbers(tmp_path: Path, name: str) -> None:
     assert read_report(write(tmp_path, (arm(name, CONTROL, (0,)),))).arms[0].arm == name
+
+
+def in_folds(arms: tuple[ArmScores, ...], count: int) -> tuple[ArmScores, ...]:
+    return tuple(replace(one, design=replace(one.design, folds=count), folds=np.arange(12) // 3) for one in arms)
+
+
+def test_the_fold_of_every_image_is_read_back_and_seeds_of_several_reports_are_put_together(tmp_path: Path) -> None:
+    reports = [
+        read_report(write(tmp_path / name, in_folds(both(seeds), 4))) for name, seeds in (("a", (0, 1)), ("b", (1, 2)))
+    ]
+    rows = list(csv.DictReader((tmp_path / "a" / "per_image.csv").read_text().splitlines()))
+    assert list(rows[0])[:4] == ["image_id", "arm", "seed", "fold"]
+    assert [row["fold"] for row in rows[:12]] == [*"000111222333"]
+    merged = merge(reports, None)
+    assert [one.seeds for one in merged] == [(0, 1, 2), (0, 1, 2)]
+    assert [one.folds.tolist() for one in merged] == [[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]] * 2
+    assert per_image(merged).splitlines()[1:13] == (tmp_path / "a" / "per_image.csv").read_text().splitlines()[1:13]
+
+
+def test_reports_without_folds_have_no_column_of_them(tmp_path: Path) -> None:
+    (found, _) = read_report(write(tmp_path, both((0,)))).arms
+    assert "fold" not in (tmp_path / "per_image.csv").read_text()
+    assert found.folds.tolist() == [0] * 12
+    assert found.in_folds == ""
+
+
+def test_reports_in_other_folds_or_on_a_test_split_are_refused(tmp_path: Path) -> None:
+    of_split = read_report(write(tmp_path / "split", both((0, 1))))
+    four = read_report(write(tmp_path / "four", in_folds(both((2, 3)), 4)))
+    five = read_report(write(tmp_path / "five", in_folds(both((4, 5)), 5)))
+    with pytest.raises(InputError) as error:
+        merge([four, of_split, five], None)
+    assert problems(error) == [
+        f"{tmp_path / 'split'}: was scored on a test split and {tmp_path / 'four'} in 4 folds; allowed: the same folds",
+        f"{tmp_path / 'five'}: was scored in 5 folds and {tmp_path / 'four'} in 4 folds; allowed: the same folds",
+    ]

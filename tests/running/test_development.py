@@ -85,7 +85,9 @@ def test_a_share_that_is_none_is_refused_with_its_line(plan, share, found):
 
 
 def test_arms_of_different_development_splits_are_not_compared(plan):
-    with pytest.raises(InputError, match="or another development_share than 'plain'; allowed: the same in every arm"):
+    with pytest.raises(
+        InputError, match="or another development_share or folds than 'plain'; allowed: the same in every arm"
+    ):
         plan(RECIPE + "development_share: 0.2\n", PLAIN)
 
 

@@ -58,7 +58,7 @@ def test_a_data_set_that_is_damaged_is_counted_when_it_was_built_again(plan, sto
 
 def test_trainings_of_reports_beside_count(plan, store):
     planned = plan(*arms_on(3), seeds=[0, 1])
-    beside = expected(plan(*arms_on(3), seeds=range(2, 4)).arms, tuple("abcdefghij"))
+    beside = expected(plan(*arms_on(3), seeds=range(2, 4)).arms, {None: tuple("abcdefghij")})
     assert Forecast(planned, store, beside).lines() == ()
     assert Forecast(planned, store, [replace(arm, seeds=()) for arm in beside]).lines() == (SEEDS,)
 

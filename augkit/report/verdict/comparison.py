@@ -202,8 +202,7 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
 
 
 def _images(contrast: Contrast) -> str:
-    arm = contrast.plus[0]
-    return f"{len(arm.image_ids)} {arm.design.scored}{arm.in_folds}"
+    return f"{len(contrast.plus[0].image_ids)} {contrast.plus[0].design.scored}"
 
 
 def _on_development(contrast: Contrast) -> str:

@@ -62,7 +62,8 @@ class ArmScores:
                as that is known; several values where its trainings differ.
     empty:     how many of the images have a mask without foreground, where finding nothing scores a Dice of 1.
     classes:   where there are several, name -> how many of the images show it.
-    folds:     int64 (N,), the fold in which each image was tested; all 0 without folds.
+    folds:     int (N,), the fold in which each image was tested, by a training that never saw it; all 0 without folds,
+               and where it is left out. Before images are counted, each fold once.
     """
 
     arm: str
@@ -73,21 +74,24 @@ class ArmScores:
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     empty: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
-    folds: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    folds: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.folds) != len(self.image_ids):
-            if len(self.folds):
-                raise ValueError(f"{len(self.folds)} folds of {len(self.image_ids)} images; allowed: one of each")
+        if len(self.folds) == 0:
             object.__setattr__(self, "folds", np.zeros(len(self.image_ids), np.int64))
+
+    @property
+    def fold_count(self) -> int:
+        """How many folds there are; 1 without folds."""
+        return max(1, len(np.unique(self.folds)))
 
     @property
     def in_folds(self) -> str:
         """In what images are tested, in words: `` in 5 folds``; nothing for a test split."""
-        count, tested = self.design.folds, len(np.unique(self.folds))
+        count, tested = self.design.folds, self.fold_count
         if not count:
             return ""
-        return f" in {count} folds" if tested in (0, count) else f" in {tested} of {count} folds"
+        return f" in {count} folds" if tested == count else f" in {tested} of {count} folds"
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -92,8 +92,7 @@ def take_fold(task: TakeFold, job: Job) -> None:
     A fold may test masks that show nothing, which is noted: its scores are part of those of all folds.
     """
     folder = job.inputs["dataset"]
-    whole = read_splits(folder)
-    parts = [whole.train, whole.validation, *([] if task.of == DEVELOPMENT else [whole.test])]
+    parts = _folded(read_splits(folder), task.of)
     dealt = deal_folds([group for part in parts for group in part.groups], task.folds)
     train, validation = (len(set(part.groups)) for part in parts[:2])
     rest = [group for group, fold in dealt.items() if fold != task.fold]
@@ -117,6 +116,15 @@ def take_fold(task: TakeFold, job: Job) -> None:
         job.log.note(remark)
         write_remarks(job.folder, [remark])
     write_splits(job.folder, splits)
+
+
+def check_folds(splits: Splits, count: int, of: str) -> None:
+    """Raise what `take_fold` would raise where there are too few groups."""
+    deal_folds([group for part in _folded(splits, of) for group in part.groups], count)
+
+
+def _folded(splits: Splits, of: str) -> list[ImageSet]:
+    return [splits.train, splits.validation, *([] if of == DEVELOPMENT else [splits.test])]
 
 
 def _refuse_empty(splits: Splits, of: str = "", needed: Sequence[str] = ("training", "test")) -> None:
