@@ -67,11 +67,12 @@ def estimate_stages(
 ) -> Mapping[Stage, Estimate]:
     """Return what these stages and all that they need and lack will take, as `estimate_plan` does for a report.
 
+    wanted:  the first one must be no data set and no masks, which are built for good.
     seconds: how long each is tried, if it tells of its steps by then.
     """
-    last = wanted[0].address
-    scratch = store.make_private("work") / f"estimate-{last.name}"
-    with store.lock(last, engine.log(wanted[0]).note):  # or a collection would remove what is being tried
+    first = wanted[0].address
+    scratch = store.make_private("work") / f"estimate-{first.name}"
+    with store.lock(first, engine.log(wanted[0]).note):  # or a collection would remove what is being tried
         remove_folder(scratch)
         trial = _Trial(store, engine, scratch, seconds)
         missing = [stage for stage in in_order(wanted, engine.has) if not isinstance(stage.task, _BUILT)]

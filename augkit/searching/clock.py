@@ -59,7 +59,7 @@ class Clock:
 
 def first_stages(arms: Sequence[Arm]) -> tuple[Stage, ...]:
     """Return what is tried to know what a first block will take: one segmenter, and all synthetic images."""
-    return in_order((arms[0].segmenter, *(stage for arm in arms for stage in arm.syntheses)))
+    return (arms[0].segmenter, *dict.fromkeys(stage for arm in arms for stage in arm.syntheses))
 
 
 def first_estimate(

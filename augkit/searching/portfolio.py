@@ -42,8 +42,8 @@ def portfolio(numbers: Numbers) -> tuple[Entry, ...]:
     textures = [
         Entry(
             f"strong-texture-{masks}-{per_real}",
-            f"as strong, and {per_real} image{'s' if per_real > 1 else ''} per training image, put together from training images "
-            f"in {'their own masks' if masks == 'training' else 'masks bent from theirs'}",
+            f"as strong, and {per_real} image{'s' if per_real > 1 else ''} per training image, put together from "
+            f"training images in {'their own masks' if masks == 'training' else 'masks bent from theirs'}",
             [_source(texture, masks, per_real)],
             strong,
         )

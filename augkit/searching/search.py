@@ -31,6 +31,9 @@ MOST_SEEDS = 10
 TRIED_SHARE, LEAST_TRIED = 0.003, 1.0
 """Of the time, for how long a stage is tried before the race, and seconds at least."""
 
+CONFIRMATION = 0.4
+"""Of the time, what the race leaves to the confirmation."""
+
 Tell = Callable[[str], None]
 
 
@@ -126,8 +129,8 @@ class Search:
     def run(self, scheme: Scheme) -> Outcome:
         """Race, confirm, and return what was found. `InputError` where the time is too short for one block of all."""
         first = self._plan(scheme, self._field.names, 0)
-        reserved = self._refuse_short(first, scheme)
-        rounds, ended = self._race(scheme, reserved)
+        self._refuse_short(first, scheme)
+        rounds, ended = self._race(scheme)
         winner = self._entries[ranked([one.block for one in rounds])[0]]
         control = control_of(winner, self._field.entries)
         report, seeds = None, tuple(self._seeds or ())
@@ -140,20 +143,20 @@ class Search:
 
     # The race.
 
-    def _race(self, scheme: Scheme, reserved: float) -> tuple[tuple[Round, ...], str]:
+    def _race(self, scheme: Scheme) -> tuple[tuple[Round, ...], str]:
         rounds: list[Round] = []
         racing: Sequence[str] = self._field.names
         while True:
-            rounds.append(self._round(scheme, racing, rounds, reserved))
+            rounds.append(self._round(scheme, racing, rounds))
             racing = [one.candidate for one in rounds[-1].standings if one.candidate not in rounds[-1].gone]
             if len(racing) == 1:
                 return tuple(rounds), f"all others had left after {len(rounds)} blocks"
             if len(rounds) == LAST:
                 return tuple(rounds), f"{LAST} blocks are the most that a race has"
-            if self._left(reserved) < self._next(scheme, racing, len(rounds)):
+            if self._left(scheme, rounds[0].seconds) < self._next(scheme, racing, len(rounds)):
                 return tuple(rounds), f"the time was not enough for another block of the {len(racing)} that were left"
 
-    def _round(self, scheme: Scheme, racing: Sequence[str], rounds: Sequence[Round], reserved: float) -> Round:
+    def _round(self, scheme: Scheme, racing: Sequence[str], rounds: Sequence[Round]) -> Round:
         arms = self._plan(scheme, racing, len(rounds))
         self._session.build([arm.evaluation for arm in arms])
         seconds = self._clock.count(arms)
@@ -162,17 +165,17 @@ class Search:
         block = Block(scored[0].image_ids, {arm.arm: arm.values["dice"][0] for arm in scored})
         block = Block(block.images, {name: block.scores[name] for name in racing})
         blocks = [*(one.block for one in rounds), block]
-        gone = leaving(blocks, self._kept(scheme, blocks, reserved))
+        gone = leaving(blocks, self._kept(scheme, blocks, rounds[0].seconds if rounds else seconds))
         found = Round(arms[0].fold or 0, arms[0].seed, block, seconds, standings(blocks), gone, self._clock.spent)
         self._tell(told(found, len(blocks), self._budget))
         return found
 
-    def _kept(self, scheme: Scheme, blocks: Sequence[Block], reserved: float) -> int:
+    def _kept(self, scheme: Scheme, blocks: Sequence[Block], first: Mapping[str, float]) -> int:
         """Return how many stay: those of the looks, and no more than two further blocks of them can be paid for."""
         gone = leaving(blocks, len(blocks[-1].scores))  # as worse only
         order = [one for one in ranked(blocks) if one not in gone]
         keep = kept_by_looks(len(blocks[-1].scores), len(blocks))
-        while keep > 2 and self._left(reserved) < 2 * self._next(scheme, order[:keep], len(blocks)):
+        while keep > 2 and self._left(scheme, first) < 2 * self._next(scheme, order[:keep], len(blocks)):
             keep = half_of(keep)
         return keep
 
@@ -180,25 +183,34 @@ class Search:
         recipes = [scheme.block(self._entries[name], place) for name in names]
         return self._session.plan([recipe for recipe, _ in recipes], [recipes[0][1]]).arms
 
-    def _left(self, reserved: float) -> float:
-        return self._budget - reserved - self._clock.spent
+    def _left(self, scheme: Scheme, first: Mapping[str, float]) -> float:
+        """Return the seconds that the race has left; `first` is what each candidate took in the first block.
+
+        Two fifths of the time are the confirmation's, and more where that is not enough for the dearest candidate.
+        """
+        pair = (max(first.values()) + min(first.values())) / min(self._jobs, 2)
+        confirmation = LEAST_SEEDS * scheme.trainings_a_seed * pair
+        return self._budget - max(confirmation, CONFIRMATION * self._budget) - self._clock.spent
 
     def _next(self, scheme: Scheme, names: Sequence[str], place: int) -> float:
         return self._clock.forecast(self._plan(scheme, names, place))
 
     # The time.
 
-    def _refuse_short(self, arms: Sequence[Arm], scheme: Scheme) -> float:
-        """Return the seconds kept for the confirmation; refuse a time too short for it and one block of all."""
-        missing = [stage for stage in first_stages(arms) if not self._session.engine.has(stage)]
+    def _refuse_short(self, arms: Sequence[Arm], scheme: Scheme) -> None:
+        """Refuse a time too short for one block of all and a confirmation; not once the race has begun."""
+        if any(self._session.engine.has(arm.evaluation) for arm in arms):
+            return
+        stages = first_stages(arms)
+        missing = [stage for stage in stages if not self._session.engine.has(stage)]
         tried = {}
         if missing:
             self._tell(f"trying {len(missing)} stages, to know what a block takes")
             seconds = max(LEAST_TRIED, min(SECONDS, self._budget * TRIED_SHARE))
             found = estimate_stages(missing, self._session.store, self._session.engine, seconds)
             tried = {stage: one.seconds or 0.0 for stage, one in found.items()}
-        for stage in first_stages(arms):
-            if stage not in tried:
+        for stage in in_order(stages):
+            if self._session.engine.has(stage):
                 tried[stage] = float(self._session.store.manifest(stage.address)["seconds"])
         block, pair, each = first_estimate(arms, tried, self._jobs)
         confirmation = LEAST_SEEDS * scheme.trainings_a_seed * pair
@@ -218,7 +230,6 @@ class Search:
                     f"Or fewer candidates, as with --without {dearest} ({duration(each[dearest])} a training)",
                 )
             )
-        return min(max(confirmation, 0.4 * self._budget), self._budget - block)
 
     # The confirmation.
 
