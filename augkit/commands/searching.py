@@ -55,6 +55,7 @@ def search(
     """
     with explained():
         from augkit.contracts.events import StageNoted
+        from augkit.errors import InputError, Problem
         from augkit.planning.components import remarks_of
         from augkit.running.session import How, Session
         from augkit.searching.field import read_field
@@ -65,6 +66,8 @@ def search(
         budget = _seconds(hours, minutes)
         chosen = _seeds_of(seeds)
         how = How(out, device, precision, jobs, threads)
+        if how.is_one_of_several:
+            raise InputError(Problem("augkit search", "is for one process; allowed: --jobs, and no torchrun"))
         field = read_field(sources, changes or (), without or (), choose_device(device).partition(":")[0])
         for line in (*remarks_of(field.entries), *(f"{name}: left out: {why}" for name, why in field.left_out.items())):
             complain(line)

@@ -106,11 +106,10 @@ def _between_blocks(blocks: Sequence[Block]) -> tuple[float, float]:
     all blocks, that is the mean square of the two-way layout, and none that left is lost for it.
     """
     total, freedom = 0.0, 0
-    for place, block in enumerate(blocks[1:], 1):
-        before = {one: np.mean([early.scores[one].mean() for early in blocks[:place]]) for one in block.scores}
-        steps = np.array([block.scores[one].mean() - before[one] for one in block.scores]) * np.sqrt(
-            place / (place + 1)
-        )
+    means = [{one: float(values.mean()) for one, values in block.scores.items()} for block in blocks]
+    for place, here in enumerate(means[1:], 1):
+        before = {one: np.mean([early[one] for early in means[:place]]) for one in here}
+        steps = np.array([here[one] - before[one] for one in here]) * np.sqrt(place / (place + 1))
         total += float(((steps - steps.mean()) ** 2).sum())
         freedom += len(steps) - 1
     return (total / freedom if freedom else 0.0), float(freedom)
@@ -122,17 +121,17 @@ def _between_images(blocks: Sequence[Block], tables: Sequence[Values]) -> float:
     Images that were scored once are counted by `_between_blocks` already, with everything else that their block has of
     its own.
     """
-    found: dict[str, list[float]] = {}
-    for block, table in zip(blocks, tables, strict=True):
-        for image, value in zip(block.images, table - table.mean(), strict=True):
-            found.setdefault(image, []).append(float(value))
-    again = [values for values in found.values() if len(values) > 1]
-    if len(again) < 2:
+    names = np.concatenate([np.array(block.images) for block in blocks])
+    _, image = np.unique(names, return_inverse=True)
+    values = np.concatenate([table - table.mean() for table in tables])
+    times = np.bincount(image)
+    means = np.bincount(image, values) / times
+    again = times > 1
+    if again.sum() < 2:
         return 0.0
-    rest = float(np.mean([np.var(values, ddof=1) for values in again]))
-    times = float(np.mean([len(values) for values in again]))
-    lasting = float(np.var([np.mean(values) for values in again], ddof=1)) - rest / times
-    return max(lasting, 0.0) / len(found)
+    squares = np.bincount(image, (values - means[image]) ** 2)[again] / (times[again] - 1)
+    lasting = float(means[again].var(ddof=1) - squares.mean() / times[again].mean())
+    return max(lasting, 0.0) / len(times)
 
 
 def reach(freedom: float, entrants: int) -> float:
