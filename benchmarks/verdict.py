@@ -1,6 +1,6 @@
 """How often a verdict is wrong: augkit's rule against the tests that papers use, on simulated arms.
 
-    python benchmarks/verdict.py [--quick]
+    python benchmarks/verdict.py [--quick] [--folds | --power]
 
 Two arms whose true means are equal are compared over and over; a method is wrong whenever it finds a difference at the
 5 % level. Scores are drawn as they look on real data: most images near 0.9 and a tail of failures (mean 0.80, SD 0.19),
@@ -8,19 +8,29 @@ a luck of training per seed, a luck per seed and image that is larger for diffic
 world "same method" the arms differ by luck alone; in "same mean" each image also prefers one of them for good, which
 only other images can average out. "rescued" is not a null: one arm moves a tenth of the images halfway to 1, and the
 intervals have to cover the gain.
+
+With --folds, every image is tested once by each seed, and two lucks lie on each training beside that of its images: its
+own, from initialisation and order, and that of its data. Every image of a data set has an influence, the luck of a
+training's data is the sum of the influences of its images, and so folds share most of it. The true mean is that over
+data sets of the size: a fresh data set has other images and other influences.
+
+With --power, pilots say how many seeds and images the rule needs, and the rule is tried with as many.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.report.verdict.inference import LEAVE, MeanDifference, estimates
+from augkit.report.verdict.inference import LEAVE, MeanDifference, crossed_error, estimates, folded_error
+from augkit.report.verdict.power import images_enough, luck_of, seeds_enough
 
 Values = NDArray[np.float64]
 
@@ -31,25 +41,70 @@ WORLDS = {"same method": 0.0, "same mean": 0.15, "rescued": 0.0}
 
 BATCH = 250
 
+FOLD_IMAGES = (20, 60, 200)
+FOLD_SDS = (0.0, 0.005, 0.01, 0.02, 0.04)
+MOST_VALUES = 3 * 10**6
+"""Of one array of a simulation of folds."""
 
-def simulate(key: int, world: str, seed_sd: float, seeds: int, tables: int) -> tuple[Values, float]:
-    """Return differences of two arms, float64 (tables, seeds, IMAGES), and their true mean."""
+
+def simulate(
+    key: int, world: str, seed_sd: float, seeds: int, tables: int, images: int = IMAGES
+) -> tuple[Values, float]:
+    """Return differences of two arms, float64 (tables, seeds, images), and their true mean."""
     random = np.random.Generator(np.random.Philox(key))
-    shape = (tables, 1, IMAGES)
+    level, gain = _levels(random, world, tables, images)
+
+    def luck() -> Values:
+        return np.asarray(seed_sd * random.standard_normal((tables, seeds, 1)))
+
+    return _differences(random, world, level, gain, luck, seeds), _truth(world)
+
+
+def simulate_folds(
+    key: int, world: str, seed_sd: float, data_sd: float, seeds: int, tables: int, images: int, folds: int
+) -> tuple[Values, float, NDArray[np.int64]]:
+    """Return the same with the fold of each image, (images,); data_sd: of one training, from data set to data set."""
+    random = np.random.Generator(np.random.Philox(key))
+    fold_of = np.arange(images) % folds
+    level, gain = _levels(random, world, tables, images)
+    trained_on = (fold_of[:, None] != np.arange(folds)).astype(float)
+    trained_on /= np.sqrt(trained_on.sum(axis=0))
+
+    def luck() -> Values:
+        own = seed_sd * random.standard_normal((tables, seeds, folds))
+        data = data_sd * random.standard_normal((tables, images)) @ trained_on
+        return np.asarray((own + data[:, None])[:, :, fold_of])
+
+    return _differences(random, world, level, gain, luck, seeds), _truth(world), fold_of
+
+
+def _levels(random: np.random.Generator, world: str, tables: int, images: int) -> tuple[Values, Values]:
+    """Return how well each image is segmented, (tables, 1, images), and what the better arm adds to it."""
+    shape = (tables, 1, images)
     level = 1 - random.beta(1.1, 5, shape)
     level = np.where(random.uniform(size=shape) < 0.04, random.uniform(0, 0.4, shape), level)
-    spread = 2 * np.sqrt(level * (1 - level))
     gain = np.where(random.uniform(size=shape) < 0.1, 0.5 * (1 - level), 0) if world == "rescued" else 0 * level
+    return level, gain
+
+
+def _differences(
+    random: np.random.Generator, world: str, level: Values, gain: Values, luck: Callable[[], Values], seeds: int
+) -> Values:
+    spread = 2 * np.sqrt(level * (1 - level))
+    tables, _, images = level.shape
     arms = []
     for better in (gain, 0):
-        own = WORLDS[world] * spread * random.standard_t(4, shape) / np.sqrt(2)
-        luck = seed_sd * random.standard_normal((tables, seeds, 1))
-        noise = 0.06 * spread * random.standard_t(4, (tables, seeds, IMAGES)) / np.sqrt(2)
+        own = WORLDS[world] * spread * random.standard_t(4, level.shape) / np.sqrt(2)
+        lucky = luck()
+        noise = 0.06 * spread * random.standard_t(4, (tables, seeds, images)) / np.sqrt(2)
         # A gain is added after the limits, so that its true mean is known exactly.
-        arms.append(np.clip(level + own + luck + noise, 0, 1) + better)
+        arms.append(np.clip(level + own + lucky + noise, 0, 1) + better)
+    return np.asarray(arms[0] - arms[1])
+
+
+def _truth(world: str) -> float:
     # E[0.1 * 0.5 * (1 - level)]: 4 % of the images have mean 0.2, the others 1 - 1.1 / 6.1.
-    truth = 0.05 * (1 - (0.04 * 0.2 + 0.96 * (1 - 1.1 / 6.1))) if world == "rescued" else 0.0
-    return arms[0] - arms[1], truth
+    return 0.05 * (1 - (0.04 * 0.2 + 0.96 * (1 - 1.1 / 6.1))) if world == "rescued" else 0.0
 
 
 def finds_difference(found: MeanDifference) -> bool:
@@ -84,11 +139,111 @@ def rates(key: int, world: str, seed_sd: float, seeds: int, tables: int, resampl
     return {name: round(count / tables, 4) for name, count in counts.items()}
 
 
-def main() -> None:
-    """Simulate, print a table, then one JSON line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer simulations, and six seeds only")
-    quick = parser.parse_args().quick
+def fold_rates(
+    key: int, world: str, sds: tuple[float, float], seeds: int, tables: int, images: int, folds: int = 5
+) -> dict[str, float]:
+    """Return how often the interval of each method misses the true mean, and half its width, with images in folds.
+
+    With one seed, of the methods that need no more. Where arms are equal, to miss it is to find a difference.
+    """
+    from scipy.special import stdtrit
+
+    errors: dict[str, tuple[Values, Any]]
+    counts: dict[str, float] = {}
+    batch, done = max(50, min(tables, MOST_VALUES // (images * seeds))), 0
+    while done < tables:
+        drawn, truth, fold_of = simulate_folds(key + done, world, *sds, seeds, batch, images, folds)
+        done += batch
+        means = np.stack([drawn[:, :, fold_of == fold].mean(axis=(1, 2)) for fold in range(folds)], axis=1)
+        error = means.std(axis=1, ddof=1)
+        errors = {
+            "t over folds": (error * np.sqrt(1 / folds), folds - 1),
+            "Nadeau & Bengio": (error * np.sqrt(1 / folds + 1 / (folds - 1)), folds - 1),
+        }
+        if seeds > 1:
+            errors["augkit"] = tuple(np.transpose([folded_error(table, fold_of) for table in drawn]))
+            errors["as without folds"] = tuple(np.transpose([crossed_error(table) for table in drawn]))
+        away = np.abs(drawn.mean(axis=(1, 2)) - truth)
+        for name, (error, freedom) in errors.items():
+            reach = stdtrit(freedom, 1 - LEAVE / 2) * error
+            counts[name] = counts.get(name, 0) + (away > reach).sum()
+            counts[f"{name}, half width"] = counts.get(f"{name}, half width", 0) + reach.sum()
+    return {name: round(float(count) / done, 4) for name, count in counts.items()}
+
+
+def run_folds(quick: bool) -> dict[str, Any]:
+    """Simulate folds, print a table, and return the rates by row."""
+    tables = 300 if quick else 2000
+    rows: list[tuple[str, int, int, int, float, float]] = []
+    for images in FOLD_IMAGES:
+        for seeds in (3,) if quick else (1, 2, 3, 4, 6):
+            rows += [(world, images, seeds, 5, sd, sd) for world in WORLDS for sd in FOLD_SDS]
+    null = [world for world in WORLDS if world != "rescued"]
+    rows += [(world, 10, 2, 5, 0.02, 0.02) for world in null]
+    rows += [(world, 60, seeds, folds, 0.02, 0.02) for world in null for folds, seeds in ((2, 3), (3, 3), (10, 2))]
+    rows += [(world, 60, 3, 5, 0.01, data) for world in null for data in (0.0, 0.005, 0.02)]
+    values: dict[str, Any] = {}
+    for number, (world, images, seeds, folds, own, data) in enumerate(rows):
+        name = f"{world}, {images} images, {seeds} seeds, {folds} folds, seed SD {own}, data SD {data}"
+        found = fold_rates(10**6 * (number + 1000), world, (own, data), seeds, tables, images, folds)
+        values[name] = found
+        shown = [f"{one} {value:6.1%}" for one, value in found.items() if "width" not in one]
+        print(f"{name:<75}" + "  ".join(shown), flush=True)
+    return values
+
+
+POWER_ROWS = (
+    ("more seeds", 1, "same method", (0.02, 0.02), 0.02),
+    ("more seeds", 5, "same method", (0.01, 0.01), 0.04),
+    ("more images", 1, "same mean", (0.005, 0.005), 0.02),
+    ("more images", 5, "same mean", (0.005, 0.005), 0.03),
+)
+"""What a pilot asks for, folds, world, SDs of training and data, gain: rows where there is an answer."""
+
+
+def run_power(quick: bool) -> dict[str, Any]:
+    """Return how often the rule finds a gain with the seeds, or the images, that pilots say are enough."""
+    pilots, values = 10 if quick else 40, {}
+    for (what, folds, world, sds, gain), seeds in itertools.product(POWER_ROWS, (2, 4, 6)):
+        shares, numbers = [], []
+        images, least = (IMAGES, 4) if folds == 1 else (60, 2)
+        for pilot in range(pilots):
+            key = 10**7 * (seeds + 10 * folds) + 1000 * pilot
+            drawn, fold_of = _drawn(key, world, sds, seeds, 1, images, folds)
+            luck = luck_of(drawn[0], fold_of)
+            more_seeds, more_images = max(seeds, least), images
+            if what == "more seeds":
+                number = seeds_enough(luck, gain, images, folds, 1, least)
+                more_seeds = number or 0
+            else:
+                number = images_enough(luck, gain, more_seeds, folds, 1, 10)
+                more_images = number or 0
+            if number is not None and more_seeds * more_images <= 10**4:
+                tried, fold_of = _drawn(key + 1, world, sds, more_seeds, 60, more_images, folds)
+                found = estimates(tried + gain, 0.01, 100, fold_of)
+                shares.append(np.mean([finds_difference(one) for one in found]))
+                numbers.append(number)
+        name = f"{what}, {folds} folds, {world}, gain {gain}, SD {sds[0]}, pilot of {seeds} seeds of {images} images"
+        values[name] = {
+            "found": round(float(np.mean(shares)), 3) if shares else None,
+            "number": [float(one) for one in np.percentile(numbers, (10, 50, 90))] if numbers else [],
+            "without an answer": 1 - len(numbers) / pilots,
+        }
+        print(f"{name:<100} {values[name]}", flush=True)
+    return values
+
+
+def _drawn(
+    key: int, world: str, sds: tuple[float, float], seeds: int, tables: int, images: int, folds: int
+) -> tuple[Values, NDArray[np.int64]]:
+    if folds == 1:
+        return simulate(key, world, sds[0], seeds, tables, images)[0], np.zeros(images, np.int64)
+    drawn, _, fold_of = simulate_folds(key, world, *sds, seeds, tables, images, folds)
+    return drawn, fold_of
+
+
+def run_seeds(quick: bool) -> dict[str, Any]:
+    """Simulate one split, print a table, and return the rates by row."""
     tables = 500 if quick else 2000
     values: dict[str, Any] = {}
     print(f"{'world':<13}{'seeds':>6}{'seed SD':>9}", end="")
@@ -102,7 +257,28 @@ def main() -> None:
                 cells = "".join(f"{shown[name]:>26.1%}" if name in shown else f"{'':>26}" for name in found)
                 print(f"{world:<13}{seeds:>6}{seed_sd:>9}{cells}", flush=True)
                 values[f"{world}, {seeds} seeds, seed SD {seed_sd}"] = shown
-    print(json.dumps(_record(values)))
+    return values
+
+
+def main() -> None:
+    """Simulate, print a table, then one JSON line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer simulations, and six seeds or three only")
+    parser.add_argument("--folds", action="store_true", help="images that are tested in folds")
+    parser.add_argument("--power", action="store_true", help="numbers of seeds and images that pilots recommend")
+    chosen = parser.parse_args()
+    if chosen.folds or chosen.power:
+        name, part = ("verdict-folds", run_folds) if chosen.folds else ("verdict-power", run_power)
+        print(json.dumps({"benchmark": name, "ratios": {}, "values": part(chosen.quick), **_where()}))
+        return
+    print(json.dumps(_record(run_seeds(chosen.quick))))
+
+
+def _where() -> dict[str, Any]:
+    return {
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "versions": {name: version(name) for name in ("augkit", "numpy", "scipy")},
+    }
 
 
 def _record(values: dict[str, Any]) -> dict[str, Any]:
@@ -115,8 +291,7 @@ def _record(values: dict[str, Any]) -> dict[str, Any]:
         "benchmark": "verdict",
         "ratios": ratios,
         "values": values,
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("augkit", "numpy", "scipy")},
+        **_where(),
     }
 
 

@@ -72,7 +72,7 @@ def reproduce(
         with audience:
             built = session.run(wanted.plan)
         result = again.conclude(wanted, built, place)
-        _print_outcome(result)
+        _print_outcome(result, wanted.report.arms[0].in_folds)
     raise typer.Exit(0 if result.equal else DIFFERENT)
 
 
@@ -84,11 +84,12 @@ def _tell(wanted: Reproduction, quiet: bool) -> None:
         complain("Data, recipes, code, versions and circumstances are those that the report recorded.")
 
 
-def _print_outcome(result: Result) -> None:
+def _print_outcome(result: Result, in_folds: str) -> None:
     images = max((one.images for one in result.outcomes), default=0)
     if result.equal:
         runs = len(result.outcomes)
-        say(f"Equal to the last digit: every score of {runs} training{'' if runs == 1 else 's'} on {images} images.")
+        trainings = f"{runs} training{'' if runs == 1 else 's'}{in_folds}"
+        say(f"Equal to the last digit: every score of {trainings} on {images} images.")
     else:
         rows = [
             (

@@ -168,7 +168,7 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
     from augkit.planning.controls import missing_controls
     from augkit.planning.loading import load_checked
     from augkit.planning.shipped import name_of_shipped
-    from augkit.report.verdict.comparison import PLANNED_SEEDS
+    from augkit.report.verdict.comparison import planned_seeds
     from augkit.running.estimate import seconds_after_earlier
     from augkit.running.session import Session
 
@@ -177,15 +177,16 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
     if controls is None or not any(recipe.synthesize for recipe in recipes):
         return
     everything = [*files, *(file if files[0].exists() else name_of_shipped(file) for file in controls)]
-    session = Session(how)
+    session, folds = Session(how), recipes[0].folds
+    seeds = planned_seeds(1 if folds is None else len(folds.only))
     try:
-        plan = session.plan(load_checked(everything, changes)[0], range(PLANNED_SEEDS))
+        plan = session.plan(load_checked(everything, changes)[0], range(seeds))
     except InputError:  # of a control that this run did not need
         return
     if not session.engine.missing(plan):
         return
     seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs)
-    words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{PLANNED_SEEDS - 1}"]
+    words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{seeds - 1}"]
     words += [f"--set {shlex.quote(change)}" for change in changes]
     words += how.options()
     time = "" if seconds is None else f" (about {duration(seconds)} here)"

@@ -69,10 +69,12 @@ class Result:
     def scores(self) -> list[dict[str, Any]]:
         """One row per arm, seed and image: ``arm``, ``seed``, ``image_id`` and every metric; for `pandas.DataFrame`.
 
-        Where groups are scored, ``image_id`` is the group.
+        Where groups are scored, ``image_id`` is the group. Where there are folds, ``fold`` is the one that tested it.
         """
         return [
-            {"arm": arm.arm, "seed": seed, "image_id": name} | {m: float(arm.values[m][s, i]) for m in arm.metrics}
+            {"arm": arm.arm, "seed": seed, "image_id": name}
+            | ({"fold": int(arm.folds[i])} if arm.design.folds else {})
+            | {m: float(arm.values[m][s, i]) for m in arm.metrics}
             for arm in self.recorded.arms
             for s, seed in enumerate(arm.seeds)
             for i, name in enumerate(arm.image_ids)

@@ -221,6 +221,44 @@ def test_tests_that_decide_nothing_are_shown_apart():
     assert len(unadjusted_rows(compare(four(seeds=[0])))) == 1
 
 
+def in_folds(arms, folds=5):
+    return [replace(one, folds=np.arange(len(one.image_ids)) % folds) for one in arms]
+
+
+def test_with_folds_sentences_say_how_many_and_what_the_verdict_holds_for():
+    (treated, *_) = compare(in_folds(four(0.1, seeds=range(3)))).findings
+    assert treated.verdict == "helps"
+    assert "3 seeds × 5 folds per arm, 150 test images" in treated.sentence
+    assert treated.sentence.endswith(
+        "This holds for this segmenter and training budget on data of this kind and amount, if other data change a "
+        "training no more than another seed does."
+    )
+
+
+@pytest.mark.parametrize(
+    ("folds", "seeds", "words"),
+    [
+        (5, [0], "One seed of 5 folds cannot separate an arm from the luck of its trainings. Train at least 2 seeds of "
+         "5 folds, better 3: --seeds 0..2."),
+        (2, [0, 1], "2 seeds × 2 folds per arm are too few to separate an arm from the luck of its trainings. Train at "
+         "least 3 seeds of 2 folds, better 6: --seeds 0..5."),
+        (20, [0], "Train at least 2 seeds of 20 folds: --seeds 0..1."),
+        (5, [0, 1], ""),
+        (2, [0, 1, 2], ""),
+    ],
+)  # fmt: skip
+def test_how_many_seeds_a_verdict_needs_depends_on_the_folds(folds, seeds, words):
+    arms = in_folds(four(0.1, seeds=seeds), folds)
+    said = foresee([replace(one, values={}) for one in arms])
+    assert (words in said[0]) if words else said == ()
+    assert (verdicts(compare(arms))["s vs q"] == "no verdict") == bool(words)
+
+
+def test_before_images_are_counted_folds_are_known_by_their_names():
+    arms = [replace(one, values={}, image_ids=(), folds=np.arange(5)) for one in four(seeds=[0, 1])]
+    assert foresee(arms) == ()
+
+
 def test_few_images_give_no_verdict():
     finding = compare(four(0.25, images=9)).findings[0]
     assert finding.verdict == "no verdict"

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit.report.verdict.inference import crossed_error, detectable, estimates, holm, resampled_means, sign_flip
+from augkit.report.verdict.inference import (
+    crossed_error,
+    detectable,
+    estimates,
+    folded_error,
+    holm,
+    resampled_means,
+    sign_flip,
+)
 
 _spec = importlib.util.spec_from_file_location("verdict", Path(__file__).parents[2] / "benchmarks" / "verdict.py")
 assert _spec is not None
@@ -155,3 +163,62 @@ def test_holm_is_the_step_down_by_hand():
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
     assert holm([0.02]) == [0.02]
+
+
+FOLDS = np.arange(60) % 5
+
+
+def test_folds_that_are_all_one_change_nothing_to_the_bit():
+    tables = np.random.Generator(np.random.Philox(8)).normal(size=(2, 4, 20))
+    for one in (0, 3):
+        assert estimates(tables, 0.01, 300, np.full(20, one)) == estimates(tables, 0.01, 300)
+
+
+def test_the_error_with_folds_is_that_of_trainings_data_and_images_by_hand():
+    # Two folds of two images, two seeds: the means of the first fold are 1, 3, of the second 4, 4.
+    table = np.array([[0.0, 2, 3, 5], [2, 4, 3, 5]])
+    error, freedom = folded_error(table, np.array([0, 0, 1, 1]))
+    between = (2 * 2 + 2 * 0) / 4  # variances 2 and 0
+    trainings, images = between * (2 * 0.5**2 / 2 + 0.8), np.var([1, 3, 3, 5], ddof=1) / 4
+    assert error == pytest.approx(math.sqrt(trainings + images))
+    assert freedom == pytest.approx((trainings + images) ** 2 / (trainings**2 / 2 + images**2 / 3))
+
+
+def test_folds_of_one_image_each_have_an_error_too():
+    table = np.random.Generator(np.random.Philox(9)).normal(size=(2, 10))
+    error, freedom = folded_error(table, np.arange(10))
+    assert error > 0
+    assert freedom > 2
+
+
+def test_with_folds_test_and_interval_always_agree():
+    tables, _, folds = simulation.simulate_folds(1, "same mean", 0.01, 0.01, 3, 50, 60, 5)
+    for one in estimates(tables + 0.03, 0.01, 20, folds):
+        assert (one.p < 0.05) == (one.low > 0 or one.high < 0)
+
+
+@pytest.mark.parametrize("images", [20, 60])
+@pytest.mark.parametrize("sd", [0.0, 0.01, 0.04])
+def test_with_folds_a_difference_between_equal_arms_is_found_at_most_6_times_in_100(images, sd):
+    for world in ("same method", "same mean"):
+        found = simulation.fold_rates(3, world, (sd, sd), 3, 300, images)
+        assert found["augkit"] <= 0.06, world
+
+
+def test_with_folds_of_many_images_and_much_luck_a_difference_is_found_at_most_6_times_in_100_beside_chance():
+    found = simulation.fold_rates(3, "same method", (0.04, 0.04), 3, 300, 200)  # the hardest row; 4.6 % of 6,000
+    assert found["augkit"] <= 0.06 + 2 * math.sqrt(0.06 * 0.94 / 300)
+
+
+def test_tests_over_folds_take_luck_of_training_and_data_for_effects():
+    found = simulation.fold_rates(3, "same method", (0.02, 0.02), 3, 300, 60)
+    assert found["t over folds"] > 0.2
+    assert found["Nadeau & Bengio"] > 0.08
+    assert found["as without folds"] > 0.15
+
+
+def test_three_quarters_of_the_simulated_luck_of_data_lie_on_all_of_five_folds():
+    with_luck, _, folds = simulation.simulate_folds(2, "same method", 0.0, 0.05, 1, 3000, 20, 5)
+    without, _, _ = simulation.simulate_folds(2, "same method", 0.0, 0.0, 1, 3000, 20, 5)
+    means = np.stack([(with_luck - without)[:, 0, folds == fold].mean(axis=1) for fold in range(5)])
+    assert np.corrcoef(means)[0, 1:] == pytest.approx(0.75, abs=0.07)  # less a little at the limits of Dice

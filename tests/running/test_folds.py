@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from augkit.report.origin import differences, read_origin
 from augkit.report.recorded import read_report
 from augkit.running.engine import Engine
 from augkit.running.forecast import Forecast
+from augkit.running.session import How, Session
+from augkit.sharing.card import data_card
+from augkit.sharing.export import gather_export
 from augkit.store import Digests, Store
 from samples import checked_recipes
 
@@ -216,6 +220,26 @@ def test_quality_is_judged_of_the_first_fold(tmp_path, store):
     (stage,) = make_quality(recipes, None, Digests(store.root))
     assert stage.inputs["dataset"].title == "dataset phantom · fold 2 of 5"
     assert stage.title.endswith(" · fold 2")
+
+
+def test_an_export_is_of_the_first_fold_and_its_card_says_so(store, tmp_path, guess):
+    (recipe,) = checked_recipes(tmp_path, RECIPE + "folds: 5\n")
+    export = gather_export(recipe, 0, Session(How(store.root, "cpu")))
+    supply = Session(How(store.root, "cpu")).plan_supply(recipe)
+    assert supply.fold == 0
+    assert export.real.test.ids == splits_of(supply.dataset, store).test.ids
+    assert "4 validation and 6 test images of fold 0 of 5 were held out" in data_card(export, "folder", "png")
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_give_the_scores_of_one_after_the_other(augkit):
+    Path("arm.yaml").write_text(RECIPE.replace("steps: 1", "steps: 5"))
+    rest = ["--set", "folds=3", "--seeds", "0,1", "--device", "cpu", "--quiet", "--threads", "1"]
+    for out, jobs in (("one", "1"), ("two", "2")):
+        assert augkit("run", "arm.yaml", "--out", out, "--jobs", jobs, *rest)[0] == 0
+    (one,), (two,) = (list(Path(out).glob("report/*/per_image.csv")) for out in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert len(one.read_text().splitlines()) == 1 + 2 * 30
 
 
 # Scores

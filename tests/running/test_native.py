@@ -105,6 +105,14 @@ def test_development_images_are_scored_at_native_size_too(plan, tmp_path):
     assert {sum(found) for found in counts.values()} <= {64 * 64, 64 * 128}
 
 
+def test_folds_are_scored_at_native_size_too(plan, tmp_path):
+    arms = plan("native", changes=["folds=4"]).arms
+    counts = [scored(arm, tmp_path / "runs")[0] for arm in arms]
+    assert sorted(name for found in counts for name in found) == [f"case{i:02d}" for i in range(16)]
+    sizes = {name: sum(counted) for found in counts for name, counted in found.items()}
+    assert all((size == 64 * 64) == (int(name[-2:]) % 2 == 1) for name, size in sizes.items())
+
+
 def test_report_and_recorded_scores_say_at_which_size(plan, tmp_path):
     folder = Engine(Store(tmp_path / "runs"), "cpu").run(plan("native"))
     page, record = (folder / "report.html").read_text(), json.loads((folder / "report.json").read_text())

@@ -5,7 +5,7 @@ and seeds is significant at 5 % after Holm's adjustment and the 95 % interval ex
 synthetic images and classical augmentation, and p is adjusted for all planned contrasts of a question.
 It is *equivalent* where two one-sided tests, adjusted in the same way, show a difference smaller than the margin in
 either direction; this goes first, because a difference that is real and too small to matter must not read as help.
-Otherwise there is *no evidence*. Below four seeds or ten images there is *no verdict*.
+Otherwise there is *no evidence*. Below four seeds, or two of five folds, or ten images there is *no verdict*.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from augkit.report.verdict.contrasts import Contrast, plan_contrasts
 from augkit.report.verdict.inference import LEAVE, MeanDifference, detectable, estimates, holm
+from augkit.report.verdict.power import counted, enough, luck_of, of_folds
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores
 
 HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
@@ -34,6 +35,9 @@ time with four or six seeds, 7 % with three and 10 % with two."""
 PLANNED_SEEDS = 6
 """The number to plan for: the fewest with which a sign flip of seed means can fall below 5 %."""
 
+LEAST_FREEDOM, PLANNED_FREEDOM = 4, 10
+"""With folds, of folds * (seeds - 1): two seeds of five folds and better three, three of two and better six."""
+
 LEAST_IMAGES = 10
 """Fewer test images give no verdict."""
 
@@ -49,6 +53,7 @@ class Finding:
     p, equivalence_p:   those of Dice, adjusted over the contrasts (Holm); None where there is no verdict.
     detectable:         the smallest Dice difference that would have been found with 80 % power; None likewise.
     exploratory_p:      metric other than Dice -> p adjusted over contrasts and those metrics; no verdict rests on it.
+    enough:             what would have been enough to find a difference of the margin; '' where there is no verdict.
     """
 
     contrast: Contrast
@@ -60,6 +65,7 @@ class Finding:
     equivalence_p: float | None = None
     detectable: float | None = None
     exploratory_p: Mapping[str, float] = field(default_factory=dict)
+    enough: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ def _finding_record(finding: Finding) -> Mapping[str, Any]:
         "p_holm": finding.p,
         "equivalence_p_holm": finding.equivalence_p,
         "detectable": finding.detectable,
+        **({"enough": finding.enough} if finding.enough else {}),
         "metrics": {metric: asdict(found) for metric, found in finding.estimates.items()},
         "exploratory_p_holm": dict(finding.exploratory_p),
     }
@@ -146,6 +153,13 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
             equal[i],
             detectable(dice, len(contrasts)),
             {metric: next(explored) for metric in others},
+            enough(
+                luck_of(contrast.table("dice"), contrast.folds),
+                margin,
+                len(contrasts),
+                least_seeds(contrast.plus[0].fold_count),
+                contrast.plus[0].design.scored,
+            ),
         )
         findings.append(replace(bare, sentence=_sentence(bare, margin, len(contrasts))))
     return findings
@@ -154,7 +168,7 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
 def _estimates(contrast: Contrast, margin: float) -> Mapping[str, MeanDifference]:
     metrics = contrast.plus[0].metrics
     tables = np.stack([contrast.table(metric) for metric in metrics])
-    return dict(zip(metrics, estimates(tables, margin), strict=True))
+    return dict(zip(metrics, estimates(tables, margin, folds=contrast.folds), strict=True))
 
 
 def _verdict(contrast: Contrast, dice: MeanDifference, p: float, equivalence_p: float, margin: float) -> str:
@@ -176,13 +190,13 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
     what, who = _subject(contrast), contrast.name
     numbers = (
         f"95 % interval {signed(dice.low)} to {signed(dice.high)}, {_p_equals(finding.p)}{_adjusted(tests)}, "
-        f"{len(contrast.seeds)} trainings per arm, {_images(contrast)}"
+        f"{trainings(contrast)}, {_images(contrast)}"
     )
     over = contrast.plus[0].over_classes
     change = f"Mean Dice{over} changed by {signed(dice.mean)}"
     if contrast.is_interaction:
         change = f"The gain in mean Dice{over} differs by {signed(dice.mean)}"
-    scope = f"This holds for this data set, segmenter and training budget.{_on_development(contrast)}"
+    scope = f"{_holds_for(contrast)}{_on_development(contrast)}"
     if finding.verdict == EQUIVALENT:
         real = "" if not _excludes_zero(dice) else " A smaller difference is there, and too small to count."
         ruled_out = f"A difference of {margin:g} or more is ruled out."
@@ -191,7 +205,7 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         missed = f"a true difference below {finding.detectable:.4f} is missed more often than one time in five."
         return (
             f"{who}: no evidence that {what}. {change} ({numbers}). This is not evidence of no effect: "
-            f"{missed}{_on_development(contrast)}"
+            f"{missed} {finding.enough}{_on_development(contrast)}"
         )
     if contrast.is_interaction:
         return (
@@ -199,6 +213,21 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         )
     change = f"With {_added(contrast)}, mean Dice{over} changed by {signed(dice.mean)}"
     return f"{who}: {finding.verdict}. {change} ({numbers}). {scope}"
+
+
+def trainings(contrast: Contrast) -> str:
+    """Return how often each arm was trained: ``6 trainings per arm``, or ``6 seeds × 5 folds per arm``."""
+    folds, seeds = contrast.plus[0].fold_count, len(contrast.seeds)
+    return f"{seeds} trainings per arm" if folds == 1 else f"{counted(seeds, 'seed')} × {folds} folds per arm"
+
+
+def _holds_for(contrast: Contrast) -> str:
+    if contrast.plus[0].fold_count == 1:
+        return "This holds for this data set, segmenter and training budget."
+    return (
+        "This holds for this segmenter and training budget on data of this kind and amount, if other data change a "
+        "training no more than another seed does."
+    )
 
 
 def _images(contrast: Contrast) -> str:
@@ -243,16 +272,33 @@ def _obstacle(contrast: Contrast) -> str:
     return _few_seeds(contrast) or _few_images(contrast)
 
 
+def least_seeds(folds: int) -> int:
+    """Return the fewest seeds that give a verdict."""
+    return LEAST_SEEDS if folds == 1 else _seeds_of_folds(folds, LEAST_FREEDOM)
+
+
+def planned_seeds(folds: int) -> int:
+    """Return the number of seeds to plan for."""
+    return PLANNED_SEEDS if folds == 1 else _seeds_of_folds(folds, PLANNED_FREEDOM)
+
+
+def _seeds_of_folds(folds: int, freedom: int) -> int:
+    return 1 + -(-freedom // folds)
+
+
 def _few_seeds(contrast: Contrast) -> str:
-    seeds = len(contrast.seeds)
-    wish = f"Train at least {LEAST_SEEDS} seeds, better {PLANNED_SEEDS}: --seeds 0..{PLANNED_SEEDS - 1}."
+    seeds, folds = len(contrast.seeds), contrast.plus[0].fold_count
+    least, planned = least_seeds(folds), planned_seeds(folds)
+    better = f", better {planned}" if planned > least else ""
+    wish = f"Train at least {least} seeds{of_folds(folds)}{better}: --seeds 0..{planned - 1}."
     if seeds == 0:
         return f"The arms have no seed in common. {wish}"
+    if seeds >= least:
+        return ""
     if seeds == 1:
-        return f"One training per arm cannot separate an arm from the luck of its training. {wish}"
-    if seeds < LEAST_SEEDS:
-        return f"{seeds} trainings per arm are too few to separate an arm from the luck of its trainings. {wish}"
-    return ""
+        one = "One training per arm" if folds == 1 else f"One seed of {folds} folds"
+        return f"{one} cannot separate an arm from the luck of its training{'s' if folds > 1 else ''}. {wish}"
+    return f"{trainings(contrast)} are too few to separate an arm from the luck of its trainings. {wish}"
 
 
 def _few_images(contrast: Contrast) -> str:

@@ -50,6 +50,11 @@ class Contrast:
         common = set.intersection(*(set(arm.seeds) for arm in self.arms))
         return tuple(seed for seed in self.plus[0].seeds if seed in common)
 
+    @property
+    def folds(self) -> NDArray[np.int64]:
+        """The fold in which each image was tested, int (N,); the same in every arm that is compared."""
+        return self.plus[0].folds
+
     def table(self, metric: str) -> NDArray[np.float64]:
         """Return the differences of the common seeds: float64 (S, N)."""
         rows = [self._rows(arm, metric) for arm in self.arms]

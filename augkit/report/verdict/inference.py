@@ -4,6 +4,10 @@ A difference is a table: one value per training (seed) and test image. Both are 
 and other trainings of the same arms would have given other values. An interval over images alone forgets the luck of
 training; a test over seeds alone forgets the luck of the images. Everything here counts both, in the two-way layout of
 reader studies (Dorfman, Berbaum & Metz 1992; Hillis, Statistics in Medicine 2007): seeds are readers, images are cases.
+
+With folds, every image is tested once by each seed, with a training of its fold. Trainings of one fold share their
+data, and those of different folds most of it. What another data set of this size would have given cannot be estimated
+from one without bias (Bengio & Grandvalet, JMLR 2004), so `folded_error` counts it by an assumption.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 from augkit.data.draws import Draws
 
 Values = NDArray[np.float64]
+Folds = NDArray[np.int64]
 
 RESAMPLES = 10_000
 """Bootstrap samples per interval."""
@@ -27,6 +32,11 @@ LEAVE = 0.05
 
 POWER = 0.8
 """With which probability the detectable difference would be found."""
+
+DATA_LUCK = 1.0
+"""With folds: the variance that another data set would bring into a training, over that of the training's own luck.
+
+Assumed, as it cannot be estimated; simulations with as much keep the level (benchmarks/verdict.py)."""
 
 MOST_FLIPS = 16
 """Seeds up to which all 2**S signs are tried."""
@@ -38,8 +48,8 @@ _CHUNK = 1000
 class MeanDifference:
     """A mean difference, float64 (S, N) of S seeds and N images, and how sure it is.
 
-    error, freedom:  standard error over images and seeds, and its degrees of freedom.
-    low, high:       95 % interval, from `resampled_means` less half of their excess.
+    error, freedom:  standard error over images and seeds, and its degrees of freedom; with folds, over data sets too.
+    low, high:       95 % interval, from `resampled_means` less half of their excess; with folds, that of the t test.
     p:               two-sided test of no difference, over images and seeds.
     equivalence_p:   two one-sided tests of a difference at least as large as the margin.
     images_only:     95 % interval over images for exactly these trainings; too narrow for any claim about the arms.
@@ -59,20 +69,31 @@ class MeanDifference:
     flip_p: float | None
 
 
-def estimates(tables: Values, margin: float, resamples: int = RESAMPLES) -> tuple[MeanDifference, ...]:
-    """Return what K tables of differences say, float64 (K, S, N) with S >= 2 and N >= 2; all share their resamples."""
+def estimates(
+    tables: Values, margin: float, resamples: int = RESAMPLES, folds: Folds | None = None
+) -> tuple[MeanDifference, ...]:
+    """Return what K tables of differences say, float64 (K, S, N) with S >= 2 and N >= 2; all share their resamples.
+
+    folds: int (N,), the fold in which each image was tested; None, or one for all of them, without folds.
+    """
     drawn = zip(tables, *resampled_means(tables, resamples), strict=True)
-    return tuple(_estimate(table, crossed, fixed, margin) for table, crossed, fixed in drawn)
+    if folds is not None and len(np.unique(folds)) == 1:
+        folds = None
+    return tuple(_estimate(table, crossed, fixed, margin, folds) for table, crossed, fixed in drawn)
 
 
-def _estimate(table: Values, crossed: Values, fixed: Values, margin: float) -> MeanDifference:
-    mean, (error, freedom), seeds = float(table.mean()), crossed_error(table), table.mean(axis=1)
+def _estimate(table: Values, crossed: Values, fixed: Values, margin: float, folds: Folds | None) -> MeanDifference:
+    mean, seeds = float(table.mean()), table.mean(axis=1)
+    error, freedom = crossed_error(table) if folds is None else folded_error(table, folds)
     seed_error = float(seeds.std(ddof=1) / np.sqrt(len(seeds)))
+    low_high = (
+        _interval(mean, _without_excess(table, crossed), freedom) if folds is None else _symmetric(mean, error, freedom)
+    )
     return MeanDifference(
         mean,
         error,
         freedom,
-        *_interval(mean, _without_excess(table, crossed), freedom),
+        *low_high,
         p=_two_sided(mean, error, freedom),
         equivalence_p=_one_sided(margin - abs(mean), error, freedom),
         images_only=_interval(mean, fixed, table.shape[1] - 1),
@@ -97,6 +118,47 @@ def crossed_error(table: Values) -> tuple[float, float]:
         return 0.0, float(count_s - 1)
     freedom = total**2 / (seeds**2 / (count_s - 1) + images**2 / (count_n - 1))
     return float(np.sqrt(total / (count_s * count_n))), freedom
+
+
+def folded_error(table: Values, folds: Folds) -> tuple[float, float]:
+    """Return the same for images that were tested in folds (N,), over seeds, images and data sets of this size.
+
+    Each seed and fold is a training of its own, so trainings lie within folds. V, the variance of the mean of a fold
+    from seed to seed, holds the luck of a training and of its images, and ``V * (sum of squared shares of the folds / S
+    + share)`` is what trainings and data give: `share`, `DATA_LUCK` * (1 - 1 / folds), is how much of the luck of the
+    data is left in a mean over folds where training sets overlap as they do and images act on training one by one, as
+    in a delete-a-group jackknife (Shao & Wu, Annals of Statistics 1989). Fewer than five folds may be some of five,
+    and count as five. Images are counted as in `crossed_error`.
+    """
+    count_s, count_n = table.shape
+    shares = np.unique(folds, return_counts=True)[1] / count_n
+    between, left = noise_in_folds(table, folds)
+    trainings = between * training_share(count_s, shares)
+    images = max(float(table.mean(axis=0).var(ddof=1)) - left / count_s, 0) / count_n
+    total, of_trainings = trainings + images, len(shares) * (count_s - 1)
+    if total == 0:
+        return 0.0, float(of_trainings)
+    return float(np.sqrt(total)), total**2 / (trainings**2 / of_trainings + images**2 / (count_n - 1))
+
+
+def noise_in_folds(table: Values, folds: Folds) -> tuple[float, float]:
+    """Return the variance of the mean of a fold from seed to seed, and that of one image beside its fold's mean.
+
+    Of float64 (S, N) with folds (N,), over seeds with S - 1 degrees of freedom a fold. The first, a mean of the folds
+    that counts each by its images, contains the second, which is 0 where no fold has two images.
+    """
+    count_s, count_n = table.shape
+    names, places, counts = np.unique(folds, return_inverse=True, return_counts=True)
+    of_fold = np.stack([table[:, places == place].mean(axis=1) for place in range(len(names))], axis=1)
+    centred = table - of_fold[:, places]
+    rest = centred - centred.mean(axis=0)
+    left = float((rest**2).sum()) / ((count_s - 1) * max(count_n - len(names), 1))
+    return float((counts * of_fold.var(axis=0, ddof=1)).sum()) / count_n, left
+
+
+def training_share(seeds: int, shares: Values) -> float:
+    """Return how much of the variance of one training's mean is in that of all; shares of the images by fold, (K,)."""
+    return float((shares**2).sum()) / seeds + DATA_LUCK * (1 - 1 / max(len(shares), 5))
 
 
 def _mean_squares(table: Values) -> tuple[float, float]:
@@ -146,6 +208,14 @@ def _interval(mean: float, drawn: Values, freedom: float) -> tuple[float, float]
     widened = special.stdtrit(freedom, 1 - LEAVE / 2) / special.ndtri(1 - LEAVE / 2)
     low, high = mean + widened * (np.quantile(drawn, [LEAVE / 2, 1 - LEAVE / 2]) - mean)
     return float(low), float(high)
+
+
+def _symmetric(mean: float, error: float, freedom: float) -> tuple[float, float]:
+    """Return the 95 % interval of a t test."""
+    from scipy import special
+
+    reach = float(special.stdtrit(freedom, 1 - LEAVE / 2)) * error
+    return mean - reach, mean + reach
 
 
 def sign_flip(values: Values) -> float:
