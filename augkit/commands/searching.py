@@ -103,9 +103,8 @@ def _seconds(hours: float | None, minutes: float | None) -> float:
 
 
 def _seeds_of(text: str | None) -> list[int] | None:
-    """Return the seeds of the confirmation, which must be enough for a verdict and none of the race."""
+    """Return the seeds of the confirmation, which must be none of the race."""
     from augkit.errors import InputError, Problem
-    from augkit.report.verdict.comparison import LEAST_SEEDS
     from augkit.searching.race import LAST
     from augkit.searching.scheme import FIRST_RACING_SEED
 
@@ -113,8 +112,8 @@ def _seeds_of(text: str | None) -> list[int] | None:
     if seeds is None:
         return None
     racing = range(FIRST_RACING_SEED, FIRST_RACING_SEED + LAST)
-    if len(set(seeds)) < LEAST_SEEDS or any(seed in racing for seed in seeds):
-        what = f"allowed: {LEAST_SEEDS} seeds or more, none of the race's own {racing[0]}..{racing[-1]}"
+    if any(seed in racing for seed in seeds):
+        what = f"found seeds of the race, {racing[0]}..{racing[-1]}; allowed: others, so that the trainings are new"
         raise InputError(Problem(f"--seeds {text}", what))
     return seeds
 

@@ -17,7 +17,7 @@ from augkit.planning.components import CheckedRecipe
 from augkit.planning.tasks import Arm, in_order
 from augkit.report.arms import read_scores
 from augkit.report.recorded import Recorded, read_report
-from augkit.report.verdict.comparison import LEAST_SEEDS
+from augkit.report.verdict.comparison import least_seeds, planned_seeds
 from augkit.running.estimate import SECONDS, estimate_stages
 from augkit.running.session import Session
 from augkit.searching.clock import Clock, first_estimate, first_stages
@@ -128,6 +128,7 @@ class Search:
 
     def run(self, scheme: Scheme) -> Outcome:
         """Race, confirm, and return what was found. `InputError` where the time is too short for one block of all."""
+        self._refuse_few_seeds(scheme)
         first = self._plan(scheme, self._field.names, 0)
         self._refuse_short(first, scheme)
         rounds, ended = self._race(scheme)
@@ -153,7 +154,8 @@ class Search:
                 return tuple(rounds), f"all others had left after {len(rounds)} blocks"
             if len(rounds) == LAST:
                 return tuple(rounds), f"{LAST} blocks are the most that a race has"
-            if self._left(scheme, rounds[0].seconds) < self._next(scheme, racing, len(rounds)):
+            first = {one: rounds[0].seconds[one] for one in racing}
+            if self._left(scheme, first) < self._next(scheme, racing, len(rounds)):
                 return tuple(rounds), f"the time was not enough for another block of the {len(racing)} that were left"
 
     def _round(self, scheme: Scheme, racing: Sequence[str], rounds: Sequence[Round]) -> Round:
@@ -175,7 +177,9 @@ class Search:
         gone = leaving(blocks, len(blocks[-1].scores))  # as worse only
         order = [one for one in ranked(blocks) if one not in gone]
         keep = kept_by_looks(len(blocks[-1].scores), len(blocks))
-        while keep > 2 and self._left(scheme, first) < 2 * self._next(scheme, order[:keep], len(blocks)):
+        while keep > 2 and self._left(scheme, {one: first[one] for one in order[:keep]}) < 2 * self._next(
+            scheme, order[:keep], len(blocks)
+        ):
             keep = half_of(keep)
         return keep
 
@@ -184,18 +188,24 @@ class Search:
         return self._session.plan([recipe for recipe, _ in recipes], [recipes[0][1]]).arms
 
     def _left(self, scheme: Scheme, first: Mapping[str, float]) -> float:
-        """Return the seconds that the race has left; `first` is what each candidate took in the first block.
+        """Return the seconds that the race has left; `first` is what those that are in took in the first block.
 
-        Two fifths of the time are the confirmation's, and more where that is not enough for the dearest candidate.
+        Two fifths of the time are the confirmation's, and more where that is not enough for the dearest of them.
         """
         pair = (max(first.values()) + min(first.values())) / min(self._jobs, 2)
-        confirmation = LEAST_SEEDS * scheme.trainings_a_seed * pair
+        confirmation = least_seeds(scheme.trainings_a_seed) * scheme.trainings_a_seed * pair
         return self._budget - max(confirmation, CONFIRMATION * self._budget) - self._clock.spent
 
     def _next(self, scheme: Scheme, names: Sequence[str], place: int) -> float:
         return self._clock.forecast(self._plan(scheme, names, place))
 
     # The time.
+
+    def _refuse_few_seeds(self, scheme: Scheme) -> None:
+        least = least_seeds(scheme.trainings_a_seed)
+        if self._seeds is not None and len(set(self._seeds)) < least:
+            what = f"found {len(set(self._seeds))}; allowed: {least} or more, as fewer give no verdict"
+            raise InputError(Problem("--seeds", what, f"As in --seeds 0..{planned_seeds(scheme.trainings_a_seed) - 1}"))
 
     def _refuse_short(self, arms: Sequence[Arm], scheme: Scheme) -> None:
         """Refuse a time too short for one block of all and a confirmation; not once the race has begun."""
@@ -213,7 +223,7 @@ class Search:
             if self._session.engine.has(stage):
                 tried[stage] = float(self._session.store.manifest(stage.address)["seconds"])
         block, pair, each = first_estimate(arms, tried, self._jobs)
-        confirmation = LEAST_SEEDS * scheme.trainings_a_seed * pair
+        confirmation = least_seeds(scheme.trainings_a_seed) * scheme.trainings_a_seed * pair
         enough = block + confirmation
         self._tell(f"a block of all {len(arms)} candidates takes about {duration(block)}, a confirmation "
                    f"{duration(confirmation)} or more")  # fmt: skip
@@ -244,7 +254,7 @@ class Search:
         if self._seeds is None:
             one = self._clock.forecast(self._session.plan(pair, [0]).arms, like)
             affordable = int((self._budget - self._clock.spent) / max(one, 1e-9))
-            seeds = tuple(range(max(LEAST_SEEDS, min(MOST_SEEDS, affordable))))
+            seeds = tuple(range(max(least_seeds(scheme.trainings_a_seed), min(MOST_SEEDS, affordable))))
         else:
             seeds = tuple(self._seeds)
         names = f"{winner.recipe.name} against {control.recipe.name}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from augkit.amounts import duration
 from augkit.data.folds import DEVELOPMENT
 from augkit.report.verdict.comparison import NO_EVIDENCE, signed
-from augkit.searching.race import BUDGET, LAST, WORSE, Standing, smallest_visible_gain
+from augkit.searching.race import BUDGET, LAST, WORSE, Standing, Values, smallest_visible_gain
 from augkit.searching.scheme import FOLDS, Scheme
 from augkit.searching.search import Outcome
 
@@ -17,6 +17,10 @@ NOT_TRIED = (
     "segmenter, larger images and more steps were not tried. What is best for this segmenter with these steps need not "
     "be best for one that is trained longer."
 )
+
+
+POOR = 0.1
+"""A mean Dice below which a segmenter has learnt too little to compare anything with it."""
 
 
 def last_standings(outcome: Outcome) -> tuple[Standing, ...]:
@@ -114,8 +118,20 @@ def could_see(outcome: Outcome) -> Sequence[str]:
 
 
 def warnings(outcome: Outcome) -> Sequence[str]:
-    """Return what the trainings of the confirmation warn of, such as segmenters that find nothing."""
-    return () if outcome.report is None else tuple(dict.fromkeys(outcome.report.warnings))
+    """Return what trainings warn of: blocks in which nobody found anything, and what the confirmation's report says."""
+    empty = [str(i) for i, block in enumerate(outcome.blocks, 1) if max(map(_mean, block.scores.values())) < POOR]
+    told = [] if outcome.report is None else dict.fromkeys(outcome.report.warnings)
+    if not empty:
+        return tuple(told)
+    return (
+        f"In block {', '.join(empty)} no candidate had a mean Dice of {POOR:g}: the segmenter is trained too little, "
+        "and who left then left by chance. Train it longer, as with --set segmenter.unet.steps=3000.",
+        *told,
+    )
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean())
 
 
 def behind(standing: Standing) -> str:

@@ -15,6 +15,7 @@ from augkit.running.session import How, Session
 from augkit.searching import search as searching
 from augkit.searching.field import read_field
 from augkit.searching.leave import best_recipe, folder_of, leave, record_of, table_of
+from augkit.searching.scheme import choose_scheme
 from augkit.searching.words import advice, could_see, race_sentence, verdict
 from augkit.store import Store
 
@@ -102,6 +103,14 @@ def test_a_time_too_short_for_one_block_is_refused_with_what_would_be_enough(fil
     assert not (tmp_path / "runs" / "segmenter").exists()
 
 
+def test_too_few_seeds_for_a_verdict_are_refused_before_anything_trains(files, tmp_path):
+    few = searching.Search(read_field(files, [], [], "cpu"), Session(How(tmp_path)), 1, 60.0, [0, 1], "data", print)
+    with pytest.raises(
+        InputError, match=r"--seeds: found 2; allowed: 4 or more, as fewer give no verdict\. As in .*0..5"
+    ):
+        few.run(choose_scheme(12, 20, False, "data"))
+
+
 def test_a_folder_that_another_search_holds_is_refused_at_once(tmp_path):
     folder = tmp_path / "search" / "data-0123"
     code = (
@@ -126,8 +135,7 @@ def test_a_folder_that_another_search_holds_is_refused_at_once(tmp_path):
     [
         ([], "augkit search: found neither of --hours and --minutes; allowed: one of them, as in --hours 2"),
         (["--hours", "1", "--minutes", "5"], "augkit search: found both of --hours and --minutes"),
-        (["--minutes", "5", "--seeds", "0..2"], "--seeds 0..2: allowed: 4 seeds or more"),
-        (["--minutes", "5", "--seeds", "1000..1005"], "none of the race's own 1000..1011"),
+        (["--minutes", "5", "--seeds", "998..1005"], "--seeds 998..1005: found seeds of the race, 1000..1011; allowed"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_read(options, said, tmp_path):
