@@ -13,10 +13,10 @@ from augkit.searching.words import last_standings, why_left
 ROW, TOP = 30, 46
 """Pixels: the height of a row, and where the first one begins."""
 
-NAMES, BLOCKS, DIFFERENCES = 10, 235, 640
-"""Where names, blocks and differences begin, in pixels from the left."""
+BLOCKS, DIFFERENCES = 235, 690
+"""Where blocks and differences begin, in pixels from the left; names begin at 10."""
 
-WIDTH, _BLOCKS_WIDE, _DIFFERENCES_WIDE = 960, 270, 300
+WIDTH, _BLOCKS_WIDE, _DIFFERENCES_WIDE = 960, 240, 250
 
 
 @dataclass(frozen=True)

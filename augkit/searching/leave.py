@@ -38,9 +38,9 @@ from augkit.store import Store, explained, write_json, write_text
 _SHOWN = {
     "effects": "The confirmation: each seed, the mean and its 95 % interval.",
     "synthetic": "What it trains on beside real images: masks, and what is painted for them.",
-    "cases-highest": "Test images on which it gained most.",
-    "cases-median": "In the middle.",
-    "cases-lowest": "On which it lost most.",
+    "cases-highest": "Where the winner gains most",
+    "cases-median": "In the middle",
+    "cases-lowest": "Where it loses most",
 }
 """How the names of those pictures of a report begin that a search's page shows, too, and what they show."""
 

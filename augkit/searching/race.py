@@ -61,7 +61,7 @@ class Standing:
     mean:   of its Dice over these blocks.
     blocks: how many.
     behind: the leader's mean over the same blocks minus its own.
-    bound:  what `behind` must exceed to leave as worse; infinite with one block.
+    bound:  what `behind` must exceed to leave as worse; infinite with one block, 0 for the leader.
     """
 
     candidate: str
@@ -150,7 +150,7 @@ def standings(blocks: Sequence[Block]) -> tuple[Standing, ...]:
 def _standing(blocks: Sequence[Block], candidate: str, leader: str) -> Standing:
     found = difference(blocks, leader, candidate)
     count = sum(candidate in block.scores for block in blocks)
-    bound = reach(found.freedom, len(blocks[0].scores)) * found.error
+    bound = 0.0 if candidate == leader else reach(found.freedom, len(blocks[0].scores)) * found.error
     return Standing(candidate, mean_of(blocks, candidate), count, found.mean, bound)
 
 
