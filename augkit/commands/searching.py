@@ -73,7 +73,7 @@ def search(
             complain(line)
         audience = prepare(field.registry, quiet, observers or ())
         session = Session(how, audience.tell)
-        title = sources[0].resolve().name if sources[0].is_dir() else sources[0].stem
+        title = sources[0].resolve().name if len(sources) == 1 else field.entries[0].dataset.name
         searching = Search(
             field,
             session,

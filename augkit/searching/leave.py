@@ -190,7 +190,8 @@ def table_of(outcome: Outcome) -> Table:
         number, why = why_left(outcome, name)
         left = why if why in ("wins", "in until the end") else f"{why}, after block {number}"
         cost = [f"{sum(took) / len(took):.1f}", duration(sum(took))]
-        numbers = [str(standing.blocks), f"{standing.mean:.4f}", behind(standing)]
+        to_leader = "leads" if name == outcome.winner.recipe.name else behind(standing)
+        numbers = [str(standing.blocks), f"{standing.mean:.4f}", to_leader]
         rows.append([name, *numbers, *cost, left])
     return rows
 

@@ -136,7 +136,5 @@ def _mean(values: Values) -> float:
 
 def behind(standing: Standing) -> str:
     """Return a candidate's distance to the leader with its bound: ``−0.0120 (bound 0.0300)``."""
-    if standing.bound == 0:
-        return "leads"
     bound = f" (bound {standing.bound:.4f})" if math.isfinite(standing.bound) else ""
     return f"{signed(-standing.behind)}{bound}"
