@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from augkit.commands import looking, machine, planning, plugins, power, reports, running, sharing
+from augkit.commands import looking, machine, planning, plugins, power, reports, running, searching, sharing
 from augkit.commands.terminal import own_output
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
         power.power,
         "recipes/classicaug.yaml recipes/allaug.yaml --gain 0.02, or: augkit power runs/report/allaug-0f3a9c2d41be",
     ),
+    ("search", searching.search, "my_data --hours 2"),
     ("plan", planning.plan, "recipes/*aug.yaml --seeds 0..2 --estimate"),
     ("validate", planning.validate, "recipes/*aug.yaml"),
     ("controls", planning.controls, "recipes/allaug.yaml --to controls"),

@@ -156,6 +156,24 @@ class Store:
             yield
 
     @contextmanager
+    def hold(self, folder: Path) -> Iterator[None]:
+        """Hold a folder of results alone; `InputError` at once where another process does."""
+        file = self.make_private("locks") / f"{folder.parent.name}-{folder.name}.lock"
+        lock = FileLock(file)
+        with explained(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                hint = "Wait until it has ended, or choose another --out"
+                raise InputError(Problem(str(folder), f"is held by {_holder(file)}", hint)) from error
+        try:
+            _sign(file)
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
     def lock_list_of_runs(self) -> Iterator[None]:
         """Hold the lock under which runs enter themselves and things are removed: never both at once."""
         with self._lock("runs", "is removing what no run needs", lambda _: None):

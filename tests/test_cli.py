@@ -102,8 +102,8 @@ def test_help_lists_the_commands_in_the_order_of_work(augkit):
     _, out, _ = augkit("--help")
     shown = [line.split()[1] for line in out.splitlines() if re.match("│ [a-z]", line)]
     assert " ".join(shown) == (
-        "run compare power plan validate controls preview figures quality reproduce share export data generator plugin "
-        "ls cp schema cache doctor"
+        "run compare power search plan validate controls preview figures quality reproduce share export data generator "
+        "plugin ls cp schema cache doctor"
     )
 
 

@@ -26,7 +26,7 @@ FLOORS = (
     {"training", "planning", "quality"},
     {"report"},
     {"running"},
-    {"sharing"},
+    {"sharing", "searching"},
     {"face"},
     {"authors"},
     {"testing"},

@@ -35,6 +35,7 @@ from augkit.planning.tasks import (
     Synthesise,
     TakeFold,
     TakeShare,
+    in_order,
 )
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
@@ -59,13 +60,25 @@ def estimate_plan(plan: Plan, store: Store, engine: Engine) -> Mapping[Stage, Es
     Builds the data sets and masks of the plan. Stages that differ in nothing but seeds and folds are tried once. Call
     it from the main thread, where a signal can reach the training.
     """
-    report = plan.report.address
-    scratch = store.make_private("work") / f"estimate-{report.name}"
-    with store.lock(report, engine.log(plan.report).note):  # or a collection would remove what is being tried
+    return estimate_stages((plan.report,), store, engine)
+
+
+def estimate_stages(
+    wanted: Sequence[Stage], store: Store, engine: Engine, seconds: float = SECONDS
+) -> Mapping[Stage, Estimate]:
+    """Return what these stages and all that they need and lack will take, as `estimate_plan` does for a report.
+
+    wanted:  the first one must be no data set and no masks, which are built for good.
+    seconds: how long each is tried, if it tells of its steps by then.
+    """
+    first = wanted[0].address
+    scratch = store.make_private("work") / f"estimate-{first.name}"
+    with store.lock(first, engine.log(wanted[0]).note):  # or a collection would remove what is being tried
         remove_folder(scratch)
-        trial = _Trial(store, engine, scratch)
+        trial = _Trial(store, engine, scratch, seconds)
+        missing = [stage for stage in in_order(wanted, engine.has) if not isinstance(stage.task, _BUILT)]
         try:
-            found = {stage: trial.of(stage) for stage in engine.missing(plan) if not isinstance(stage.task, _BUILT)}
+            found = {stage: trial.of(stage) for stage in missing}
         finally:
             remove_folder(scratch)
     Estimates(store.root).keep({stage.address.fingerprint: estimate for stage, estimate in found.items()})
@@ -130,6 +143,7 @@ class _Trial:
     store: Store
     engine: Engine
     scratch: Path
+    seconds: float
     estimates: dict[str, Estimate] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
 
@@ -158,7 +172,7 @@ class _Trial:
         job = Job(stage, folder, self.engine.device, watch, known, manifests)
         keep_freed_memory()
         try:
-            _try(lambda: run_stage(job), watch, SECONDS)
+            _try(lambda: run_stage(job), watch, self.seconds)
         except AugkitError:
             raise
         except Exception as error:  # a plugin may raise anything
