@@ -22,6 +22,8 @@ GLOBAL_TORCH = {
 IN_PLACE = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_"}
 SEEDING = {"manual_seed", "manual_seed_all", "set_rng_state", "seed_all"}
 DROPOUT = {"dropout", "dropout2d", "alpha_dropout", "Dropout", "Dropout2d", "AlphaDropout"}
+SEEDERS = {("augkit/training/loop.py", "seeded"), ("augkit/contracts/manners.py", "restore")}
+"""Who may: they put back what was."""
 NUMPY_ALLOWED = {"Generator", "Philox", "PCG64", "SeedSequence", "get_state"}
 
 
@@ -100,12 +102,14 @@ def writes(call: ast.Call, name: str, streams: set[str]) -> bool:
 def draws_globally(call: ast.Call, name: str, inside: str, module: str) -> bool:
     parts = name.split(".")
     last = parts[-1]
+    if (module, inside) in SEEDERS and (last in SEEDING or last == "set_state"):
+        return False
     if parts[0] == "random" or name.startswith(("np.random.", "numpy.random.")):
         return last not in NUMPY_ALLOWED
     if last == "default_rng":
         return True
     if last in SEEDING:
-        return not (module == "augkit/training/loop.py" and inside == "seeded")
+        return True
     if (parts[0] == "torch" and last in GLOBAL_TORCH) or (last in IN_PLACE and parts[0] != "nn"):
         return keyword(call, "generator") is None
     return last in DROPOUT

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -59,6 +60,12 @@ def complain(*lines: str) -> None:
 def say(line: str) -> None:
     """Print a line on standard output."""
     print(_visible(line))
+
+
+def shown(path: Path) -> str:
+    """Return a path as somebody would write it here: from the working folder on, if it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _visible(text: str) -> str:
