@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -206,14 +207,19 @@ _DIGESTS = "digests.json"
 
 
 class Digests:
-    """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat."""
+    """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat.
+
+    What is remembered bears a seal: a file of it with any changed bit is forgotten.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, list[Any]] = {}
         file = private_folder(root) / _DIGESTS
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            self._known = {str(path): list(facts) for path, facts in read_json(file).items()}
+        with suppress(OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            known = read_json(file)
+            if file.read_text(encoding="utf-8") == _sealed({"files": known["files"]}):  # otherwise it is damaged
+                self._known = {str(path): list(facts) for path, facts in known["files"].items()}
         self._changed = False
 
     def of(self, paths: Sequence[Path]) -> str:
@@ -237,7 +243,7 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
-            write_json(make_private_folder(self._root) / _DIGESTS, self._known)
+            write_text(make_private_folder(self._root) / _DIGESTS, _sealed({"files": self._known}))
 
     def _one(self, path: Path) -> str:
         name = str(path.absolute())
@@ -245,6 +251,8 @@ class Digests:
             stat = path.stat()
             facts = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]  # copying tools restore mtime, never ctime
             *known, digest = self._known.get(name) or [""]
+            if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+                raise InputError(Problem(str(path), "is no regular file", "Give a file, not a pipe, device or folder"))
             if known != facts:
                 digest = _sha256(path)
                 self._known[name] = [*facts, digest]
