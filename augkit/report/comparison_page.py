@@ -16,7 +16,7 @@ from augkit.report.tables import Table, class_rows, metric_rows, quantile_rows, 
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import class_rule, resolution, scope
-from augkit.store import explained, write_json, write_text
+from augkit.store import whole_folder, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,13 @@ def write_comparison(
     label = names if len(names) <= 60 else f"{len(arms)}-arms"
     folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
     page = _page(names, reports, arms, comparison)
-    with explained(folder):
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    write_pictures(folder, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
-    write_text(folder / "per_image.csv", scores)
     sources = [{"report": report.folder.name, "command": report.command} for report in reports]
-    write_json(
-        folder / "comparison.json",
-        {**comparison_record(comparison), "reports": sources, "differences": list(page.differences)},
-    )
-    write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
+    record = {**comparison_record(comparison), "reports": sources, "differences": list(page.differences)}
+    with whole_folder(folder) as draft:
+        write_pictures(draft, [picture for picture in (page.verdicts.picture, page.density) if picture is not None])
+        write_text(draft / "per_image.csv", scores)
+        write_json(draft / "comparison.json", record)
+        write_text(draft / "comparison.html", template("comparison.html.j2").render(page=page))
     return folder
 
 
