@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from io import StringIO
 
 import numpy as np
 
 from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
+from augkit.data.tables import csv_text
 from augkit.report.evidence import ArmEvidence, Evidence
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores, summarise
@@ -83,11 +82,10 @@ def per_image(arms: Sequence[ArmScores]) -> str:
 
     Where groups are scored, one row per group, under ``group`` in place of ``image_id``.
     """
-    text, metrics = StringIO(), arms[0].metrics
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([GROUP if arms[0].design.score_per == PER_GROUP else "image_id", "arm", "seed", *metrics])
+    metrics, rows = arms[0].metrics, []
     for arm in arms:
         columns = np.stack([arm.values[metric] for metric in metrics], axis=-1).tolist()
-        for seed, rows in zip(arm.seeds, columns, strict=True):
-            writer.writerows([name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, rows, strict=True))
-    return text.getvalue()
+        for seed, values in zip(arm.seeds, columns, strict=True):
+            rows += [[name, arm.arm, seed, *row] for name, row in zip(arm.image_ids, values, strict=True)]
+    name = GROUP if arms[0].design.score_per == PER_GROUP else "image_id"
+    return csv_text([name, "arm", "seed", *metrics], rows)
