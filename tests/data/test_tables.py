@@ -6,10 +6,6 @@ import pytest
 from augkit.data.tables import csv_text, read_cell
 
 TEXTS = ["=1+1", "+a", "-a.png", "@SUM(A1)", "'=1", "''@", "-1", "+2.5", "1e-3", "plain", "it's", "'", "\t=1", ""]
-    "\t=1",
-    "\r=1",
-    "",
-]
 
 
 @pytest.mark.parametrize("text", TEXTS)
