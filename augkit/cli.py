@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from augkit.commands import looking, machine, planning, plugins, power, reports, running, searching, sharing
-from augkit.commands.terminal import own_output
+from augkit.commands.terminal import own_output, written
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
@@ -114,4 +114,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may not fit the terminal's encoding
-    app()
+    with written():
+        app()

@@ -104,6 +104,14 @@ class InterruptedRunError(AugkitError):
     exit_code = 130
 
 
+def said_by(error: BaseException) -> str:
+    """Return the first line of what an exception says; a plugin's may raise when it is asked."""
+    try:
+        return str(error).strip().partition("\n")[0]
+    except (Exception, SystemExit) as again:
+        return f"what it says cannot be had, because that raised {type(again).__name__}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'width'?`` for the nearest known name, or the list of what is allowed."""
     choices = sorted(known)

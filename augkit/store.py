@@ -12,15 +12,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -224,14 +227,19 @@ _DIGESTS = "digests.json"
 
 
 class Digests:
-    """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat."""
+    """SHA-256 of input files, remembered by path, size and times, so that a second look costs a stat.
+
+    What is remembered bears a seal: a file of it with any changed bit is forgotten.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, list[Any]] = {}
         file = private_folder(root) / _DIGESTS
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            self._known = {str(path): list(facts) for path, facts in read_json(file).items()}
+        with suppress(OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            known = read_json(file)
+            if file.read_text(encoding="utf-8") == _sealed({"files": known["files"]}):  # otherwise it is damaged
+                self._known = {str(path): list(facts) for path, facts in known["files"].items()}
         self._changed = False
 
     def of(self, paths: Sequence[Path]) -> str:
@@ -255,7 +263,7 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed."""
         if self._changed:
-            write_json(make_private_folder(self._root) / _DIGESTS, self._known)
+            write_text(make_private_folder(self._root) / _DIGESTS, _sealed({"files": self._known}))
 
     def _one(self, path: Path) -> str:
         name = str(path.absolute())
@@ -263,6 +271,8 @@ class Digests:
             stat = path.stat()
             facts = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]  # copying tools restore mtime, never ctime
             *known, digest = self._known.get(name) or [""]
+            if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+                raise InputError(Problem(str(path), "is no regular file", "Give a file, not a pipe, device or folder"))
             if known != facts:
                 digest = _sha256(path)
                 self._known[name] = [*facts, digest]
@@ -439,9 +449,76 @@ def publish_whole(work: Path, target: Path) -> None:
         _flush(target.parent)
 
 
+_DRAFT = ".augkit-draft-"
+
+
 def draft_beside(target: Path) -> Path:
-    """Return the path of a folder to fill before it gets its name, hidden beside `target`; it is nobody else's."""
-    return target.parent / f".{target.name}.draft-{os.getpid()}-{time.time_ns()}"
+    """Return the path of a folder to fill before it gets its name, hidden beside `target`; it is nobody else's.
+
+    Drafts there of processes of this machine that have died are removed: they may hold copies of images.
+    """
+    target = target.absolute()
+    host = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:24] or "host"
+    for left in target.parent.glob(f".*{_DRAFT}{host}-*"):
+        owner = left.name.rpartition(_DRAFT)[2].split("-")[1]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return target.parent / f".{target.name[:100]}{_DRAFT}{host}-{os.getpid()}-{time.time_ns()}"
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a draft to fill, and let its files appear in `folder` when all of them are written; other files there stay.
+
+    A new folder appears by one rename. In one that is there, each file does, pages last.
+    """
+    draft = draft_beside(folder)
+    with explained(folder):
+        try:
+            draft.mkdir(parents=True)
+            yield draft
+            if folder.exists():
+                for file in sorted(_files(draft), key=lambda path: path.suffix == ".html"):
+                    place = folder / file.relative_to(draft)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    file.replace(place)
+            else:
+                publish_folder(draft, folder)
+        finally:
+            remove_folder(draft)
+
+
+def check_place(folder: Path, option: str) -> None:
+    """Refuse a place that no folder can be given by one rename; `option` is the one that named it.
+
+    These are links, mount points, the working folder, files, and places where nothing may be written. Raises
+    `InputError`; nothing is written.
+    """
+    there = folder.absolute()
+    parent = next(place for place in there.parents if place.exists())
+    what = ""
+    if folder.is_symlink():
+        what, hint = "is a link; allowed: a new or empty folder", "Name the folder that it leads to"
+    elif folder.exists() and not folder.is_dir():
+        what, hint = "is a file; allowed: a new or empty folder", "Choose another name"
+    elif os.path.ismount(folder):
+        what, hint = "is a mount point; allowed: a new or empty folder", "Name a new folder in it"
+    elif folder.is_dir() and folder.samefile(Path.cwd()):
+        what, hint = "is the folder you are in; allowed: a new or empty folder", "Name a new folder in it"
+    elif not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        what, hint = f"cannot be made: {parent} cannot be written into", "Choose another place"
+    if what:
+        raise InputError(Problem(f"{option} {folder}", what, hint))
 
 
 def remove_folder(folder: Path) -> None:
@@ -490,6 +567,19 @@ def added_files(folder: Path, files: Mapping[str, Any]) -> list[str]:
     return [name for path in _files(folder) if (name := path.relative_to(folder).as_posix()) not in files]
 
 
+_option: ContextVar[str] = ContextVar("option", default="--out")
+
+
+@contextmanager
+def named_by(option: str) -> Iterator[None]:
+    """Let errors of writing, in this context, name the option that chose the place; otherwise that is ``--out``."""
+    token = _option.set(option)
+    try:
+        yield
+    finally:
+        _option.reset(token)
+
+
 @contextmanager
 def explained(path: Path, needed: int = 0) -> Iterator[None]:
     """Turn an operating-system error while writing into one sentence with the path and what to do."""
@@ -498,9 +588,9 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             what = f"disk full: needs {max(needed, 1000) / 1e6:.3f} MB, {free_bytes(path) / 1e6:.3f} MB free"
-            hint = "Free some space or choose another folder with --out; the same command continues"
+            hint = f"Free some space or choose another folder with {_option.get()}; the same command continues"
         else:
-            what, hint = f"cannot be written: {error.strerror}", "Choose another folder with --out"
+            what, hint = f"cannot be written: {error.strerror}", f"Choose another folder with {_option.get()}"
         raise StageError(Problem(str(path), what, hint)) from error
 
 

@@ -25,6 +25,8 @@ DROPOUT = {"dropout", "dropout2d", "alpha_dropout", "Dropout", "Dropout2d", "Alp
 FOREIGN = ("plugins/augkit_nnunet/package.py", "foreign_randomness")
 """The one function that seeds NumPy's generator, for a package that draws from there, and puts it back."""
 NUMPY_SEEDING = {"seed", "set_state"}
+SEEDERS = {("augkit/training/loop.py", "seeded"), ("augkit/contracts/manners.py", "restore")}
+"""Who may: they put back what was."""
 NUMPY_ALLOWED = {"Generator", "Philox", "PCG64", "SeedSequence", "get_state"}
 
 
@@ -103,12 +105,14 @@ def writes(call: ast.Call, name: str, streams: set[str]) -> bool:
 def draws_globally(call: ast.Call, name: str, inside: str, module: str) -> bool:
     parts = name.split(".")
     last = parts[-1]
+    if (module, inside) in SEEDERS and (last in SEEDING or last == "set_state"):
+        return False
     if parts[0] == "random" or name.startswith(("np.random.", "numpy.random.")):
         return last not in NUMPY_ALLOWED and not (last in NUMPY_SEEDING and (module, inside) == FOREIGN)
     if last == "default_rng":
         return True
     if last in SEEDING:
-        return not (module == "augkit/training/loop.py" and inside == "seeded")
+        return True
     if (parts[0] == "torch" and last in GLOBAL_TORCH) or (last in IN_PLACE and parts[0] != "nn"):
         return keyword(call, "generator") is None
     return last in DROPOUT

@@ -611,7 +611,7 @@ def test_equal_relative_paths_in_two_folders_are_two_files(tmp_path, monkeypatch
         found.append(digests.of([Path("a.bin")]))
     assert found[0] != found[1]
     digests.save()
-    assert set(read_json(tmp_path / ".augkit/digests.json")) == {
+    assert set(read_json(tmp_path / ".augkit/digests.json")["files"]) == {
         str(tmp_path / name / "a.bin") for name in ("one", "two")
     }
 
@@ -624,7 +624,28 @@ def test_a_broken_memory_of_digests_is_as_good_as_none(tmp_path, text):
     digests = Digests(tmp_path)
     assert digests.of(inputs) == expected
     digests.save()
-    assert len(read_json(tmp_path / ".augkit/digests.json")) == 2
+    assert len(read_json(tmp_path / ".augkit/digests.json")["files"]) == 2
+
+
+def test_no_flipped_bit_of_the_memory_of_digests_is_used(tmp_path):
+    inputs = make_inputs(tmp_path / "data")
+    digests = Digests(tmp_path)
+    expected = digests.of(inputs)
+    digests.save()
+    file = tmp_path / ".augkit/digests.json"
+    whole = file.read_bytes()
+    for place in range(0, 8 * len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        assert Digests(tmp_path).of(inputs) == expected
+
+
+def test_a_pipe_or_device_among_inputs_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for file in (tmp_path / "a.png", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=f"{file}: is no regular file. Give a file, not a pipe, device or folder"):
+            Digests(tmp_path / "runs").of([file])
 
 
 def test_an_input_that_cannot_be_read_is_named(tmp_path):

@@ -18,7 +18,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import explained, open_console, prepare, print_table, say
+from augkit.commands.terminal import explained, open_console, prepare, print_table, say, shown
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -95,7 +95,7 @@ def quality(
             folders = session.build(stages)
         for stage, folder in zip(stages, folders, strict=True):
             print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
-            say(f"Pictures and numbers of each image: {folder}")
+            say(f"Pictures and numbers of each image: {shown(folder)}")
             print()
 
 

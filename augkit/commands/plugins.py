@@ -20,6 +20,7 @@ def list_plugins() -> None:
     with explained():
         from augkit.contracts.kinds import KINDS
         from augkit.contracts.registry import load_registry
+        from augkit.errors import said_by
         from augkit.planning.options import describe_options
 
         registry = load_registry()
@@ -30,8 +31,8 @@ def list_plugins() -> None:
                 entry = registry.entries[kind, name]
                 try:
                     options = describe_options(entry.cls)
-                except Exception as error:  # the annotations are the plugin's, and anything may be wrong with them
-                    faults.append(f"{entry.provider}: {kind} '{name}': {type(error).__name__}: {error}")
+                except (Exception, SystemExit) as error:  # annotations and defaults are the plugin's
+                    faults.append(f"{entry.provider}: {kind} '{name}': {type(error).__name__}: {said_by(error)}")
                     continue
                 summary = (entry.cls.__doc__ or "").strip().split("\n")[0]
                 print(f"  {name:<14} {summary}\n{'':<17}from {entry.provider}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augkit.commands.arguments import Jobs, Observers, Quiet
-from augkit.commands.terminal import complain, explained, open_console, prepare, print_table, say
+from augkit.commands.terminal import complain, explained, open_console, prepare, print_table, say, shown
 
 if TYPE_CHECKING:
     from augkit.sharing.reproduce import Reproduction, Result
@@ -112,7 +112,7 @@ def _print_outcome(result: Result, in_folds: str) -> None:
             say(f"Differs (recorded → here): {difference}")
         if not result.differences:
             say("Nothing that was recorded differs: a component may not be deterministic, or the processor is another.")
-    say(f"Report: {result.folder / 'report.html'}")
+    say(f"Report: {shown(result.folder / 'report.html')}")
 
 
 def share(

@@ -22,7 +22,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import complain, explained, prepare, print_comparison, say
+from augkit.commands.terminal import complain, explained, prepare, print_comparison, say, shown
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -163,7 +163,7 @@ def _print_result(folder: Path) -> bool:
     report = read_report(folder)
     for one in (report, *report.external.values()):
         print_comparison(one.arms, one.comparison, one.warnings)
-    say(f"Report: {folder / 'report.html'}")
+    say(f"Report: {shown(folder / 'report.html')}")
     return any(contrast["verdict"] != NO_VERDICT for contrast in report.comparison["contrasts"])
 
 

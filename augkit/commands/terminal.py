@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,13 +42,31 @@ def explained() -> Iterator[None]:
         complain(*(str(problem) for problem in error.problems))
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in _BAD_NAMES or error.filename is None:
-            raise
+        if error.filename is None or error.errno == errno.EPIPE:
+            raise  # of the standard output, which `written` tells
         complain(f"{error.filename}: {error.strerror}")
-        sys.exit(2)
+        sys.exit(2 if error.errno in _BAD_NAMES else 1)
     except KeyboardInterrupt:
         complain("Interrupted; finished stages are kept. The same command continues.")
         sys.exit(130)
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """End with a sentence where the standard output takes no more, as of a full disk, and on Ctrl-C at any time."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        complain("Interrupted.")
+        sys.exit(130)
+    except OSError as error:
+        complain(f"reading or writing failed: {error.strerror or error}")
+        with suppress(OSError, ValueError):  # what waits to be printed would fail again when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def complain(*lines: str) -> None:
@@ -59,6 +78,12 @@ def complain(*lines: str) -> None:
 def say(line: str) -> None:
     """Print a line on standard output."""
     print(_visible(line))
+
+
+def shown(path: Path) -> str:
+    """Return a path as somebody would write it here: from the working folder on, if it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _visible(text: str) -> str:

@@ -21,7 +21,7 @@ from augkit.contracts import hookspecs
 from augkit.contracts.code import package_code
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.manners import contained
-from augkit.errors import InputError, Problem, did_you_mean
+from augkit.errors import InputError, Problem, did_you_mean, said_by
 
 Observer = tuple[str, Callable[..., object]]
 """A plugin's name as ``distribution:plugin``, and its function that takes ``event=``."""
@@ -170,7 +170,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, pluggy.PluginValidationError):  # three lines, of which the last one has the reason
         return "; ".join(str(error).splitlines())
     kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-    return f"{kind}{error}".split("\n")[0].removesuffix(": ")
+    return f"{kind}{said_by(error)}".removesuffix(": ")
 
 
 def _order(point: EntryPoint) -> tuple[str, str]:

@@ -11,21 +11,26 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts.components import ChecksFormat, ChecksFrame, ChecksMasks, Frame, HasFormat
+from augkit.contracts.manners import Settings
 from augkit.data.arrays import DrawnMasks, Images, Masks, Record, Scores, Splits
 from augkit.data.formats import IGNORED, Format, Takes, shows
-from augkit.errors import ContractError, Problem
+from augkit.errors import ContractError, Problem, said_by
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLES = 8
 """Samples that a run asks for twice."""
+
+SLACK = 1e-4
+"""By how much pixels may leave 0..1: rounding."""
 
 STATELESS = "make a sample's answer depend on its inputs and its draws alone"
 
@@ -299,7 +304,7 @@ def _said(check: Callable[[], None]) -> str:
     try:
         check()
     except ValueError as error:
-        return str(error) or "refused what it was given, without saying what is allowed"
+        return said_by(error) or "refused what it was given, without saying what is allowed"
     return ""
 
 
@@ -309,15 +314,61 @@ def _said(check: Callable[[], None]) -> str:
 def check_augmented(answer: tuple[Tensor, Tensor], images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return `answer`; refuse anything but images and masks like those given, both in 0..1.
 
-    Soft masks are let through: blending samples makes them. The kit asks for binary ones unless that is excepted.
+    Stored pixels, uint8, may be answered by uint8 in 0..255 or by float32. Soft masks are let through: blending samples
+    makes them. The kit asks for binary ones unless that is excepted.
     """
+    check_like(answer, images, masks)
+    for what, got in zip(("image ", "mask "), answer, strict=True):
+        check_finite(got, what.replace(" ", "s "))
+        if str(got.dtype) != "torch.uint8":
+            check_unit(got, what, slack=SLACK)
+        elif what == "mask ":
+            check_stored_masks(got)
+    return answer
+
+
+def check_like(answer: tuple[Tensor, Tensor], images: Tensor, masks: Tensor) -> None:
+    """Refuse anything but a tensor of images and one of masks, of dtypes and shapes like those given."""
     check_pair(answer)
     for what, given, got in zip(("images ", "masks "), (images, masks), answer, strict=True):
-        check_array(got, what, str(given.dtype).removeprefix("torch."), tuple(given.shape))
-        check_finite(got, what)
-    check_unit(answer[0], "image ", slack=1e-4)
-    check_unit(answer[1], "mask ", slack=1e-4)
-    return answer
+        dtype = str(given.dtype).removeprefix("torch.")
+        if dtype == "uint8" and str(getattr(got, "dtype", "")) == "torch.float32":
+            dtype = "float32"
+        check_array(got, what, dtype, tuple(given.shape))
+
+
+def check_sample(answer: tuple[Tensor, Tensor], sample: int) -> None:
+    """Refuse pixels outside 0..1 in one sample of a batch that `check_like` let through: cheap enough for every batch.
+
+    It looks at bytes in the order in which they lie, which takes a fifth of the time of asking the tensor.
+    """
+    for what, got in zip(("image ", "mask "), answer, strict=True):
+        values = as_array(got[sample])
+        low, high = values.min(), values.max()
+        most = 255 if values.dtype == np.uint8 and what == "image " else 1
+        if not (low >= -SLACK and high <= most + SLACK):  # also where one is not a number
+            kind = f"{what}values in {low:.4g} .. {high:.4g}"
+            raise BreachError(
+                f"returned {kind if high - low < np.inf else f'{what}values that are not finite'}",
+                "return 0..1, finite",
+                sample,
+            )
+
+
+def check_extremes(lowest: float, highest: float) -> None:
+    """Refuse what a device has seen of many batches: minus the lowest value, and the highest, in 0..1."""
+    if not (lowest <= SLACK and highest <= 1 + SLACK):
+        found = f"returned values in {-lowest:.4g} .. {highest:.4g}"
+        raise BreachError(
+            found if highest - lowest < np.inf else "returned values that are not finite", "return 0..1, finite"
+        )
+
+
+def check_stored_masks(masks: Tensor) -> None:
+    """Refuse stored masks, uint8, of anything but 0 and 1."""
+    bad = (masks > 1).flatten(1).any(dim=1).nonzero()
+    if len(bad):
+        raise BreachError(f"returned {describe(masks)} as masks", "return 0 and 1 in stored masks", int(bad[0]))
 
 
 def check_pair(answer: tuple[Tensor, Tensor]) -> None:
@@ -376,13 +427,23 @@ def check_same(first: Any, second: Any, when: str, why: str, tolerance: float = 
 
 @contextmanager
 def harmless(**inputs: Any) -> Iterator[None]:
-    """Refuse a call that changes its inputs (arrays or tensors), a global random generator or torch's threads."""
-    before = {name: as_array(value).copy() for name, value in inputs.items()}
-    state, threads = random_states(), torch_threads()
+    """Refuse a call that changes its inputs (arrays or tensors), a global random generator or another of `Settings`."""
+    before, settings = {name: as_array(value).copy() for name, value in inputs.items()}, Settings.now()
     yield
     check_untouched(before, inputs)
-    check_random_states(state)
-    check_threads(threads)
+    check_random_states(settings)
+    check_settings(settings)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Refuse a call that changes torch's threads, its default dtype or the working folder; costs microseconds."""
+    torch: Any = sys.modules["torch"]
+    threads, dtype, folder = torch.get_num_threads(), torch.get_default_dtype(), Path.cwd()
+    before = Settings(folder, threads, dtype, {})
+    yield
+    if (torch.get_num_threads(), torch.get_default_dtype(), Path.cwd()) != (threads, dtype, folder):
+        check_settings(before)
 
 
 def check_untouched(before: Mapping[str, NDArray[Any]], inputs: Mapping[str, Any]) -> None:
@@ -394,24 +455,10 @@ def check_untouched(before: Mapping[str, NDArray[Any]], inputs: Mapping[str, Any
             raise BreachError(f"changed the {name} that it was given", "work on a copy", changed[0])
 
 
-def random_states() -> dict[str, object]:
-    """Return the states of the global random generators of the standard library, NumPy and torch."""
-    states: dict[str, object] = {}
-    if stdlib := sys.modules.get("random"):
-        states["random"] = stdlib.getstate()
-    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - it only reads
-    states["numpy.random"] = (kind, np.asarray(keys).tobytes(), *rest)
-    if torch := sys.modules.get("torch"):
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return states
-
-
-def check_random_states(before: Mapping[str, object]) -> None:
-    """Refuse a global random generator that has moved since `random_states` gave `before`."""
-    now = random_states()
-    moved = [name for name, state in before.items() if now[name] != state]
-    if moved:
-        found = f"used the global random generator of {' and '.join(moved)}"
+def check_random_states(before: Settings) -> None:
+    """Refuse a global random generator that has moved since."""
+    if moved := before.used_generators(Settings.now()):
+        found = f"used the global random generator of {' and '.join(sorted(moved))}"
         raise BreachError(found, "take every random number from the draws or the seed that you are given")
 
 
@@ -426,12 +473,10 @@ def torch_threads() -> tuple[int, int]:
     return (torch.get_num_threads() if torch else 0), len(running)
 
 
-def check_threads(before: tuple[int, int]) -> None:
-    """Refuse another number of torch threads, which changes the bits of everybody's sums."""
-    now = torch_threads()[0]
-    if before[0] and now != before[0]:
-        found = f"changed the number of torch threads from {before[0]} to {now}"
-        raise BreachError(found, "leave torch.set_num_threads to the user")
+def check_settings(before: Settings) -> None:
+    """Refuse another number of torch threads, which changes the bits of everybody's sums, default dtype or folder."""
+    if changes := before.changes(Settings.now()):
+        raise BreachError(" and ".join(changes), "leave what belongs to the whole process to the user")
 
 
 def describe(value: object) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.orientation import UPRIGHT
-from augkit.data.reading import Header, check_image, check_mask, read_header, read_image, read_mask
+from augkit.data.reading import Header, check_image, check_mask, read_header, read_image, read_mask, room_for
 from augkit.data.resizing import Resize, resize_image, resize_mask
 from augkit.errors import InputError, Problem, sum_up
 
@@ -70,10 +70,12 @@ def load_pairs(
 
     def load(index: int) -> tuple[Problem, ...]:
         try:
-            image, mask = _read_pair(pairs[index], mask_threshold)
+            with room_for(pairs[index].image):
+                image, mask = _read_pair(pairs[index], mask_threshold)
+                images[index], masks[index] = resize_image(image, size, resize), resize_mask(mask, size)
+                del image, mask
         except InputError as error:
             return error.problems
-        images[index], masks[index] = resize_image(image, size, resize), resize_mask(mask, size)
         return ()
 
     found = [*problems, *_repeated_ids(pairs)]
@@ -191,5 +193,5 @@ def _spell_size(header: Header) -> str:
 
 
 def _threads() -> int:
-    """Return how many files to decode at once; decoding frees the GIL, and eight large originals are memory enough."""
+    """Return how many files to decode at once; decoding frees the GIL; `room_for` bounds the memory."""
     return min(8, max(2, os.cpu_count() or 2))

@@ -7,7 +7,9 @@ grey, because a conversion turns the palette indices 0, 1, 2 into colours such a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,6 +28,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from augkit.data.orientation import orientation_of, upright_size
+from augkit.data.wholeness import damage_of
 from augkit.errors import AugkitError, InputError, Problem
 
 MAX_PIXELS = 64_000_000
@@ -72,6 +75,8 @@ BLURRED = "is a JPEG, which blurs the edge of a mask; allowed: PNG, TIFF, BMP, G
 
 _EXPORT_AGAIN = "Export the mask again in one of these; converting this file does not undo the blur"
 
+_COPY_AGAIN = "The file is damaged or incomplete; copy or download it again"
+
 _GREY_WITHIN = 32
 """How far the channels of a JPEG may differ where it was saved from grey."""
 
@@ -91,7 +96,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         image = image.convert("RGBA")
         if not _is_opaque(image):
             raise refusal(path, "has transparent pixels; allowed: opaque images", "Save it on its background, as RGB")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # of a large one, each copy counts
 
 
 def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
@@ -173,6 +178,44 @@ def read_header(path: Path) -> Header:
         raise _damaged(path, error) from error
 
 
+class _Room:
+    """Pixels that may be decoded at one time."""
+
+    def __init__(self, pixels: int) -> None:
+        self._most = self._free = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_room = _Room(MAX_PIXELS)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Wait until there is memory to decode an image, its masks included, beside those that other threads decode.
+
+    Together they have `MAX_PIXELS` at most. What is no image that can be read takes no room.
+    """
+    pixels = 0
+    with suppress(InputError):
+        width, height = read_header(path).size
+        pixels = width * height
+    with _room.of(pixels):
+        yield
+
+
 def check_image(path: Path) -> Header:
     """Return the header of an image. Raises `InputError` for what `read_image` refuses, as far as the header tells."""
     header = read_header(path)
@@ -226,6 +269,8 @@ def _decode(path: Path) -> _Decoded:
         with path.open("rb") as file:
             image = _open(path, file)
             bits = _bits(image)
+            if damage := damage_of(image.format or "", file):
+                raise refusal(path, f"is damaged: {damage}", _COPY_AGAIN)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
     except (AugkitError, MemoryError):
@@ -236,15 +281,17 @@ def _decode(path: Path) -> _Decoded:
 
 
 def _absent(path: Path) -> InputError:
-    if path.is_symlink():
+    if path.is_symlink() and not path.exists():
         what = f"is a link to {path.readlink()}, which does not exist"
         return refusal(path, what, "Copy the files themselves, or make the link lead to them")
-    return refusal(path, "is not a file" if path.exists() else "does not exist")
+    if not path.exists():
+        return refusal(path, "does not exist")
+    return refusal(path, "is not a file" if path.is_dir() else "is not a file but a pipe or device")
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
     what = f"cannot be decoded ({type(error).__name__}: {error})"
-    return refusal(path, what, "The file is damaged or incomplete; copy or download it again")
+    return refusal(path, what, _COPY_AGAIN)
 
 
 def _open(path: Path, file: BinaryIO) -> ImageFile:

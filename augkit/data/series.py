@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from augkit.data.arrays import ImageSet, Splits
 from augkit.data.formats import IGNORED, RGB, Format, in_unit, percentile_windows
+from augkit.data.reading import room_for
 from augkit.data.resizing import Resize, resize_labels, resize_pixels
 from augkit.errors import InputError, Problem, sum_up
 
@@ -122,13 +123,14 @@ def _read(
     def load(index: int) -> tuple[Problem, ...]:
         one = series[index]
         try:
-            for place, found in enumerate(one.read(), starts[index]):
-                _check(found, format, one.where)
-                images[place] = resize_pixels(found.image, size, resize)
-                labels[place] = resize_labels(found.labels, size)
-                height, width = found.labels.shape
-                spacing[place] = found.spacing[0] * height / size, found.spacing[1] * width / size
-                names[index].append(found.id)
+            with room_for(one.where):
+                for place, found in enumerate(one.read(), starts[index]):
+                    _check(found, format, one.where)
+                    images[place] = resize_pixels(found.image, size, resize)
+                    labels[place] = resize_labels(found.labels, size)
+                    height, width = found.labels.shape
+                    spacing[place] = found.spacing[0] * height / size, found.spacing[1] * width / size
+                    names[index].append(found.id)
         except InputError as error:
             return error.problems
         return ()

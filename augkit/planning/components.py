@@ -13,7 +13,7 @@ from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
 from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
-from augkit.errors import AugkitError, InputError, Problem
+from augkit.errors import AugkitError, InputError, Problem, said_by
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests
@@ -139,7 +139,7 @@ def _remarks(component: Component, reference: Reference) -> list[str]:
     except AugkitError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"{entry.kind} '{entry.name}' failed to tell of its files: {type(error).__name__}: {error}"
+        what = f"{entry.kind} '{entry.name}' failed to tell of its files: {type(error).__name__}: {said_by(error)}"
         raise InputError(Problem(where, what, f"Provided by {entry.provider}")) from error
 
 
@@ -245,7 +245,7 @@ def _refused_data(
     except InputError:  # the files are not there, which listing them has told
         return problems
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"{entry.kind} '{entry.name}' failed to tell of its images: {type(error).__name__}: {error}"
+        what = f"{entry.kind} '{entry.name}' failed to tell of its images: {type(error).__name__}: {said_by(error)}"
         problems.append(Problem(where, what, f"Provided by {entry.provider}"))
     return problems
 
@@ -283,7 +283,7 @@ def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Pro
         what = f"{_shown(error.filename or entry.name)}: cannot be read: {error.strerror}"
         problems.append(Problem(reference.where, what, f"Asked for by {entry.kind} '{entry.name}' of {entry.provider}"))
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {error}"
+        what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {said_by(error)}"
         problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
     return ()
 

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry
-from augkit.errors import InputError, Problem, did_you_mean
+from augkit.errors import InputError, Problem, did_you_mean, said_by
 from augkit.planning.document import Steps, Unreadable, Value, hint_for
 from augkit.planning.recipe import Reference
 from augkit.store import check_seal
@@ -33,7 +33,7 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     """Return an instance of the component with the recipe's options, or None after adding to `problems`."""
     try:
         model = option_model(entry.cls)
-    except Exception as error:  # the annotations are the plugin's, and anything may be wrong with them
+    except (Exception, SystemExit) as error:  # annotations and defaults are the plugin's, and may do anything
         problems.append(_plugin_problem(entry, reference, f"has options that cannot be read: {_one_line(error)}"))
         return None
     try:
@@ -53,7 +53,7 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     except InputError as error:
         problems += [Problem(reference.where, f"{entry.name}: {problem}") for problem in error.problems]
     except ValueError as error:
-        problems.append(Problem(reference.where, f"{entry.name}: {error}"))
+        problems.append(Problem(reference.where, f"{entry.name}: {said_by(error)}"))
     except (Exception, SystemExit) as error:
         problems.append(_plugin_problem(entry, reference, f"failed to take its options: {_one_line(error)}"))
     return None
@@ -306,7 +306,7 @@ def _plugin_problem(entry: Entry, reference: Reference, what: str) -> Problem:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n")[0]
+    return f"{type(error).__name__}: {said_by(error)}"
 
 
 def _found(value: Any) -> str:

@@ -280,6 +280,10 @@ class _Draft:
             self.complain((), "'name' is missing", "As in 'name: allaug'")
         else:
             hint = f"Write name: '{name}'" if isinstance(name, (int, float, bool)) else "As in 'name: allaug'"
+            if isinstance(name, str) and name.partition(".")[0].upper() in _DEVICES:
+                hint = "Windows keeps this name for a device"
+            elif isinstance(name, str) and name.endswith("."):
+                hint = "Windows takes the last '.' away"
             self._refuse(("name",), name, _NAMES, hint)
         return ""
 
@@ -438,9 +442,15 @@ class _Draft:
         return reference
 
 
+_DEVICES = frozenset(("CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(10))))
+"""Names that no file has on Windows, whatever their ending (Microsoft, "Naming Files, Paths, and Namespaces")."""
+
+
 def is_name(value: object) -> bool:
     """Tell whether a recipe, and so an arm, may be called this: it is safe in a path, a page and a terminal."""
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is not None
+    if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is None:
+        return False
+    return not value.endswith(".") and value.partition(".")[0].upper() not in _DEVICES
 
 
 def _refuse_equal_names(drafts: Sequence[_Draft]) -> None:

@@ -50,7 +50,7 @@ def _model(entry: Entry) -> Any | None:
     try:
         model = option_model(entry.cls)
         model.model_json_schema()
-    except Exception:  # the annotations are the plugin's, and anything may be wrong with them
+    except (Exception, SystemExit):  # annotations and defaults are the plugin's, and may do anything
         return None
     return model
 

@@ -16,7 +16,7 @@ from augkit.report.recorded import Recorded, why_scores_differ
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import class_rule, resolution, scope
-from augkit.store import explained, write_json, write_text
+from augkit.store import whole_folder, write_json, write_text
 
 External = Mapping[str, tuple[Sequence[ArmScores], Comparison]]
 """Name of an external set -> the scores of the arms on it, and the findings."""
@@ -64,24 +64,21 @@ def write_comparison(
     label = names if len(names) <= 60 else f"{len(arms)}-arms"
     folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
     page = _page(names, reports, arms, comparison, external)
-    with explained(folder):
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for place, part in ((folder, page), *((folder / "external" / name, one) for name, one in page.external.items())):
-        write_pictures(place, [picture for picture in (part.verdicts.picture, part.density) if picture is not None])
-    write_text(folder / "per_image.csv", scores)
-    for name, text in on_sets.items():
-        write_text(folder / "external" / name / "per_image.csv", text)
     sources = [{"report": report.folder.name, "command": report.command} for report in reports]
-    write_json(
-        folder / "comparison.json",
-        {
-            **comparison_record(comparison),
-            **({"external": {name: comparison_record(one) for name, (_, one) in external.items()}} if external else {}),
-            "reports": sources,
-            "differences": list(page.differences),
-        },
-    )
-    write_text(folder / "comparison.html", template("comparison.html.j2").render(page=page))
+    record = {
+        **comparison_record(comparison),
+        **({"external": {name: comparison_record(one) for name, (_, one) in external.items()}} if external else {}),
+        "reports": sources,
+        "differences": list(page.differences),
+    }
+    with whole_folder(folder) as draft:
+        for place, part in ((draft, page), *((draft / "external" / name, one) for name, one in page.external.items())):
+            write_pictures(place, [picture for picture in (part.verdicts.picture, part.density) if picture is not None])
+        write_text(draft / "per_image.csv", scores)
+        for name, text in on_sets.items():
+            write_text(draft / "external" / name / "per_image.csv", text)
+        write_json(draft / "comparison.json", record)
+        write_text(draft / "comparison.html", template("comparison.html.j2").render(page=page))
     return folder
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.data.tables import csv_text
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.planning.sweep import SweepPoint
 from augkit.report.tables import metric_title
@@ -107,14 +106,13 @@ def _line(curve: Curve, order: int) -> Line:
 
 
 def _csv(curves: Sequence[Curve]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["recipe", "swept", "value", "arm", "seed", "metric", "mean"])
-    for curve in curves:
-        for point in curve.points:
-            for seed, mean in zip(point.seeds, point.means, strict=True):
-                writer.writerow([curve.name, curve.path, f"{point.value:g}", point.arm, seed, curve.metric, repr(mean)])
-    return text.getvalue()
+    rows = [
+        (curve.name, curve.path, f"{point.value:g}", point.arm, seed, curve.metric, repr(mean))
+        for curve in curves
+        for point in curve.points
+        for seed, mean in zip(point.seeds, point.means, strict=True)
+    ]
+    return csv_text(("recipe", "swept", "value", "arm", "seed", "metric", "mean"), rows)
 
 
 def _value(found: tuple[float, ArmScores]) -> float:

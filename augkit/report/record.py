@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from io import StringIO
 
 import numpy as np
 
 from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
+from augkit.data.tables import csv_text
 from augkit.report.evidence import ArmEvidence, Evidence, External
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores, summarise
@@ -119,15 +118,14 @@ def per_image(arms: Sequence[ArmScores]) -> str:
     Where groups are scored, one row per group, under ``group`` in place of ``image_id``. Where there are folds, the one
     in which the image was tested follows the seed.
     """
-    text, metrics = StringIO(), arms[0].metrics
-    writer = csv.writer(text, lineterminator="\n")
+    metrics, rows = arms[0].metrics, []
     name, fold = GROUP if arms[0].design.score_per == PER_GROUP else "image_id", [FOLD] * bool(arms[0].design.folds)
-    writer.writerow([name, "arm", "seed", *fold, *metrics])
     for arm in arms:
         columns = np.stack([arm.values[metric] for metric in metrics], axis=-1).tolist()
         tested: list[list[int]] = [[one] * len(fold) for one in arm.folds.tolist()]
-        for seed, rows in zip(arm.seeds, columns, strict=True):
-            writer.writerows(
-                [name, arm.arm, seed, *one, *row] for name, one, row in zip(arm.image_ids, tested, rows, strict=True)
-            )
-    return text.getvalue()
+        for seed, values in zip(arm.seeds, columns, strict=True):
+            rows += [
+                [image, arm.arm, seed, *one, *row]
+                for image, one, row in zip(arm.image_ids, tested, values, strict=True)
+            ]
+    return csv_text([name, "arm", "seed", *fold, *metrics], rows)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from augkit.contracts.components import PER_GROUP
+from augkit.data.tables import read_cell
 from augkit.errors import InputError, Problem
 from augkit.planning.recipe import is_name
 from augkit.report.origin import ORIGIN, Origin, differences, read_origin
@@ -89,7 +90,7 @@ def _arms(folder: Path, record: Mapping[str, Any], order: Sequence[str]) -> tupl
     rows: dict[tuple[str, int], list[dict[str, str]]] = {}
     with (folder / "per_image.csv").open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            rows.setdefault((row["arm"], int(row["seed"])), []).append(row)
+            rows.setdefault((row["arm"], int(row["seed"])), []).append({k: read_cell(v) for k, v in row.items()})
     return tuple(_arm(name, record["arms"][name], rows, record["test"]) for name in order)
 
 

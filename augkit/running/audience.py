@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from augkit.contracts import events
 from augkit.contracts.registry import Observer
+from augkit.errors import said_by
 
 WAITING = 256
 """Events that may wait for an observer before progress is dropped for it."""
@@ -100,7 +101,7 @@ class _Listener:
             try:
                 self._function(event=event)
             except BaseException as error:  # an observer may raise anything, SystemExit included
-                self._tell(events.StageNoted("observers", f"{self.name} failed and is ignored: {error}"))
+                self._tell(events.StageNoted("observers", f"{self.name} failed and is ignored: {said_by(error)}"))
                 self.leave()
             with self._changed:
                 self._busy = False

@@ -19,7 +19,7 @@ from augkit.contracts import events
 from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
-from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError
+from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import LoadDataset, Stage, WriteReport, in_order
 from augkit.running.allocator import keep_freed_memory
@@ -28,6 +28,7 @@ from augkit.running.costs import Estimates, peak_memory
 from augkit.running.job import RESUMABLE, Job
 from augkit.running.processor import crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
+from augkit.running.vigil import Vigil
 from augkit.store import Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, WriteReport)
@@ -144,16 +145,19 @@ class Engine:
         # The work, which plugins do. Whatever they raise becomes a sentence that names who made them.
         try:
             keep_freed_memory()
-            with contained(), _computing(stage):
-                run_stage(Job(stage, work, device, log, inputs, manifests))
+            vigil = _vigil(stage, log)
+            with contained(), vigil.watching(), _computing(stage):
+                run_stage(Job(stage, work, device, _WatchedLog(log, vigil), inputs, manifests))
             self._refuse_changed_files(stage)
         except AugkitError as error:
+            if not _is_told(error):
+                raise self._explained(error, stage) from error
             self._place(error, stage)
             raise
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
-            if _ends_by_signal(error):
+            if ends_by_signal(error):
                 raise
             raise self._explained(error, stage) from error
 
@@ -194,7 +198,7 @@ class Engine:
             write_text(file, "".join(traceback.format_exception(error)))
         providers = {component.provider for component in stage.components}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
-        said = str(error).strip().partition("\n")[0]
+        said = said_by(error)
         if type(error).__name__ == "OutOfMemoryError":  # torch's, of which a plan knows nothing
             what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
@@ -212,7 +216,13 @@ def _computing(stage: Stage) -> AbstractContextManager[None]:
     return reproducible()
 
 
-def _ends_by_signal(error: BaseException) -> bool:
+def _is_told(error: AugkitError) -> bool:
+    """Tell whether an error says what is wrong as ours do; a plugin's own kind may have forgotten to."""
+    problems = getattr(error, "problems", ())
+    return isinstance(problems, tuple) and bool(problems) and all(isinstance(one, Problem) for one in problems)
+
+
+def ends_by_signal(error: BaseException) -> bool:
     """Tell whether the process was asked to end while somebody else's code ran."""
     return isinstance(error, SystemExit) and error.code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -243,6 +253,27 @@ def environment(device: str) -> dict[str, Any]:
         if device.startswith("cuda"):
             facts["gpu"] = torch.cuda.get_device_name(device)
     return facts
+
+
+def _vigil(stage: Stage, log: Log) -> Vigil:
+    packages = {type(part.component.instance).__module__.partition(".")[0] for part in stage.components}
+    return Vigil([part.provider for part in stage.components], packages, log.note)
+
+
+@dataclass(frozen=True)
+class _WatchedLog:
+    """A log of which every word is a sign of life."""
+
+    log: Log
+    vigil: Vigil
+
+    def progress(self, step: int, total: int, values: Mapping[str, float]) -> None:
+        self.vigil.hear()
+        self.log.progress(step, total, values)
+
+    def note(self, text: str) -> None:
+        self.vigil.hear()
+        self.log.note(text)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from augkit.contracts.manners import contained
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
-from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
+from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import (
     DrawMasks,
@@ -39,7 +40,7 @@ from augkit.planning.tasks import (
 )
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
-from augkit.running.engine import Engine, environment
+from augkit.running.engine import Engine, ends_by_signal, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
 from augkit.store import Store, remove_folder
@@ -172,11 +173,14 @@ class _Trial:
         job = Job(stage, folder, self.engine.device, watch, known, manifests)
         keep_freed_memory()
         try:
-            _try(lambda: run_stage(job), watch, self.seconds)
+            with contained():
+                _try(lambda: run_stage(job), watch, self.seconds)
         except AugkitError:
             raise
-        except Exception as error:  # a plugin may raise anything
-            what = f"{type(error).__name__}: {error}".split("\n")[0]
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
+            if ends_by_signal(error):
+                raise
+            what = f"{type(error).__name__}: {said_by(error)}"
             raise StageError(Problem(stage.title, what, "A run would fail in the same way")) from error
         if watch.ended is not None:
             self.folders[_kind(stage)] = folder

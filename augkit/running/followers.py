@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from augkit.contracts.components import SilentLog
+from augkit.contracts.manners import contained
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
@@ -57,5 +58,5 @@ def _join_in(stage: Stage, store: Store, device: str) -> None:
     inputs = {name: store.path(upstream.address) for name, upstream in stage.inputs.items()}
     manifests = {name: store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
     keep_freed_memory()
-    with TemporaryDirectory(prefix="augkit-") as folder:
+    with TemporaryDirectory(prefix="augkit-") as folder, contained():
         run_stage(Job(stage, Path(folder), device, SilentLog(), inputs, manifests))

@@ -26,7 +26,7 @@ from augkit.planning.components import CheckedRecipe
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Stage, Supply, Synthesise
 from augkit.running.engine import Engine
-from augkit.store import write_bytes, write_text
+from augkit.store import whole_folder, write_bytes, write_text
 from augkit.training.replay import Replay, replay
 
 SHOWN = 8
@@ -209,11 +209,12 @@ def data_panel(train: ImageSet, fold: int | None = None) -> Panel:
 
 def write_page(title: str, panels: Sequence[Panel], folder: Path) -> None:
     """Write one PNG per panel and ``index.html``, which holds them all and opens offline."""
-    for panel in panels:
-        write_bytes(folder / f"{panel.stem}.png", panel.png)
     environment = Environment(loader=PackageLoader("augkit.running"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("preview.html.j2").render(title=title, panels=panels)
-    write_text(folder / "index.html", page)
+    with whole_folder(folder) as draft:
+        for panel in panels:
+            write_bytes(draft / f"{panel.stem}.png", panel.png)
+        write_text(draft / "index.html", page)
 
 
 def _real_row(samples: ImageSet) -> Row:

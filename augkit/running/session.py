@@ -77,8 +77,9 @@ class Session:
         self._how = how
         self._tell = tell
         self._forecast: Forecast | None = None
-        self._digests = Digests(how.out)
-        self.store = Store(how.out)
+        self._out = how.out.absolute()  # whatever folder a plugin may work in
+        self._digests = Digests(self._out)
+        self.store = Store(self._out)
         # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
         side_by_side = how.jobs > 1 or how.threads is not None
         self.engine = Engine(
@@ -133,4 +134,4 @@ class Session:
 
         self._digests.save()  # so that no worker reads the data again to plan
         jobs = self._how.jobs
-        return LocalExecutor(self._how.out, device, jobs, self._how.threads or threads_of(jobs))
+        return LocalExecutor(self._out, device, jobs, self._how.threads or threads_of(jobs))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from importlib.metadata import version
-from io import StringIO
 
 from augkit.data.formats import Format as PixelFormat
+from augkit.data.tables import csv_text
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
 from augkit.sharing.files import Encoder, Export, Format, ImageFormat, SyntheticSet
@@ -20,15 +19,13 @@ COLUMNS = (
 
 def manifest_csv(export: Export, places: Sequence[tuple[str, str]], digests: Sequence[str]) -> str:
     """Return one row per synthetic image under `COLUMNS`, in the order of the sources."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[list[str]] = []
     files = iter(zip(places, digests, strict=True))
     for source in export.sources:
         for i in range(len(source.samples)):
             (image, mask), digest = next(files)
-            writer.writerow([source.samples.ids[i], image, mask, *_facts(export, source, i), digest])
-    return text.getvalue()
+            rows.append([source.samples.ids[i], image, mask, *_facts(export, source, i), digest])
+    return csv_text(COLUMNS, rows)
 
 
 def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:

@@ -29,7 +29,17 @@ from augkit.running.session import Session
 from augkit.sharing.card import data_card, manifest_csv
 from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, SyntheticSet
 from augkit.sharing.layouts import LAYOUTS
-from augkit.store import MANIFEST, draft_beside, find_damage, publish_whole, read_json, remove_folder, seal
+from augkit.store import (
+    MANIFEST,
+    check_place,
+    draft_beside,
+    find_damage,
+    named_by,
+    publish_whole,
+    read_json,
+    remove_folder,
+    seal,
+)
 
 _ELSEWHERE = "Choose another folder, or move this one away"
 
@@ -95,17 +105,18 @@ def write_export(
     if _is_there(target, identity):
         return False
     work = draft_beside(target)
-    try:
-        sink = Sink(work, progress)
-        files, digests = LAYOUTS[layout](export, sink, image_format)
-        if pixels != PixelFormat():
-            sink.json("format.json", pixels.facts())
-        sink.text("manifest.csv", manifest_csv(export, files, digests))
-        sink.text("README.md", data_card(export, layout, image_format))
-        seal(work, identity, sink.written)
-        publish_whole(work, target)
-    finally:
-        remove_folder(work)
+    with named_by("--to"):
+        try:
+            sink = Sink(work, progress)
+            files, digests = LAYOUTS[layout](export, sink, image_format)
+            if pixels != PixelFormat():
+                sink.json("format.json", pixels.facts())
+            sink.text("manifest.csv", manifest_csv(export, files, digests))
+            sink.text("README.md", data_card(export, layout, image_format))
+            seal(work, identity, sink.written)
+            publish_whole(work, target)
+        finally:
+            remove_folder(work)
     return True
 
 
@@ -114,8 +125,7 @@ def check_target(target: Path, layout: str, image_format: str) -> None:
     if layout == "nnunet" and image_format != "png":
         what = f"found {image_format}; allowed with --format nnunet: png, because nnU-Net reads no lossless WebP"
         raise InputError(Problem("--image-format", what))
-    if target.is_file():
-        raise InputError(Problem(f"--to {target}", "is a file; allowed: a new or empty folder"))
+    check_place(target, "--to")
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
         raise InputError(Problem(f"--to {target}", "holds other files; allowed: a new or empty folder", _ELSEWHERE))
 

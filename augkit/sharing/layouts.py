@@ -5,9 +5,7 @@ File names are ids that augkit made itself (``mask2lesion-training-0-000000``) o
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
-from io import StringIO
 from itertools import islice
 from typing import Any, Protocol
 
@@ -21,6 +19,7 @@ from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import sample_keys
 from augkit.data.formats import Format as PixelFormat
 from augkit.data.formats import class_masks
+from augkit.data.tables import csv_text
 from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
 
 FOLDS = 5
@@ -203,13 +202,11 @@ def _nnunet_splits(export: Export, real: Mapping[str, Sequence[str]]) -> list[di
 
 def _cases_csv(export: Export, cases: Mapping[str, Sequence[str]]) -> str:
     """Return one row per real case: its name here, the id of its image, its group, its split."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "id", "group", "split"])
+    rows: list[tuple[str, ...]] = []
     for split, names in cases.items():
         samples: ImageSet = getattr(export.real, split)
-        writer.writerows(zip(names, samples.ids, samples.groups, [split] * len(samples), strict=True))
-    return text.getvalue()
+        rows += zip(names, samples.ids, samples.groups, [split] * len(samples), strict=True)
+    return csv_text(("case", "id", "group", "split"), rows)
 
 
 def _ids_and_groups(samples: ImageSet) -> list[tuple[str, str]]:

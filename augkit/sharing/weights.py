@@ -7,7 +7,16 @@ from pathlib import Path
 
 from augkit.contracts.registry import Entry, Registry
 from augkit.errors import InputError, Problem
-from augkit.store import check_seal, draft_beside, publish_folder, remove_folder, seal
+from augkit.store import (
+    check_place,
+    check_seal,
+    draft_beside,
+    explained,
+    named_by,
+    publish_folder,
+    remove_folder,
+    seal,
+)
 
 KIND = "generator"
 
@@ -21,16 +30,18 @@ def import_weights(file: Path, folder: Path, generator: str | None, registry: Re
     entry = _importer(generator, registry)
     if not file.is_file():
         raise InputError(Problem(str(file), "is not a file", "Give a file of weights, such as latest_net_G.pth"))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    check_place(folder, "--to")
+    if folder.exists() and any(folder.iterdir()):
         raise InputError(Problem(str(folder), "exists and is not an empty folder", "Choose another one with --to"))
     check_seal(file)
     draft = draft_beside(folder)
-    try:
-        sentences: Sequence[str] = entry.cls.import_weights(file, draft)
-        seal(draft, {"generator": entry.name, "provider": str(entry.provider)})
-        publish_folder(draft, folder)
-    finally:
-        remove_folder(draft)
+    with named_by("--to"), explained(folder):
+        try:
+            sentences: Sequence[str] = entry.cls.import_weights(file, draft)
+            seal(draft, {"generator": entry.name, "provider": str(entry.provider)})
+            publish_folder(draft, folder)
+        finally:
+            remove_folder(draft)
     return [*sentences, f"In a recipe: generator: {{{entry.name}: {{weights: {folder}}}}}"]
 
 

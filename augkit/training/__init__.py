@@ -29,7 +29,7 @@ from augkit.training.segmentation import (
     per_channel,
     segmentation_loss,
 )
-from augkit.training.weights import load_weights, save_weights
+from augkit.training.weights import load_weights, read_bytes, read_tensors, save_weights
 
 __all__ = [
     "PAINTING_BATCH",
@@ -59,7 +59,9 @@ __all__ = [
     "memory_layout",
     "one_hot",
     "per_channel",
+    "read_bytes",
     "read_format",
+    "read_tensors",
     "remove_checkpoints",
     "save_weights",
     "score_images",

@@ -10,7 +10,17 @@ import torch
 
 from augkit import Format
 from augkit_mask2lesion.networks import UnetGenerator
-from augkit_mask2lesion.options import SIZES, Dropout, Mask2LesionOptions, Network, Norm, StyleFrom, Upsample
+from augkit_mask2lesion.options import (
+    LONGEST_STYLE,
+    SIZES,
+    WIDEST,
+    Dropout,
+    Mask2LesionOptions,
+    Network,
+    Norm,
+    StyleFrom,
+    Upsample,
+)
 from augkit_mask2lesion.spade import SpadeDecoder, SpadeGenerator
 
 
@@ -85,8 +95,13 @@ def read_architecture(facts: Mapping[str, Any], format: Format) -> Architecture:
     named = {name: facts[name] for name in ("size", "width", "norm", "mask_channels", "dropout")}
     found = Architecture(**named, **later, channels=len(format.channels), labels=labels_of(format))
     for value, kind in ((found.norm, Norm), (found.dropout, Dropout), (found.network, Network)):
-        if value not in get_args(kind):
+        if not isinstance(value, str) or value not in get_args(kind):
             raise ValueError(f"unknown architecture: {value}")
-    if found.size not in SIZES or found.upsample not in get_args(Upsample) or min(found.style, found.styles) < 0:
+    numbers = (found.size, found.width, found.mask_channels, found.style, found.styles)
+    if any(type(number) is not int or number < 0 for number in numbers):
+        raise TypeError(f"unknown architecture: {numbers}")
+    if found.size not in SIZES or found.upsample not in get_args(Upsample) or found.mask_channels not in (1, 3):
         raise ValueError("unknown architecture")
+    if not 1 <= found.width <= WIDEST or found.style > LONGEST_STYLE:
+        raise ValueError(f"width {found.width} and style {found.style}; allowed: {WIDEST} and {LONGEST_STYLE}")
     return found

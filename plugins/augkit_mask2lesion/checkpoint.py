@@ -1,8 +1,5 @@
 """Generators trained elsewhere: pix2pix's PyTorch checkpoints, and augkit's own.
 
-A PyTorch checkpoint is a pickle, which can run code when it is read; it is read by torch's restricted reader only,
-which builds tensors and nothing else, and is refused where that is not enough.
-
 In pix2pix every block of the U-Net holds the next one as an element of a list: the outermost block is [convolution,
 block, ReLU, deconvolution, tanh]; a middle one [leaky ReLU, convolution, norm, block, ReLU, deconvolution, norm] and
 perhaps dropout; the innermost [leaky ReLU, convolution, ReLU, deconvolution, norm]. Hence names such as
@@ -13,19 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from augkit import Format, InputError, Problem
 from augkit.store import read_json
-from augkit.training import read_format
+from augkit.training import read_bytes, read_format, read_tensors
 from augkit_mask2lesion.architecture import Architecture, read_architecture
-from augkit_mask2lesion.options import FACTS, FORMAT, SIZES, Norm
+from augkit_mask2lesion.options import FACTS, FORMAT, SIZES, WIDEST, Norm
 from augkit_mask2lesion.painter import save_generator
 
 Facts = dict[str, Any]
@@ -46,8 +41,8 @@ def import_checkpoint(file: Path, folder: Path) -> Facts:
     averages were left out, and what it paints if that is not 8-bit RGB with one class. Raises `InputError` for a file
     that is no such generator, naming every tensor that is missing, unknown, of another shape or not finite.
     """
-    data = _bytes(file)
-    tensors = {name.removeprefix("module."): value for name, value in _read(data, file).items()}
+    data = read_bytes(file)
+    tensors = {name.removeprefix("module."): value for name, value in read_tensors(data, file).items()}
     is_pix2pix = f"{_ROOT}.0.weight" in tensors
     format = Format() if is_pix2pix else _own_format(file)
     architecture = _pix2pix_architecture(tensors, file) if is_pix2pix else _own_architecture(tensors, file, format)
@@ -58,7 +53,7 @@ def import_checkpoint(file: Path, folder: Path) -> Facts:
     if problems:
         raise InputError(*(Problem(str(file), what) for what in problems))
     network = architecture.build()
-    state = {ours: tensors[theirs].float() for ours, theirs in names.items()}
+    state = {ours: tensors[theirs] for ours, theirs in names.items()}
     network.load_state_dict(_with_skips_last(state) if is_pix2pix else state)
     imported: dict[str, str | int] = {
         "file": file.name,
@@ -112,35 +107,6 @@ def pix2pix_names(architecture: Architecture) -> dict[str, str]:
     return named
 
 
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(Problem(str(file), f"cannot be read: {error.strerror}")) from error
-
-
-def _read(data: bytes, file: Path) -> Tensors:
-    """Return the tensors of a file; `InputError` for anything that is not a flat collection of tensors."""
-    try:
-        if file.suffix == ".safetensors":
-            found = load(data)
-        else:
-            found = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file can make a reader raise anything
-        what = f"is damaged, or holds more than tensors, and was not loaded ({_reason(error)})"
-        hint = "Allowed: the state dict of a generator, saved with torch.save or safetensors"
-        raise InputError(Problem(str(file), what, hint)) from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        what = f"holds a {type(found).__name__} with other things than tensors; allowed: a generator's state dict"
-        raise InputError(Problem(str(file), what, "Save the result of the generator's state_dict() alone"))
-    return {str(name): value for name, value in found.items()}
-
-
-def _reason(error: Exception) -> str:
-    sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
-    return f"{type(error).__name__}: {sentence[:120]}"
-
-
 def _pix2pix_architecture(tensors: Tensors, file: Path) -> Architecture:
     """Return the architecture that names and shapes tell; dropout leaves no trace and is taken to be the release's."""
     levels = _levels(tensors)
@@ -148,9 +114,13 @@ def _pix2pix_architecture(tensors: Tensors, file: Path) -> Architecture:
     out = tensors.get(f"{_ROOT}.3.weight", torch.empty(0))
     problems = []
     if 2**levels not in SIZES:
-        problems.append(f"halves images {levels} times, for {2**levels} pixels; allowed: {', '.join(map(str, SIZES))}")
+        allowed = ", ".join(map(str, SIZES))
+        pixels = 2**levels if levels < 20 else f"2^{levels}"
+        problems.append(f"halves images {levels} times, for {pixels} pixels; allowed: {allowed}")
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[2:] != (4, 4):
         problems.append(f"{_ROOT}.0.weight is {shape}; allowed: (width, 1 or 3 mask channels, 4, 4)")
+    elif not 1 <= shape[0] <= WIDEST:
+        problems.append(f"{_ROOT}.0.weight is {shape}; allowed: a width up to {WIDEST}")
     if out.ndim != 4 or out.shape[1] != 3:
         problems.append(f"{_ROOT}.3.weight is {tuple(out.shape)}; allowed: (2 x width, 3 colours, 4, 4)")
     if problems:
@@ -172,7 +142,7 @@ def _own_format(file: Path) -> Format:
     """Return what augkit's weights paint, which a file beside them tells where it is not 8-bit RGB with one class."""
     try:
         return read_format(file.parent)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"cannot be read ({type(error).__name__}); it says which images the weights beside it paint"
         hint = "Copy it from the folder of the generator"
         raise InputError(Problem(str(file.with_name(FORMAT)), what, hint)) from error
@@ -187,7 +157,7 @@ def _own_architecture(tensors: Tensors, file: Path, format: Format) -> Architect
     beside = file.with_name(FACTS)
     try:
         found = read_architecture(read_json(beside), format)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"cannot be read ({type(error).__name__}); it says what the weights beside it belong to"
         raise InputError(Problem(str(beside), what, "Copy it from the folder of the generator, too")) from error
     return found

@@ -19,6 +19,8 @@ StyleFrom = Literal["training", "prior"]
 DiffAugment = Literal["translation", "mirror", "cutout", "colour"]
 
 WEIGHTS = "generator.safetensors"
+WIDEST = 256
+LONGEST_STYLE = 256
 FACTS = "generator.json"
 FORMAT = "format.json"
 
@@ -88,7 +90,7 @@ class Mask2LesionOptions:
                   width, norm, dropout layout, mask channels and size; training options are not used.
     """
 
-    width: Annotated[int, Within(4, 256)] = 64
+    width: Annotated[int, Within(4, WIDEST)] = 64
     norm: Norm = "batch"
     dropout: Dropout = "lua"
     mask_channels: Literal[1, 3] = 1
@@ -107,7 +109,7 @@ class Mask2LesionOptions:
     sample_every: Annotated[int, AtLeast(0)] | None = None
     network: Network = "unet"
     upsample: Upsample = "transposed"
-    style: Annotated[int, Within(0, 256)] = 0
+    style: Annotated[int, Within(0, LONGEST_STYLE)] = 0
     style_from: StyleFrom = "training"
     lambda_kl: Annotated[float, AtLeast(0)] = 0.01
     lambda_features: Annotated[float, AtLeast(0)] = 0.0

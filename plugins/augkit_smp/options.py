@@ -23,8 +23,10 @@ class SmpOptions:
 
     architecture: its decoder.
     encoder:    a name from the package's list, such as ``resnet34``, ``efficientnet-b0`` or ``mit_b0``.
-    encoder_weights: null starts from random weights; a name such as ``imagenet`` downloads them, and the encoder then
-                gets the colours it was trained with instead of those of the training set.
+    encoder_weights: null starts from random weights; a name such as ``imagenet`` downloads them, which
+                ``allow_download`` must allow, and the encoder then gets the colours it was trained with instead of
+                those of the training set.
+    allow_download: whether this recipe may use the network, for ``encoder_weights``; nothing else of augkit does.
     budget:     what ends the training: ``steps``, the same optimiser steps in every arm whatever its number of images,
                 or ``epochs``, which gives an arm with more images more steps.
     steps:      optimiser steps of the budget ``steps``.
@@ -39,6 +41,7 @@ class SmpOptions:
     architecture: Architecture = "unet"
     encoder: str = "resnet34"
     encoder_weights: str | None = None
+    allow_download: bool = False
     budget: Literal["steps", "epochs"] = "steps"
     steps: Annotated[int, AtLeast(1)] = 6300
     epochs: Annotated[int, AtLeast(1)] = 100
@@ -46,6 +49,11 @@ class SmpOptions:
     learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
     loss: Literal["bce", "bce_dice"] = "bce_dice"
     reduction: Literal["fast", "ordered"] = "fast"
+
+    def __post_init__(self) -> None:
+        if self.encoder_weights is not None and not self.allow_download:
+            what = f"encoder_weights is {self.encoder_weights}, which is downloaded, and allow_download is false"
+            raise ValueError(f"{what}; allowed: encoder_weights: null, or allow_download: true")
 
     def check_frame(self, frame: Frame) -> None:
         """Refuse images that the encoders cannot halve."""

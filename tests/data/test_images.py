@@ -233,7 +233,7 @@ def test_a_file_cut_anywhere_is_refused_or_complete(tmp_path, name):
 def test_a_truncated_file_says_that_it_is_damaged(tmp_path):
     path = saved(tmp_path / "a.jpg", Image.fromarray(RGB))
     path.write_bytes(path.read_bytes()[:-200])
-    assert refusal(read_image, path).startswith("cannot be decoded (OSError: image file is truncated")
+    assert refusal(read_image, path) == "is damaged: the end of the image is missing"
 
 
 @pytest.mark.parametrize("side", [9000, 13000, 14000])
@@ -492,7 +492,7 @@ def _spoil(path: Path, number: int) -> str:
         return "is empty (0 bytes)"
     if kind in (4, 5):
         path.write_bytes(path.read_bytes()[:60])
-        return "cannot be decoded"
+        return "is damaged: its chunk IDAT is cut off"
     if kind == 6:
         path.write_bytes(bomb(9000))
         return "has 9000 x 9000 pixels"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from augkit.errors import InputError
-from augkit.planning.recipe import RECIPE_KEYS, Reading, load_recipes, read_recipes
+from augkit.planning.recipe import RECIPE_KEYS, Reading, is_name, load_recipes, read_recipes
 
 GOOD = """\
 name: demo
@@ -304,3 +304,9 @@ def test_an_override_of_the_wrong_kind_is_named_itself(reading):
         "beginning with a letter or digit. As in 'name: allaug'",
         "--set seed=x: seed: found the text 'x'; allowed: a whole number, 0 or more",
     ]
+
+
+@pytest.mark.parametrize("name", ["con", "NUL.a", "Com7", "lpt1.noaug", "noaug."])
+def test_a_name_that_windows_cannot_hold_is_refused(name):
+    assert not is_name(name)
+    assert is_name(f"{name.strip('.')}-aug".replace(".", "_"))

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 from itertools import pairwise
@@ -234,6 +235,38 @@ def test_a_file_without_a_generator_is_refused(content, message, tmp_path):
     torch.save(content, file)
     with pytest.raises(InputError, match=message):
         import_checkpoint(file, tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39, float("nan")])
+def test_a_number_that_float32_cannot_hold_is_refused(value, tmp_path):
+    file = save_reference(tmp_path)
+    state = torch.load(file, weights_only=True)
+    state["model.model.0.weight"] = state["model.model.0.weight"].double()
+    state["model.model.0.weight"][0, 0, 0, 0] = value
+    torch.save(state, file)
+    with pytest.raises(InputError, match=r"model.model.0.weight has values that are not finite"):
+        import_checkpoint(file, tmp_path / "out")
+
+
+def test_a_width_that_no_option_allows_is_refused_before_memory_is_taken_for_it(tmp_path):
+    file = tmp_path / "latest_net_G.pth"
+    inner = {f"model.model.1.model.{'3.model.' * i}1.weight": torch.zeros(1) for i in range(4)}
+    outer = {"model.model.0.weight": torch.zeros(5000, 1, 4, 4), "model.model.3.weight": torch.zeros(1, 3, 4, 4)}
+    torch.save({**outer, **inner}, file)
+    with pytest.raises(InputError, match=r"model.model.0.weight is \(5000, 1, 4, 4\); allowed: a width up to 256"):
+        import_checkpoint(file, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 10**9}, {"width": True}, {"size": 64.0}, {"style": 10**9}, {"norm": []}, {"styles": -1}, []]
+)
+def test_facts_beside_the_weights_that_tell_no_generator_are_refused(change, tmp_path):
+    (tmp_path / "given").mkdir()
+    import_checkpoint(save_reference(tmp_path / "given", size=32), tmp_path / "out")
+    facts = tmp_path / "out" / "generator.json"
+    facts.write_text(json.dumps({**read_json(facts), **change} if change else change))
+    with pytest.raises(InputError, match=r"generator.json: cannot be read \((ValueError|TypeError)\)"):
+        import_checkpoint(tmp_path / "out" / "generator.safetensors", tmp_path / "again")
 
 
 def test_names_of_parallel_training_and_running_averages_of_old_instance_norms_are_understood(tmp_path):

@@ -84,3 +84,12 @@ def test_the_budget_is_optimiser_steps_or_epochs_and_is_written_down(options, st
 def test_parts_of_one_image_are_refused(smp, tmp_path):
     with pytest.raises(InputError, match="found 4, cut into parts of one image; allowed: at least two images"):
         fitted(smp(encoder="resnet18", steps=1, batch_size=4, reduction="ordered"), tmp_path)
+
+
+def test_weights_are_downloaded_only_where_the_recipe_allows_it():
+    said = (
+        "encoder_weights is imagenet, which is downloaded, and allow_download is false; allowed: encoder_weights: null"
+    )
+    with pytest.raises(ValueError, match=said):
+        SmpOptions(encoder_weights="imagenet")
+    assert SmpOptions(encoder_weights="imagenet", allow_download=True).encoder_weights == "imagenet"

@@ -24,7 +24,7 @@ from augkit.report.tables import table_title
 from augkit.running.engine import Engine
 from augkit.store import Digests, Store, read_array, read_json, write_json
 from augkit.training.batches import Batches
-from augkit.training.pipeline import FirstChecked, Pipeline
+from augkit.training.pipeline import Checked, Pipeline
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 SIZE = 8
@@ -426,7 +426,7 @@ def test_pixels_become_floats_where_the_first_augmentation_needs_them():
         heard.append((images.dtype, masks.dtype))
         return images / 2, masks
 
-    kinds = {"stored": Hears(True), "first": FirstChecked("first", Hears(True)), "plain": plain, "late": Hears(True)}
+    kinds = {"stored": Hears(True), "first": Checked("first", Hears(True)), "plain": plain, "late": Hears(True)}
     pipeline = Pipeline(list(kinds.items()))
     batch = Batches(make_set("train", 3), 2, 0, "cpu").at(0)
     images, masks, counts = batch.augmented(pipeline)

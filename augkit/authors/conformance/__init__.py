@@ -21,6 +21,7 @@ from augkit.authors.conformance.bench import (
 )
 from augkit.authors.conformance.training import fits_again, resumes
 from augkit.contracts.rules import BreachError
+from augkit.errors import said_by
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _find(check: Check, bench: Bench) -> Finding:
     except UnansweredError as reason:
         return Finding(check.__name__, "skipped", str(reason))
     except Exception as error:  # the answer may be anything, and the other checks are to be told as well
-        said = f"{type(error).__name__}: {error}".split("\n")[0]
+        said = f"{type(error).__name__}: {said_by(error)}"
         what = f"your {bench.noun} returned something that this check cannot read ({said}); see the other checks"
         return Finding(check.__name__, "failed", what)
     return Finding(check.__name__, "ok")

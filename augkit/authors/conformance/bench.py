@@ -17,15 +17,16 @@ from typing import Any, ClassVar, Self, TypeVar
 from augkit.authors.conformance.toy import formats_taken
 from augkit.authors.conformance.writes import writes_outside
 from augkit.contracts.components import ChecksFrame, Frame, Log, SilentLog, Workspace
+from augkit.contracts.manners import Settings
 from augkit.contracts.rules import (
     BreachError,
     as_array,
     check_random_states,
     check_untouched,
-    random_states,
     torch_threads,
 )
 from augkit.data.formats import Format
+from augkit.errors import said_by
 from augkit.planning.options import canonical, describe_options, option_model
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class Bench:
 
     def _call(self, name: str, function: Callable[[], T], writes: Path | None, inputs: Mapping[str, Any]) -> Any:
         before = {key: as_array(value).copy() for key, value in inputs.items()}
-        states, threads, voice = random_states(), torch_threads(), io.StringIO()
+        settings, threads, voice = Settings.now(), torch_threads(), io.StringIO()
         result: Any
         try:
             with writes_outside(writes) as strays, _hearing(voice), time_limit(self.seconds):
@@ -129,10 +130,10 @@ class Bench:
         except BreachError:
             raise
         except Exception as error:
-            said = f"{type(error).__name__}: {error}".split("\n")[0]
+            said = f"{type(error).__name__}: {said_by(error)}"
             self.blame("raises_nothing", BreachError(f"raised in {name}: {said}", "return an answer"))
             result = UnansweredError(f"{name} raised; see raises_nothing")
-        self._judge(name, before, inputs, states, threads, voice.getvalue())
+        self._judge(name, before, inputs, settings, threads, voice.getvalue())
         if strays:
             allowed = f"write in {'the folder of the workspace' if writes else 'no file'} only"
             self.blame("writes_only_in_its_folder", BreachError(f"wrote {strays[0]} in {name}", allowed))
@@ -143,13 +144,13 @@ class Bench:
         name: str,
         before: Mapping[str, Any],
         inputs: Mapping[str, Any],
-        states: Mapping[str, object],
+        settings: Settings,
         threads: tuple[int, int],
         said: str,
     ) -> None:
         rules: Mapping[str, Callable[[], None]] = {
             "leaves_inputs_alone": lambda: check_untouched(before, inputs),
-            "leaves_global_randomness_alone": lambda: check_random_states(states),
+            "leaves_global_randomness_alone": lambda: check_random_states(settings),
             "leaves_threads_alone": lambda: _check_threads(threads),
         }
         for check, rule in rules.items():
@@ -217,7 +218,7 @@ def options_are_readable(bench: Bench) -> None:
         describe_options(cls)
         model, written = option_model(cls), canonical(bench.component)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".split("\n")[0]
+        said = f"{type(error).__name__}: {said_by(error)}"
         raise BreachError(
             f"has options that cannot be read: {said}", "annotate every field with a plain type"
         ) from None

@@ -6,7 +6,7 @@ from augkit.contracts.components import Workspace
 from augkit.contracts.rules import refusal_of_masks
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_image_set
-from augkit.errors import InputError, Problem
+from augkit.errors import DivergedError, InputError, Problem
 from augkit.planning.tasks import TrainSegmenter
 from augkit.running.job import Job
 from augkit.running.stages.trainings import refuse_data, training
@@ -14,7 +14,7 @@ from augkit.running.stages.trainings import refuse_data, training
 
 def train_segmenter(task: TrainSegmenter, job: Job) -> None:
     """Let the segmenter fit real and synthetic samples together, augmented as the recipe says."""
-    from augkit.training.pipeline import FirstChecked, Pipeline
+    from augkit.training.pipeline import Checked, Pipeline
 
     with training(job):
         dataset = job.inputs["dataset"]
@@ -26,8 +26,14 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
         _check_masks(task, train)
         refuse_data(job, train.size, train.format)
         space = Workspace(job.folder, task.seed, job.device, job.log)
-        augment = [(name, FirstChecked(name, augmentation)) for name, augmentation in task.augment]
-        task.segmenter.fit(train, read_image_set(dataset / "validation"), Pipeline(augment, train.format.ignore), space)
+        augment = [(name, Checked(name, augmentation)) for name, augmentation in task.augment]
+        pipeline = Pipeline(augment, train.format.ignore)
+        try:
+            task.segmenter.fit(train, read_image_set(dataset / "validation"), pipeline, space)
+        except DivergedError:
+            pipeline.conclude()  # what an augmentation returned may be why
+            raise
+        pipeline.conclude()
 
 
 def _check_masks(task: TrainSegmenter, train: ImageSet) -> None:

@@ -14,7 +14,7 @@ from augkit.data.stored import read_drawn_masks, read_format, read_names, read_s
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Synthesise
 from augkit.running.job import Job
-from augkit.running.stages.predictions import CHUNK
+from augkit.running.stages.predictions import CHUNK, EVERY
 
 
 def synthesise(task: Synthesise, job: Job) -> None:
@@ -31,11 +31,18 @@ def synthesise(task: Synthesise, job: Job) -> None:
     for begin in range(0, len(masks), CHUNK):
         part = slice(begin, begin + CHUNK)
         with contract("the generator", ids[part]):
-            images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape, format)
-            if begin == 0:
+            with harmless():
+                images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape, format)
+            if begin % (CHUNK * EVERY) == 0:
                 few = slice(min(SAMPLES, CHUNK))
                 with harmless():
-                    check_same(images[few], paint(masks[few], draws[few]), "in another batch", STATELESS, grey_level)
+                    check_same(
+                        images[part][few],
+                        paint(masks[part][few], draws[part][few]),
+                        "in another batch",
+                        STATELESS,
+                        grey_level,
+                    )
         job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
     parents = tuple(_group(record, groups, name) for record, name in zip(drawn.records, ids, strict=True))
     if task.shuffled:
