@@ -12,8 +12,9 @@ with every colour axis in units of its own deviation there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ _MEASURED = 256
 _FLOOR = 1e-6
 """Added to squares before their root is taken, whose slope at 0 is infinite."""
 
+T = TypeVar("T")
+
 
 class EnergyScore:
     """The score in units of the deviations of training images."""
@@ -44,19 +47,17 @@ class EnergyScore:
         """`images`: (N, H, W, C), the training images, which `spectrum` normalises."""
         some = np.asarray(images[:: max(1, len(images) // _MEASURED)])
         pixels = in_unit_range(some, spectrum.format, device)
-        parts = _bands(spectrum.normalise(pixels))
-        self._deviations = [part.square().mean((0, 2, 3), keepdim=True).sqrt().clamp_min(1e-3) for part in parts]
+        parts = bands(spectrum.normalise(pixels), _OCTAVES)
+        self.deviations = [part.square().mean((0, 2, 3), keepdim=True).sqrt().clamp_min(1e-3) for part in parts]
 
     def __call__(self, drawn: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the mean score, a scalar, of two or more draws of images, each float32 (N, C, H, W)."""
-        pairs = list(combinations(drawn, 2))
-        off = torch.stack([self._distance(one, images) for one in drawn]).mean()
-        return off - torch.stack([self._distance(one, other) for one, other in pairs]).mean() / 2
+        return energy(drawn, images, self._distance)
 
     def _distance(self, some: Tensor, others: Tensor) -> Tensor:
         """Return the mean distance of patches, summed over bands and sizes."""
         total = torch.zeros((), device=some.device)
-        for part, deviation, sides in zip(_bands(some - others), self._deviations, _PATCHES, strict=True):
+        for part, deviation, sides in zip(bands(some - others, _OCTAVES), self.deviations, _PATCHES, strict=True):
             squares = (part / deviation).square().mean(1, keepdim=True)
             for side in sides:
                 near = min(side, *squares.shape[2:])
@@ -64,10 +65,16 @@ class EnergyScore:
         return total
 
 
-def _bands(images: Tensor) -> list[Tensor]:
-    """Return what each octave of frequencies adds to (N, C, H, W), finest first, and what is left, at 1/16."""
+def energy(drawn: Sequence[T], came: T, distance: Callable[[T, T], Tensor]) -> Tensor:
+    """Return the energy score, a scalar, of two or more draws of what came."""
+    off = torch.stack([distance(one, came) for one in drawn]).mean()
+    return off - torch.stack([distance(one, other) for one, other in combinations(drawn, 2)]).mean() / 2
+
+
+def bands(images: Tensor, octaves: int) -> list[Tensor]:
+    """Return what each octave of frequencies adds to (N, C, H, W), finest first, and what is left, 1/2^octaves."""
     parts = []
-    for _ in range(_OCTAVES):
+    for _ in range(octaves):
         coarse = avg_pool2d(images, 2)
         parts.append(images - interpolate(coarse, scale_factor=2))
         images = coarse
