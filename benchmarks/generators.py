@@ -5,7 +5,7 @@
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
 paints test masks that it has not seen: `mask2lesion`, the paper's but for size, norm and loss, and `flow` for the given
 numbers of steps, `flow-distributional` for four fifths as many of half as many pairs, for each of which it draws two
-images, and a seventh as many beside its discriminator,
+images, and three tenths as many beside its discriminator,
 `mask2lesion-spade` as the shipped recipe for these data has it, `recipes/allaug.yaml` or
 `recipes/isic2017-64/allaug.yaml`. Quality is what `augkit.quality.judge` says. The row ``real`` holds what the test
 images get by the same measures: ceiling or floor.
@@ -105,7 +105,7 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
     few = DistributionalFlow(
         width=budget.width,
         steps=budget.flow_steps * 4 // 5,
-        adversarial_steps=budget.flow_steps * 3 // 20,
+        adversarial_steps=budget.flow_steps * 3 // 10,
         batch_size=4,
         ema=0.995,
     )

@@ -13,11 +13,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, softplus
+from torch.nn.functional import avg_pool2d, leaky_relu, softplus
 
 from augkit import Format, TensorDraws
 from augkit_flow.network import masks_of
-from augkit_flow.scoring import bands, energy
+from augkit_flow.scoring import energy
 
 FEATURES = 4.0
 """Weight of the score of features beside the adversarial loss."""
@@ -39,19 +39,13 @@ Change = Callable[[Tensor], Tensor]
 class Discriminator(nn.Module):
     """(images, masks) -> logits of places at 1/4 and 1/16, above 0 where real, and the features of four layers.
 
-    Images are normalised, (N, C, H, W), and masks (N, K, H, W) in {-1, 1}, which every layer sees. The two finest
-    octaves are shown beside the image in units of their own deviations: otherwise it takes long to look at them.
+    Images are normalised, (N, C, H, W), and masks (N, K, H, W) in {-1, 1}, which every layer sees.
     """
 
-    fine: Tensor
-    less_fine: Tensor
-
-    def __init__(self, width: int, format: Format, deviations: Sequence[Tensor]) -> None:
-        """`width`: channels of the first layer. `deviations`: (1, C, 1, 1) of the octaves, finest first."""
+    def __init__(self, width: int, format: Format) -> None:
+        """`width`: channels of the first layer."""
         super().__init__()
-        self.register_buffer("fine", deviations[0].clone())
-        self.register_buffer("less_fine", deviations[1].clone())
-        widths = [3 * len(format.channels), width, 2 * width, 4 * width, 4 * width]
+        widths = [len(format.channels), width, 2 * width, 4 * width, 4 * width]
         masks = masks_of(format)
         self.layers = nn.ModuleList(nn.Conv2d(i + masks, o, 4, 2, 1) for i, o in pairwise(widths))
         for layer in self.layers:
@@ -64,10 +58,8 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, masks: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return logits, float32, and features."""
-        with torch.autocast(images.device.type, enabled=False):
-            fine, less_fine, _ = bands(images, 2)
-            x = torch.cat([images, fine / self.fine, interpolate(less_fine / self.less_fine, scale_factor=2)], dim=1)
         features: list[Tensor] = []
+        x = images
         for layer in self.layers:
             x = leaky_relu(layer(torch.cat([x, masks], dim=1)), _SLOPE)
             masks = avg_pool2d(masks, 2)

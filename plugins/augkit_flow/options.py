@@ -12,9 +12,6 @@ Solver = Literal["euler", "heun", "exponential"]
 WEIGHTS = "flow.safetensors"
 FACTS = "flow.json"
 
-LARGE = 0.4
-"""Share of the frame above which objects are large."""
-
 MULTIPLE = 16
 """Sides of an image must be multiples of this many pixels: patches of 2 are halved three times."""
 
@@ -81,11 +78,9 @@ class DistributionalOptions:
     width:         channels at half resolution; doubled at a quarter, four-fold below.
     steps:         of training by the score.
     adversarial_steps: further ones beside a discriminator, each of them twice as long; with 0 images are soft.
-    large_every:   one of so many of these is of images whose objects cover more than 40 % of the frame, often few; 0
-                   takes images as they come.
     batch_size:    images per step.
     learning_rate: the peak: reached after a short rise, it falls to zero along a cosine. AdamW, betas 0.9 and 0.99.
-                   Beside the discriminator, whose rate is this, half as much and betas 0 and 0.99.
+                   Beside the discriminator, whose rate is twice as large, it is 0.3 of it, with betas 0 and 0.99.
     ema:           the average of the weights that paints keeps this share of itself at every step, less at first.
     flip:          mirror half of the training pairs left to right, and half top to bottom.
     samples:       images drawn for each pair; a step takes as much longer.
@@ -100,8 +95,7 @@ class DistributionalOptions:
     learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
     ema: Annotated[float, Within(0, 0.99999)] = 0.999
     flip: bool = True
-    adversarial_steps: Annotated[int, AtLeast(0)] = 15_000
-    large_every: Annotated[int, AtLeast(0)] = 4
+    adversarial_steps: Annotated[int, AtLeast(0)] = 20_000
     samples: Annotated[int, Within(2, 16)] = 2
     noise_share: Annotated[float, Within(0, 1)] = 0.3
     solver_steps: Annotated[int, Within(1, 16)] = 1

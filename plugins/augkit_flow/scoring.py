@@ -47,8 +47,8 @@ class EnergyScore:
         """`images`: (N, H, W, C), the training images, which `spectrum` normalises."""
         some = np.asarray(images[:: max(1, len(images) // _MEASURED)])
         pixels = in_unit_range(some, spectrum.format, device)
-        parts = bands(spectrum.normalise(pixels), _OCTAVES)
-        self.deviations = [part.square().mean((0, 2, 3), keepdim=True).sqrt().clamp_min(1e-3) for part in parts]
+        parts = _bands(spectrum.normalise(pixels))
+        self._deviations = [part.square().mean((0, 2, 3), keepdim=True).sqrt().clamp_min(1e-3) for part in parts]
 
     def __call__(self, drawn: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the mean score, a scalar, of two or more draws of images, each float32 (N, C, H, W)."""
@@ -57,7 +57,7 @@ class EnergyScore:
     def _distance(self, some: Tensor, others: Tensor) -> Tensor:
         """Return the mean distance of patches, summed over bands and sizes."""
         total = torch.zeros((), device=some.device)
-        for part, deviation, sides in zip(bands(some - others, _OCTAVES), self.deviations, _PATCHES, strict=True):
+        for part, deviation, sides in zip(_bands(some - others), self._deviations, _PATCHES, strict=True):
             squares = (part / deviation).square().mean(1, keepdim=True)
             for side in sides:
                 near = min(side, *squares.shape[2:])
@@ -71,10 +71,10 @@ def energy(drawn: Sequence[T], came: T, distance: Callable[[T, T], Tensor]) -> T
     return off - torch.stack([distance(one, other) for one, other in combinations(drawn, 2)]).mean() / 2
 
 
-def bands(images: Tensor, octaves: int) -> list[Tensor]:
-    """Return what each octave of frequencies adds to (N, C, H, W), finest first, and what is left, 1/2^octaves."""
+def _bands(images: Tensor) -> list[Tensor]:
+    """Return what each octave of frequencies adds to (N, C, H, W), finest first, and what is left, at 1/16."""
     parts = []
-    for _ in range(octaves):
+    for _ in range(_OCTAVES):
         coarse = avg_pool2d(images, 2)
         parts.append(images - interpolate(coarse, scale_factor=2))
         images = coarse

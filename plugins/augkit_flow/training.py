@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augkit import ImageSet, TensorDraws, Workspace
-from augkit.images import class_masks
 from augkit.training import (
     Batch,
     Batches,
@@ -30,7 +27,7 @@ from augkit.training import (
 )
 from augkit_flow.adversary import PENALTY_EVERY, Discriminator, Seen, deceive, discriminate, penalty
 from augkit_flow.network import DistributionalNetwork, FlowNetwork
-from augkit_flow.options import LARGE, DistributionalOptions, FlowOptions
+from augkit_flow.options import DistributionalOptions, FlowOptions
 from augkit_flow.painter import save_network
 from augkit_flow.scoring import EnergyScore
 
@@ -42,7 +39,7 @@ _BETAS = 0.9, 0.99
 _ADVERSARIAL_BETAS = 0.0, 0.99
 """Against an adversary no momentum is gathered."""
 
-_FINISHING_RATE = 0.5
+_FINISHING_RATE = 0.3
 """Peak of the learning rate beside a discriminator, as a multiple of the option; the discriminator's is twice that."""
 
 _FINISHING_NOISE = 0.5
@@ -157,11 +154,8 @@ class DistributionalLearner(_Learner[DistributionalNetwork]):
         if not options.adversarial_steps:
             return
         self.steps = options.steps + options.adversarial_steps
-        large = large_objects(samples) if options.large_every else ()
-        some = samples.take(large) if len(large) else None
-        self._large = Batches(some, options.batch_size, space.seed, space.device) if some else None
         with seeded(space.seed):
-            judge = Discriminator(2 * options.width, samples.format, self._score.deviations)
+            judge = Discriminator(2 * options.width, samples.format)
         self._judge = settle(judge, space.device, torch.channels_last)
         self._judging = _adam(self._judge, options.learning_rate, _ADVERSARIAL_BETAS, space.device)
         self._finishing = _adam(self.network, options.learning_rate, _ADVERSARIAL_BETAS, space.device)
@@ -179,18 +173,12 @@ class DistributionalLearner(_Learner[DistributionalNetwork]):
             return super().step(number)
         if done == 0:
             self.network.load_state_dict(self.average.network.state_dict())
-        rate = self._plan.learning_rate * _FINISHING_RATE * _rate(done, self._plan.adversarial_steps)
+        rate = self._plan.learning_rate * _FINISHING_RATE * _late(done, self._plan.adversarial_steps)
         set_learning_rate(self._finishing, rate)
         set_learning_rate(self._judging, 2 * rate)
-        seen = self._finish[done % PENALTY_EVERY == 0]([self._finishing_batch(done).tensors()])
+        seen = self._finish[done % PENALTY_EVERY == 0]([self._batches.at(number).tensors()])
         self.average.update(self.network, self._plan.ema)
         return seen
-
-    def _finishing_batch(self, done: int) -> Batch:
-        """Return the batch of a step beside the discriminator, the first of which is 0."""
-        if self._large is None or (done + 1) % self._plan.large_every:
-            return self._batches.at(self._plan.steps + done)
-        return self._large.at(done // self._plan.large_every)
 
     def _finish_on(self, penalise: bool, batches: Inputs) -> Mapping[str, Tensor]:
         """Do `step` beside the discriminator on a batch, as `Batch.tensors` has it."""
@@ -225,7 +213,9 @@ class DistributionalLearner(_Learner[DistributionalNetwork]):
         x = torch.lerp(draws.normal("noise", shape=shape), images, times)
         noise = torch.cat([draws.normal(f"sample {k}", shape=shape) for k in range(n)])
         with autocast(self._device):
-            drawn = self.network(x.repeat(n, 1, 1, 1), noise, masks.repeat(n, 1, 1, 1), times.repeat(n, 1, 1, 1))
+            drawn: Tensor = self.network(
+                x.repeat(n, 1, 1, 1), noise, masks.repeat(n, 1, 1, 1), times.repeat(n, 1, 1, 1)
+            )
         return drawn.chunk(n)
 
 
@@ -241,12 +231,6 @@ def _adam(network: nn.Module, rate: float, betas: tuple[float, float], device: s
     return torch.optim.AdamW(
         network.parameters(), lr=lr, betas=betas, weight_decay=0.0, fused=True, capturable=capturable
     )
-
-
-def large_objects(samples: ImageSet) -> NDArray[np.int64]:
-    """Return which samples have objects that cover more than `LARGE` of the frame, ascending."""
-    covered = [float(class_masks(mask[None], len(samples.format.classes)).any(1).mean()) for mask in samples.masks]
-    return np.flatnonzero(np.array(covered) > LARGE)
 
 
 def _times(draws: TensorDraws) -> Tensor:
@@ -268,3 +252,10 @@ def _rate(number: int, steps: int) -> float:
     """Return the share of the peak learning rate at a step: a linear rise, then half a cosine down to zero."""
     rise = min(_WARM_UP, max(steps // 10, 1))
     return min(1.0, (number + 1) / rise) * 0.5 * (1 + math.cos(math.pi * number / steps))
+
+
+def _late(number: int, steps: int) -> float:
+    """Return the share of the peak learning rate beside a discriminator: it stays for one half, then falls."""
+    half = steps // 2
+    rise = min(_WARM_UP, max(steps // 10, 1)) / 2
+    return min(1.0, (number + 1) / rise) * 0.5 * (1 + math.cos(math.pi * max(0, number - half) / (steps - half)))
