@@ -85,9 +85,8 @@ def flow(folder):
 
 
 def flow_distributional(folder):
-    return DistributionalLearner(
-        DistributionalFlow(width=8, steps=STEPS, batch_size=4), lesions(24, 64), space(folder)
-    )  # fmt: skip
+    options = DistributionalFlow(width=8, steps=STEPS // 2, adversarial_steps=STEPS - STEPS // 2, batch_size=4)
+    return DistributionalLearner(options, lesions(24, 64), space(folder))
 
 
 LEARNERS = [unet, unet_sgd, gan, gan_of_instance_norm, spade, flow, flow_distributional]

@@ -12,8 +12,9 @@ with every colour axis in units of its own deviation there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ _MEASURED = 256
 _FLOOR = 1e-6
 """Added to squares before their root is taken, whose slope at 0 is infinite."""
 
+T = TypeVar("T")
+
 
 class EnergyScore:
     """The score in units of the deviations of training images."""
@@ -49,9 +52,7 @@ class EnergyScore:
 
     def __call__(self, drawn: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return the mean score, a scalar, of two or more draws of images, each float32 (N, C, H, W)."""
-        pairs = list(combinations(drawn, 2))
-        off = torch.stack([self._distance(one, images) for one in drawn]).mean()
-        return off - torch.stack([self._distance(one, other) for one, other in pairs]).mean() / 2
+        return energy(drawn, images, self._distance)
 
     def _distance(self, some: Tensor, others: Tensor) -> Tensor:
         """Return the mean distance of patches, summed over bands and sizes."""
@@ -62,6 +63,12 @@ class EnergyScore:
                 near = min(side, *squares.shape[2:])
                 total = total + (avg_pool2d(squares, near, near // 2 or 1) + _FLOOR).sqrt().mean()
         return total
+
+
+def energy(drawn: Sequence[T], came: T, distance: Callable[[T, T], Tensor]) -> Tensor:
+    """Return the energy score, a scalar, of two or more draws of what came."""
+    off = torch.stack([distance(one, came) for one in drawn]).mean()
+    return off - torch.stack([distance(one, other) for one, other in combinations(drawn, 2)]).mean() / 2
 
 
 def _bands(images: Tensor) -> list[Tensor]:

@@ -5,6 +5,7 @@ import torch
 from augkit import Draws, Format
 from augkit.contracts.registry import load_registry
 from augkit.training.checkpoints import State
+from augkit_flow.adversary import Discriminator, Seen, deceive, discriminate, penalty, shifted
 from augkit_flow.generator import DistributionalFlow
 from augkit_flow.network import DistributionalNetwork
 from augkit_flow.painter import DistributionalPainter
@@ -13,7 +14,7 @@ from augkit_flow.spectrum import Spectrum
 from augkit_flow.training import DistributionalLearner
 from samples import image_draws, image_set, workspace
 
-TINY = {"width": 8, "steps": 4, "batch_size": 4, "learning_rate": 1e-2}
+TINY = {"width": 8, "steps": 2, "adversarial_steps": 3, "batch_size": 4, "learning_rate": 1e-2}
 
 
 def samples(n=8, size=(32, 32)):
@@ -38,7 +39,7 @@ def test_an_image_depends_only_on_its_mask_and_key_whatever_the_batch(solver_ste
 
 @pytest.mark.slow
 def test_a_briefly_trained_network_paints_red_inside_the_mask_and_blue_outside(tmp_path):
-    options = {**TINY, "steps": 300, "batch_size": 8, "learning_rate": 3e-3}
+    options = {**TINY, "steps": 300, "adversarial_steps": 30, "batch_size": 8, "learning_rate": 3e-3}
     DistributionalFlow(**options).fit(samples(16), workspace(tmp_path))
     unseen = np.zeros((2, 32, 32), bool)
     unseen[0, 4:14, 14:28] = unseen[1, 16:30, 6:20] = True
@@ -54,7 +55,7 @@ def test_a_briefly_trained_network_paints_red_inside_the_mask_and_blue_outside(t
 def test_a_mask_that_fills_the_frame_is_told_from_one_that_is_empty(tmp_path):
     masks = np.repeat([True, False], 8)[:, None, None] & np.ones((32, 32), bool)
     train = image_set(np.where(masks[..., None], [200, 40, 40], [40, 40, 200]), masks)
-    generator = DistributionalFlow(**{**TINY, "steps": 100, "learning_rate": 3e-3})
+    generator = DistributionalFlow(**{**TINY, "steps": 100, "adversarial_steps": 20, "learning_rate": 3e-3})
     generator.fit(train, workspace(tmp_path))
     full, empty = generator.open(tmp_path, "cpu")(masks[7:9], image_draws(2)).astype(int)
     assert (full[..., 0] > full[..., 2]).mean() > 0.9
@@ -115,20 +116,98 @@ def test_octaves_add_up_to_the_image():
     assert torch.allclose(total, images, atol=1e-5)
 
 
+def judge_of(real, masks):
+    """A discriminator that has learnt to tell `real` images from ones half as bright, and its history."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        judge = Discriminator(8, Format())
+    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
+    seen, rights = Seen(real, masks, lambda images: images), []
+    for _ in range(30):
+        loss, right = discriminate(judge, seen, [real / 2])
+        optimizer.zero_grad()
+        (loss + penalty(judge, seen)).backward()
+        optimizer.step()
+        rights.append(float(right))
+    return judge, seen, rights
+
+
+def test_the_discriminator_learns_to_tell_draws_from_images_and_they_to_deceive_it():
+    draws = Draws(torch.arange(8))
+    real, other = (draws.normal(name, shape=(3, 16, 16)) for name in ("real", "other"))
+    judge, seen, rights = judge_of(real, torch.ones(8, 1, 16, 16))
+    assert rights[-1] > 0.9 > rights[0]
+    good, bad = (deceive(judge, seen, [scale * real, scale * other]) for scale in (1, 0.5))
+    assert float(good.detach()) < float(bad.detach()) - 0.1
+
+
+def test_the_penalty_is_that_of_the_gradient_at_images():
+    draws = Draws(torch.arange(2))
+    seen = Seen(draws.normal("real", shape=(3, 16, 16)), torch.ones(2, 1, 16, 16), lambda images: images)
+    judge = Discriminator(8, Format())
+    found = float(penalty(judge, seen).detach())
+    with torch.no_grad():
+        for layer in (judge.near, judge.far):
+            layer.weight *= 3
+    assert float(penalty(judge, seen).detach()) == pytest.approx(9 * found, rel=1e-4)
+
+
+def test_images_and_masks_are_shifted_alike_by_whole_pixels_at_most_an_eighth_of_a_side():
+    draws = Draws(torch.arange(64))
+    images = draws.normal("image", shape=(2, 16, 32))
+    view = shifted(draws, (16, 32))
+    moved, seen = view(images), set()
+    for image, after in zip(images, moved, strict=True):
+        fits = [
+            (y, x)
+            for y in range(-2, 3)
+            for x in range(-4, 5)
+            if torch.equal(torch.roll(image, (-y, -x), (1, 2))[:, 2:-2, 4:-4], after[:, 2:-2, 4:-4])
+        ]
+        assert len(fits) == 1
+        seen.add(fits[0])
+    assert len(seen) > 20
+    assert torch.equal(view(images[:, :1]), moved[:, :1])
+
+
+def test_the_last_steps_begin_at_the_average_and_only_they_know_the_discriminator(tmp_path):
+    learner = DistributionalLearner(DistributionalFlow(**TINY), samples(), workspace(tmp_path))
+    assert learner.steps == 5
+    assert [set(learner.step(number)) for number in range(2)] == [{"energy score"}] * 2
+    average = [parameter.clone() for parameter in learner.average.network.parameters()]
+    seen = learner.step(2)
+    assert set(seen) == {"energy score", "discriminator right"}
+    assert 0 <= float(seen["discriminator right"]) <= 1
+    moved = [
+        float((now - before).abs().max().detach())
+        for now, before in zip(learner.network.parameters(), average, strict=True)
+    ]
+    # Adam moves a weight by its rate at most in its first step: three tenths of the option.
+    assert 0 < max(moved) <= 1.01 * 0.3 * TINY["learning_rate"]
+
+
+def test_without_such_steps_the_score_alone_is_learnt(tmp_path):
+    options = DistributionalFlow(**{**TINY, "adversarial_steps": 0})
+    learner = DistributionalLearner(options, samples(), workspace(tmp_path))
+    assert learner.steps == 2
+    assert set(learner.networks) == {"flow", "average"}
+
+
 def test_steps_done_again_from_a_checkpoint_have_the_same_bits(tmp_path):
     options = DistributionalFlow(**TINY)
-    whole = DistributionalLearner(options, samples(), workspace(tmp_path / "whole"))
-    stopped = State(whole, "cpu")
-    for number in range(2):
-        whole.step(number)
-    kept = stopped.tensors(), stopped.facts()
-    continued = DistributionalLearner(options, samples(), workspace(tmp_path / "parts"))
-    State(continued, "cpu").restore(*kept)
-    for number in range(2, 4):
-        whole.step(number)
-        continued.step(number)
-    for name, tensor in continued.average.network.state_dict().items():
-        assert torch.equal(tensor, whole.average.network.state_dict()[name]), name
+    for stopped_after in (1, 3):  # before the discriminator and beside it
+        whole = DistributionalLearner(options, samples(), workspace(tmp_path / f"whole {stopped_after}"))
+        stopped = State(whole, "cpu")
+        for number in range(stopped_after):
+            whole.step(number)
+        kept = stopped.tensors(), stopped.facts()
+        continued = DistributionalLearner(options, samples(), workspace(tmp_path / f"parts {stopped_after}"))
+        State(continued, "cpu").restore(*kept)
+        for number in range(stopped_after, whole.steps):
+            whole.step(number)
+            continued.step(number)
+        for name, tensor in continued.average.network.state_dict().items():
+            assert torch.equal(tensor, whole.average.network.state_dict()[name]), name
 
 
 @pytest.mark.parametrize(

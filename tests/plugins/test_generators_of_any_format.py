@@ -28,7 +28,7 @@ PRESETS = {
     "spade": Spade(**TINY, style=4),
     "flow": Flow(width=8, steps=4, batch_size=4, solver_steps=2, guidance=2.0),
     "exponential": Flow(width=8, steps=4, batch_size=4, solver_steps=2, solver="exponential"),
-    "distributional": DistributionalFlow(width=8, steps=4, batch_size=4),
+    "distributional": DistributionalFlow(width=8, steps=2, adversarial_steps=2, batch_size=4),
 }
 
 

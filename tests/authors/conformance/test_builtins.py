@@ -81,7 +81,16 @@ CASES = {
     ("generator", "mask2lesion-released256"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-spade"): [Case({**TINY_GAN, "style": 4})],
     ("generator", "flow-distributional"): [
-        Case({"width": 8, "steps": 60, "batch_size": 4, "solver_steps": 2, "learning_rate": 3e-3})
+        Case(
+            {
+                "width": 8,
+                "steps": 40,
+                "adversarial_steps": 12,
+                "batch_size": 4,
+                "solver_steps": 2,
+                "learning_rate": 3e-3,
+            }
+        )
     ],
     ("generator", "flow"): [Case({"width": 8, "steps": 60, "batch_size": 4, "solver_steps": 4, "learning_rate": 3e-3})],
     ("generator", "texture"): [Case()],
