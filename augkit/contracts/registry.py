@@ -222,7 +222,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _order(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name if point.dist else "", point.name)
+    return ((point.dist.name or "") if point.dist else "", point.name)
 
 
 def _provider(point: EntryPoint) -> Provider:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    pass
+    from augkit_paint.studio import Studio
 
 What = Annotated[
     list[Path] | None,
@@ -49,14 +51,20 @@ def paint(
     require_extra()
     with TemporaryDirectory(prefix="augkit-paint-") as scratch, listen(port) as listening:
         try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
             wanted = read_recipes(what or [], changes or [], size)
             print(f"augkit paint: {listening.address}", flush=True)
             if browser and not listening.open_browser():
                 print("No browser could be started here; open this address in one.", flush=True)
-            studio = open_studio(wanted, seed, out, drawings, device, Path(scratch))
-            for line in studio.untrained():
-                print(line, flush=True)
-            print("Ready. Ctrl-C ends it.", flush=True)
-            serve(studio, listening)
+
+            def opening() -> Studio:
+                studio = open_studio(wanted, seed, out, drawings, device, Path(scratch))
+                for line in studio.untrained():
+                    print(line, flush=True)
+                print("Ready. Ctrl-C ends it.", flush=True)
+                return studio
+
+            serve(opening, listening)
         except KeyboardInterrupt:  # the way to end it, so that it is no failure
             print("Ended.", flush=True)
+    os._exit(0)  # whoever paints in compiled code just now is not waited for

@@ -7,7 +7,8 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -75,7 +76,8 @@ def listen(port: int | None) -> Iterator[Listening]:
     reason = ""
     ports = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else [port]
     for one in ports:
-        place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With its protocol named, asyncio sends without waiting for more (TCP_NODELAY), which saves 40 ms of a stroke.
+        place = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             place.bind((HOST, one))
@@ -96,14 +98,29 @@ def listen(port: int | None) -> Iterator[Listening]:
     raise InputError(Problem("augkit paint", what, "Name a free one with --port"))
 
 
-def serve(studio: Studio, listening: Listening) -> None:
-    """Answer until Ctrl-C, which ends at once whatever is being painted."""
+def serve(opening: Callable[[], Studio], listening: Listening) -> None:
+    """Answer until Ctrl-C, which ends at once whatever is being painted.
+
+    opening: makes the studio while the page is loaded already; what it raises ends the server and is raised.
+    """
     import uvicorn
 
     from augkit_paint.server import make_app
 
-    app = make_app(studio, listening.hosts, listening.token)
-    uvicorn.Server(settings(app)).run(sockets=[listening.socket])
+    studio: Future[Studio] = Future()
+    server = uvicorn.Server(settings(make_app(studio, listening.hosts, listening.token)))
+
+    def prepare() -> None:
+        try:
+            studio.set_result(opening())
+        except BaseException as error:  # a plugin may raise anything; the main thread tells it
+            studio.set_exception(error)
+            server.should_exit = True
+
+    threading.Thread(target=prepare, name="opening", daemon=True).start()
+    server.run(sockets=[listening.socket])
+    if studio.done():
+        studio.result()
 
 
 def settings(app: App) -> uvicorn.Config:

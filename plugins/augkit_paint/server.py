@@ -6,8 +6,9 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,8 +19,10 @@ from augkit import InputError, Masks, Problem
 from augkit.images import encode_png
 from augkit_paint.files import load_mask, load_picture
 from augkit_paint.gate import App, Gate
-from augkit_paint.studio import Painted, Studio
 from augkit_paint.workers import SupersededError
+
+if TYPE_CHECKING:
+    from augkit_paint.studio import Painted, Studio
 
 _FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
@@ -34,8 +37,8 @@ _MOST_NUMBERS = 8
 _LARGEST_NUMBER = 2**53
 
 
-def make_app(studio: Studio, hosts: Iterable[str], token: str) -> App:
-    """Return the application behind its gate."""
+def make_app(studio: Future[Studio], hosts: Iterable[str], token: str) -> App:
+    """Return the application behind its gate; the page is there before the studio is, and waits for it."""
     site = _Site(studio)
     routes = [
         Route("/state", site.state),
@@ -72,6 +75,7 @@ def _told(handler: Callable[[_Site, Request], Awaitable[Response]]) -> Callable[
 
     async def answer(site: _Site, request: Request) -> Response:
         try:
+            await asyncio.shield(asyncio.wrap_future(site._opening))
             return await handler(site, request)
         except SupersededError as error:
             return JSONResponse({"error": str(error)}, 409)
@@ -84,8 +88,8 @@ def _told(handler: Callable[[_Site, Request], Awaitable[Response]]) -> Callable[
 
 
 class _Site:
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, studio: Future[Studio]) -> None:
+        self._opening = studio
 
     @_told
     async def state(self, request: Request) -> Response:
@@ -181,6 +185,10 @@ class _Site:
         draft = request.query_params.get("draft") == "1"
         lane = f"{_page(request)} {request.url.path} {draft} {len(numbers)}"
         return await asyncio.wrap_future(one.worker.submit(lane, lambda: studio.paint(one, mask, numbers, draft)))
+
+    @property
+    def _studio(self) -> Studio:
+        return self._opening.result(0)
 
     async def _at_desk(self, lane: str, work: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self._studio.desk.submit(lane, work))

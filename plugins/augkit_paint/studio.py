@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -49,6 +49,19 @@ _FOREGROUND = "#ebebeb"
 _IGNORED = "#8a8f98"
 
 
+@dataclass(frozen=True)
+class Painted:
+    """Images (N, H, W, C) as they would be stored.
+
+    exact:        whether they are the very bytes that a run stores.
+    milliseconds: that painting took.
+    """
+
+    images: Images
+    exact: bool
+    milliseconds: float
+
+
 @dataclass
 class Generator:
     """A generator with a worker of its own.
@@ -63,39 +76,43 @@ class Generator:
     worker: Worker = field(default_factory=lambda: Worker("generator"))
     always_exact: bool = False
     exact_milliseconds: float = 0.0
-    _painter: Painter | None = None
+    _draft_milliseconds: float = field(default=0.0, init=False)
+    _batches: int = field(default=1, init=False)
+    _painter: Painter | None = field(default=None, init=False)
 
     def opened(self, mask: Masks, format: Format) -> Painter:
         """Return the painter; the first call opens it and sees how long it takes. For its worker alone."""
+        from augkit.training import PAINTING_BATCH  # here, because the page does not wait for torch
+
         if self._painter is None:
             painter = self.part.open(self.device)
             if painter.format != format:
                 what = f"paints {painter.format}; allowed: {format}, as the others"
                 raise InputError(Problem(f"generator '{self.part.name}'", what))
-            draft = exact = 0.0
             for _ in range(2):  # the first call prepares what the second finds prepared
-                draft, exact = (self._milliseconds(painter, mask, how) for how in (True, False))
-            self.exact_milliseconds, self.always_exact = exact, exact < QUICK or exact < 1.5 * draft
+                self._draft_milliseconds = self._milliseconds(painter, mask, True)
+            quick = self._draft_milliseconds < QUICK / 3
+            self._batches = PAINTING_BATCH
+            guess = self._draft_milliseconds * PAINTING_BATCH
+            self._take(self._milliseconds(painter, mask, False) if quick else guess)
             self._painter = painter
         return self._painter
+
+    def learn(self, painted: Painted) -> None:
+        """Learn from the painting of one image how long one takes that a run would store."""
+        if painted.exact:
+            self._take(painted.milliseconds)
+        else:  # the first guess may be of a moment at which the machine had much to do
+            self.exact_milliseconds = min(self.exact_milliseconds, self._batches * painted.milliseconds)
+
+    def _take(self, milliseconds: float) -> None:
+        self.exact_milliseconds = milliseconds
+        self.always_exact = milliseconds < QUICK or milliseconds < 1.5 * self._draft_milliseconds
 
     def _milliseconds(self, painter: Painter, mask: Masks, draft: bool) -> float:
         began = time.perf_counter()
         painter.paint(mask[None], self.part.seed, [0], draft)
         return (time.perf_counter() - began) * 1000
-
-
-@dataclass(frozen=True)
-class Painted:
-    """Images (N, H, W, C) as they would be stored.
-
-    exact:        whether they are the very bytes that a run stores.
-    milliseconds: that painting took.
-    """
-
-    images: Images
-    exact: bool
-    milliseconds: float
 
 
 @dataclass
@@ -189,10 +206,12 @@ class Studio:
         draft = draft and not one.always_exact
         key = (id(one), tuple(numbers), draft, sha256(mask.tobytes()).digest())
         if key in self._remembered:
-            return self._remembered[key]
+            return replace(self._remembered[key], milliseconds=0.0)
         began = time.perf_counter()
         images = painter.paint(np.repeat(mask[None], len(numbers), axis=0), one.part.seed, numbers, draft)
         painted = Painted(images, not draft, (time.perf_counter() - began) * 1000)
+        if len(numbers) == 1:
+            one.learn(painted)
         self._remembered[key] = painted
         while len(self._remembered) > _KEPT:
             self._remembered.popitem(last=False)

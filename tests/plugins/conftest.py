@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ class Served:
         self._context = listening.listen(None)
         self.place = self._context.__enter__()
         self.address = self.place.address
-        app = make_app(studio, self.place.hosts, self.place.token)
+        opened = Future()
+        opened.set_result(studio)
+        app = make_app(opened, self.place.hosts, self.place.token)
         assert isinstance(app, Gate)
         app.body_seconds = body_seconds
         self.server = uvicorn.Server(listening.settings(app))

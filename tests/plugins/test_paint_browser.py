@@ -155,7 +155,7 @@ def test_sources_and_sliders_bring_masks(page):
 
 
 def test_it_says_honestly_how_good_the_image_is(page):
-    assert "The recipe's segmenter finds " in text(page, "#adherence")
+    assert "The recipe's segmenter finds the mask in the image to " in text(page, "#adherence")
     assert "Like training masks" in text(page, "#alike")
     assert "Nearest training image: phantom-train-" in text(page, "#nearest-said")
     assert page.see("document.getElementById('nearest').width") == 32

@@ -127,7 +127,7 @@ async function showJudgement(ofVersion) {
     const who = facts.segmenter.real_only ? "A segmenter trained on real images alone" : "The recipe's segmenter";
     $("adherence").textContent = found.empty
       ? "No mask, so there is nothing to find."
-      : `${who} finds ${Math.round(found.adherence * 100)} % of the mask in the image (Dice ${found.adherence.toFixed(2)}).`;
+      : `${who} finds the mask in the image to ${found.adherence.toFixed(2)} (Dice; 1 is all of it and nothing else).`;
     $("found-line").hidden = false;
     foundCells = server.cellsOf(found.found);
   } else {
