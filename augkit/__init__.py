@@ -18,6 +18,7 @@ from augkit.contracts.components import (
     Dataset,
     Frame,
     Generator,
+    HasWeights,
     Log,
     MaskSource,
     NotEmpty,
@@ -36,9 +37,10 @@ from augkit.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from augkit.face.augmenting import augmentation
-    from augkit.face.painting import generator
+    from augkit.face.painting import Painter, generator
+    from augkit.face.parts import GeneratorPart, MaskPart, Parts, SegmenterPart, other_masks, part_of_folder
     from augkit.face.result import Result
-    from augkit.face.studies import load_recipe, replay, run
+    from augkit.face.studies import Study, load_recipe, replay, run
 
 __version__ = "0.1.0"
 
@@ -55,21 +57,28 @@ __all__ = [
     "Format",
     "Frame",
     "Generator",
+    "GeneratorPart",
+    "HasWeights",
     "ImageSet",
     "Images",
     "InputError",
     "Log",
+    "MaskPart",
     "MaskSource",
     "Masks",
     "NotEmpty",
+    "Painter",
+    "Parts",
     "Predictor",
     "Problem",
     "Record",
     "Result",
     "Scores",
     "Segmenter",
+    "SegmenterPart",
     "SilentLog",
     "Splits",
+    "Study",
     "Synthesizer",
     "Takes",
     "TensorDraws",
@@ -83,6 +92,8 @@ __all__ = [
     "generator",
     "hookimpl",
     "load_recipe",
+    "other_masks",
+    "part_of_folder",
     "replay",
     "run",
     "sample_keys",
@@ -90,6 +101,14 @@ __all__ = [
 ]
 
 _FACE = {
+    "GeneratorPart": "augkit.face.parts",
+    "MaskPart": "augkit.face.parts",
+    "Parts": "augkit.face.parts",
+    "SegmenterPart": "augkit.face.parts",
+    "other_masks": "augkit.face.parts",
+    "part_of_folder": "augkit.face.parts",
+    "Painter": "augkit.face.painting",
+    "Study": "augkit.face.studies",
     "Result": "augkit.face.result",
     "augmentation": "augkit.face.augmenting",
     "generator": "augkit.face.painting",

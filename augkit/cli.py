@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from augkit.commands import looking, machine, planning, plugins, power, reports, running, searching, sharing
+from augkit.commands import added, looking, machine, planning, plugins, power, reports, running, searching, sharing
 from augkit.commands.terminal import own_output, written
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
@@ -61,10 +61,16 @@ _ORDER = list(dict.fromkeys(name.split()[0] for name, _, _ in COMMANDS))
 
 
 class _InOrder(TyperGroup):
-    """Shows commands and groups in the order above; by itself, typer puts groups last."""
+    """Shows commands and groups in the order above, then those of plugins; by itself, typer puts groups last.
+
+    Plugins are loaded where ``--help`` or a command that is none of ours asks for it.
+    """
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return sorted(self.commands, key=_ORDER.index)
+        return [*sorted(self.commands, key=_ORDER.index), *added.names()]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        return self.commands.get(cmd_name) or added.command_named(cmd_name)
 
 
 app = typer.Typer(

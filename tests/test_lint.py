@@ -21,6 +21,7 @@ GLOBAL_TORCH = {
 }  # fmt: skip
 IN_PLACE = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_"}
 SEEDING = {"manual_seed", "manual_seed_all", "set_rng_state", "seed_all"}
+PRINTING = ("augkit/cli.py", "augkit/commands/", "plugins/augkit_paint/command.py")
 DROPOUT = {"dropout", "dropout2d", "alpha_dropout", "Dropout", "Dropout2d", "AlphaDropout"}
 FOREIGN = ("plugins/augkit_nnunet/package.py", "foreign_randomness")
 """The one function that seeds NumPy's generator, for a package that draws from there, and puts it back."""
@@ -155,7 +156,7 @@ def offences(text: str, module: str) -> list[str]:
             found.append((call.lineno, f"draws or seeds globally with {name}"))
         if runs_foreign_code(call, name):
             found.append((call.lineno, f"runs foreign code with {name}"))
-        if name == "print" and not module.startswith(("augkit/cli.py", "augkit/commands/")):
+        if name == "print" and not module.startswith(PRINTING):
             found.append((call.lineno, "prints"))
     for line, name in imported(tree):
         if module != "augkit/store.py" or name != "shutil":

@@ -60,11 +60,14 @@ def disk(out: Path) -> Facts:
 
 
 def plugins(registry: Registry) -> Facts:
-    """Return provider -> the components it provides, and for a plugin with faults what is wrong."""
+    """Return provider -> the components and commands it provides, and for a plugin with faults what is wrong."""
     facts: dict[str, str] = {}
     for (_, name), entry in sorted(registry.entries.items()):
         provider = str(entry.provider)
         facts[provider] = f"{facts[provider]}, {name}" if provider in facts else name
+    for name, command in sorted(registry.commands.items()):
+        provider, what = str(command.provider), f"augkit {name}"
+        facts[provider] = f"{facts[provider]}, {what}" if provider in facts else what
     for fault in registry.faults:
         provider, what = str(fault.provider), f"not usable: {fault.reason}"
         facts[provider] = f"{facts[provider]}; {what}" if provider in facts else what

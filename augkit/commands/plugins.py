@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from augkit.commands.added import fault_of
 from augkit.commands.arguments import Kind, Name, Options
 from augkit.commands.terminal import complain, explained
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_plugins() -> None:
-    """Show every component with its options, their defaults, and who provides it."""
+    """Show every component with its options, their defaults, and who provides it; then commands of plugins."""
     with explained():
         from augkit.contracts.kinds import KINDS
         from augkit.contracts.registry import load_registry
@@ -38,6 +39,14 @@ def list_plugins() -> None:
                 print(f"  {name:<14} {summary}\n{'':<17}from {entry.provider}")
                 for option, type_name, default in options:
                     print(f"{'':<17}{option}: {default or 'required'}{'':<3}({type_name})")
+        if registry.commands:
+            print("commands")
+        for name, command in sorted(registry.commands.items()):
+            if fault := fault_of(command):
+                faults.append(f"{command.provider}: command '{name}': {fault}")
+                continue
+            summary = (command.function.__doc__ or "").strip().split("\n")[0]
+            print(f"  {name:<14} {summary}\n{'':<17}from {command.provider}")
         for fault in faults:
             print(f"not usable: {fault}")
 

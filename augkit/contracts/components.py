@@ -210,6 +210,23 @@ class MaskSource(Protocol):
         """
 
 
+@runtime_checkable
+class HasWeights(Protocol):
+    """What a mask source may have besides: it shapes a mask by weights that somebody chooses. Never required.
+
+    For whoever turns them by hand, as on the page of ``augkit paint``.
+    """
+
+    def weights(self, masks: Masks, space: Workspace) -> Sequence[str]:
+        """Return what each weight changes, in a few words; arguments as those of `MaskSource.draw`."""
+
+    def shaped(self, masks: Masks, weights: Sequence[float], space: Workspace) -> Masks:
+        """Return the mask (H, W) of as many weights as `weights` names, in standard deviations of the training masks.
+
+        It is a function of its arguments alone; a model that is kept in ``space.folder`` is found there again.
+        """
+
+
 class Synthesizer(Protocol):
     """A trained generator, ready to paint."""
 

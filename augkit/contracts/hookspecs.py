@@ -1,11 +1,11 @@
 """The hooks a plugin implements, and `hookimpl` to mark an implementation.
 
-A plugin is a module (or object) named by an entry point in the group ``augkit``. The five registration hooks take no
-argument and return a mapping from the name used in recipes to a component class; they are called once, when the
-registry is built. A name that two plugins provide is an error that names both.
+A plugin is a module (or object) named by an entry point in the group ``augkit``. The registration hooks take no
+argument and return a mapping from a name, as recipes or the command line use it, to a component class or a function;
+they are called once, when the registry is built. A name that two plugins provide is an error that names both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pluggy
 
@@ -40,6 +40,17 @@ def augkit_augmentations() -> Mapping[str, type[Augmentation]]:  # type: ignore[
 @hookspec
 def augkit_segmenters() -> Mapping[str, type[Segmenter]]:  # type: ignore[empty-body]
     """Return segmenters: recipe name -> class."""
+
+
+@hookspec
+def augkit_commands() -> Mapping[str, Callable[..., object]]:  # type: ignore[empty-body]
+    """Return commands: the word after ``augkit`` on the command line -> function.
+
+    typer makes a command of the function: its parameters are the arguments and options, its docstring is the help, of
+    which ``augkit --help`` shows the first line. An `InputError` that it raises is told in its sentences, exit code 2.
+    The module is imported whenever ``augkit --help`` is asked for, so the function imports what is slow when it is
+    called.
+    """
 
 
 @hookspec

@@ -19,6 +19,7 @@ from augkit.contracts.components import (
     HasNativeMasks,
     HasNativePairs,
     HasRemarks,
+    HasWeights,
     MaskSource,
     Predictor,
     Segmenter,
@@ -90,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
             "mask source",
             "augkit_mask_sources",
             ("draw",),
-            (MaskSource, Takes, ChecksFrame, Frame, DrawnMasks, Workspace, Draws),
+            (MaskSource, Takes, ChecksFrame, Frame, HasWeights, DrawnMasks, Workspace, Draws),
             "Draw discs as large as the training masks.",
         ),
         Kind(

@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -22,6 +22,30 @@ from augkit.contracts.code import package_code
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.manners import contained
 from augkit.errors import InputError, Problem, did_you_mean, said_by
+
+OWN_COMMANDS = frozenset(
+    [
+        "run",
+        "compare",
+        "plan",
+        "validate",
+        "preview",
+        "figures",
+        "quality",
+        "reproduce",
+        "share",
+        "export",
+        "data",
+        "generator",
+        "plugin",
+        "ls",
+        "cp",
+        "schema",
+        "cache",
+        "doctor",
+    ]
+)
+"""Words after ``augkit`` that mean something already."""
 
 Observer = tuple[str, Callable[..., object]]
 """A plugin's name as ``distribution:plugin``, and its function that takes ``event=``."""
@@ -59,8 +83,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A function that a plugin adds to the command line under a name."""
+
+    name: str
+    function: Callable[..., object]
+    provider: Provider
+
+
+@dataclass(frozen=True)
 class Fault:
-    """A plugin, or some (kind, name) of it, that cannot be used, and why."""
+    """A plugin, or some (kind, name) of it, that cannot be used, and why; a command is of the kind ``command``."""
 
     provider: Provider
     reason: str
@@ -81,6 +114,7 @@ class Registry:
     entries: Mapping[tuple[str, str], Entry]
     faults: tuple[Fault, ...]
     observers: tuple[Observer, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the registered names of one kind, sorted."""
@@ -91,11 +125,19 @@ class Registry:
         entry = self.entries.get((kind, name))
         if entry is not None:
             return entry
+        unusable = self._unusable(kind, name, where)
+        return unusable or Problem(where, f"no {kind} is called '{name}'", self._hint(kind, name))
+
+    def find_command(self, name: str) -> Command | Problem | None:
+        """Return the command that a plugin adds, the problem of one that cannot be used, or None for no such thing."""
+        return self.commands.get(name) or self._unusable("command", name, f"augkit {name}")
+
+    def _unusable(self, kind: str, name: str, where: str) -> Problem | None:
         for fault in self.faults:
             whole = not fault.names and name in (fault.provider.plugin, fault.provider.distribution)
             if whole or (kind, name) in fault.names:
                 return Problem(where, f"{kind} '{name}' is not usable: {fault.reason}", f"Provided by {fault.provider}")
-        return Problem(where, f"no {kind} is called '{name}'", self._hint(kind, name))
+        return None
 
     def choose_observers(self, names: Iterable[str], where: str) -> tuple[Observer, ...]:
         """Return observers by their plugins' names, each once; raises `InputError` for names that are not one's.
@@ -136,7 +178,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     faults: list[Fault] = []
-    claims: dict[tuple[str, str], list[Entry]] = {}
+    claims: dict[tuple[str, str], list[Entry | Command]] = {}
     observers: list[Observer] = []
     for point in sorted(entry_points(group=hookspecs.GROUP) if points is None else points, key=_order):
         provider = _provider(point)
@@ -147,22 +189,28 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
                 manager.register(plugin, name=name)
                 _refuse_misspelt_hooks(plugin)
                 found = _ask(manager, plugin, provider)
+                added = _commands(manager, plugin, provider)
             for entry in found:
                 claims.setdefault((entry.kind, entry.name), []).append(entry)
+            for command in added:
+                claims.setdefault(("command", command.name), []).append(command)
             observers += _observers(manager, plugin, name)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included; it must not stop the others
             faults.append(Fault(provider, _reason(error)))
-    entries = {}
+    entries: dict[tuple[str, str], Entry] = {}
+    commands: dict[str, Command] = {}
     for key, owners in claims.items():
-        if len(owners) == 1:
-            entries[key] = owners[0]
-        else:
+        if len(owners) > 1:
             both = " and ".join(str(owner.provider) for owner in owners)
             reason = f"{key[0]} '{key[1]}' is provided by {both}; uninstall one"
             faults.append(Fault(owners[0].provider, reason, (key,)))
-    return Registry(entries, tuple(faults), tuple(observers))
+        elif isinstance(owners[0], Command):
+            commands[key[1]] = owners[0]
+        else:
+            entries[key] = owners[0]
+    return Registry(entries, tuple(faults), tuple(observers), commands)
 
 
 def _reason(error: BaseException) -> str:
@@ -174,7 +222,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _order(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name if point.dist else "", point.name)
+    return ((point.dist.name or "") if point.dist else "", point.name)
 
 
 def _provider(point: EntryPoint) -> Provider:
@@ -209,14 +257,36 @@ def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> l
     return entries
 
 
+def _commands(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> list[Command]:
+    commands = []
+    for implementation in manager.hook.augkit_commands.get_hookimpls():
+        if implementation.plugin is plugin:
+            functions = implementation.function()
+            if not isinstance(functions, Mapping):
+                what = f"augkit_commands returned {functions!r}; allowed: a mapping from name to function"
+                raise PluginError(what)
+            for name, function in functions.items():
+                _check_name("command", name)
+                if not callable(function):
+                    raise PluginError(f"command '{name}' is {function!r}; allowed: a function")
+                if name in OWN_COMMANDS:
+                    raise PluginError(f"command '{name}' is provided by augkit itself, too; allowed: another name")
+                commands.append(Command(name, function, provider))
+    return commands
+
+
 def _observers(manager: pluggy.PluginManager, plugin: object, name: str) -> list[Observer]:
     implementations = manager.hook.augkit_event.get_hookimpls()
     return [(name, implementation.function) for implementation in implementations if implementation.plugin is plugin]
 
 
-def _check_component(kind: str, name: object, cls: object) -> None:
+def _check_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name) is None:
         raise PluginError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
+
+
+def _check_component(kind: str, name: object, cls: object) -> None:
+    _check_name(kind, name)
     if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
         raise PluginError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
     missing = [method for method in KINDS[kind].methods if not callable(getattr(cls, method, None))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,22 +36,34 @@ class Painter:
     synthesizer: Synthesizer
     format: Format = field(default_factory=Format)
 
-    def paint(self, masks: Masks, seed: int = 0) -> Images:
+    def paint(self, masks: Masks, seed: int = 0, numbers: Sequence[int] | None = None, draft: bool = False) -> Images:
         """Return an image for each mask, (N, H, W, C) of the format's dtype, a function of mask, place and seed.
 
-        masks: bool (N, H, W) where the format has one class; a label map uint8 (N, H, W) where it has several.
+        masks:   bool (N, H, W) where the format has one class; a label map uint8 (N, H, W) where it has several.
+        numbers: the place of each mask, 0 .. N - 1 if not given.
+        draft:   take a fraction of the time for a few masks; the last bits may then differ.
 
         With the seed of a run's synthesis, masks painted in its order give its very images.
         """
         self._refuse_other_than_masks(masks)
-        draws = Draws.of(seed, "synthesis", np.arange(len(masks), dtype=np.int64))
+        places = np.arange(len(masks), dtype=np.int64) if numbers is None else np.array(numbers, dtype=np.int64)
+        draws = Draws.of(seed, "synthesis", places)
         images = np.empty((*masks.shape, len(self.format.channels)), self.format.dtype)
         for begin in range(0, len(masks), CHUNK):
             part = slice(begin, begin + CHUNK)
-            with contract(f"generator '{self.name}'"):
+            with contract(f"generator '{self.name}'"), self._computing(draft):
                 painted = self.synthesizer(masks[part], draws[part])
                 images[part] = check_images(painted, masks[part].shape, self.format)
         return images
+
+    @contextmanager
+    def _computing(self, draft: bool) -> Iterator[None]:
+        """Compute as a run does, or as fast as can be."""
+        from augkit.training.painting import drafting
+        from augkit.training.precision import reproducible
+
+        with drafting() if draft else nullcontext(), reproducible():
+            yield
 
     def _refuse_other_than_masks(self, masks: Masks) -> None:
         dtype = "bool" if self.format.binary else "uint8"
@@ -75,7 +89,7 @@ def generator(folder: str | Path, device: str = "auto") -> Painter:
     if damage:
         hint = "Give the folder of a generator, such as runs/generator/mask2lesion-..."
         raise InputError(*(Problem(str(place), what, hint) for what in damage))
-    name, options = _component(read_json(place / MANIFEST), place)
+    name, options = component_of(read_json(place / MANIFEST), place)
     entry = load_registry().find("generator", name, str(place))
     if not isinstance(entry, Entry):
         raise InputError(entry)
@@ -83,7 +97,8 @@ def generator(folder: str | Path, device: str = "auto") -> Painter:
     return Painter(name, synthesizer, read_format(place))
 
 
-def _component(manifest: Any, place: Path) -> tuple[str, dict[str, Any]]:
+def component_of(manifest: Any, place: Path) -> tuple[str, dict[str, Any]]:
+    """Return name and options of the generator in a folder. Raises `InputError` where it holds something else."""
     if isinstance(manifest.get("generator"), str):  # imported weights
         return manifest["generator"], {}
     if manifest.get("kind") != "generator":

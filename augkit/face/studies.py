@@ -16,6 +16,7 @@ from augkit.planning.loading import load_checked
 from augkit.running.session import How, Session
 
 if TYPE_CHECKING:
+    from augkit.face.parts import Parts
     from augkit.planning.plan import Plan
     from augkit.training.replay import Replay
 
@@ -56,21 +57,36 @@ class Study:
         with audience:
             return Result(session.run(planned, forecast))
 
+    def parts(
+        self, seed: int | None = None, *, out: File = "runs", device: str = "auto", train: bool = False
+    ) -> tuple[Parts, ...]:
+        """Return the parts of each recipe: training images, generators, mask sources, segmenter.
+
+        seed:  instead of the recipes' own.
+        train: fit generators that are not there yet; otherwise only data sets are read and kept in `out`.
+        """
+        from augkit.face.parts import parts_of
+
+        session = Session(How(Path(out), device))
+        return tuple(parts_of(recipe, session, seed, train, self.registry) for recipe in self.recipes)
+
     def __repr__(self) -> str:
         return f"Study({', '.join(recipe.recipe.name for recipe in self.recipes)})"
 
 
-def load_recipe(*files: File, changes: Mapping[str, object] | None = None) -> Study:
+def load_recipe(*files: File, changes: Mapping[str, object] | Sequence[str] | None = None) -> Study:
     """Return the recipes of some files, checked.
 
     files:   paths, or names of shipped recipes as ``augkit ls`` lists them.
-    changes: values to change, as ``--set`` does: ``{"segmenter.unet.steps": 100}``.
+    changes: values to change, as ``--set`` does: ``{"segmenter.unet.steps": 100}``, or texts as it takes them.
 
     Raises `InputError` with every problem of every file.
     """
     if not files:
         raise InputError(Problem("recipes", "found none; allowed: at least one file", "'augkit ls' lists shipped ones"))
-    settings = [f"{path}={json.dumps(value, default=_plain)}" for path, value in (changes or {}).items()]
+    if isinstance(changes, Mapping):
+        changes = [f"{path}={json.dumps(value, default=_plain)}" for path, value in changes.items()]
+    settings = _listed(changes or (), "changes")
     return Study(*load_checked([Path(file) for file in files], settings))
 
 

@@ -7,6 +7,8 @@ one shape only: every batch is filled up, and what fills it is thrown away.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,21 @@ from augkit.data.formats import Format, class_masks
 
 PAINTING_BATCH = 32
 """Images that are painted at once."""
+
+_DRAFTING = ContextVar("drafting", default=False)
+
+
+@contextmanager
+def drafting() -> Iterator[None]:
+    """Let batches hold the masks that there are and no more, in this context and thread.
+
+    A few masks then take a fraction of the time. The last bits of an image may be others than those that a run stores.
+    """
+    token = _DRAFTING.set(True)
+    try:
+        yield
+    finally:
+        _DRAFTING.reset(token)
 
 
 def filled_batches(
@@ -35,6 +52,8 @@ def filled_batches(
            as in `Batch`: with ignored pixels, the background is the last of K + 1 classes. The last batch is filled up
            with empty masks. Of what is painted of a batch, only the first ``where.stop - where.start`` images count.
     """
+    if _DRAFTING.get():
+        size = min(size, max(1, len(masks)))
     what = format or Format()
     classes = len(what.classes)
     height, width = masks.shape[1:]

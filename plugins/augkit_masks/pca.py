@@ -108,6 +108,18 @@ class Pca:
         space.log.note(f"{repairs} of {count} drawn shapes ({repairs / max(count, 1):.1%}) were repaired")
         return self._placed(drawn, records, masks, draws)
 
+    def weights(self, masks: Masks, space: Workspace) -> Sequence[str]:
+        """Return what each component of the model has to do with."""
+        model = fit_or_find(masks, self.representation, self.centred, self.modes, space.folder, space.log)
+        return [f"{k + 1}: {meaning(model, k)}" for k in range(len(model.components))]
+
+    def shaped(self, masks: Masks, weights: Sequence[float], space: Workspace) -> Masks:
+        """Return the valid mask nearest to these weights of the components, bool (H, W)."""
+        model = fit_or_find(masks, self.representation, self.centred, self.modes, space.folder, space.log)
+        limits = Limits(self.area, self.opening)
+        _require_valid_mean(model, limits)
+        return draw_valid(model, np.array(weights, np.float32), limits).mask
+
     def _faults_of_choice(self) -> list[str]:
         faults = []
         if self.components and self.vary != "all":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augkit.contracts.registry import Entry, Provider, Registry, load_registry
+from augkit.contracts.registry import OWN_COMMANDS, Entry, Provider, Registry, load_registry
 from augkit.errors import Problem
 
 GOOD = """
@@ -307,3 +307,77 @@ def test_the_installed_plugins_all_load():
     registry = load_registry()
     assert registry.faults == ()
     assert {"phantom", "folder", "isic"} <= set(registry.names("dataset"))
+
+
+GREETING = """
+from augkit import InputError, Problem, hookimpl
+
+def greet(name: str = "you", loud: bool = False):
+    '''Say hello.
+
+    More words.
+    '''
+    if name == "nobody":
+        raise InputError(Problem("NAME", "found nobody; allowed: somebody"))
+    print(f"hello {name}{'!' if loud else ''}")
+
+@hookimpl
+def augkit_commands():
+    return {"greet": greet}
+"""
+
+
+def test_a_command_is_registered_with_the_distribution_that_provides_it(shelf):
+    shelf.add("acme", GREETING, version="2.1")
+    registry = shelf.load()
+    assert registry.faults == ()
+    assert [(name, str(one.provider)) for name, one in registry.commands.items()] == [("greet", "acme 2.1 (acme)")]
+    assert registry.find_command("greet") is registry.commands["greet"]
+    assert registry.find_command("great") is None
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (GREETING.replace('"greet": greet', '"greet": 3'), "command 'greet' is 3; allowed: a function"),
+        (
+            GREETING.replace('{"greet": greet}', "greet"),
+            "allowed: a mapping from name to function",
+        ),
+        (
+            GREETING.replace('"greet"', '"run"'),
+            "command 'run' is provided by augkit itself, too; allowed: another name",
+        ),
+        (
+            GREETING.replace('"greet"', '"say it"'),
+            "command name 'say it'; allowed: up to 40 lower-case letters, digits, '_', '-'",
+        ),
+        (GREETING.replace("    return {", "    raise OSError('no disk')\n    return {"), "OSError: no disk"),
+    ],
+)
+def test_a_broken_command_is_a_fault_and_stops_no_other(shelf, source, reason):
+    shelf.add("acme", source)
+    shelf.add("zeta", GREETING.replace('"greet"', '"zeta"'))
+    registry = shelf.load()
+    (said,) = reasons(registry)
+    assert said.startswith("acme 1.0 (acme): ")
+    assert said.endswith(reason)
+    assert list(registry.commands) == ["zeta"]
+
+
+def test_a_command_that_two_distributions_provide_is_usable_from_neither_and_names_both(shelf):
+    shelf.add("acme", GREETING)
+    shelf.add("zeta", GREETING, version="3.0")
+    registry = shelf.load()
+    both = "command 'greet' is provided by acme 1.0 (acme) and zeta 3.0 (zeta); uninstall one"
+    assert reasons(registry) == [f"acme 1.0 (acme): {both}"]
+    assert registry.commands == {}
+    assert str(registry.find_command("greet")) == (
+        f"augkit greet: command 'greet' is not usable: {both}. Provided by acme 1.0 (acme)"
+    )
+
+
+def test_words_that_are_commands_of_augkit_cannot_be_taken():
+    from augkit.cli import COMMANDS
+
+    assert {name.split()[0] for name, _, _ in COMMANDS} == OWN_COMMANDS
