@@ -306,7 +306,8 @@ def test_a_slow_network_paints_drafts_and_exact_images_when_asked(open_paint, pa
     one = studio.generator(0)
     monkeypatch.setattr(Generator, "_milliseconds", lambda self, painter, mask, draft: 30.0 if draft else 1 / 0)
     draft = studio.paint(one, studio.start, [0], draft=True)
-    assert (draft.exact, one.exact_milliseconds) == (False, 30.0 * 32), "too slow to be tried for its time"
+    assert not draft.exact
+    assert one.exact_milliseconds == min(30.0, draft.milliseconds) * 32, "too slow to be tried for its time"
     exact = studio.paint(one, studio.start, [0])
     assert exact.exact
     assert one.exact_milliseconds == exact.milliseconds, "it learns from what it paints"

@@ -352,6 +352,7 @@ function setUpGenerators() {
 function nameGenerator() { $("painted-by").textContent = `Image, by ${facts.generators[generator].name}`; }
 
 function setUpSources() {
+  $("sources").closest("section").hidden = !facts.sources.length;
   $("sources").append(...facts.sources.map((one, i) => {
     const button = document.createElement("button");
     button.textContent = one.title;
@@ -487,8 +488,8 @@ async function begin() {
   $("brush").max = widest;
   $("append").title = `Adds the mask to ${facts.drawings}, which the mask source folder reads`;
   if (!facts.appends) {
-    $("append").disabled = true;
-    $("append").title = "The mask source folder takes one class";
+    $("append").disabled = $("copy").disabled = true;
+    $("append").title = $("copy").title = "The mask source folder takes one class";
   }
   setUpClasses();
   setUpGenerators();
