@@ -193,7 +193,7 @@ def test_validate_with_data_reads_every_pixel_and_tells_many_files_alike_in_one_
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 2
     assert f"r.yaml:2: {tmp_path / 'masks'}: 12 files with one fault, such as" in err
-    assert f"r.yaml:2: {truncated}: cannot be decoded" in err
+    assert f"r.yaml:2: {truncated}: is damaged: its chunk IDAT is cut off" in err
 
 
 def test_validate_and_run_say_which_files_of_a_folder_are_not_read(augkit, tmp_path):

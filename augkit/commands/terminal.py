@@ -58,11 +58,14 @@ def written() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed from the start
+                sys.stdout.flush()
     except KeyboardInterrupt:
         complain("Interrupted.")
         sys.exit(130)
     except OSError as error:
+        if error.errno == errno.EBADF:  # the output was closed, and nobody waits for it
+            raise
         complain(f"reading or writing failed: {error.strerror or error}")
         with suppress(OSError, ValueError):  # what waits to be printed would fail again when the process ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
