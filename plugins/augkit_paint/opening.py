@@ -24,6 +24,7 @@ from augkit import (
     other_masks,
     part_of_folder,
 )
+from augkit.store import MANIFEST
 from augkit_paint.studio import Generator, Studio, disc
 
 if TYPE_CHECKING:
@@ -54,12 +55,23 @@ def read_recipes(what: Sequence[Path], changes: Sequence[str], size: int | None)
     files = [path for path in what if not path.is_dir()]
     start = not what
     named = [(shlex.quote(str(file)), file) for file in files]
-    if start:
-        with resources.as_file(resources.files("augkit_paint").joinpath("start.yaml")) as file:
-            return Wanted((("", _study(file, changes)),), (), tuple(changes), size, True)
-    if changes and not files:
+    if changes and folders and not files:
         raise InputError(Problem(f"--set {changes[0]}", "found no recipe; allowed with one", "Name a recipe"))
     studies = tuple((name, _study(file, changes)) for name, file in named)
+    if start:
+        with resources.as_file(resources.files("augkit_paint").joinpath("start.yaml")) as file:
+            studies = (("augkit paint", _study(file, changes)),)
+    problems = []
+    for folder in folders:
+        if not (folder / MANIFEST).is_file():
+            said = f"is no generator's folder (it has no {MANIFEST}); allowed: such as runs/generator/mask2lesion-..."
+            problems.append(Problem(str(folder), said))
+    sources = [source for _, study in studies for recipe in study.recipes for source in recipe.sources]
+    if not folders and all(source.per_real == 0 for source in sources):
+        said = "has no generator; allowed: a recipe with at least one source under 'synthesize'"
+        problems.append(Problem(", ".join(name for name, _ in studies), said))
+    if problems:
+        raise InputError(*problems)
     return Wanted(studies, folders, tuple(changes), size, start)
 
 
@@ -78,10 +90,6 @@ def open_studio(wanted: Wanted, seed: int | None, out: Path, drawings: Path, dev
             found.append(parts)
     alone = [part_of_folder(folder, seed or 0) for folder in wanted.folders]
     generators += [Generator(part, "", device) for part, _ in alone]
-    if not generators:
-        where = ", ".join(name for name, _ in wanted.recipes)
-        what = "has no generator; allowed: a recipe with at least one source under 'synthesize'"
-        raise InputError(Problem(where, what))
     trained = [one for one in generators if one.part.folder is not None]
     if not trained:
         what = f"{_named(generators[0].part)} is not trained yet"

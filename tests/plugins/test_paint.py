@@ -240,6 +240,8 @@ def test_without_any_trained_generator_it_says_how_to_train(open_paint, painting
     plain.write_text("name: plain\ndataset: {phantom: {train: 4, test: 2, size: 32}}\nsegmenter: {unet: {steps: 1}}\n")
     with pytest.raises(InputError, match=r"plain\.yaml: has no generator; allowed: a recipe with at least one source"):
         open_paint(plain)
+    with pytest.raises(InputError, match="augkit paint: has no generator"):
+        open_paint(changes=["synthesize=[]"])
 
 
 def test_a_generators_folder_is_opened_with_its_training_images(open_paint, painting_folder):
@@ -262,7 +264,7 @@ def test_what_does_not_fit_together_is_refused(open_paint, painting_folder, ct_f
         studio.paint(studio.generator(1), studio.start, [0])
     with pytest.raises(InputError, match="--set seed=1: found no recipe; allowed with one"):
         open_paint(folder, changes=["seed=1"])
-    with pytest.raises(InputError, match="Give the folder of a generator"):
+    with pytest.raises(InputError, match="is no generator's folder"):
         open_paint(painting_folder)
 
 
@@ -398,9 +400,11 @@ def test_a_recipe_that_is_wrong_and_a_folder_that_holds_none_end_with_two_and_a_
     code, _, err = augkit("paint", "--no-browser", "r.yaml")
     assert code == 2
     assert "r.yaml:2: no dataset is called 'phantm'. Did you mean 'phantom'?" in err
-    code, _, err = augkit("paint", "--no-browser", ".")
-    assert code == 2
-    assert "Give the folder of a generator, such as runs/generator/mask2lesion-..." in err
+    code, out, err = augkit("paint", "--no-browser", ".")
+    assert (code, out) == (2, "")
+    assert err == (
+        ".: is no generator's folder (it has no artifact.json); allowed: such as runs/generator/mask2lesion-...\n"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.yaml"]
 
 
