@@ -337,7 +337,7 @@ def test_arms_on_different_data_end_with_two(augkit):
     code, _, err = augkit("plan", "r.yaml", "s.yaml")
     assert code == 2
     assert err.startswith(
-        "recipe 'other': has another data set, other options of it, or another development_share than 'demo'; "
+        "recipe 'other': has another data set, other options of it, or another development_share or folds than 'demo'; "
     )
 
 

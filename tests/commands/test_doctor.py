@@ -38,5 +38,7 @@ def test_a_plugin_with_a_fault_is_named_with_its_reason():
 
 
 def test_every_component_is_listed_under_its_provider():
-    listed = ", ".join(doctor.plugins(load_registry()).values()).split(", ")
-    assert sorted(listed) == sorted(name for _, name in load_registry().entries)
+    registry = load_registry()
+    listed = ", ".join(doctor.plugins(registry).values()).split(", ")
+    commands = [f"augkit {name}" for name in registry.commands]
+    assert sorted(listed) == sorted([*(name for _, name in registry.entries), *commands])

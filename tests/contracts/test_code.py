@@ -110,7 +110,7 @@ def test_a_comment_a_docstring_or_a_pass_anywhere_rebuilds_nothing(core):
 
 EVERY = set(TASKS)
 REPORT = {"WriteReport"}
-DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
+DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeFold", "TakeShare"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeShare"}
         ("figures.py", {"WriteReport", "JudgeQuality"}),
         ("quality/judge.py", {"JudgeQuality"}),
         ("quality/features.py", {"JudgeQuality"}),
-        ("quality/copies.py", {"JudgeQuality"}),
+        ("quality/copies.py", {"JudgeQuality", "PoolExternal"}),
         ("data/stored/evaluations.py", {"Evaluate", "WriteReport"}),
         ("metrics.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "WriteReport"}),
         ("running/stages/predictions.py", {"Evaluate", "SelectAdherent", "JudgeQuality", "Synthesise"}),

@@ -276,7 +276,7 @@ def test_the_internal_verdict_does_not_depend_on_external_sets(report, tmp_path)
 
 
 def test_origin_has_the_hashes_of_external_sets(report):
-    stages = read_origin(report[0]).runs()["plain", 0]
+    stages = read_origin(report[0]).runs()["plain", 0, None]
     assert stages["external set other-clinic"].components[0].options["seed"] == 7
     assert stages["external set other-clinic"].content
     assert stages["evaluation on overlapping"].facts == {}

@@ -18,7 +18,7 @@ def stage(name, *inputs, recipe="a"):
 def arm(name, dataset, *generators):
     segmenter = stage(f"unet {name}", dataset, *generators, recipe=name)
     evaluation = stage(f"evaluation {name}", dataset, segmenter, recipe=name)
-    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, (), (), (), 0, segmenter, evaluation)
+    return Arm(name, 7, {"name": name, "seed": 0}, dataset, dataset, (), (), (), 0, None, segmenter, evaluation)
 
 
 DATA = stage("data")
