@@ -20,7 +20,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import complain, explained, say
+from augkit.commands.terminal import complain, explained, say, shown
 
 if TYPE_CHECKING:
     from augkit.planning.components import CheckedRecipe
@@ -70,7 +70,7 @@ def plan(
         for stage in planned.stages():
             exists = store.has(stage.address)
             state = "exists" if exists else "will be built" if stage in missing else "not needed"
-            print(f"{state:<14} {stage.title:<46} {store.path(stage.address)}")
+            print(f"{state:<14} {stage.title:<46} {shown(store.path(stage.address))}")
 
 
 def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:

@@ -167,7 +167,7 @@ class Dicom:
         windows = Counter(frame.voi for frame in frames)
         if None not in windows and len(windows) == 1:
             return []
-        known = [f"{one[0]:g}..{one[1]:g} in {count}" for one, count in windows.items() if one is not None][:3]
+        known = [f"{one[0]:g}..{one[1]:g} in {count}" for one, count in windows.most_common() if one][:3]
         none = [f"none in {windows[None]}"] if None in windows else []
         what = f"has the VOI windows {', '.join([*known, *none])} images; allowed with 'window: voi': one in all"
         return [Problem(str(self._root), what, "Write the window of your choice: 'window: [LOW, HIGH]'")]
