@@ -70,14 +70,15 @@ class DistributionalOptions:
 
     It learns what an image could be, given its mask and a point on the line from noise to it, by drawing several
     images and descending on their energy score (De Bortoli et al. 2025, arXiv:2502.02483), here of patches in octaves
-    of frequency. Such images are soft, so in its last steps it also deceives a discriminator, as a GAN does, whose
-    features are scored, too. One evaluation paints an image; further ones return to a point of the line and draw from
-    there. It is told how much of the frame each class covers. Sides of the images must be multiples of 16 pixels; they
-    may have any channels and classes.
+    of frequency. Such images are soft, so on request it also deceives a discriminator in its last steps, as a GAN
+    does, whose features are scored, too. One evaluation paints an image; further ones return to a point of the line
+    and draw from there. It is told how much of the frame each class covers. Sides of the images must be multiples of 16
+    pixels; they may have any channels and classes.
 
     width:         channels at half resolution; doubled at a quarter, four-fold below.
     steps:         of training by the score.
-    adversarial_steps: further ones beside a discriminator, each of them twice as long; with 0 images are soft.
+    adversarial_steps: further ones beside a discriminator, each of them twice as long. Images are sharper and nearer to
+                   real ones, and may show dark clumps that no mask asks for: look at them.
     batch_size:    images per step.
     learning_rate: the peak: reached after a short rise, it falls to zero along a cosine. AdamW, betas 0.9 and 0.99.
                    Beside the discriminator, whose rate is twice as large, it is 0.3 of it, with betas 0 and 0.99.
@@ -95,7 +96,7 @@ class DistributionalOptions:
     learning_rate: Annotated[float, AtLeast(1e-8)] = 1e-3
     ema: Annotated[float, Within(0, 0.99999)] = 0.999
     flip: bool = True
-    adversarial_steps: Annotated[int, AtLeast(0)] = 20_000
+    adversarial_steps: Annotated[int, AtLeast(0)] = 0
     samples: Annotated[int, Within(2, 16)] = 2
     noise_share: Annotated[float, Within(0, 1)] = 0.3
     solver_steps: Annotated[int, Within(1, 16)] = 1
