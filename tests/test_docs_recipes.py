@@ -58,7 +58,7 @@ def check(told):
     assert all(name in run for name in ("plain", "rotated", "painted", "seed SD", "report.html"))
     looked = next(out for line, out in told.items() if "development_share" in line)
     assert "over the development images (not the test set)" in looked
-    elsewhere = told["augkit run elsewhere.yaml --quiet"]
+    elsewhere = " ".join(told["augkit run elsewhere.yaml --quiet"].split())
     assert "over the external other-clinic images (nothing was trained or chosen on them)" in elsewhere
     assert (next(Path("runs/report").glob("elsewhere-*")) / "external" / "other-clinic" / "per_image.csv").is_file()
     plan = next(out for line, out in told.items() if line.endswith("--estimate"))
