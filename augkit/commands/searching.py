@@ -18,7 +18,7 @@ from augkit.commands.arguments import (
     Threads,
     parse_seeds,
 )
-from augkit.commands.terminal import complain, explained, open_console, prepare, print_table, say
+from augkit.commands.terminal import complain, explained, open_console, prepare, print_table, say, shown
 
 if TYPE_CHECKING:
     from augkit.searching.search import Outcome
@@ -130,6 +130,6 @@ def _print(outcome: Outcome, folder: Path) -> None:
     for line in (*lines, *(f"⚠ {warning}" for warning in warnings(outcome)), advice(outcome)):
         say(line)
     if outcome.report is not None:
-        say(f"Report of the confirmation: {outcome.report.folder / 'report.html'}")
+        say(f"Report of the confirmation: {shown(outcome.report.folder / 'report.html')}")
     for name in ("best.yaml", "search.html"):
-        say(str(folder / name))
+        say(shown(folder / name))

@@ -37,7 +37,7 @@ def read_scores(arms: Sequence[Arm], test: ImageSet, folder_of: Callable[[Stage]
     """
     design, classes = design_of(arms[0]), test.format.classes
     ids, seeds = scored_ids(test, design), of_seeds(arms)
-    shown, folds = _shown_classes(test), _folds(seeds[arms[0].seed], folder_of)
+    shown, folds = _shown_classes(test), _folds(seeds[arms[0].seed], len(test), folder_of)
     places = np.array([ids.index(group) for group in test.groups]) if design.score_per == PER_GROUP else None
     if places is not None:
         shown = np.stack([shown[places == place].any(axis=0) for place in range(len(ids))])
@@ -81,8 +81,10 @@ def read_evaluations(arms: Sequence[Arm], folder_of: Callable[[Stage], Path]) ->
     return Evaluation(predictions, counts, nsd)
 
 
-def _folds(arms: Sequence[Arm], folder_of: Callable[[Stage], Path]) -> NDArray[np.int64]:
+def _folds(arms: Sequence[Arm], images: int, folder_of: Callable[[Stage], Path]) -> NDArray[np.int64]:
     """Return the fold of each image, int64 (N,), all 0 where there are none; `arms` are those of one seed."""
+    if len(arms) == 1:
+        return np.full(images, arms[0].fold or 0, np.int64)
     sizes = [len(read_evaluation(folder_of(arm.evaluation)).counts) for arm in arms]
     return np.repeat(np.array([arm.fold or 0 for arm in arms], np.int64), sizes)
 

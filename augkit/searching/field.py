@@ -86,21 +86,20 @@ def _of_folder(folder: Path, changes: Sequence[str], device: str) -> Field:
     options: dict[str, Value] = {"root": str(folder), "size": side, "test_fraction": 0.3}
     numbers = Numbers(len(read.dataset.files) // 2, side, len(format_of(read.dataset.instance).classes))
     rest: dict[str, Value] = {"exclude_copies": True, "segmenter": segmenter(numbers)}
-    return _of_portfolio({"folder": options}, rest, numbers, registry, changes, folder)
+    return _of_portfolio({"folder": options}, rest, numbers, registry, changes, folder, drawn=True)
 
 
 def _of_recipe(checked: CheckedRecipe, registry: Registry) -> Field:
     document = checked.recipe.document
     frame = checked.dataset.instance.frame() if isinstance(checked.dataset.instance, HasFrame) else None
     side = 64 if frame is None else min(frame.height, frame.width)
-    images = max(len(checked.dataset.files) // 2, 0) or 200
+    images = len(checked.dataset.files) // 2 or 200  # a data set without files does not tell
     numbers = Numbers(images, side, len(format_of(checked.dataset.instance).classes))
     rest = {key: value for key, value in document.items() if key not in (*_OWN, "dataset")}
     rest.setdefault("segmenter", segmenter(numbers))
     dataset = document["dataset"]
     assert isinstance(dataset, dict)
-    field = _of_portfolio(dataset, rest, numbers, registry, (), Path(checked.recipe.file))
-    return replace(field, drawn=False)
+    return _of_portfolio(dataset, rest, numbers, registry, (), Path(checked.recipe.file), drawn=False)
 
 
 def _of_portfolio(
@@ -110,6 +109,7 @@ def _of_portfolio(
     registry: Registry,
     changes: Sequence[str],
     source: Path,
+    drawn: bool,
 ) -> Field:
     """Return the portfolio on a data set; what its format refuses is left out, unless it is the plain candidate."""
     offered = portfolio(numbers)
@@ -124,7 +124,7 @@ def _of_portfolio(
             if not entries:  # the data itself
                 raise
             left_out[entry.name] = "; ".join(dict.fromkeys(problem.what for problem in error.problems))
-    return Field(tuple(entries), {entry.name: entry.why for entry in offered}, left_out, True, registry)
+    return Field(tuple(entries), {entry.name: entry.why for entry in offered}, left_out, drawn, registry)
 
 
 def _apply(documents: Sequence[dict[str, Value]], changes: Sequence[str], source: Path) -> None:
