@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 STARTING_SECONDS = 120
+QUIET = ("--disable-usage-stats",)
 
 
 def free_port():
@@ -49,7 +50,7 @@ class Node:
     """One `ray start`, and what it started."""
 
     def __init__(self, words, environment):
-        command = [Path(sys.executable).with_name("ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+        command = [Path(sys.executable).with_name("ray"), "start", "--block", "--num-cpus=1"]
         self.process = subprocess.Popen(
             [*command, "--object-store-memory=78643200", *words],
             env=environment,
@@ -84,19 +85,24 @@ class Node:
 class TwoNodes:
     """A head and another node, with one CPU each; whoever has the token may use them."""
 
-    def __init__(self, site, other=()):
-        """`other` is what is in the environment of the other node alone."""
+    def __init__(self, site, other=(), head=(*QUIET, "--include-dashboard=false"), node=QUIET):
+        """`other` is what is in the environment of the other node alone; `head` and `node` are options."""
         self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets have short paths
         self.token = "5" * 64
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AUGKIT_"))}
-        secured = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+        secured = {
+            "RAY_worker_niceness": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+        }
         self.environment = {**clean, "PYTHONPATH": path, **secured}
         port = free_port()
-        words = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self.folder}"]
+        words = ["--head", f"--port={port}", f"--temp-dir={self.folder}", *head]
         self.head = Node(words, self.environment)
         self.wait_for(port)
-        self.other = Node([f"--address=127.0.0.1:{port}"], {**self.environment, **dict(other)})
+        self.other = Node([f"--address=127.0.0.1:{port}", *node], {**self.environment, **dict(other)})
         self.environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         deadline = time.monotonic() + STARTING_SECONDS
         while not self.other.find("raylet") and time.monotonic() < deadline:

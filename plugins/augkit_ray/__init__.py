@@ -60,6 +60,7 @@ def _settle(own_head: bool) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what is told in a sentence here
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")  # seconds until a head is given up that lets nobody in
     if own_head:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # or other programs of this machine went before
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on Linux, too, 0 has it listen on the loopback alone
     if own_head and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
