@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def list_plugins() -> None:
     """Show every component with its options, their defaults, and who provides it; then commands of plugins."""
     with explained():
-        from augkit.contracts.kinds import KINDS
+        from augkit.contracts.kinds import EXECUTOR, KINDS
         from augkit.contracts.registry import load_registry
         from augkit.errors import said_by
         from augkit.planning.options import describe_options
 
         registry = load_registry()
         faults = [str(fault) for fault in registry.faults]
-        for kind in KINDS:
+        for kind in (*KINDS, EXECUTOR.name):
             print(f"{kind}s")
             for name in registry.names(kind):
                 entry = registry.entries[kind, name]
@@ -65,11 +65,15 @@ def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None
     with explained():
         from tempfile import TemporaryDirectory
 
-        from augkit.authors.conformance import try_component
+        from augkit.authors.conformance import KITS, try_component
+        from augkit.errors import InputError, Problem
         from augkit.planning.alone import build_alone
 
         broken = 0
         for entry in _entries(name, kind):
+            if entry.kind not in KITS:
+                what = f"is an {entry.kind}, for which there are no checks; allowed: {', '.join(KITS)}"
+                raise InputError(Problem(f"component '{name}'", what, "Build a small recipe with it and with --jobs 1"))
             component = build_alone(entry, changes or [])
             print(f"{entry.kind} {entry.name}, {entry.provider}")
             with TemporaryDirectory(prefix="augkit-check-") as folder:
@@ -100,12 +104,12 @@ def new_plugin(
 
 def _entries(name: str, kind: str | None) -> list[Entry]:
     """Return the components of this name, of one kind or of all."""
-    from augkit.contracts.kinds import KINDS, kind_named
+    from augkit.contracts.kinds import EXECUTOR, KINDS, kind_named
     from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
 
     registry = load_registry()
-    kinds = [kind_named(kind).name] if kind else [one for one in KINDS if name in registry.names(one)]
+    kinds = [kind_named(kind).name] if kind else [one for one in (*KINDS, EXECUTOR.name) if name in registry.names(one)]
     if not kinds:
         kinds = ["generator"]  # any kind: the problem says what is wrong with the plugin, or that nobody provides it
     found = [registry.find(one, name, f"component '{name}'") for one in kinds]
