@@ -104,6 +104,17 @@ class InterruptedRunError(AugkitError):
     exit_code = 130
 
 
+class DetachedRunError(AugkitError):
+    """No failure: the run ended by request while its stages go on elsewhere; the same command follows them."""
+
+    exit_code = 0
+
+    def __init__(self, under_way: int, waiting: int) -> None:
+        are = "1 stage is" if under_way == 1 else f"{under_way} stages are"
+        later = f"; {waiting} more begin when the same command is given again" if waiting else ""
+        super().__init__(Problem("detached", f"{are} under way{later}", "The same command follows them to the report"))
+
+
 def said_by(error: BaseException) -> str:
     """Return the first line of what an exception says; a plugin's may raise when it is asked."""
     try:

@@ -365,6 +365,19 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, _json(value))
 
 
+def claim_json(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write JSON where nothing is yet, and return what is there then: of several processes, one writes."""
+    draft = path.with_name(f".{path.name}{_HALF}{socket.gethostname()}-{os.getpid()}")
+    with explained(path):
+        if not path.exists():
+            write_json(draft, value)
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+    found: Mapping[str, Any] = read_json(path)
+    return found
+
+
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write one array as .npy, whole or not at all."""
     buffer = BytesIO()

@@ -26,7 +26,7 @@ FLOORS = (
     {"training", "planning", "quality"},
     {"report"},
     {"running"},
-    {"sharing", "searching"},
+    {"sharing", "searching", "executors"},
     {"face"},
     {"authors"},
     {"testing"},
@@ -38,6 +38,7 @@ FLOORS = (
 DOORS = {
     "augkit",
     "augkit.amounts",
+    "augkit.executors",
     "augkit.figures",
     "augkit.images",
     "augkit.metrics",

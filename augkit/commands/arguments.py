@@ -38,7 +38,29 @@ Precision = Annotated[
     str,
     typer.Option(envvar="AUGKIT_PRECISION", help="auto, float32 or bfloat16; auto takes bfloat16 where it is native."),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Stages built side by side, in processes.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        max=1024,
+        help="Stages built side by side, in processes; default: 1, and with --executor as many as it has room for.",
+    ),
+]
+Executor = Annotated[
+    str, typer.Option(metavar="NAME", help="Where stages are built: local, ray, slurm, as in augkit plugin list.")
+]
+ClusterFile = Annotated[
+    Path | None,
+    typer.Option("--cluster", metavar="FILE", help="Options of executors; default: ~/.config/augkit/cluster.yaml."),
+]
+MixedNodes = Annotated[
+    bool, typer.Option("--mixed-nodes", help="Let nodes differ in what decides bits; the report then says so.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="End as soon as stages are under way elsewhere; the same command follows them.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from augkit.commands.arguments import (
     Changes,
+    ClusterFile,
+    Detach,
     Device,
+    Executor,
     Jobs,
+    MixedNodes,
     Out,
     Precision,
     Quiet,
@@ -19,6 +23,7 @@ from augkit.commands.arguments import (
     parse_seeds,
 )
 from augkit.commands.terminal import explained, open_console, prepare, print_table, say, shown
+from augkit.contracts.executor import LOCAL
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -71,8 +76,12 @@ def quality(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
+    executor: Executor = LOCAL,
+    cluster: ClusterFile = None,
+    mixed_nodes: MixedNodes = False,
+    detach: Detach = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge synthetic images: do they follow their masks, look real, vary, and not repeat the training images?
@@ -82,6 +91,7 @@ def quality(
     """
     with explained():
         from augkit.data.stored import read_quality
+        from augkit.planning.cluster import find_executor
         from augkit.planning.loading import load_checked
         from augkit.report.quality import HEADER, quality_rows
         from augkit.running.session import How, Session
@@ -89,7 +99,8 @@ def quality(
         checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
         audience = prepare(registry, quiet)
-        session = Session(How(out, device, precision, jobs, threads), audience.tell)
+        elsewhere = find_executor(executor, cluster, mixed_nodes, detach, registry)
+        session = Session(How(out, device, precision, jobs, threads, elsewhere), audience.tell)
         stages = session.plan_quality(checked, chosen)
         with audience:
             folders = session.build(stages)

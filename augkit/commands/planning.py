@@ -39,7 +39,7 @@ def plan(
         bool, typer.Option("--estimate", help="Try each training for some seconds; keeps data sets and masks.")
     ] = False,
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Show the stages of a run: what exists, what will be built, and where. Writes nothing without --estimate.
@@ -62,9 +62,9 @@ def plan(
         if asks_for_verdict(planned):
             complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store).lines()))
         if estimate:
-            _use_threads(jobs, threads)
+            _use_threads(jobs or 1, threads)
             with precision_of_run(precision):
-                _print_estimate(planned, store, engine, jobs)
+                _print_estimate(planned, store, engine, jobs or 1)
             return
         missing = engine.missing(planned)
         for stage in planned.stages():

@@ -37,7 +37,7 @@ def reproduce(
     device: Annotated[str | None, typer.Option(help="Another device than the recorded one.")] = None,
     precision: Annotated[str | None, typer.Option(help="Another precision than the recorded one.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Other threads than the recorded ones.")] = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     observers: Observers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -52,7 +52,7 @@ def reproduce(
         from augkit.sharing.zips import opened
 
         with opened(report) as folder:
-            how = again.circumstances(read_origin(folder), device, precision, threads, jobs)
+            how = again.circumstances(read_origin(folder), device, precision, threads, jobs or 1)
             wanted = again.prepare_reproduction(folder, places or (), how)
         if not anyway:
             again.refuse_serious(wanted.differences)

@@ -11,8 +11,12 @@ import typer
 
 from augkit.commands.arguments import (
     Changes,
+    ClusterFile,
+    Detach,
     Device,
+    Executor,
     Jobs,
+    MixedNodes,
     Observers,
     Out,
     Precision,
@@ -23,6 +27,7 @@ from augkit.commands.arguments import (
     parse_seeds,
 )
 from augkit.commands.terminal import complain, explained, prepare, print_comparison, say, shown
+from augkit.contracts.executor import LOCAL
 
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
@@ -39,8 +44,12 @@ def run(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
+    executor: Executor = LOCAL,
+    cluster: ClusterFile = None,
+    mixed_nodes: MixedNodes = False,
+    detach: Detach = False,
     observers: Observers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -49,12 +58,14 @@ def run(
     What exists already is reused, so a second call does nothing and an interrupted one continues.
     """
     with explained():
+        from augkit.planning.cluster import find_executor
         from augkit.planning.loading import load_checked
         from augkit.running.session import How
 
         checked, registry = load_checked(recipes, changes or ())
         chosen = parse_seeds(seeds)
-        how = How(out, device, precision, jobs, threads)
+        elsewhere = find_executor(executor, cluster, mixed_nodes, detach, registry)
+        how = How(out, device, precision, jobs, threads, elsewhere)
         folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()))
         if not _print_result(folder):
             _print_next(recipes, checked, changes or (), how)
@@ -73,8 +84,12 @@ def compare(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
+    executor: Executor = LOCAL,
+    cluster: ClusterFile = None,
+    mixed_nodes: MixedNodes = False,
+    detach: Detach = False,
     observers: Observers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -85,7 +100,9 @@ def compare(
     with explained():
         from dataclasses import replace
 
+        from augkit.contracts.registry import load_registry
         from augkit.errors import InputError, Problem
+        from augkit.planning.cluster import find_executor
         from augkit.planning.loading import load_checked
         from augkit.report.comparison_page import write_comparison
         from augkit.report.recorded import merge, merge_external, read_report, why_scores_differ
@@ -97,7 +114,8 @@ def compare(
         chosen = parse_seeds(seeds)
         folders = [s for s in sources if s.is_dir() or s.suffix == ".zip"]
         recipes = [s for s in sources if s not in folders]
-        how = How(out, device, precision, jobs, threads)
+        elsewhere = find_executor(executor, cluster, mixed_nodes, detach, load_registry())
+        how = How(out, device, precision, jobs, threads, elsewhere)
         if changes and not recipes:
             what = "changes recipes, and none was given; allowed: with recipes"
             raise InputError(Problem(f"--set {changes[0]}", what))
@@ -115,14 +133,14 @@ def compare(
             reports.insert(0, read_report(folder))
         arms = merge(reports, chosen)
         sets, left_out = merge_external(reports, chosen)
-        found, elsewhere = compare_arms(arms, margin), compare_external(sets, margin)
+        found, external = compare_arms(arms, margin), compare_external(sets, margin)
         found = replace(found, remarks=(*found.remarks, *left_out))
-        folder = write_comparison(reports, arms, found, out, {name: (sets[name], elsewhere[name]) for name in sets})
+        folder = write_comparison(reports, arms, found, out, {name: (sets[name], external[name]) for name in sets})
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
         print_comparison(arms, comparison_record(found), warnings)
         for name, there in sets.items():
             told = dict.fromkeys(line for report in reports for line in report.external[name].warnings)
-            print_comparison(there, comparison_record(elsewhere[name]), told)
+            print_comparison(there, comparison_record(external[name]), told)
         for line in why_scores_differ(reports):
             say(f"Differs: {line}")
         for name in ("comparison.html", "per_image.csv"):
@@ -191,7 +209,7 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
         return
     if not session.engine.missing(plan):
         return
-    seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs)
+    seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs or 1)
     words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{seeds - 1}"]
     words += [f"--set {shlex.quote(change)}" for change in changes]
     words += how.options()

@@ -9,8 +9,11 @@ import typer
 
 from augkit.commands.arguments import (
     Changes,
+    ClusterFile,
     Device,
+    Executor,
     Jobs,
+    MixedNodes,
     Observers,
     Out,
     Precision,
@@ -19,6 +22,7 @@ from augkit.commands.arguments import (
     parse_seeds,
 )
 from augkit.commands.terminal import complain, explained, open_console, prepare, print_table, say, shown
+from augkit.contracts.executor import LOCAL
 
 if TYPE_CHECKING:
     from augkit.searching.search import Outcome
@@ -44,8 +48,11 @@ def search(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
+    executor: Executor = LOCAL,
+    cluster: ClusterFile = None,
+    mixed_nodes: MixedNodes = False,
     observers: Observers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -55,7 +62,9 @@ def search(
     """
     with explained():
         from augkit.contracts.events import StageNoted
+        from augkit.contracts.registry import load_registry
         from augkit.errors import InputError, Problem
+        from augkit.planning.cluster import find_executor
         from augkit.planning.components import remarks_of
         from augkit.running.session import How, Session
         from augkit.searching.field import read_field
@@ -65,7 +74,8 @@ def search(
 
         budget = _seconds(hours, minutes)
         chosen = _seeds_of(seeds)
-        how = How(out, device, precision, jobs, threads)
+        elsewhere = find_executor(executor, cluster, mixed_nodes, False, load_registry())
+        how = How(out, device, precision, jobs, threads, elsewhere)
         if how.is_one_of_several:
             raise InputError(Problem("augkit search", "is for one process; allowed: --jobs, and no torchrun"))
         field = read_field(sources, changes or (), without or (), choose_device(device).partition(":")[0])
@@ -77,7 +87,7 @@ def search(
         searching = Search(
             field,
             session,
-            jobs,
+            jobs or 1,
             budget,
             chosen,
             str(sources[0]),

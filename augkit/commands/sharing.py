@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from augkit.commands.arguments import Changes, Device, Out, Precision, Quiet, Recipe
+from augkit.commands.arguments import (
+    Changes,
+    ClusterFile,
+    Detach,
+    Device,
+    Executor,
+    Jobs,
+    MixedNodes,
+    Out,
+    Precision,
+    Quiet,
+    Recipe,
+    Threads,
+)
 from augkit.commands.terminal import complain, explained, prepare, say
+from augkit.contracts.executor import LOCAL
 
 if TYPE_CHECKING:
     from augkit.sharing.files import Format, ImageFormat
@@ -27,6 +41,12 @@ def export(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
+    jobs: Jobs = None,
+    threads: Threads = None,
+    executor: Executor = LOCAL,
+    cluster: ClusterFile = None,
+    mixed_nodes: MixedNodes = False,
+    detach: Detach = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
@@ -37,6 +57,7 @@ def export(
     """
     with explained():
         from augkit.errors import check_choice
+        from augkit.planning.cluster import find_executor
         from augkit.planning.loading import load_checked
         from augkit.running.session import How, Session
         from augkit.sharing.card import what_pixels_are
@@ -50,7 +71,8 @@ def export(
         check_pixels(layout, checked)
         check_target(to, layout, image_format)
         audience = prepare(registry, quiet)
-        session = Session(How(out, device, precision), audience.tell)
+        elsewhere = find_executor(executor, cluster, mixed_nodes, detach, registry)
+        session = Session(How(out, device, precision, jobs, threads, elsewhere), audience.tell)
         with audience:
             exported = gather_export(checked, seed, session, size)
         written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))

@@ -11,6 +11,7 @@ import pluggy
 
 from augkit.contracts.components import Augmentation, Dataset, Generator, MaskSource, Segmenter
 from augkit.contracts.events import Event
+from augkit.contracts.executor import Cluster
 
 GROUP = "augkit"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -40,6 +41,15 @@ def augkit_augmentations() -> Mapping[str, type[Augmentation]]:  # type: ignore[
 @hookspec
 def augkit_segmenters() -> Mapping[str, type[Segmenter]]:  # type: ignore[empty-body]
     """Return segmenters: recipe name -> class."""
+
+
+@hookspec
+def augkit_executors() -> Mapping[str, type[Cluster]]:  # type: ignore[empty-body]
+    """Return places where stages can be built: the word after ``--executor`` -> class.
+
+    The module is imported whenever plugins are listed, so `Cluster.start` imports what is slow, and says which extra to
+    install where that is missing.
+    """
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""The five kinds of component: the one table of what each is called, implements and speaks of."""
+"""The five kinds of component, and executors: the one table of what each is called, implements and speaks of."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from augkit.contracts.components import (
     Synthesizer,
     Workspace,
 )
+from augkit.contracts.executor import Cluster, Detachable, Executor, Resources, Said, Site, Unit
 from augkit.data.arrays import DrawnMasks, ImageSet, Splits
 from augkit.data.draws import Draws
 from augkit.data.formats import Channel, Format, Takes
@@ -117,7 +118,16 @@ KINDS: Mapping[str, Kind] = {
         ),
     )
 }
-"""Every kind by its name."""
+"""Every kind of component by its name."""
+
+EXECUTOR = Kind(
+    "executor",
+    "augkit_executors",
+    ("start",),
+    (Cluster, Site, Executor, Detachable, Unit, Resources, Said),
+    "Build stages in threads of this process.",
+)
+"""No part of a recipe: its options are in a file of the user's."""
 
 
 def kind_named(text: str) -> Kind:

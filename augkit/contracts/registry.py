@@ -19,7 +19,8 @@ import pluggy
 
 from augkit.contracts import hookspecs
 from augkit.contracts.code import package_code
-from augkit.contracts.kinds import KINDS
+from augkit.contracts.executor import LOCAL
+from augkit.contracts.kinds import EXECUTOR, KINDS, Kind
 from augkit.contracts.manners import contained
 from augkit.errors import InputError, Problem, did_you_mean, said_by
 
@@ -248,14 +249,14 @@ def _refuse_misspelt_hooks(plugin: object) -> None:
 
 def _ask(manager: pluggy.PluginManager, plugin: object, provider: Provider) -> list[Entry]:
     entries = []
-    for kind in KINDS.values():
+    for kind in (*KINDS.values(), EXECUTOR):
         for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
             if implementation.plugin is plugin:
                 components = implementation.function()
                 if not isinstance(components, Mapping):
                     raise PluginError(f"{kind.hook} returned {components!r}; allowed: a mapping from name to class")
                 for name, cls in components.items():
-                    _check_component(kind.name, name, cls)
+                    _check_component(kind, name, cls)
                     entries.append(Entry(kind.name, name, cls, provider))
     return entries
 
@@ -288,13 +289,15 @@ def _check_name(kind: str, name: object) -> None:
         raise PluginError(f"{kind} name '{name}'; allowed: up to 40 lower-case letters, digits, '_', '-'")
 
 
-def _check_component(kind: str, name: object, cls: object) -> None:
-    _check_name(kind, name)
+def _check_component(kind: Kind, name: object, cls: object) -> None:
+    _check_name(kind.name, name)
+    if kind is EXECUTOR and name == LOCAL:
+        raise PluginError(f"executor '{name}' is provided by augkit itself; allowed: another name")
     if not (isinstance(cls, type) and is_dataclass(cls) and _is_frozen(cls)):
-        raise PluginError(f"{kind} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
-    missing = [method for method in KINDS[kind].methods if not callable(getattr(cls, method, None))]
+        raise PluginError(f"{kind.name} '{name}' is {cls!r}; allowed: a class decorated with @dataclass(frozen=True)")
+    missing = [method for method in kind.methods if not callable(getattr(cls, method, None))]
     if missing:
-        raise PluginError(f"{kind} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
+        raise PluginError(f"{kind.name} '{name}' ({cls.__qualname__}) has no method {', '.join(missing)}")
 
 
 def _is_frozen(cls: type[Any]) -> bool:

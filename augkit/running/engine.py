@@ -7,7 +7,7 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,7 +17,6 @@ from typing import Any
 
 from augkit.contracts import events
 from augkit.contracts.components import Log
-from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
@@ -25,6 +24,7 @@ from augkit.planning.tasks import LoadDataset, Stage, WriteReport, in_order
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.cache import forget_run, record_run
 from augkit.running.costs import Estimates, peak_memory
+from augkit.running.elsewhere.workers import Workers
 from augkit.running.job import RESUMABLE, Job
 from augkit.running.processor import crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
@@ -37,9 +37,8 @@ _WITHOUT_DEVICE = (LoadDataset, WriteReport)
 class Engine:
     """Builds artifacts in one store with one kind of device, and tells what happens.
 
-    executor: makes the executor of a run from the device's name; without one, a run builds one stage after another in
-              this process.
-    digests:  what is known of the users' files already.
+    workers: build the stages of a run; without them, it builds one stage after another in this process.
+    digests: what is known of the users' files already.
     """
 
     def __init__(
@@ -47,13 +46,13 @@ class Engine:
         store: Store,
         device: str,
         tell: Tell = lambda event: None,
-        executor: Callable[[str], Executor] | None = None,
+        workers: Workers | None = None,
         digests: Digests | None = None,
     ) -> None:
         self._store = store
         self._wanted_device = device
         self._tell = tell
-        self._executor = executor
+        self._workers = workers
         self._digests = digests or Digests(store.root)
         self._sound: dict[Stage, Path] = {}
         self._estimates = Estimates(store.root)
@@ -78,8 +77,10 @@ class Engine:
             self._tell(events.StageNoted("processor", warning))
         completed = False
         try:
-            if needs_device and self._executor is not None:
-                build_side_by_side(missing, self._executor(self.device), self._tell)
+            if needs_device and (workers := self._workers) is not None:
+                executor = workers.start(self.device, stages[0].address.name)
+                resources = workers.resources(self._estimates, self.device)
+                build_side_by_side(missing, executor, self._tell, resources, workers.detach)
             folders = tuple(self.artifact(stage) for stage in stages)
             completed = True
             if missing:
@@ -90,7 +91,7 @@ class Engine:
 
     def _uses_every_core(self) -> bool:
         """Tell whether nobody chose the number of threads."""
-        return self._executor is None and "OMP_NUM_THREADS" not in os.environ
+        return self._workers is None and "OMP_NUM_THREADS" not in os.environ
 
     def missing(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stages that have to be built, in order: what the report needs and the store lacks."""
@@ -109,7 +110,7 @@ class Engine:
         """The torch device that was asked for; finding it out imports torch."""
         from augkit.training.precision import choose_device
 
-        return choose_device(self._wanted_device)
+        return (choose_device if self._workers is None else self._workers.device)(self._wanted_device)
 
     def artifact(self, stage: Stage) -> Path:
         """Return the folder of the stage's verified artifact, building it and whatever it needs."""

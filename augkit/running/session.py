@@ -14,13 +14,14 @@ from augkit.contracts.precision import PRECISIONS, precision_of_run
 from augkit.errors import InputError, Problem, check_choice
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.plan import Plan, make_plan, make_quality, make_supply
+from augkit.running.elsewhere.workers import Workers
 from augkit.running.engine import Engine
 from augkit.running.scheduler import Tell
 from augkit.store import Digests, Store
 
 if TYPE_CHECKING:
     from augkit.contracts.events import Event
-    from augkit.contracts.executor import Executor
+    from augkit.planning.cluster import Elsewhere
     from augkit.planning.tasks import Stage, Supply
     from augkit.running.forecast import Forecast
 
@@ -33,32 +34,43 @@ class How:
     device:    ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     precision: ``auto``, ``float32`` or ``bfloat16``, for what is built here and in processes started for that; None for
                what AUGKIT_PRECISION says.
-    jobs:      stages built side by side, in processes.
+    jobs:      stages built side by side, in processes; None for one, or as many as there is room for elsewhere.
     threads:   CPU threads of each job; None for its share of the cores. Decides bits.
+    elsewhere: where the processes are; None for this machine.
     """
 
     out: Path = Path("runs")
     device: str = "auto"
     precision: str | None = None
-    jobs: int = 1
+    jobs: int | None = None
     threads: int | None = None
+    elsewhere: Elsewhere | None = None
 
     def __post_init__(self) -> None:
         if self.precision is not None:
             check_choice("--precision", self.precision, PRECISIONS)
-        if self.is_one_of_several and (self.jobs > 1 or self.threads is not None):
-            what = "is for one process; allowed under torchrun: neither --jobs nor --threads"
+        if self.is_one_of_several and self.has_workers:
+            what = "is for one process; allowed under torchrun: neither --jobs nor --threads nor --executor"
             raise InputError(Problem("--jobs", what, "Set OMP_NUM_THREADS for the threads of each process"))
 
     def options(self) -> list[str]:
         """Return the options of a command that builds in this way, without those that have their defaults."""
         default = How()
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return [
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "elsewhere"}
+        words = [
             f"--{name} {shlex.quote(str(value))}"
             for name, value in values.items()
             if value not in ("auto", getattr(default, name))
         ]
+        return [*words, *(self.elsewhere.options() if self.elsewhere else ())]
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether stages are built in other processes.
+
+        In this one, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
+        """
+        return (self.jobs or 1) > 1 or self.threads is not None or self.elsewhere is not None
 
     @property
     def is_one_of_several(self) -> bool:
@@ -80,11 +92,9 @@ class Session:
         self._out = how.out.absolute()  # whatever folder a plugin may work in
         self._digests = Digests(self._out)
         self.store = Store(self._out)
-        # In this process, numpy's threads cannot be changed any more: a wish for threads needs a worker, too.
-        side_by_side = how.jobs > 1 or how.threads is not None
-        self.engine = Engine(
-            self.store, how.device, self._hear, self._executor if side_by_side else None, self._digests
-        )
+        # Digests are saved so that no worker reads the data again to plan.
+        workers = Workers(self._out, how.jobs, how.threads, how.elsewhere, self._digests.save)
+        self.engine = Engine(self.store, how.device, self._hear, workers if how.has_workers else None, self._digests)
 
     def plan(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> Plan:
         """Return the plan of these arms; `seeds` replaces the recipes' own."""
@@ -128,10 +138,3 @@ class Session:
         self._tell(event)
         for note in self._forecast.hear(event) if self._forecast else ():
             self._tell(note)
-
-    def _executor(self, device: str) -> Executor:
-        from augkit.running.local import LocalExecutor, threads_of
-
-        self._digests.save()  # so that no worker reads the data again to plan
-        jobs = self._how.jobs
-        return LocalExecutor(self._out, device, jobs, self._how.threads or threads_of(jobs))

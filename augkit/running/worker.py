@@ -1,9 +1,13 @@
-"""A process that builds one stage after another for an executor: ``python -m augkit.running.worker ROOT DEVICE``.
+"""A process that builds stages for an executor.
 
-It reads units as lines of JSON and writes events and results as such. When its input ends, because the run is
-interrupted or its process has died, it saves the state of the stage under way and ends. It is started so that signals
-do not reach it: a service that ends a group of processes would signal the run and the worker, and the second one that
-the worker hears would cost it the state.
+``python -m augkit.running.worker`` reads units as lines of JSON, as `Site.order` makes them, builds one after another,
+and writes events and results as such lines. When its input ends, because the run is interrupted or its process has
+died, it saves the state of the stage under way and ends. It is started so that signals do not reach it: a service that
+ends a group of processes would signal the run and the worker, and the second one that the worker hears would cost it
+the state.
+
+``python -m augkit.running.worker --unit FILE.json`` builds the one unit in a file and appends its lines to FILE.jsonl.
+SIGTERM lets it save and end. Its exit code is 0, that of the stage's failure, or 143 for one that is to go on.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,25 +32,39 @@ from augkit.planning.components import check_recipes
 from augkit.planning.plan import everything_of
 from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
+from augkit.running.elsewhere.nodes import check_node
 from augkit.running.engine import Engine
-from augkit.store import Digests, Store
+from augkit.store import Digests, Store, append_line, read_json
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""
 
 
 def main() -> None:
-    """Build what the standard input asks for, until it ends."""
-    store, device = Store(Path(sys.argv[1])), sys.argv[2]
-    signal.signal(STOP, lambda number, frame: sys.exit(128 + number))
+    """Build what the standard input asks for, until it ends, or one unit of a file."""
+    if sys.argv[1:2] == ["--unit"]:
+        sys.exit(build_one(Path(sys.argv[2])))
+    signal.signal(STOP, _stop)
     answers = _own_output()
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
-    # Events are told at once, without an audience: who only passes things on is not slow and does not fail.
-    engine = Engine(store, device, lambda event: _say(answers, events.to_plain(event)))
-    planner = _Planner(store, load_registry())
+    builder = _Builder(lambda facts: _say(answers, facts))
     while line := orders.get():
-        _say(answers, _build(json.loads(line), engine, planner))
+        builder.build(json.loads(line))
+
+
+def build_one(file: Path) -> int:
+    """Build the unit in a file, say all to the file beside it, and return the exit code of the process."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # inherited from srun
+    signal.signal(STOP, _stop)
+    os.dup2(2, 1)
+    builder = _Builder(lambda facts: append_line(file.with_suffix(".jsonl"), json.dumps(facts)))
+    last = builder.build(read_json(file))
+    return int(last.get("exit_code", 0))
+
+
+def _stop(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _own_output() -> int:
@@ -71,18 +89,41 @@ def _listen(orders: queue.SimpleQueue[str]) -> None:
     _thread.interrupt_main(STOP)  # ends a busy one, as the signal would
 
 
-def _build(order: Mapping[str, Any], engine: Engine, planner: _Planner) -> Mapping[str, Any]:
-    """Build a stage and return the result as `Executor.wait` describes it."""
-    try:
-        engine.artifact(planner.stage(order))
-    except InterruptedRunError as error:
-        return {"problems": _plain(error), "exit_code": error.exit_code, "interrupted": True}
-    except AugkitError as error:
-        return {"problems": _plain(error), "exit_code": error.exit_code}
-    except SystemExit:
-        problem = [order["title"], "interrupted; it continues from what it had saved, if anything", ""]
-        return {"problems": [problem], "exit_code": 128 + STOP, "interrupted": True}
-    return {"problems": []}
+class _Builder:
+    """Builds what orders ask for, and says what happens."""
+
+    def __init__(self, say: Callable[[Mapping[str, Any]], None]) -> None:
+        self._say = say
+        self._registry = load_registry()
+        self._sites: dict[tuple[str, str], tuple[Engine, _Planner]] = {}
+
+    def build(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Build a stage, and say and return the result as `Executor.wait` describes it."""
+        result = self._build(order)
+        self._say(result)
+        return result
+
+    def _build(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            check_node(order)
+            engine, planner = self._site(order["root"], order["device"])
+            engine.artifact(planner.stage(order))
+        except InterruptedRunError as error:
+            return {"problems": _plain(error), "exit_code": error.exit_code, "interrupted": True}
+        except AugkitError as error:
+            return {"problems": _plain(error), "exit_code": error.exit_code}
+        except SystemExit:
+            problem = [order["title"], "interrupted; it continues from what it had saved, if anything", ""]
+            return {"problems": [problem], "exit_code": 128 + STOP, "interrupted": True}
+        return {"problems": []}
+
+    def _site(self, root: str, device: str) -> tuple[Engine, _Planner]:
+        if (root, device) not in self._sites:
+            store = Store(Path(root))
+            # Events are told at once, without an audience: who only passes things on is not slow and does not fail.
+            engine = Engine(store, device, lambda event: self._say(events.to_plain(event)))
+            self._sites[root, device] = engine, _Planner(store, self._registry)
+        return self._sites[root, device]
 
 
 def _plain(error: AugkitError) -> list[list[str]]:

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from augkit.contracts.executor import Unit
+from augkit.contracts.executor import Site, Unit
 from augkit.running import local as executors
+from augkit.running.elsewhere import process
 from augkit.running.local import LocalExecutor, threads_of
 
 WORKER = """
@@ -27,7 +28,7 @@ def executor(tmp_path, monkeypatch):
 
     def start(capacity, gpus=()):
         monkeypatch.setattr(executors, "visible_gpus", lambda: list(gpus))
-        made = LocalExecutor(tmp_path, "cuda" if gpus else "cpu", capacity, 3)
+        made = LocalExecutor(Site(tmp_path, "cuda" if gpus else "cpu", "float32", 3, capacity))
         made._command = [sys.executable, "-c", textwrap.dedent(WORKER)]
         started.append(made)
         return made
@@ -93,7 +94,7 @@ def test_the_death_of_a_worker_is_explained_and_the_next_unit_gets_another(execu
     one = executor(1)
     last, _ = last_words(one, [unit(do)])
     ((where, found, hint),) = last["unet"]["problems"]
-    assert (where, last["unet"]["exit_code"]) == ("unet", 1)
+    assert (where, last["unet"]["exit_code"], last["unet"]["lost"]) == ("unet", 1, True)
     assert what in found
     assert "same command continues" in hint
     assert last_words(one, [unit("pass")])[0] == {"unet": {"problems": []}}
@@ -102,7 +103,7 @@ def test_the_death_of_a_worker_is_explained_and_the_next_unit_gets_another(execu
 def test_a_worker_ended_for_want_of_memory_is_named_as_such(executor, tmp_path, monkeypatch):
     counter = tmp_path / "vmstat"
     counter.write_text("nr_free_pages 1\noom_kill 4\n")
-    monkeypatch.setattr(executors, "OOM_COUNTER", counter)
+    monkeypatch.setattr(process, "OOM_COUNTER", counter)
     kill = f"open({str(counter)!r}, 'w').write('oom_kill 5'); os.kill(os.getpid(), signal.SIGKILL)"
     last, _ = last_words(executor(1), [unit(kill)])
     ((_, found, hint),) = last["unet"]["problems"]
@@ -111,8 +112,8 @@ def test_a_worker_ended_for_want_of_memory_is_named_as_such(executor, tmp_path, 
 
 
 def test_a_system_that_counts_nothing_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "OOM_COUNTER", tmp_path / "none")
-    assert executors._ooms() == 0
+    monkeypatch.setattr(process, "OOM_COUNTER", tmp_path / "none")
+    assert process.ooms() == 0
 
 
 def test_nobody_is_waited_for_when_nothing_is_under_way(executor):

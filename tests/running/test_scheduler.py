@@ -2,7 +2,7 @@ import pytest
 
 from augkit.contracts import events
 from augkit.contracts.executor import Said
-from augkit.errors import AugkitError, InterruptedRunError
+from augkit.errors import AugkitError, DetachedRunError, InterruptedRunError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Arm, Stage
 from augkit.running.scheduler import build_side_by_side
@@ -48,6 +48,8 @@ class Executor:
             problem = [unit.title, "step 3 of 9: interrupted; the state is saved", ""]
             return Said(unit, {"problems": [problem], "exit_code": 143, "interrupted": True})
         fate = self.fates.get(unit.title)
+        if callable(fate):
+            return fate(self, unit)
         problems = [[unit.title, fate[0], ""]] if fate else []
         return Said(unit, {"problems": problems, **({"exit_code": fate[1]} if fate else {})})
 
@@ -166,3 +168,101 @@ def test_events_of_workers_are_told_as_they_were():
     event, told = events.StageAdvanced("data", 1, 2, {"loss": 0.1}), []
     work(Speaking(1), [DATA], told.append)
     assert told == [event]
+
+
+def lost(unit, what="its process was ended by SIGKILL", **facts):
+    return Said(unit, {"problems": [[unit.title, what, "hint"]], "exit_code": 1, "lost": True, **facts})
+
+
+class Losing(Executor):
+    """Says the words of `attempts` for the data set, one list after another; a number is a step."""
+
+    def __init__(self, attempts):
+        super().__init__(1)
+        self.words = [word for attempt in attempts for word in attempt]
+
+    def wait(self):
+        unit, word = self.under_way[0], self.words.pop(0)
+        if isinstance(word, int):
+            return Said(unit, events.to_plain(events.StageAdvanced(unit.title, word, 99)))
+        self.under_way.clear()
+        return lost(unit, **word) if word is not None else Said(unit, {"problems": []})
+
+
+def test_a_stage_whose_worker_was_lost_is_begun_again_and_somebody_hears_of_it():
+    executor, told = Losing([[{}], [{}], [None]]), []
+    assert work(executor, [DATA], told.append) == ["data"] * 3
+    assert [event.text for event in told] == [
+        "its process was ended by SIGKILL; it is begun again, from what it saved"
+    ] * 2
+
+
+def test_a_crash_that_always_comes_ends_after_two_more_attempts():
+    executor = Losing([[{}]] * 9)
+    with pytest.raises(AugkitError, match=r"^data: its process was ended by SIGKILL. hint$"):
+        work(executor, [DATA])
+    assert len(executor.log) == 3
+
+
+def test_what_the_machine_was_taken_away_from_does_not_count():
+    executor = Losing([[{"preempted": True}]] * 7 + [[{}], [{}], [None]])
+    assert len(work(executor, [DATA])) == 10
+
+
+def test_attempts_are_counted_anew_once_one_began_further_on_than_the_one_before():
+    executor = Losing([[0, 20, {}], [10, 40, {}], [30, 50, {}], [40, 45, {}], [40, 45, {}], [40, 45, {}], [None]])
+    with pytest.raises(AugkitError, match="SIGKILL"):
+        work(executor, [DATA])
+    assert len(executor.log) == 6, "three that got further, each once, and two that did not"
+
+
+def test_what_is_lost_while_the_run_is_interrupted_is_not_begun_again():
+    def stop(number):
+        raise KeyboardInterrupt
+
+    executor = Losing([[{}]])
+    executor.wait, words = lambda: stop(0) if not executor.interrupts else words(), executor.wait
+    with pytest.raises(InterruptedRunError, match="SIGKILL"):
+        work(executor, [DATA])
+    assert len(executor.log) == 1
+
+
+def test_the_same_refusal_of_several_stages_is_told_once():
+    refusal = {"problems": [["node n2", "has torch 1", ""]], "exit_code": 2}
+    executor = Executor(
+        2, {"gan": lambda self, unit: Said(unit, refusal), "unet a": lambda self, unit: Said(unit, refusal)}
+    )
+    with pytest.raises(AugkitError) as caught:
+        work(executor)
+    assert [str(problem) for problem in caught.value.problems] == ["node n2: has torch 1"]
+    assert caught.value.exit_code == 2
+
+
+def test_a_capacity_that_grows_while_nothing_else_is_said_is_used_at_once():
+    class Growing(Executor):
+        def wait(self):
+            if self.capacity == 1 and self.under_way[0].title != "data":
+                self.capacity = 3
+                return Said(self.under_way[0], {})
+            return super().wait()
+
+    executor = Growing(1)
+    assert len(work(executor)) == 8
+    assert executor.most == 3
+
+
+def test_what_is_left_to_itself_is_not_waited_for():
+    class Lasting(Executor):
+        def detach(self):
+            self.detached = list(self.under_way)
+
+    executor = Lasting(2)
+    stages = [one for one in PLAN.stages() if one is not PLAN.report]
+    with pytest.raises(DetachedRunError) as caught:
+        build_side_by_side(stages, executor, lambda event: None, detach=True)
+    assert str(caught.value) == (
+        "detached: 1 stage is under way; 7 more begin when the same command is given again. "
+        "The same command follows them to the report"
+    )
+    assert [unit.title for unit in executor.detached] == ["data"]
+    assert (caught.value.exit_code, executor.waits, executor.closed) == (0, 0, 1)

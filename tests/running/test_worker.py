@@ -6,11 +6,12 @@ import time
 
 import pytest
 
+from augkit.contracts.executor import Site, Unit
 from augkit.contracts.registry import load_registry
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import recipe_of
-from augkit.running.local import start_out_of_reach
+from augkit.running.elsewhere.process import start_out_of_reach, worker_command
 from augkit.store import Digests, Store
 
 PLUGIN = """
@@ -66,13 +67,12 @@ def site(tmp_path, monkeypatch):
 class Worker:
     def __init__(self, root):
         self.root = root
-        command = [sys.executable, "-P", "-m", "augkit.running.worker", str(root), "cpu"]
         self.errors = root.with_name("errors")
         before = os.dup(2)
         with self.errors.open("w") as stream:
             os.dup2(stream.fileno(), 2)
         try:
-            self.process = start_out_of_reach(command, os.environ)
+            self.process = start_out_of_reach(worker_command(), os.environ)
         finally:
             os.dup2(before, 2)
             os.close(before)
@@ -81,7 +81,8 @@ class Worker:
         document = {"name": "w", "seed": 0, "dataset": {"slow": options}, "segmenter": {"unet": {}}}
         checked = check_recipes([recipe_of(document, "w")], load_registry())
         stage = make_plan(checked, None, Digests(self.root)).arms[0].dataset
-        order = {"document": document, "fingerprint": fingerprint or stage.address.fingerprint, "title": title}
+        unit = Unit(document, fingerprint or stage.address.fingerprint, title)
+        order = Site(self.root, "cpu", "float32", 1).order(unit)
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return stage
