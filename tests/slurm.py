@@ -178,7 +178,8 @@ def keep(folder):
         else:
             running[order["kill"]].kill()
             running[order["kill"]].wait()
-        print("done", flush=True)
+        sys.stdout.write("done\n")
+        sys.stdout.flush()
     end_all_below()
     shutil.rmtree(folder, ignore_errors=True)
 

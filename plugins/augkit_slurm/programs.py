@@ -24,8 +24,9 @@ _ENDED = {
     "TIMEOUT",
 }  # fmt: skip
 _BROKEN_CONNECTION = re.compile(
-    r"unable to contact slurm controller|socket timed out|zero bytes were transmitted|connection (refused|timed out|reset)"
-    r"|communication connection failure|protocol authentication|munge|dns srv|configuration source|message (send|receive)",
+    r"unable to contact slurm controller|socket timed out|zero bytes were transmitted|connection (refused|reset)"
+    r"|connection timed out|communication connection failure|protocol authentication|munge|dns srv"
+    r"|configuration source|message (send|receive)",
     re.I,
 )
 _LIMIT = re.compile(r"submit limit|QOSMaxSubmit|AssocMaxSubmit|MaxSubmitJob|temporarily", re.I)
@@ -166,12 +167,12 @@ def _call(*command: str) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        what = f"{command[0]} took longer than {_SECONDS:.0f} s; socket timed out"
+        what = f"socket timed out: {command[0]} took longer than {_SECONDS:.0f} s"
         return subprocess.CompletedProcess(command, 1, "", what)
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a program said last, which names the fault, in one line."""
+    """Return the line in which a program names its fault: squeue's last, sbatch's first."""
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    said = lines[-1] if lines else f"exit code {done.returncode}"
-    return re.sub(r"^(\w+: )?(error: |fatal: )?", "", said)
+    said = lines[0 if done.args[0] == "sbatch" else -1] if lines else f"exit code {done.returncode}"
+    return re.sub(r"^((sbatch|squeue): )?(error: |fatal: |slurm_load_jobs error: |allocation failure: )?", "", said)
