@@ -147,8 +147,9 @@ class Cluster(Protocol):
     are. What is wrong with the cluster itself is an `InputError` of one sentence with what to do.
     """
 
-    threads: int
-    """CPU threads of each worker where neither ``--threads`` nor OMP_NUM_THREADS says how many."""
+    @property
+    def threads(self) -> int:
+        """CPU threads of each worker where neither ``--threads`` nor OMP_NUM_THREADS says how many; a field will do."""
 
     def start(self, site: Site) -> Executor:
         """Return an executor for one run; raise `InputError` where the place cannot be reached. Writes nothing else."""
