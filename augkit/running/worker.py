@@ -64,7 +64,6 @@ def build_one(file: Path) -> int:
 
 
 def _stop(number: int, frame: object) -> None:
-    signal.signal(STOP, signal.SIG_IGN)  # a second one, of an engine that signals a group, would cost the state
     sys.exit(128 + number)
 
 

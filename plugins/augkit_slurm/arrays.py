@@ -26,7 +26,8 @@ _KEPT_SECONDS = 7 * 24 * 3600.0
 _TEXT = """\
 #!/bin/sh
 # Each task of this job array builds one stage. USR1 comes when its time is nearly over: it saves, is requeued and goes
-# on. TERM comes when it is to save and end.
+# on. USR2 comes when it is to save and end. Both come to this shell alone, which tells the worker once: a second signal
+# would cost it the state. TERM is what Slurm sends to all processes of a job, so it is not passed on.
 {setup}
 here={here}
 unit=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" "$here/{units}")
@@ -39,8 +40,14 @@ say() {{
 say began 0
 {command} "$here/$unit.json" &
 worker=$!
-trap 'kill -TERM $worker' TERM INT
-trap 'again=true; kill -TERM $worker' USR1
+told=
+tell() {{
+    [ $told ] || kill -TERM $worker
+    told=yes
+}}
+trap 'again=true; tell' USR1
+trap tell USR2
+trap 'told=yes' TERM
 code=0
 while kill -0 $worker 2> /dev/null; do # a signal ends `wait`, not the worker
     wait $worker

@@ -228,7 +228,8 @@ class SlurmExecutor:
                 self._let_grow(job)
             elif row.waits and self._ends:
                 waiting.append(row)
-            elif self._ends and row.state == "RUNNING":
+            elif self._ends and row.state == "RUNNING" and not job.asked:
+                job.asked = True
                 running.append(row)
             elif row.waits and row.reason.split(",")[0] in _FOR_EVER and row.reason not in job.told:
                 job.told.add(row.reason)

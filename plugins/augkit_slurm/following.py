@@ -58,6 +58,8 @@ class Job:
     ended:   what the script said when its worker had ended.
     missed:  looks at the queue in which it was not there any more.
     stuck:   whether it needs more time than it gets, because it began no further on than the time before.
+    asked:   whether it was asked to save and end.
+    told:    the reasons for waiting that were told.
     """
 
     unit: Unit
@@ -68,6 +70,7 @@ class Job:
     ended: Facts | None = None
     missed: int = 0
     stuck: bool = False
+    asked: bool = False
     told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 from augkit import InputError, Problem
 
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
+SAVE = "USR2"
+"""The signal by which a job's script learns that its stage is to be saved and ended."""
+
 _SECONDS = 60.0
 """How long one of them may take."""
 
@@ -122,7 +125,7 @@ class Slurmctld:
 
     def ask_to_save(self, rows: Iterable[Row]) -> None:
         """Let the scripts of running jobs have their stages saved and end."""
-        self._scancel(["--signal=TERM", "--batch"], rows)
+        self._scancel([f"--signal={SAVE}", "--batch"], rows)
 
     def _scancel(self, options: Sequence[str], rows: Iterable[Row]) -> None:
         names = [row.job for row in rows]
