@@ -140,9 +140,10 @@ class Slurm:
             "KillWait": 5,
             "MinJobAge": 10,
             "NodeName": f"{NODE} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=2 RealMemory=4000",
-            "PartitionName": f"main Nodes={NODE} Default=YES MaxTime=60 State=UP",
         }
-        (self.folder / "slurm.conf").write_text("".join(f"{name}={value}\n" for name, value in facts.items()))
+        lines = [f"{name}={value}\n" for name, value in facts.items()]
+        lines += [f"PartitionName={name} Nodes={NODE} Default=YES MaxTime=60 State=UP\n" for name in ("gpu", "main")]
+        (self.folder / "slurm.conf").write_text("".join(lines))
 
 
 def free_port():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from augkit import InputError, Problem, events
 from augkit.executors import Said, Site, Unit
 from augkit.store import remove_folder
 from augkit_slurm.arrays import Array, arrays_of, remove_old, write_array
-from augkit_slurm.cluster import Slurm
 from augkit_slurm.endings import cancelled, interrupted, lost, needs_more_time
 from augkit_slurm.following import Facts, Job
+from augkit_slurm.options import SlurmOptions
 from augkit_slurm.programs import FullError, Row, Slurmctld, UnreachableError
 
 MOST_TASKS = 1000
@@ -21,6 +22,9 @@ MOST_TASKS = 1000
 _LISTEN_SECONDS = 0.3
 _LISTEN_SECONDS_PER_JOB = 0.01
 """How long after one look at the files of all jobs comes the next."""
+
+_ENDING_SECONDS = 1.0
+"""Between two looks at the queue when the run is to end."""
 
 _LOOKS = 2
 """How often in a row a job must be missing in the queue: what it wrote may become visible late."""
@@ -36,7 +40,7 @@ _FOR_EVER = (
 class SlurmExecutor:
     """Stages as jobs of a cluster. Jobs are known by the script they run, so that any run finds them again."""
 
-    def __init__(self, cluster: Slurm, site: Site, slurmctld: Slurmctld, rows: Sequence[Row]) -> None:
+    def __init__(self, cluster: SlurmOptions, site: Site, slurmctld: Slurmctld, rows: Sequence[Row]) -> None:
         self.capacity = site.jobs or cluster.queued
         self._cluster = cluster
         self._site = site
@@ -78,7 +82,8 @@ class SlurmExecutor:
             if not self._jobs and not self._new and not self._said:
                 return None
             self._listen()
-            if not self._said and time.monotonic() - self._looked_at >= self._cluster.poll_seconds:
+            every = min(self._cluster.poll_seconds, _ENDING_SECONDS if self._ends else math.inf)
+            if not self._said and time.monotonic() - self._looked_at >= every:
                 self._look()
             if not self._said:
                 time.sleep(_LISTEN_SECONDS + _LISTEN_SECONDS_PER_JOB * len(self._jobs))
@@ -219,7 +224,7 @@ class SlurmExecutor:
             job.row = row or job.row
             if row is None or row.has_ended:
                 job.missed += 1
-                if job.missed >= _LOOKS:
+                if job.missed >= _LOOKS or self._ends:
                     self._end(job, self._ending(job))
                 continue
             job.missed = 0

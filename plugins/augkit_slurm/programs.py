@@ -97,7 +97,7 @@ class Slurmctld:
 
     def look(self) -> list[Row]:
         """Return the same; raises `UnreachableError`."""
-        done = _call("squeue", "--me", "--noheader", "--array", "--states=all", f"--format={_COLUMNS}")
+        done = _call("squeue", f"--user={os.getuid()}", "--noheader", "--array", "--states=all", f"--format={_COLUMNS}")
         if done.returncode != 0:
             raise UnreachableError(_said(done))
         return read_rows(done.stdout)
