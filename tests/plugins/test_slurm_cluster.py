@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,11 @@ from samples import Watcher
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(fixture.missing()), reason=fixture.missing() or "Slurm is there"),
 ]
 
-SECONDS = 120
+SECONDS = 300
 AUGKIT = (sys.executable, "-m", "augkit")
 
 PLUGIN = """
@@ -98,10 +100,11 @@ def slurm(cluster, monkeypatch, tmp_path):
 OPTIONS = {"threads": 1, "memory": 900, "minutes": 5, "poll_seconds": 0.5}
 
 
-def arms(root, *documents):
-    """Plan recipes, each of which trains a segmenter on a data set."""
-    recipes = [recipe_of({"seed": 0, **document}, document["name"]) for document in documents]
-    return make_plan(check_recipes(recipes, load_registry()), None, Digests(root)).arms
+def arm(root, document):
+    """Plan a recipe that trains a segmenter on a data set."""
+    recipe = recipe_of({"seed": 0, **document}, document["name"])
+    (planned,) = make_plan(check_recipes([recipe], load_registry()), None, Digests(root)).arms
+    return planned
 
 
 def slow(root, *seconds, **options):
@@ -110,7 +113,7 @@ def slow(root, *seconds, **options):
         {"name": f"slow{i}", "dataset": {"slow": {"seconds": one, **options}}, "segmenter": {"unet": {}}}
         for i, one in enumerate(seconds)
     ]
-    return [arm.dataset for arm in arms(root, *documents)]
+    return [replace(arm(root, one).dataset, title=one["name"]) for one in documents]
 
 
 class Run:
@@ -200,10 +203,10 @@ def trained(tmp_path_factory):
         "dataset": {"phantom": {"train": 12, "test": 4, "size": 32}},
         "segmenter": {"unet": {"width": 4, "steps": 200, "batch_size": 4}},
     }
-    (arm,) = arms(store.root, document)
+    stage = arm(store.root, document).segmenter
     with precision_of_run("float32"):
-        Engine(store, "cpu").artifact(arm.segmenter)
-    return store, arm.segmenter
+        Engine(store, "cpu").artifact(stage)
+    return store, stage
 
 
 @pytest.fixture
