@@ -88,7 +88,10 @@ class Executor(Protocol):
         """Ask every unit under way, once, to save its state and end."""
 
     def close(self) -> None:
-        """End all workers; what is still under way is ended at once, and the next run continues from what it saved."""
+        """End all workers; what is still under way is ended at once, and the next run continues from what it saved.
+
+        May be called again, and then does nothing.
+        """
 
 
 @runtime_checkable

@@ -167,13 +167,17 @@ def _scored_of(external: External) -> str:
     return f"{len(external.test)} images scored, {left_out}"
 
 
+_PARTS = {"precision": "precision", "CPU instructions": "instructions", "GPU": "gpu"}
+"""Conditions of a training that not every artifact notes -> their names in its manifest."""
+
+
 def _conditions(arms: Sequence[Arm], inputs: Inputs, manifests: Manifests) -> Mapping[str, tuple[str, ...]]:
     """Return `ArmScores.conditions`: what the trainings of an arm's segmenters say of themselves."""
     found: dict[str, list[str]] = {}
     for stage in dict.fromkeys(arm.segmenter for arm in arms):
         environment = manifests[stage]["environment"]
         facts = {"device": environment["device"].partition(":")[0], "torch": environment["torch"]}
-        facts |= {"precision": environment["precision"]} if "precision" in environment else {}
+        facts |= {name: environment[key] for name, key in _PARTS.items() if key in environment}
         training = read_training_facts(inputs[stage])  # of what `augkit.training.train` trained
         facts |= {"optimiser steps": str(training["steps"])} if training else {}
         for name, value in facts.items():

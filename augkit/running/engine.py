@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from typing import Any
 
 from augkit.contracts import events
 from augkit.contracts.components import Log
+from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
@@ -26,7 +27,7 @@ from augkit.running.cache import forget_run, record_run
 from augkit.running.costs import Estimates, peak_memory
 from augkit.running.elsewhere.workers import Workers
 from augkit.running.job import RESUMABLE, Job
-from augkit.running.processor import crowded, usage
+from augkit.running.processor import Usage, crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
 from augkit.running.vigil import Vigil
 from augkit.store import Digests, Store, write_text
@@ -69,6 +70,25 @@ class Engine:
         before = usage()
         if needs_device:
             _ = self.device  # a device that is not there must be refused before anything is written
+        with ExitStack() as started:
+            # Nor must anything be written where the machines that are to build it cannot be had.
+            executor = self._start(stages) if needs_device else None
+            if executor is not None:
+                started.callback(executor.close)
+            return self._build_all(stages, missing, executor, before, began)
+
+    def _start(self, stages: Sequence[Stage]) -> Executor | None:
+        return None if self._workers is None else self._workers.start(self.device, stages[0].address.name)
+
+    def _build_all(
+        self,
+        stages: Sequence[Stage],
+        missing: Sequence[Stage],
+        executor: Executor | None,
+        before: Usage | None,
+        began: float,
+    ) -> tuple[Path, ...]:
+        needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
         if missing:
             record_run(self._store, stages)
         reused = len(in_order(stages)) - len(missing)
@@ -77,8 +97,7 @@ class Engine:
             self._tell(events.StageNoted("processor", warning))
         completed = False
         try:
-            if needs_device and (workers := self._workers) is not None:
-                executor = workers.start(self.device, stages[0].address.name)
+            if executor is not None and (workers := self._workers) is not None:
                 resources = workers.resources(self._estimates, self.device)
                 build_side_by_side(missing, executor, self._tell, resources, workers.detach)
             folders = tuple(self.artifact(stage) for stage in stages)

@@ -377,11 +377,12 @@ def test_a_run_that_is_detached_followed_killed_and_followed_again_makes_what_on
     assert not list((tmp_path / "runs" / ".augkit" / "jobs").glob("augkit-segmenter-*"))
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "cluster-slurm.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 
 
 def test_the_page_about_slurm_is_followed_to_the_letter(slurm, tmp_path):
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    part = re.search(r"^## On Slurm$(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.M | re.S).group(1)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", part, re.M | re.S)
     for name in "ab":
         plain = RECIPE.replace("whole", name)
         (tmp_path / f"{name}.yaml").write_text(plain if name == "a" else re.sub("synthesize.*\n.*\n", "", plain))

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -153,3 +154,72 @@ def test_a_worker_that_nobody_listens_to_finishes_its_stage_and_ends_without_a_t
     assert worker.process.wait(timeout=60) in (0, 143)
     assert worker.errors.read_text() == "a plugin prints\n"
     assert Store(worker.root).has(stage.address)
+
+
+@pytest.fixture
+def unit(tmp_path, site):
+    """Write a unit into a file and start the worker that builds it, as a queue would."""
+
+    def start(seconds=0.0, fault=""):
+        document = {
+            "name": "w", "seed": 0, "dataset": {"slow": {"seconds": seconds, "fault": fault}}, "segmenter": {"unet": {}}
+        }  # fmt: skip
+        checked = check_recipes([recipe_of(document, "w")], load_registry())
+        stage = make_plan(checked, None, Digests(tmp_path / "runs")).arms[0].dataset
+        order = Site(tmp_path / "runs", "cpu", "float32", 1).order(Unit(document, stage.address.fingerprint, "slow"))
+        (tmp_path / "unit.json").write_text(json.dumps(order))
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:  # it inherits blocked signals, as from srun
+            process = subprocess.Popen(
+                [*worker_command(), "--unit", str(tmp_path / "unit.json")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        started.append(process)
+        return process, stage, tmp_path / "unit.jsonl"
+
+    started = []
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def words(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_unit_of_a_file_is_built_and_its_words_stand_beside_it(unit, tmp_path):
+    process, stage, answers = unit()
+    printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed, errors) == (0, b"", b"a plugin prints\n")
+    assert [facts.get("event") for facts in words(answers)] == ["StageStarted", "StageFinished", None]
+    assert words(answers)[-1] == {"problems": []}
+    assert Store(tmp_path / "runs").has(stage.address)
+
+
+def test_a_unit_of_a_file_that_fails_ends_with_the_exit_code_of_its_failure(unit):
+    process, _, answers = unit(fault="is empty")
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert words(answers)[-1] == {"problems": [["slow: a.png", "is empty", "Replace it"]], "exit_code": 2}
+
+
+def test_a_unit_of_a_file_ends_on_sigterm_with_143_and_a_second_attempt_goes_on_in_the_same_file(unit):
+    process, _, answers = unit(seconds=600)
+    deadline = time.monotonic() + 60
+    while not (answers.exists() and words(answers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert words(answers)[-1]["interrupted"]
+    unit(fault="is empty")[0].communicate(timeout=60)
+    assert [facts.get("event", facts.get("exit_code")) for facts in words(answers)] == [
+        "StageStarted",
+        143,
+        "StageStarted",
+        2,
+    ]

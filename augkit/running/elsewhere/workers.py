@@ -15,7 +15,7 @@ from augkit.planning.tasks import Stage
 from augkit.running.costs import Estimates
 from augkit.running.elsewhere.nodes import versions
 from augkit.running.local import LocalExecutor, threads_of
-from augkit.store import make_private_folder
+from augkit.store import private_folder
 
 NODES = "nodes"
 """The folder, beside the artifacts, of what the first node of each run is."""
@@ -29,7 +29,7 @@ class Workers:
     jobs:      as many units at most; None for as many as there is room for.
     asked:     the threads that somebody asked for.
     elsewhere: where they are; None for worker processes of this machine.
-    prepare:   is called before the first of them starts.
+    prepare:   is called before the first unit is given to one.
     """
 
     root: Path
@@ -68,10 +68,10 @@ class Workers:
 
     def start(self, device: str, run: str) -> Executor:
         """Return an executor for one run, which has a name. Raises `InputError` where it cannot be had."""
-        self.prepare()
         if self.elsewhere is None:
+            self.prepare()
             return LocalExecutor(Site(self.root, device, wanted_precision(), self.threads, self.jobs, run))
-        nodes = make_private_folder(self.root) / NODES / f"{run}.json"
+        nodes = private_folder(self.root) / NODES / f"{run}.json"
         site = Site(
             self.root,
             device,
@@ -88,6 +88,7 @@ class Workers:
         except InputError:
             executor.close()
             raise
+        self.prepare()
         return executor
 
     def resources(self, estimates: Estimates, device: str) -> Callable[[Stage], Resources]:

@@ -1,0 +1,211 @@
+"""The executor: a slot for each worker, and what they say in the order in which it arrives."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
+
+from augkit import InputError, Problem
+from augkit.executors import Said, Site, Unit
+from augkit_ray.head import Head
+from augkit_ray.slot import Slot
+
+LOOKING_SECONDS = 5.0
+"""How often the nodes are counted."""
+
+ENDING_SECONDS = 5.0
+"""How long idle workers may take to end."""
+
+PATIENCE = 12
+"""How often in a row a worker may be out of reach, with `_BREAK_SECONDS` between, before it counts as lost."""
+
+_BREAK_SECONDS = 5.0
+
+_THREADS_OF_SLOT = 4
+"""A slot is listened to while it is given a unit or hung up on."""
+
+
+@dataclass(eq=False)
+class _Held:
+    """A slot that this run holds: its actor, the call that listens to it, and its unit."""
+
+    actor: Any
+    memory: int
+    unit: Unit | None = None
+    heard: int = 0
+    patience: int = PATIENCE
+    listening: Any = field(default=None, init=False)
+    beginning: Any = field(default=None, init=False)
+
+    def begin(self, unit: Unit, order: Mapping[str, Any]) -> None:
+        self.unit = unit
+        self.beginning = self.actor.begin.remote(order)
+
+    def listen(self) -> None:
+        self.listening = self.actor.listen.remote(self.heard)
+
+    def calls(self) -> list[Any]:
+        return [call for call in (self.beginning, self.listening) if call is not None]
+
+
+class RayExecutor:
+    """Builds units in actors; `capacity` follows the nodes that come and go."""
+
+    def __init__(self, site: Site, head: Head, gpus: float, slots: int | None) -> None:
+        self._site = site
+        self._head = head
+        self._gpus = gpus
+        self._most = [limit for limit in (site.jobs, slots) if limit is not None]
+        self._slots = slots
+        self._held: list[_Held] = []
+        self._said: deque[Said] = deque()
+        self._looked = 0.0
+        self.capacity = 1
+        self._look()
+
+    def submit(self, unit: Unit) -> None:
+        """Give the unit to an idle worker with room for it, or to a new one."""
+        memory = unit.resources.memory or 0 if not self._gpus else 0  # of a GPU, Ray counts no memory
+        idle = [one for one in self._held if one.unit is None]
+        held = next((one for one in idle if one.memory >= memory), None)
+        if held is None:
+            for one in idle:  # too small, and its CPUs are wanted
+                self._end(one)
+            held = self._start(memory)
+        held.begin(unit, self._site.order(unit))
+
+    def wait(self) -> Said | None:
+        """Return the next thing said."""
+        while not self._said:
+            busy = [one for one in self._held if one.unit is not None]
+            if not busy:
+                return None
+            if time.monotonic() - self._looked > LOOKING_SECONDS and self._look():
+                return Said(busy[0].unit or Unit({}, "", ""), {})
+            self._hear(busy)
+        return self._said.popleft()
+
+    def interrupt(self) -> None:
+        """Hang up on every worker that builds."""
+        for one in self._held:
+            if one.unit is not None:
+                one.actor.hang_up.remote()
+
+    def close(self) -> None:
+        """End idle workers by hanging up and the others by force, leave the cluster, and end a head of one's own."""
+        if self._head.is_gone():  # the workers save and end when their nodes notice it, too
+            self._held = []
+        with suppress(RayError):
+            ending = [one.actor.end.remote() for one in self._held if one.unit is None]
+            for one in self._held:
+                if one.unit is not None:  # what it can still save it saves by itself
+                    one.actor.hang_up.remote()
+            if ending:
+                ray.wait(ending, num_returns=len(ending), timeout=ENDING_SECONDS)
+        for one in self._held:
+            self._kill(one)
+        self._held = []
+        self._head.leave()
+
+    def _start(self, memory: int) -> _Held:
+        options: dict[str, Any] = {"memory": memory} if memory else {}
+        actor = (
+            ray.remote(Slot)
+            .options(
+                num_cpus=self._site.threads,
+                num_gpus=self._gpus,
+                max_restarts=0,  # what is lost is begun again by whoever called, who counts
+                max_task_retries=0,
+                max_concurrency=_THREADS_OF_SLOT,
+                **options,
+            )
+            .remote(self._site.environment())
+        )
+        held = _Held(actor, memory)
+        held.listen()
+        self._held.append(held)
+        return held
+
+    def _hear(self, busy: list[_Held]) -> None:
+        """Wait a moment for a word of any slot."""
+        ready, _ = ray.wait([call for one in busy for call in one.calls()], num_returns=1, timeout=0.5)
+        for held in busy:
+            try:
+                if held.beginning in ready:
+                    ray.get(held.beginning)
+                    held.beginning = None
+                if held.listening in ready:
+                    words: list[Mapping[str, Any]] = ray.get(held.listening)
+                    held.heard += len(words)
+                    held.patience = PATIENCE
+                    for facts in words:
+                        self._take(held, facts)
+                    held.listen()
+            except RayError as error:
+                self._check_head()
+                self._lose(held, error)
+
+    def _take(self, held: _Held, facts: Mapping[str, Any]) -> None:
+        if held.unit is not None:
+            self._said.append(Said(held.unit, facts))
+            if "problems" in facts:
+                held.unit = None
+
+    def _lose(self, held: _Held, error: RayError) -> None:
+        """Listen again to an actor that is out of reach, and say the last word of a unit whose actor is gone."""
+        if isinstance(error, ActorUnavailableError) and held.beginning is None and held.patience:
+            held.patience -= 1
+            time.sleep(_BREAK_SECONDS)
+            held.listen()
+            return
+        self._held.remove(held)
+        self._kill(held)
+        if held.unit is None:
+            return
+        preempted = isinstance(error, RayActorError) and error.preempted
+        problem = [
+            held.unit.title,
+            f"its worker is gone: {_said_of(error)}",
+            "The same command continues from what it saved",
+        ]
+        self._said.append(
+            Said(held.unit, {"problems": [problem], "exit_code": 1, "lost": True, "preempted": preempted})
+        )
+
+    def _end(self, held: _Held) -> None:
+        with suppress(RayError, GetTimeoutError):
+            ray.get(held.actor.end.remote(), timeout=ENDING_SECONDS)
+        self._kill(held)
+        self._held.remove(held)
+
+    def _kill(self, held: _Held) -> None:
+        with suppress(RayError, ValueError):
+            ray.kill(held.actor, no_restart=True)
+
+    def _look(self) -> bool:
+        """Count the nodes' room; tell whether `capacity` changed."""
+        self._looked = time.monotonic()
+        self._check_head()
+        room = self._slots or self._head.room(self._site.threads, self._gpus)
+        before, self.capacity = self.capacity, max(1, min([room, *self._most]))
+        return self.capacity != before
+
+    def _check_head(self) -> None:
+        """Raise `InputError` where the head is gone; what Ray is asked for then never comes, and ends this process."""
+        if self._head.is_gone():
+            what = f"the head of the cluster at {self._head.address} does not answer any more"
+            raise InputError(Problem("--executor ray", what, "Start the cluster anew; the same command continues"))
+
+
+def _said_of(error: RayError) -> str:
+    """Return in a line why an actor is gone."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if "cause" in line.lower() or "reason" in line.lower()]
+    return (causes or lines or [type(error).__name__])[0].rstrip(".")
