@@ -137,12 +137,15 @@ class Slurm:
             "SchedulerParameters": "bf_interval=1,sched_interval=1",
             "SelectType": "select/cons_tres",
             "SelectTypeParameters": "CR_CPU_Memory",
-            "KillWait": 5,
+            "KillWait": 20,
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
             "MinJobAge": 10,
             "NodeName": f"{NODE} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=2 RealMemory=4000",
         }
         lines = [f"{name}={value}\n" for name, value in facts.items()]
-        lines += [f"PartitionName={name} Nodes={NODE} Default=YES MaxTime=60 State=UP\n" for name in ("gpu", "main")]
+        for name, tier in (("gpu", 1), ("urgent", 2), ("main", 1)):
+            lines.append(f"PartitionName={name} Nodes={NODE} Default=YES MaxTime=60 PriorityTier={tier} State=UP\n")
         (self.folder / "slurm.conf").write_text("".join(lines))
 
 

@@ -233,7 +233,7 @@ def test_a_training_whose_time_is_over_is_requeued_and_goes_on_to_the_same_bytes
     assert files(Store(root), stage) == undisturbed
 
 
-def test_a_killed_worker_and_a_killed_controller_cost_a_training_nothing(slurm, training):
+def test_killing_the_worker_the_controller_and_the_daemon_of_the_node_costs_a_training_nothing(slurm, training):
     root, stage, undisturbed = training
     run = Run(root, [stage])
     end = meanwhile(run.build)
@@ -241,11 +241,26 @@ def test_a_killed_worker_and_a_killed_controller_cost_a_training_nothing(slurm, 
     kill_worker(root)
     until(lambda: run.told("StageStarted", 2), "the training has begun again")
     slurm.kill("slurmctld")
+    slurm.kill("slurmd")
     until(lambda: any("does not answer" in note for note in run.notes()), "the controller is missed")
     slurm.start("slurmctld")
+    slurm.start("slurmd")
     end()
     (lost,) = [note for note in run.notes() if "begun again" in note]
     assert "its process was ended by SIGKILL; the system does that when the memory is full" in lost
+    assert files(Store(root), stage) == undisturbed
+
+
+def test_a_preempted_training_is_requeued_and_goes_on_to_the_same_bytes(slurm, training):
+    root, stage, undisturbed = training
+    run = Run(root, [stage])
+    end = meanwhile(run.build)
+    until(lambda: run.told("StageAdvanced"), "the training tells of a step")
+    slurm.ask("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    end()
+    assert any("requeued 1 times" in note for note in run.notes())
+    steps = [event.step for event in run.watcher.events if type(event).__name__ == "StageAdvanced"]
+    assert steps == sorted(set(steps)), "it had saved"
     assert files(Store(root), stage) == undisturbed
 
 
@@ -303,6 +318,22 @@ def test_ctrl_c_saves_what_runs_and_takes_the_rest_out_of_the_queue(slurm, three
     assert said == ["had not begun", "had not begun", "interrupted; it continues from what it had saved, if anything"]
     assert error.value.exit_code == 130
     until(lambda: not slurm.queue(), "the queue is empty")
+
+
+def test_jobs_that_somebody_cancels_are_failures_that_name_their_logs(slurm, three):
+    def cancel():
+        three.wait()
+        slurm.ask("scancel", *slurm.ask("squeue", "-h", "-r", "-o", "%i").split())
+
+    end = meanwhile(cancel)
+    with pytest.raises(StageError) as error:
+        three.build()
+    end()
+    problems = error.value.problems
+    assert len(problems) == 3
+    assert all("was cancelled, by somebody or by the cluster" in problem.what for problem in problems)
+    assert all(problem.hint.startswith(f"Its log is {three.root}") for problem in problems)
+    assert not slurm.queue()
 
 
 def test_a_second_ctrl_c_ends_all_jobs_at_once(slurm, three):
