@@ -37,7 +37,7 @@ def describe_component(entry: Entry) -> list[str]:
     ]
     if not rows:
         lines.append("  none")
-    if entry.kind != "dataset":
+    if entry.kind not in ("dataset", "executor"):
         lines += ["", f"takes: {taken_by(entry.cls)}"]
     return [*lines, "", f"provided by: {entry.provider}", f"licence: {licence(entry.provider)}"]
 
@@ -129,7 +129,7 @@ def _protocol(protocol: type[Any]) -> list[str]:
 
 def _built_in(entry: Entry) -> list[str]:
     lines = [f"### `{entry.name}`", "", *_text(entry.cls.__doc__)]
-    if entry.kind != "dataset":
+    if entry.kind not in ("dataset", "executor"):
         lines += ["", f"Takes {taken_by(entry.cls)}."]
     rows = option_rows(entry.cls)
     if rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 def list_plugins() -> None:
     """Show every component with its options, their defaults, and who provides it; then commands of plugins."""
     with explained():
-        from augkit.contracts.kinds import KINDS
+        from augkit.contracts.kinds import EXECUTOR, KINDS
         from augkit.contracts.registry import load_registry
         from augkit.errors import said_by
         from augkit.planning.options import describe_options
 
         registry = load_registry()
         faults = [str(fault) for fault in registry.faults]
-        for kind in KINDS:
+        for kind in (*KINDS, EXECUTOR.name):
             print(f"{kind}s")
             for name in registry.names(kind):
                 entry = registry.entries[kind, name]
@@ -55,8 +56,9 @@ def show_plugin(name: Name, kind: Kind = None) -> None:
     """Show a component: what it does, its options with types, bounds and defaults, provider, version and licence."""
     with explained():
         from augkit.authors.reference import describe_component
+        from augkit.contracts.kinds import EXECUTOR
 
-        for i, entry in enumerate(_entries(name, kind)):
+        for i, entry in enumerate(_entries(name, kind, (EXECUTOR.name,))):
             print(*([""] if i else []), *describe_component(entry), sep="\n")
 
 
@@ -98,20 +100,20 @@ def new_plugin(
         print(f"{folder}\nNext: pip install -e '{folder}' && augkit plugin check {name}")
 
 
-def _entries(name: str, kind: str | None) -> list[Entry]:
-    """Return the components of this name, of one kind or of all."""
+def _entries(name: str, kind: str | None, also: Sequence[str] = ()) -> list[Entry]:
+    """Return the components of this name, of one kind or of all, and what is `also` looked for that is none."""
     from augkit.contracts.kinds import KINDS, kind_named
     from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
 
     registry = load_registry()
-    kinds = [kind_named(kind).name] if kind else [one for one in KINDS if name in registry.names(one)]
+    kinds = [kind_named(kind).name] if kind else [one for one in (*KINDS, *also) if name in registry.names(one)]
     if not kinds:
         kinds = ["generator"]  # any kind: the problem says what is wrong with the plugin, or that nobody provides it
     found = [registry.find(one, name, f"component '{name}'") for one in kinds]
     problems = [one for one in found if not isinstance(one, Entry)]
     if problems:
-        known = sorted({other for _, other in registry.entries})
+        known = sorted({other for one, other in registry.entries if one in (*KINDS, *also)})
         if kind is None and "no generator" in problems[0].what:
             from augkit.errors import Problem, did_you_mean
 
