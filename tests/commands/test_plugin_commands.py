@@ -36,6 +36,18 @@ def faulty(monkeypatch):
     monkeypatch.setattr("augkit.contracts.registry.load_registry", lambda: registry)
 
 
+def test_executors_are_listed_and_shown_with_their_options_and_are_no_components_to_check(augkit):
+    _, listed, _ = augkit("plugin", "list")
+    assert "executors\n" in listed
+    _, shown, _ = augkit("plugin", "show", "slurm")
+    assert shown.startswith("slurm (executor)\n")
+    assert "  threads: 4   (int, 1 or more)" in shown
+    assert "takes:" not in shown
+    code, _, said = augkit("plugin", "check", "slurm")
+    assert code == 2
+    assert said.startswith("component 'slurm': no plugin provides it")
+
+
 def test_show_tells_options_with_type_bounds_and_default_and_who_provides_it(augkit):
     code, out, err = augkit("plugin", "show", "mask2lesion")
     assert (code, err) == (0, "")
