@@ -38,6 +38,9 @@ def collect_garbage(
         bool, typer.Option("--unfinished", help="Also give up runs that never wrote a report.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take other hosts that have begun to build something for dead.")
+    ] = False,
 ) -> None:
     """Remove what no run on disk needs: a run with a report, or one that can be continued."""
     with explained():
@@ -45,7 +48,7 @@ def collect_garbage(
         from augkit.running.cache import collect
         from augkit.store import Store
 
-        items = collect(Store(out), parse_age(older_than), unfinished, dry_run)
+        items = collect(Store(out), parse_age(older_than), unfinished, dry_run, force)
         for item in items:
             print(f"{item.kind:<11} {item.path.name:<44} {bytes_text(item.size):>9}")
         size, does = bytes_text(sum(item.size for item in items)), "would free" if dry_run else "freed"

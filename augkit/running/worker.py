@@ -29,7 +29,7 @@ from augkit.planning.plan import everything_of
 from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
 from augkit.running.engine import Engine
-from augkit.store import Digests, Store
+from augkit.store import Digests, Store, Verified
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""
@@ -37,7 +37,7 @@ STOP = signal.SIGTERM
 
 def main() -> None:
     """Build what the standard input asks for, until it ends."""
-    store, device = Store(Path(sys.argv[1])), sys.argv[2]
+    store, device = Store(Path(sys.argv[1]), Verified()), sys.argv[2]
     signal.signal(STOP, lambda number, frame: sys.exit(128 + number))
     answers = _own_output()
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -74,7 +74,9 @@ def _listen(orders: queue.SimpleQueue[str]) -> None:
 def _build(order: Mapping[str, Any], engine: Engine, planner: _Planner) -> Mapping[str, Any]:
     """Build a stage and return the result as `Executor.wait` describes it."""
     try:
-        engine.artifact(planner.stage(order))
+        stage = planner.stage(order)
+        engine.expect(stage.inputs.values())  # or the order would not have come
+        engine.artifact(stage)
     except InterruptedRunError as error:
         return {"problems": _plain(error), "exit_code": error.exit_code, "interrupted": True}
     except AugkitError as error:

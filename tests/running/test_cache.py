@@ -98,7 +98,7 @@ def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(t
     make_old(store, 400)
     assert collect(store, 0, False, dry=False) == []
     assert (work / "checkpoints" / "1.bin").exists()
-    assert users(store)[work.name] == (f"unfinished run {run.report.address.name}",)
+    assert users(store)[work.parents[1].name] == (f"unfinished run {run.report.address.name}",)
     assert names(collect(store, 0, True, dry=True)) == ["m-long", "phantom", "synthesis-s-long"]
     assert names(collect(store, 500 * DAY, True, dry=False)) == []
     assert names(collect(store, 0, True, dry=False)) == ["m-long", "phantom", "synthesis-s-long"]

@@ -332,7 +332,7 @@ def test_a_stage_that_cannot_continue_begins_in_an_empty_folder(tmp_path):
 
 def test_an_artifact_damaged_again_at_once_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "augkit.store.find_damage", lambda folder: ["bad disk"] if folder.parent.name == "dataset" else []
+        "augkit.store.artifacts.find_damage", lambda folder: ["bad disk"] if folder.parent.name == "dataset" else []
     )
     with pytest.raises(DamagedArtifactError, match=r"bad disk\. It will be built again"):
         run(tmp_path, make(tmp_path))
