@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,9 +56,27 @@ def collect_garbage(
         print(f"{does} {size}: {len(items)} {'thing' if len(items) == 1 else 'things'} that no run on disk needs")
 
 
-def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
+def doctor(
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    shared: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Only probe a folder that several hosts share: locks, renames, delays."),
+    ] = None,
+    join: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Be the other host of a probe; it prints the command.")
+    ] = None,
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, max=86400, help="How long a second host may take to join.")
+    ] = 120,
+) -> None:
     """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
     with explained():
+        if shared is not None or join is not None:
+            from augkit.commands.shared import probe
+
+            sys.exit(probe(shared, join, wait))
+
         from augkit.commands import doctor as examine
         from augkit.contracts.registry import load_registry
         from augkit.training.precision import choose_device
