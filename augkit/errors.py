@@ -88,6 +88,10 @@ class ContractError(StageError):
         self.component = component
 
 
+class SupersededError(StageError):
+    """Another process has taken over what this one was building, which ends here; nothing is lost."""
+
+
 class DamagedArtifactError(AugkitError):
     """A stored file no longer has the bytes that were written."""
 

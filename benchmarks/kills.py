@@ -155,7 +155,7 @@ def where(store: Path) -> str:
 def damage(store: Path) -> dict[str, int]:
     """Return how many things under a final name do not have the bytes that were written."""
     artifacts = [path for path in store.glob("[!.]*/*") if path.is_dir()]
-    checkpoints = [path for path in store.glob(".augkit/work/*/checkpoints/*") if path.name.isdigit()]
+    checkpoints = [path for path in store.glob(".augkit/work/*/*/files/checkpoints/*") if path.name.isdigit()]
     return {
         "damaged artifacts": sum(bool(find_damage(path)) for path in artifacts),
         "damaged checkpoints": sum(bool(find_damage(path)) for path in checkpoints),

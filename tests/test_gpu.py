@@ -244,7 +244,7 @@ def said(folder):
 def test_a_run_killed_at_any_time_and_continued_ends_in_the_same_files(tmp_path):
     assert begin(tmp_path / "whole").wait() == 0, said(tmp_path / "whole")
     folder, deadline = tmp_path / "parts", time.monotonic() + 200
-    for wanted in ("generator-*/checkpoints/0*", "segmenter-*/checkpoints/0*"):
+    for wanted in ("generator-*/*/files/checkpoints/0*", "segmenter-*/*/files/checkpoints/0*"):
         process = begin(folder)
         while process.poll() is None and not list(folder.glob(f"runs/.augkit/work/{wanted}")):
             assert time.monotonic() < deadline

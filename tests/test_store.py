@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augkit import store as store_module
 from augkit.errors import AugkitError, DamagedArtifactError, InputError, StageError
 from augkit.store import (
     MANIFEST,
@@ -34,6 +33,7 @@ from augkit.store import (
     write_json,
     write_text,
 )
+from augkit.store.seals import sha256_of
 
 ADDRESS = Address("masks", "shapes", "0123456789abcdef" * 4)
 
@@ -160,7 +160,7 @@ def test_an_artifact_healed_by_another_process_is_not_set_aside(tmp_path, monkey
     store = Store(tmp_path)
     build(store)
     answers = iter([["weights.bin is missing"], []])  # damaged at the first look, rebuilt at the second
-    monkeypatch.setattr(store_module, "find_damage", lambda folder: next(answers))
+    monkeypatch.setattr("augkit.store.artifacts.find_damage", lambda folder: next(answers))
     assert store.open(ADDRESS) == store.path(ADDRESS)
 
 
@@ -531,8 +531,8 @@ def test_processes_that_make_the_private_folder_at_once_all_get_it(tmp_path):
 @pytest.fixture
 def hashed(monkeypatch):
     """Return the paths that were really read, in order."""
-    read, original = [], store_module._sha256
-    monkeypatch.setattr(store_module, "_sha256", lambda path: read.append(path.name) or original(path))
+    read = []
+    monkeypatch.setattr("augkit.store.digests.sha256_of", lambda path: read.append(path.name) or sha256_of(path))
     return read
 
 
@@ -566,7 +566,7 @@ def test_a_folder_that_is_removed_is_never_there_by_halves(tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.shutil, "rmtree", killed)
+        patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             remove_folder(folder)
     assert not folder.exists()

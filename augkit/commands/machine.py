@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,9 @@ def collect_garbage(
         bool, typer.Option("--unfinished", help="Also give up runs that never wrote a report.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take other hosts that have begun to build something for dead.")
+    ] = False,
 ) -> None:
     """Remove what no run on disk needs: a run with a report, or one that can be continued."""
     with explained():
@@ -45,16 +49,34 @@ def collect_garbage(
         from augkit.running.cache import collect
         from augkit.store import Store
 
-        items = collect(Store(out), parse_age(older_than), unfinished, dry_run)
+        items = collect(Store(out), parse_age(older_than), unfinished, dry_run, force)
         for item in items:
             print(f"{item.kind:<11} {item.path.name:<44} {bytes_text(item.size):>9}")
         size, does = bytes_text(sum(item.size for item in items)), "would free" if dry_run else "freed"
         print(f"{does} {size}: {len(items)} {'thing' if len(items) == 1 else 'things'} that no run on disk needs")
 
 
-def doctor(out: Out = Path("runs"), device: Device = "auto") -> None:
+def doctor(
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    shared: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Only probe a folder that several hosts share: locks, renames, delays."),
+    ] = None,
+    join: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Be the other host of a probe; it prints the command.")
+    ] = None,
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, max=86400, help="How long a second host may take to join.")
+    ] = 120,
+) -> None:
     """Tell what this machine is: versions, device, speed of each precision, disk, plugins and their faults."""
     with explained():
+        if shared is not None or join is not None:
+            from augkit.commands.shared import probe
+
+            sys.exit(probe(shared, join, wait))
+
         from augkit.commands import doctor as examine
         from augkit.contracts.registry import load_registry
         from augkit.training.precision import choose_device

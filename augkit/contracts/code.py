@@ -32,7 +32,7 @@ DECIDE_NO_BYTES = frozenset(
         "planning/tasks",
     }
 )
-"""Core modules whose code no artifact's name covers: they refuse, tell, read recipes, hold options, write, or stop."""
+"""Core modules and rooms that no artifact's name covers: they refuse, tell, read, hold options, write, or stop."""
 
 DRAW_ONLY = frozenset({"figures"})
 """Core modules that draw the pictures beside an artifact: a component that uses them is not another one for that."""
@@ -97,7 +97,7 @@ def _counted(modules: Sequence[str], root: Path, without: frozenset[str]) -> lis
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
-        if module in seen or module in without:
+        if module in seen or without & {module, module.partition("/")[0]}:
             continue
         seen.add(module)
         path = root / f"{module}.py"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from augkit.amounts import duration
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Stage, in_order
 from augkit.store import MANIFEST, Store, added_files, private_folder, read_json, write_json
@@ -68,30 +69,37 @@ def nodes_of(root: Path, run: str) -> Path:
 def contents(store: Store) -> list[Item]:
     """Return everything in the store, kind by kind, the largest first."""
     runs = {run.title: run.needed for run in _runs(store)}
+    done = {f"{facts['kind']}-{folder.name}" for folder, facts in store.published()}
     items = []
     for kind, path in _things(store):
         short = path.name.removesuffix(".txt")[-SHORT:]
-        users = tuple(title for title, needed in runs.items() if kind != "damaged" and short in needed)
+        useless = kind == "damaged" or (kind == "unfinished" and path.name in done)
+        users = tuple(title for title, needed in runs.items() if not useless and short in needed)
         items.append(Item(kind, path, *_size_and_age(path), users + _added(path)))
     return sorted(items, key=lambda item: (item.kind, -item.size, item.path.name))
 
 
-def collect(store: Store, older_than: float, unfinished: bool, dry: bool) -> list[Item]:
+ABANDONED_SECONDS = 86400.0
+"""After which an attempt of another host that nothing was written into counts as given up."""
+
+
+def collect(store: Store, older_than: float, unfinished: bool, dry: bool, force: bool = False) -> list[Item]:
     """Remove what no run on disk needs and was not written to for `older_than` seconds; return what went.
 
     unfinished: also give up runs that never wrote a report, if their record is that old; their artifacts then go, too,
                 unless another run needs them.
     dry:        only return what would go.
+    force:      take other hosts that have begun to build something for dead.
 
-    Raises `StageError` while another process builds something in the store, and where a run cannot be read: it is
-    not known what that one needs.
+    Raises `StageError` while another process builds something in the store, or may do so on another host, where it has
+    written in the last day; and where a run cannot be read: it is not known what that one needs.
     """
     if not store.root.is_dir():
         return []
     if dry:
         return _removable(store, older_than, unfinished)
     with store.lock_list_of_runs():
-        _refuse_unknown(store)
+        _refuse_unknown(store, force)
         store.empty_trash()
         given_up = _old_records(store, older_than) if unfinished else []
         items = _removable(store, older_than, unfinished)
@@ -100,9 +108,13 @@ def collect(store: Store, older_than: float, unfinished: bool, dry: bool) -> lis
     return items
 
 
-def _refuse_unknown(store: Store) -> None:
+def _refuse_unknown(store: Store, force: bool) -> None:
     hint = "Nothing was removed; try again when that has ended"
     problems = [Problem(str(store.root), f"in use: {who}", hint) for who in store.held_locks()]
+    for who, silent in () if force else store.attempts_elsewhere():
+        if silent < ABANDONED_SECONDS:
+            what = f"may be in use: {who}, last written to {duration(silent)} ago"
+            problems.append(Problem(str(store.root), what, f"{hint}, or with --force if that host is dead"))
     what, hint = (
         "cannot be read, so it is not known what this run needs",
         "Nothing was removed; look at it, and move it away",

@@ -7,7 +7,7 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -56,6 +56,7 @@ class Engine:
         self._workers = workers
         self._digests = digests or Digests(store.root)
         self._sound: dict[Stage, Path] = {}
+        self._expected: set[Stage] = set()
         self._estimates = Estimates(store.root)
 
     def run(self, plan: Plan) -> Path:
@@ -100,6 +101,7 @@ class Engine:
             if executor is not None and (workers := self._workers) is not None:
                 resources = workers.resources(self._estimates, self.device)
                 build_side_by_side(missing, executor, self._tell, resources, workers.detach)
+                self.expect(stage for stage in missing if stage.document is not None)
             folders = tuple(self.artifact(stage) for stage in stages)
             completed = True
             if missing:
@@ -143,14 +145,28 @@ class Engine:
                 self._sound[stage] = self._store.open(stage.address)
         return self._sound[stage]
 
+    def expect(self, stages: Iterable[Stage]) -> None:
+        """Take it from other processes that these are in the store: what is not seen there yet is waited for."""
+        self._expected.update(stages)
+
     def _ensure(self, stage: Stage) -> None:
-        if self._store.has(stage.address):
+        log = self.log(stage)
+        if self._store.has(stage.address) or self._comes_into_sight(stage, log):
             return
         inputs = {name: self.artifact(upstream) for name, upstream in stage.inputs.items()}
-        log = self.log(stage)
         with self._store.lock(stage.address, log.note):
             if not self._store.has(stage.address):
                 self._build(stage, inputs, log)
+
+    def _comes_into_sight(self, stage: Stage, log: Log) -> bool:
+        """Wait, once, for what another process said it had built; tell whether it is there."""
+        if stage not in self._expected:
+            return False
+        self._expected.remove(stage)
+        if self._store.appears(stage.address):
+            return True
+        log.note(f"{self._store.path(stage.address)} was built elsewhere, but is not seen here; it is built again")
+        return False
 
     def _build(self, stage: Stage, inputs: Mapping[str, Path], log: Log) -> None:
         from augkit.running.stages import run_stage  # here, because it needs what looking at a plan does not

@@ -55,6 +55,8 @@ def dismiss() -> None:
 
 
 def _join_in(stage: Stage, store: Store, device: str) -> None:
+    for upstream in stage.inputs.values():
+        store.appears(upstream.address)  # the first rank has them, maybe on another host
     inputs = {name: store.path(upstream.address) for name, upstream in stage.inputs.items()}
     manifests = {name: store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
     keep_freed_memory()

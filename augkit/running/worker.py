@@ -34,7 +34,7 @@ from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
 from augkit.running.elsewhere.nodes import check_node
 from augkit.running.engine import Engine
-from augkit.store import Digests, Store, append_line, read_json
+from augkit.store import Digests, Store, Verified, append_line, read_json
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""
@@ -107,7 +107,9 @@ class _Builder:
         try:
             check_node(order)
             engine, planner = self._site(order["root"], order["device"])
-            engine.artifact(planner.stage(order))
+            stage = planner.stage(order)
+            engine.expect(stage.inputs.values())  # or the order would not have come
+            engine.artifact(stage)
         except InterruptedRunError as error:
             return {"problems": _plain(error), "exit_code": error.exit_code, "interrupted": True}
         except AugkitError as error:
@@ -119,7 +121,7 @@ class _Builder:
 
     def _site(self, root: str, device: str) -> tuple[Engine, _Planner]:
         if (root, device) not in self._sites:
-            store = Store(Path(root))
+            store = Store(Path(root), Verified())
             # Events are told at once, without an audience: who only passes things on is not slow and does not fail.
             engine = Engine(store, device, lambda event: self._say(events.to_plain(event)))
             self._sites[root, device] = engine, _Planner(store, self._registry)

@@ -93,9 +93,14 @@ def test_every_task_is_hashed_by_the_module_that_does_it():
     }
 
 
-def test_modules_that_decide_no_bytes_exist():
+def test_modules_and_rooms_that_decide_no_bytes_exist():
     for name in {*code.DECIDE_NO_BYTES, *code.DRAW_ONLY, COPIES}:
-        assert (code.CORE / f"{name}.py").is_file(), name
+        assert (code.CORE / f"{name}.py").is_file() or (code.CORE / name / "__init__.py").is_file(), name
+
+
+def test_no_module_of_a_room_that_decides_no_bytes_counts():
+    assert "from augkit.store import" in (code.CORE / "training/checkpoints.py").read_text()
+    assert [name for name in code.core_modules("training/checkpoints") if name.startswith("store/")] == []
 
 
 def test_a_comment_a_docstring_or_a_pass_anywhere_rebuilds_nothing(core):

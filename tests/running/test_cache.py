@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from augkit.errors import DamagedArtifactError, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
 from augkit.running.cache import collect, contents, forget_run, record_run
-from augkit.store import Address, Store, find_damage, seal, write_bytes, write_json, write_text
+from augkit.store import Address, Store, find_damage, read_json, seal, write_bytes, write_json, write_text
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 DAY = 86400.0
@@ -98,7 +99,7 @@ def test_an_unfinished_run_keeps_what_it_has_and_its_work_until_it_is_given_up(t
     make_old(store, 400)
     assert collect(store, 0, False, dry=False) == []
     assert (work / "checkpoints" / "1.bin").exists()
-    assert users(store)[work.name] == (f"unfinished run {run.report.address.name}",)
+    assert users(store)[work.parents[1].name] == (f"unfinished run {run.report.address.name}",)
     assert names(collect(store, 0, True, dry=True)) == ["m-long", "phantom", "synthesis-s-long"]
     assert names(collect(store, 500 * DAY, True, dry=False)) == []
     assert names(collect(store, 0, True, dry=False)) == ["m-long", "phantom", "synthesis-s-long"]
@@ -185,6 +186,69 @@ def test_nothing_is_removed_while_something_is_built(tmp_path):
     ):
         collect(store, 0, False, dry=False)
     assert names(collect(store, 0, False, dry=False)) == ["orphan"]
+
+
+def begin_on_another_host(store, one):
+    """Leave an attempt as a process of another host does, with or without a lock that is seen here."""
+    work = store.workplace(one.address, fresh=True)
+    write_bytes(work / "checkpoints" / "1.bin", b"precious")
+    owner = read_json(work.parent / "owner.json")
+    write_json(work.parent / "owner.json", {**owner, "host": "node7", "pid": 4711, "node": "another boot"})
+    return work.parent
+
+
+def test_nothing_is_removed_while_another_host_builds_even_if_its_lock_is_not_seen_here(tmp_path, capsys):
+    store, busy = Store(tmp_path), stage("generator", "busy")
+    build(store, stage("generator", "orphan"))
+    attempt = begin_on_another_host(store, busy)
+    code, out, err = command(capsys, "gc", f"--out={tmp_path}", "--unfinished")
+    assert (code, out) == (1, [])
+    assert re.fullmatch(
+        rf"{tmp_path}: may be in use: generator-busy-[0-9a-f]+: process 4711 on node7 \(since 20.*\), last written to "
+        r"[0-9.]+ s ago\. Nothing was removed; try again when that has ended, or with --force if that host is dead\n",
+        err,
+    )
+    assert (attempt / "files" / "checkpoints" / "1.bin").exists()
+    assert names(contents(store)) == ["generator-busy", "orphan"]
+
+
+def test_a_dead_hosts_attempt_goes_by_force_or_after_a_day_of_silence(tmp_path, capsys):
+    store, busy = Store(tmp_path), stage("generator", "busy")
+    begin_on_another_host(store, busy)
+    assert command(capsys, "gc", f"--out={tmp_path}", "--force")[1][-1].endswith("1 thing that no run on disk needs")
+    assert contents(store) == []
+    begin_on_another_host(store, busy)
+    make_old(store, 1.1)
+    assert names(collect(store, 0, False, dry=False)) == ["generator-busy"]
+
+
+def test_force_does_not_remove_what_a_recorded_run_needs_nor_under_a_lock(tmp_path):
+    store, run = Store(tmp_path), plan("long")
+    record_run(store, [run.report])
+    attempt = begin_on_another_host(store, run.stages()[0])
+    assert collect(store, 0, False, dry=False, force=True) == []
+    with store.lock(run.report.address, lambda _: None), pytest.raises(StageError, match="in use: report-long"):
+        collect(store, 0, True, dry=False, force=True)
+    assert attempt.is_dir()
+
+
+def test_what_a_killed_process_of_this_host_left_holds_nobody_up(tmp_path):
+    code = f"""
+import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_cache import Store, stage
+Store(Path({str(tmp_path)!r})).workplace(stage("generator", "busy").address, fresh=True)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert names(collect(Store(tmp_path), 0, False, dry=False)) == ["generator-busy"]
+
+
+def test_what_is_left_of_an_attempt_whose_artifact_is_there_is_needed_by_nobody(tmp_path):
+    store, run = Store(tmp_path), plan("kept")
+    build(store, *run.stages())
+    store.workplace(run.report.address, fresh=True)
+    assert names(collect(store, 0, False, dry=False)) == ["report-kept.v1"]
+    assert store.has(run.report.address)
 
 
 @pytest.mark.parametrize("harm", ["manifest", "record", "no manifest"])

@@ -17,7 +17,7 @@ from augkit.errors import DamagedArtifactError, InputError, InterruptedRunError,
 from augkit.planning.plan import Plan, make_plan
 from augkit.running.audience import Audience
 from augkit.running.engine import Engine, environment
-from augkit.store import Digests, Store, write_array, write_bytes, write_json
+from augkit.store import Digests, Store, find_damage, write_array, write_bytes, write_json
 from samples import Watcher, checked_recipes
 
 RECIPE = """\
@@ -332,7 +332,7 @@ def test_a_stage_that_cannot_continue_begins_in_an_empty_folder(tmp_path):
 
 def test_an_artifact_damaged_again_at_once_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "augkit.store.find_damage", lambda folder: ["bad disk"] if folder.parent.name == "dataset" else []
+        "augkit.store.artifacts.find_damage", lambda folder: ["bad disk"] if folder.parent.name == "dataset" else []
     )
     with pytest.raises(DamagedArtifactError, match=r"bad disk\. It will be built again"):
         run(tmp_path, make(tmp_path))
@@ -465,6 +465,73 @@ def test_two_processes_on_one_store_build_an_artifact_once(tmp_path):
     assert calls == []
     assert waiting.startswith(f"waiting for process {processes[builder].pid} on {socket.gethostname()} (since ")
     assert waiting.endswith("which is building dataset tiny")
+
+
+def test_what_another_host_built_is_waited_for_and_not_built_again(tmp_path, monkeypatch):
+    plan = make(tmp_path)
+    run(tmp_path, plan)
+    CALLS.clear()
+    folder, hidden = Store(tmp_path / "runs").path(plan.arms[0].dataset.address), tmp_path / "hidden"
+    folder.rename(hidden)
+    waited = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) or hidden.rename(folder))
+    engine = Engine(Store(tmp_path / "runs"), "cpu")
+    engine.expect([plan.arms[0].dataset])
+    assert engine.artifact(plan.arms[0].dataset) == folder
+    assert len(waited) == 1
+    assert CALLS == []
+
+
+def test_what_never_comes_into_sight_is_told_and_built_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("augkit.store.artifacts.SEEN_SECONDS", 0.05)
+    dataset = make(tmp_path).arms[0].dataset
+    watcher = Watcher()
+    engine = Engine(Store(tmp_path / "runs"), "cpu", watcher)
+    engine.expect([dataset])
+    folder = engine.artifact(dataset)
+    assert CALLS == ["load"]
+    assert [note.text for note in watcher.of(events.StageNoted)] == [
+        f"{folder} was built elsewhere, but is not seen here; it is built again"
+    ]
+
+
+BESIDE = """
+    import fcntl, os, sys, time
+    from pathlib import Path
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+    from test_engine import CALLS, Engine, Plan, Store, Tiny, make
+
+    fcntl.flock = lambda *_: None  # as where the locks of one host are not those of another
+    def wait_and_load(self):
+        os.write(answers, b"loads\\n")  # what a plugin prints goes elsewhere
+        sys.stdin.readline()
+        return load(self)
+
+    load, Tiny.load, answers = Tiny.load, wait_and_load, os.dup(1)
+    root = Path(sys.argv[2])
+    dataset = make(root / sys.argv[3]).arms[0].dataset
+    Engine(Store(root / "runs"), "cpu").build((dataset,))
+    print(CALLS)
+"""
+
+
+def test_of_two_drivers_whose_locks_do_not_exclude_each_other_one_builds_and_the_other_says_so(tmp_path):
+    drivers = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        command = [sys.executable, "-c", textwrap.dedent(BESIDE), Path(__file__).parent, tmp_path, name]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        drivers.append(subprocess.Popen(command, **pipes))
+        assert drivers[-1].stdout.readline() == "loads\n"
+    first, second = drivers
+    _, error = first.communicate("go\n", timeout=60)
+    assert first.returncode == 1
+    assert "SupersededError: dataset tiny: " in error
+    assert f"process {second.pid} on {socket.gethostname()} (since 20" in error
+    out, error = second.communicate("go\n", timeout=60)
+    assert out == "['load']\n", error
+    (folder,) = (tmp_path / "runs" / "dataset").iterdir()
+    assert find_damage(folder) == []
 
 
 def test_an_artifact_that_another_process_built_meanwhile_is_reused(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from augkit.planning.components import check_recipes
 from augkit.planning.plan import make_plan
 from augkit.planning.recipe import recipe_of
 from augkit.running.elsewhere.process import start_out_of_reach, worker_command
-from augkit.store import Digests, Store
+from augkit.store import Digests, Store, Verified
 
 PLUGIN = """
 import sys, time
@@ -90,6 +90,24 @@ class Worker:
 
     def says(self):
         return json.loads(self.process.stdout.readline())
+
+
+def test_what_a_worker_has_verified_the_others_of_its_node_do_not_read_again(tmp_path, site, monkeypatch):
+    (tmp_path / "node").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "node"))
+    started = Worker(tmp_path / "runs")
+    with started.process:
+        stage = started.order()
+        while "problems" not in (said := started.says()):
+            pass
+        started.process.kill()
+    assert said == {"problems": []}
+    (folder,) = (tmp_path / "node").glob("augkit-*")
+    read = []
+    monkeypatch.setattr("augkit.store.artifacts.find_damage", lambda folder: read.append(folder) or [])
+    store = Store(tmp_path / "runs", Verified(folder))
+    assert store.open(stage.address) == store.path(stage.address)
+    assert read == []
 
 
 @pytest.fixture

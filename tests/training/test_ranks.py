@@ -255,7 +255,7 @@ def test_a_killed_process_is_started_again_and_the_weights_are_those_of_one_proc
     assert alone.returncode == 0, output.decode()
     together = start(2, tmp_path / "two", 120)
     deadline = time.monotonic() + 200
-    while not list((tmp_path / "two").glob("runs/.augkit/work/segmenter-*/checkpoints/0*")):
+    while not list((tmp_path / "two").glob("runs/.augkit/work/segmenter-*/*/files/checkpoints/0*")):
         assert time.monotonic() < deadline
         assert together.poll() is None, together.communicate()[0].decode()
         time.sleep(0.05)

@@ -1,0 +1,115 @@
+"""Files: each has either all of its new bytes or what it had before."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augkit.store.explaining import explained
+from augkit.store.owners import check_owned
+
+HALF = ".tmp-"
+"""In the name of a file that is being written."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that it has either all of `data` or what it had before; its folder is made if need be.
+
+    Raises `SupersededError` among the files of an attempt that another process has taken over.
+    """
+    check_owned(path)
+    temporary = path.with_name(f".{path.name}{HALF}{os.getpid()}")
+    with explained(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add one line to a log that must not wait for the disk; after a power cut its last lines may be missing."""
+    with explained(path, len(text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(path, to_json(value))
+
+
+def claim_json(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write JSON where nothing is yet, and return what is there then: of several processes, one writes."""
+    draft = path.with_name(f".{path.name}{HALF}{socket.gethostname()}-{os.getpid()}")
+    with explained(path):
+        if not path.exists():
+            write_json(draft, value)
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+    found: Mapping[str, Any] = read_json(path)
+    return found
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write one array as .npy, whole or not at all."""
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Return an array, mapped from disk and read-only."""
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+@contextmanager
+def temporary_folder(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write files, by names such as ``recipes/a.yaml``, into a new folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="augkit-") as name:
+        for path, data in files.items():
+            write_bytes(Path(name) / path, data)
+        yield Path(name)
+
+
+def to_json(value: object) -> str:
+    """Return the text of a JSON file; `ValueError` for numbers that are not finite."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def flush(path: Path) -> None:
+    """Make the bytes of a file, or the names in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
