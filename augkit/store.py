@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
+import mmap
 import os
 import re
 import shutil
@@ -21,10 +23,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
@@ -332,12 +333,22 @@ _HALF = ".tmp-"
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it has either all of `data` or what it had before; its folder is made if need be."""
+    with whole_file(path, len(data)) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def whole_file(path: Path, needed: int = 0) -> Iterator[BinaryIO]:
+    """Give a stream to write a file by pieces, which gets its name when all of them are written, or stays as it was.
+
+    needed: how many bytes there will be, for who is told that the disk is full.
+    """
     temporary = path.with_name(f".{path.name}{_HALF}{os.getpid()}")
-    with explained(path, len(data)):
+    with explained(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
@@ -365,11 +376,49 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, _json(value))
 
 
+_PIECE = 1 << 24
+"""Bytes of an array that are written at a time."""
+
+
 def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write one array as .npy, whole or not at all."""
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
+    """Write one array as .npy, whole or not at all, without a copy of it in memory."""
+    columns = isinstance(array, np.ndarray) and array.flags.f_contiguous and not array.flags.c_contiguous
+    with array_file(path, array.shape, array.dtype, columns) as add:
+        rows = array.T if columns else array if array.ndim else array[None]
+        step = max(1, _PIECE // max(1, rows.nbytes // max(1, len(rows))))
+        for begin in range(0, len(rows), step):
+            add(rows[begin : begin + step])
+
+
+@contextmanager
+def array_file(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], columns: bool = False
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Give a function that adds the next rows of an array to a .npy file, which appears when all are written.
+
+    columns: the array lies in memory column by column, and so does the file; what is added are rows of its transpose.
+    """
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be saved; allowed: numbers and truth values")
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns, "shape": shape}
+    with whole_file(path, math.prod(shape) * dtype.itemsize) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+
+        def add(rows: NDArray[Any]) -> None:
+            # Not by tofile, whose errors do not tell a full disk from others.
+            stream.write(np.ascontiguousarray(rows, dtype).data.cast("B") if rows.size else b"")
+
+        yield add
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Take what was read of an array that `read_array` mapped out of this process's memory; it can be read again.
+
+    Otherwise whoever reads here and there in many large files ends up with all of them in memory.
+    """
+    mapped = getattr(array, "base", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: Path) -> Any:

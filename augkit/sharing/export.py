@@ -70,7 +70,7 @@ def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session, siz
 
 def _source(selected: Stage, quality: Stage, engine: Engine) -> SyntheticSet:
     generator, synthesis = quality.inputs["generator"], quality.inputs["synthesis"]
-    task = synthesis.task
+    task = synthesis.makes
     assert isinstance(task, Synthesise)
     painted, samples = (read_image_set(engine.artifact(stage)) for stage in (synthesis, selected))
     place_of = {name: place for place, name in enumerate(painted.ids)}
