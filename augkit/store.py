@@ -17,15 +17,17 @@ import os
 import re
 import shutil
 import socket
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
@@ -363,6 +365,13 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write UTF-8 text that is never whole in memory, whole or not at all."""
+    with whole_file(path) as stream:
+        for piece in pieces:
+            stream.write(piece.encode())
+
+
 def append_line(path: Path, text: str) -> None:
     """Add one line to a log that must not wait for the disk; after a power cut its last lines may be missing."""
     with explained(path, len(text)):
@@ -483,6 +492,42 @@ def write_unflushed(path: Path, data: bytes) -> FileFacts:
         with path.open("xb") as stream:
             stream.write(data)
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+class _Hashing:
+    """What is written into a stream, counted and hashed on the way."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._total, self._bytes = stream, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self._total.update(data)
+        self._bytes += len(data)
+        return self._stream.write(data)
+
+    def facts(self) -> FileFacts:
+        return {"bytes": self._bytes, "sha256": self._total.hexdigest()}
+
+
+@contextmanager
+def tar_unflushed(path: Path) -> Iterator[tuple[Callable[[str, bytes], None], Callable[[], FileFacts]]]:
+    """Write a tar file into a folder such as `write_unflushed` does, member by member.
+
+    Gives a function that adds a member, name and content, and one that returns, after the end, what `seal` records.
+    Equal members give equal bytes: no member has a time, an owner, or other rights than to be read.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:
+            hashing = _Hashing(stream)
+            with tarfile.open(fileobj=cast(Any, hashing), mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+
+                def add(name: str, data: bytes) -> None:
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    tar.addfile(member, BytesIO(data))
+
+                yield add, hashing.facts
 
 
 def publish_whole(work: Path, target: Path) -> None:

@@ -29,7 +29,6 @@ from augkit.planning.tasks import (
     DrawMasks,
     Evaluate,
     Files,
-    Gather,
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
@@ -57,14 +56,16 @@ CODE: Mapping[type[Task], str] = {
     TrainGenerator: "running/stages/generator",
     DrawMasks: "running/stages/masks",
     Synthesise: "running/stages/synthesis",
-    Gather: "running/stages/shards",
     SelectAdherent: "running/stages/selection",
     TrainSegmenter: "running/stages/segmenter",
     Evaluate: "running/stages/evaluation",
     JudgeQuality: "running/stages/quality",
     WriteReport: "running/stages/report",
 }
-"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
+"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names.
+
+A `Gather` has none of its own: what it lists has the name that it has where it is made at once.
+"""
 
 COPIES = "quality/copies"
 """Counts for a data set only where a recipe excludes copies."""
