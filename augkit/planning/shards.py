@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from augkit.amounts import bytes_text
+from augkit.contracts.components import HasFrame
+from augkit.contracts.rules import format_of
+from augkit.errors import InputError, Problem
 from augkit.planning.cuts import Cut
-from augkit.planning.tasks import DrawMasks, Gather, Stage, Synthesise
+from augkit.planning.tasks import DrawMasks, Gather, LoadDataset, Stage, Synthesise
+from augkit.store import free_bytes
 
 MakeStage = Callable[[str, str, Mapping[str, Stage], "DrawMasks | Synthesise", Mapping[str, int]], Stage]
 
@@ -30,3 +38,31 @@ def in_shards(whole: Stage, cuts: Sequence[Cut], inputs: Sequence[Mapping[str, S
         kind = f"{whole.address.kind}-shard"
         shards[f"shard {number}"] = make(kind, note, needed, replace(task, cut=cut), place)
     return replace(whole, task=Gather(task), inputs={**whole.inputs, **shards})
+
+
+def refuse_without_room(stages: Sequence[Stage], root: Path) -> None:
+    """Refuse to begin what the disk under `root` cannot hold: shards that are to be built, as far as sizes are known.
+
+    Raises `InputError`; nothing is written.
+    """
+    needed, free = sum(map(_bytes_of, stages)), free_bytes(root)
+    if needed > free:
+        what = f"shards of synthetic sets need {bytes_text(needed)}, and {bytes_text(free)} are free"
+        hint = "Lower count, free some space, or choose another folder with --out"
+        raise InputError(Problem(str(root), what, hint))
+
+
+def _bytes_of(stage: Stage) -> int:
+    """Return the bytes of the pixels of a shard; 0 for other stages, and where nobody tells the size of images."""
+    task = stage.task
+    if not isinstance(task, (DrawMasks, Synthesise)) or task.cut is None:
+        return 0
+    read = stage.inputs["dataset"]
+    while not isinstance(read.task, LoadDataset):
+        read = read.inputs["dataset"]
+    dataset = read.task.dataset
+    if not isinstance(dataset, HasFrame):
+        return 0
+    frame, format = dataset.frame(), format_of(dataset)
+    image = len(format.channels) * np.dtype(format.dtype).itemsize if isinstance(task, Synthesise) else 0
+    return (task.cut.stop - task.cut.start) * frame.height * frame.width * (1 + image)

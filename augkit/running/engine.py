@@ -22,6 +22,7 @@ from augkit.contracts.manners import contained
 from augkit.data.stored import read_places
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
+from augkit.planning.shards import refuse_without_room
 from augkit.planning.tasks import Gather, LoadDataset, Stage, WriteReport, in_order
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.cache import forget_run, record_run
@@ -67,6 +68,7 @@ class Engine:
         """Build these stages and everything they need, and return the stages' folders."""
         began = time.monotonic()
         missing = in_order(stages, self.has)
+        refuse_without_room(missing, self._store.root)
         needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
         before = usage()
         if needs_device:
