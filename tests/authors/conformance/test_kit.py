@@ -161,7 +161,7 @@ MORE = {
         "depends on the batch": ("keyed", "your mask source changed 1 of 1 answers alone"),
         "counts from the part": (
             "parts_make_the_whole",
-            "your mask source changed 1 of 1 answers in a part, 4 to 4, the first for sample 0; return from draw_part()",
+            "your mask source changed 1 of 1 answers in a part, 4 to 4, the first for sample 0; return from",
         ),
         "writes elsewhere": (
             "writes_only_in_its_folder",
