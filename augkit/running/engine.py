@@ -128,9 +128,10 @@ class Engine:
 
     def _open(self, stage: Stage) -> Path:
         """Return the folder of an artifact, verified with all that it lists."""
-        folder = self._store.open(stage.address)
+        folder, sound = self._store.open(stage.address), {one.address for one in self._sound}
         for place in read_places(folder):
-            self._store.open(place)
+            if place not in sound:
+                self._store.open(place)
         return folder
 
     def _mend(self, stage: Stage) -> None:
