@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from augkit.store import (
     Address,
     Digests,
     Store,
+    array_file,
     explained,
     find_damage,
     make_private_folder,
@@ -89,6 +92,45 @@ def test_arrays_are_mapped_read_only(tmp_path):
     write_array(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(ValueError, match="read-only"):
         read_array(tmp_path / "a.npy")[0] = 1
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(24).reshape(4, 6)[::2, ::3],
+        np.zeros((0, 5), np.uint8),
+        np.array(2.5),
+        np.array([True, False]),
+    ],
+    ids=["rows", "columns", "spaced", "empty", "a number", "truth values"],
+)
+def test_arrays_are_written_as_numpy_writes_them(tmp_path, array):
+    write_array(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_an_array_is_written_by_pieces_as_it_is_at_once_or_not_at_all(tmp_path):
+    whole = np.arange(30, dtype=np.uint16).reshape(10, 3)
+    with array_file(tmp_path / "a.npy", whole.shape, whole.dtype) as add:
+        add(whole[:4])
+        add(whole[4:])
+    assert np.array_equal(np.load(tmp_path / "a.npy"), whole)
+    with suppress(KeyError), array_file(tmp_path / "b.npy", whole.shape, whole.dtype) as add:
+        add(whole[:4])
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_writing_an_array_takes_no_memory_of_its_size(tmp_path):
+    array = np.zeros(30_000_000, np.uint8)
+    tracemalloc.start()
+    write_array(tmp_path / "a.npy", array)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
 
 
 def test_arrays_of_objects_and_numbers_that_are_not_finite_are_refused(tmp_path):

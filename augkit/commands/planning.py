@@ -25,6 +25,7 @@ from augkit.commands.terminal import complain, explained, say, shown
 if TYPE_CHECKING:
     from augkit.planning.components import CheckedRecipe
     from augkit.planning.plan import Plan
+    from augkit.planning.tasks import Stage
     from augkit.running.engine import Engine
     from augkit.store import Store
 
@@ -66,11 +67,22 @@ def plan(
             with precision_of_run(precision):
                 _print_estimate(planned, store, engine, jobs or 1)
             return
-        missing = engine.missing(planned)
-        for stage in planned.stages():
+        missing, stages = engine.missing(planned), planned.stages()
+        shards = {shard for stage in stages for shard in stage.shards}
+        for stage in stages:
             exists = store.has(stage.address)
             state = "exists" if exists else "will be built" if stage in missing else "not needed"
-            print(f"{state:<14} {stage.title:<46} {shown(store.path(stage.address))}")
+            if stage not in shards:
+                title = stage.title + _in_shards(stage, store)
+                print(f"{state:<14} {title:<46} {shown(store.path(stage.address))}")
+
+
+def _in_shards(stage: Stage, store: Store) -> str:
+    """Return in how many shards a set is made, in words; '' for one that is made in one piece."""
+    if not stage.shards:
+        return ""
+    there = sum(store.has(shard.address) for shard in stage.shards)
+    return f" in {len(stage.shards)} shards" + (f", {there} of which exist" if there else "")
 
 
 def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:

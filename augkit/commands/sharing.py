@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def export(
     recipe: Recipe,
     to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
-    layout: Annotated[str, typer.Option("--format", metavar="NAME", help="folder, nnunet or coco.")] = "folder",
+    layout: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="folder, nnunet, coco or webdataset.")
+    ] = "folder",
     image_format: Annotated[str, typer.Option(metavar="NAME", help="png, or webp (lossless).")] = "png",
     size: Annotated[
         str, typer.Option(metavar="NAME", help="Of real images: training, or native, as in their files (nnunet).")
@@ -63,7 +65,7 @@ def export(
         from augkit.sharing.card import what_pixels_are
         from augkit.sharing.export import check_pixels, check_size, check_target, gather_export, write_export
 
-        check_choice("--format", layout, ("folder", "nnunet", "coco"))
+        check_choice("--format", layout, ("folder", "nnunet", "coco", "webdataset"))
         check_choice("--image-format", image_format, ("png", "webp"))
         check_choice("--size", size, ("training", "native"))
         (checked, *_), registry = load_checked([recipe], changes or ())

@@ -211,6 +211,24 @@ class MaskSource(Protocol):
 
 
 @runtime_checkable
+class DrawsParts(Protocol):
+    """What a mask source may have besides: it draws some of many masks without drawing all. Never required.
+
+    The masks of a large synthetic set are then drawn in shards, by several processes and in little memory; those of
+    another source are drawn in one call of `MaskSource.draw`.
+    """
+
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: ArrayDraws, space: Workspace
+    ) -> DrawnMasks:
+        """Return masks `start` to `stop` - 1 of the `count` that `MaskSource.draw` returns, with their records.
+
+        draws: of all `count` samples, as `MaskSource.draw` has them, so that a source may balance over them.
+        space: as that of `MaskSource.draw`, with a folder of its own for every part.
+        """
+
+
+@runtime_checkable
 class HasWeights(Protocol):
     """What a mask source may have besides: it shapes a mask by weights that somebody chooses. Never required.
 

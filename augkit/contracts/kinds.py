@@ -12,6 +12,7 @@ from augkit.contracts.components import (
     ChecksFrame,
     ChecksMasks,
     Dataset,
+    DrawsParts,
     Frame,
     Generator,
     HasFormat,
@@ -92,7 +93,7 @@ KINDS: Mapping[str, Kind] = {
             "mask source",
             "augkit_mask_sources",
             ("draw",),
-            (MaskSource, Takes, ChecksFrame, Frame, HasWeights, DrawnMasks, Workspace, Draws),
+            (MaskSource, Takes, ChecksFrame, Frame, DrawsParts, HasWeights, DrawnMasks, Workspace, Draws),
             "Draw discs as large as the training masks.",
         ),
         Kind(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.data.formats import Format, as_labels
+from augkit.data.joined import join, some_rows
 
 Images = NDArray[Any]
 """(N, H, W, C) of the data set's dtype; uint8 (N, H, W, 3) in 0..255 for RGB."""
@@ -32,6 +33,9 @@ Record = Mapping[str, "str | int | float | bool | list[float]"]
 @dataclass(frozen=True)
 class ImageSet:
     """Images with their masks; index i of every field belongs to one sample.
+
+    Pixels of a set that lies in shards are `augkit.data.joined.Joined` and not arrays: what is indexed along the first
+    axis is read, and ``np.asarray`` reads all.
 
     ids:     unique names; random draws belong to them.
     images:  (N, H, W, C) of the format's dtype; uint8 (N, H, W, 3), 0..255, for RGB.
@@ -89,8 +93,8 @@ class ImageSet:
         where = np.asarray(index, dtype=np.int64)
         return ImageSet(
             tuple(self.ids[i] for i in where),
-            self.images[where],
-            self.masks[where],
+            some_rows(self.images, where),
+            some_rows(self.masks, where),
             tuple(self.groups[i] for i in where),
             tuple(self.origins[i] for i in where),
             self.format,
@@ -101,8 +105,8 @@ class ImageSet:
         """Return a run of samples as views: a copy would double the memory of a large data set."""
         return ImageSet(
             self.ids[where],
-            self.images[where],
-            self.masks[where],
+            some_rows(self.images, where),
+            some_rows(self.masks, where),
             self.groups[where],
             self.origins[where],
             self.format,
@@ -110,19 +114,23 @@ class ImageSet:
         )
 
     @staticmethod
-    def concatenate(parts: Sequence[ImageSet]) -> ImageSet:
-        """Return all samples of `parts`, in order; their sizes and formats must agree."""
+    def concatenate(parts: Sequence[ImageSet], in_memory: bool = True) -> ImageSet:
+        """Return all samples of `parts`, in order; their sizes and formats must agree.
+
+        in_memory: whether pixels are copied together; otherwise, and where a part is in shards, they stay where they
+                   are and are read by index.
+        """
         if len(parts) == 1:
             return parts[0]
         formats = list(dict.fromkeys(part.format for part in parts))
         if len(formats) > 1:
             raise ValueError(f"found {formats[0]} beside {formats[1]}; allowed: one format")
         return ImageSet(
-            sum((part.ids for part in parts), ()),
-            np.concatenate([part.images for part in parts]),
-            np.concatenate([part.masks for part in parts]),
-            sum((part.groups for part in parts), ()),
-            sum((part.origins for part in parts), ()),
+            tuple(name for part in parts for name in part.ids),
+            join([part.images for part in parts], in_memory),
+            join([part.masks for part in parts], in_memory),
+            tuple(name for part in parts for name in part.groups),
+            tuple(name for part in parts for name in part.origins),
             formats[0],
             _joined_spacing(parts),
         )
@@ -163,4 +171,4 @@ class DrawnMasks:
     """
 
     masks: Masks
-    records: tuple[Record, ...]
+    records: Sequence[Record]

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import chain, islice
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """What makes spreadsheets compute a cell, which may start programs."""
 
+_LINES = 4096
+
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return CSV text with a line per row; text that would be a formula has an apostrophe before it (`read_cell`)."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue()
+    return "".join(csv_pieces(header, rows))
+
+
+def csv_pieces(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the text of `csv_text` some lines at a time."""
+    lines = chain([header], ([_cell(value) for value in row] for row in rows))
+    while some := list(islice(lines, _LINES)):
+        text = StringIO()
+        csv.writer(text, lineterminator="\n").writerows(some)
+        yield text.getvalue()
 
 
 def read_cell(text: str) -> str:

@@ -222,7 +222,7 @@ def _key(part: GeneratorPart | MaskPart) -> tuple[str, str]:
 def _own_masks(checked: CheckedRecipe, supply: Supply, real: ImageSet) -> list[MaskPart]:
     parts = []
     for written, stage in zip(_written(checked), supply.syntheses, strict=True):
-        task = stage.inputs["masks"].task
+        task = stage.inputs["masks"].makes
         assert isinstance(task, DrawMasks)
         ((name, options),) = written["masks"].items()
         parts.append(MaskPart(name, options or {}, task.seed, task.masks, np.asarray(real.masks), real.format))
@@ -232,11 +232,12 @@ def _own_masks(checked: CheckedRecipe, supply: Supply, real: ImageSet) -> list[M
 def _generators(checked: CheckedRecipe, supply: Supply, session: Session) -> list[GeneratorPart]:
     parts = []
     for written, stage in zip(_written(checked), supply.syntheses, strict=True):
-        assert isinstance(stage.task, Synthesise)
+        task = stage.makes
+        assert isinstance(task, Synthesise)
         trained = stage.inputs["generator"]
         folder = session.store.path(trained.address) if session.engine.has(trained) else None
         ((name, options),) = written["generator"].items()
-        parts.append(GeneratorPart(name, options or {}, stage.task.seed, folder))
+        parts.append(GeneratorPart(name, options or {}, task.seed, folder))
     return parts
 
 

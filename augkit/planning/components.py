@@ -14,6 +14,7 @@ from augkit.contracts.registry import Entry, Registry
 from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem, said_by
+from augkit.planning.cuts import SHARD
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests
@@ -83,6 +84,7 @@ class CheckedSource:
     count: int | None
     shuffled: bool = False
     min_adherence: float = 0.0
+    shard: int = SHARD
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,9 @@ def _check(recipe: Recipe, registry: Registry, problems: list[Problem]) -> Check
         generator, masks = build("generator", source.generator), build("mask source", source.masks)
         if generator is None or masks is None:
             return None
-        return CheckedSource(generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence)
+        return CheckedSource(
+            generator, masks, source.per_real, source.count, source.shuffled, source.min_adherence, source.shard
+        )
 
     dataset = build("dataset", recipe.dataset)
     built = {name: build("dataset", reference) for name, reference in recipe.external.items()}

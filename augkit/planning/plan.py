@@ -16,12 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 from augkit.contracts.code import CORE, core_code
-from augkit.contracts.components import NATIVE_SIZE
+from augkit.contracts.components import NATIVE_SIZE, DrawsParts
 from augkit.data.draws import derive_seed
 from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe, CheckedSource, Component, Identified, used_sources
+from augkit.planning.cuts import cuts_of
 from augkit.planning.document import Value
+from augkit.planning.shards import in_shards
 from augkit.planning.tasks import (
     Arm,
     DrawMasks,
@@ -60,7 +62,10 @@ CODE: Mapping[type[Task], str] = {
     JudgeQuality: "running/stages/quality",
     WriteReport: "running/stages/report",
 }
-"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names."""
+"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names.
+
+A `Gather` has none of its own: what it lists has the name that it has where it is made at once.
+"""
 
 COPIES = "quality/copies"
 """Counts for a data set only where a recipe excludes copies."""
@@ -379,7 +384,12 @@ def _synthesis(
     document: Mapping[str, Value],
     digests: Digests,
 ) -> Stage:
-    """Return the stage that paints with a generator, which is one of its inputs, as the masks are."""
+    """Return the stage that paints with a generator, which is one of its inputs, as the masks are.
+
+    A large set is made in shards, and its masks, too, where their source draws parts of them. A set that is shuffled is
+    not: any mask of all may become that of any image.
+    """
+    cuts = () if source.shuffled else cuts_of(source.count, source.shard)
     fit_seed = derive_seed(seed, "generator")
     painter = _identified([source.generator], digests)
     fitting = TrainGenerator(source.generator.instance, fit_seed)
@@ -390,6 +400,17 @@ def _synthesis(
     facts = {"seed": mask_seed, "per_real": source.per_real, "count": source.count}
     drawer = _identified([source.masks], digests)
     masks = _stage("masks", note, {"dataset": dataset}, drawing, drawer, document, facts)
+    masks_of = [masks] * len(cuts)
+    if cuts and isinstance(source.masks.instance, DrawsParts):
+        masks = in_shards(
+            masks,
+            cuts,
+            [{"dataset": dataset}] * len(cuts),
+            lambda kind, part, needed, task, place: _stage(
+                kind, f"{part}{note}", needed, task, drawer, document, {**facts, **place}
+            ),
+        )
+        masks_of = list(masks.shards)
 
     paint_seed = derive_seed(seed, "synthesis", str(twin))
     label = f"{source.generator.name}-{source.masks.name}"
@@ -398,7 +419,17 @@ def _synthesis(
     painting = Synthesise(source.generator.instance, paint_seed, _origin(source), prefix, source.shuffled)
     inputs = {"dataset": dataset, "generator": generator, "masks": masks}
     painted = {"seed": paint_seed, "prefix": prefix, "shuffled": source.shuffled}
-    return _stage("synthesis", note, inputs, painting, painter, document, painted, label)
+    whole = _stage("synthesis", note, inputs, painting, painter, document, painted, label)
+    if not cuts:
+        return whole
+    return in_shards(
+        whole,
+        cuts,
+        [{**inputs, "masks": drawn} for drawn in masks_of],
+        lambda kind, part, needed, task, place: _stage(
+            kind, f"{part}{note}", needed, task, painter, document, {**painted, **place}, label
+        ),
+    )
 
 
 def _selected(

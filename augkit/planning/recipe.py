@@ -15,6 +15,7 @@ from typing import TypeGuard
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
 from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem, did_you_mean
+from augkit.planning.cuts import BATCH, MOST_SHARDS, SHARD
 from augkit.planning.document import (
     Document,
     Steps,
@@ -52,6 +53,7 @@ class Source:
 
     shuffled: every image gets the mask of another one, as a control.
     min_adherence: images in which a segmenter finds less of the mask than this Dice are left out; 0 keeps all.
+    shard: images of a set of `count` that are made at a time, where there are more; changes nothing in them.
     """
 
     generator: Reference
@@ -61,6 +63,7 @@ class Source:
     where: str
     shuffled: bool = False
     min_adherence: float = 0.0
+    shard: int = SHARD
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ RECIPE_KEYS = (
     "segmenter",
     "sweep",
 )
-SOURCE_KEYS = ("generator", "masks", "per_real", "count", "pair", "min_adherence")
+SOURCE_KEYS = ("generator", "masks", "per_real", "count", "shard", "pair", "min_adherence")
 _COMPONENT = "one component as 'name: {options}'"
 _NAMES = "up to 64 letters, digits, '_', '.', '-', beginning with a letter or digit"
 
@@ -391,9 +394,10 @@ class _Draft:
         if pair not in ("own", "shuffled"):
             self._refuse((*path, "pair"), pair, "own, or shuffled for a control")
         least = self._min_adherence(value, path, pair)
+        shard = self._shard(value, count, path)
         if generator is None or masks is None:
             return None
-        return Source(generator, masks, per_real, count, self.document.place(*path), pair == "shuffled", least)
+        return Source(generator, masks, per_real, count, self.document.place(*path), pair == "shuffled", least, shard)
 
     def _min_adherence(self, source: dict[str, Value], path: Steps, pair: Value) -> float:
         least, here = source.get("min_adherence", 0), (*path, "min_adherence")
@@ -403,6 +407,16 @@ class _Draft:
         if least and pair == "shuffled":
             self.complain(here, "shuffled masks fit no image; allowed: 'pair: own', or no 'min_adherence'")
         return float(least)
+
+    def _shard(self, source: dict[str, Value], count: int | None, path: Steps) -> int:
+        shard, here = source.get("shard", SHARD), (*path, "shard")
+        if not (_is_whole(shard) and shard > 0 and shard % BATCH == 0):
+            self._refuse(here, shard, f"a multiple of {BATCH}, the images that are painted together", "As in 8192")
+            return SHARD
+        if count is not None and count > shard * MOST_SHARDS:
+            what = f"{count} images in shards of {shard} are {-(-count // shard)} shards; allowed: up to {MOST_SHARDS}"
+            self.complain(here if "shard" in source else (*path, "count"), what, "Make shards larger, by 'shard'")
+        return shard
 
     def _amount(self, source: dict[str, Value], path: Steps) -> tuple[float | None, int | None]:
         per_real, count = source.get("per_real"), source.get("count")

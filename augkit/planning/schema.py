@@ -18,6 +18,7 @@ from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAIN
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import Entry, Registry
 from augkit.data.folds import ALL, DEVELOPMENT
+from augkit.planning.cuts import BATCH, SHARD
 from augkit.planning.folds import FEWEST, MOST
 from augkit.planning.options import option_model
 
@@ -64,6 +65,10 @@ def _recipe() -> dict[str, Any]:
             "masks": reference["mask source"],
             "per_real": _text({"type": "number", "minimum": 0, "maximum": 1000}, "Images per training image."),
             "count": _text({"type": "integer", "minimum": 1, "maximum": 10**9}, "Images in all."),
+            "shard": _text(
+                {"type": "integer", "minimum": BATCH, "multipleOf": BATCH, "default": SHARD},
+                "Images of a larger count that are made at a time, by one of several jobs; changes nothing in them.",
+            ),
             "pair": _text(
                 {"enum": ["own", "shuffled"], "default": "own"},
                 "The mask an image is given: its own, or as a control the one of another image.",

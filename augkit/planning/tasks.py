@@ -16,6 +16,7 @@ from augkit.contracts.components import (
     MaskSource,
     Segmenter,
 )
+from augkit.planning.cuts import Cut
 from augkit.store import Address
 
 if TYPE_CHECKING:
@@ -90,23 +91,38 @@ class TrainGenerator:
 
 @dataclass(frozen=True)
 class DrawMasks:
-    """Draw the masks of one synthetic source; exactly one of `per_real` and `count` is set."""
+    """Draw the masks of one synthetic source; exactly one of `per_real` and `count` is set.
+
+    cut: which of `count` masks, by a source that draws parts; None for all.
+    """
 
     masks: MaskSource
     seed: int
     per_real: float | None
     count: int | None
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True)
 class Synthesise:
-    """Paint an image for every drawn mask; `shuffled` then gives every image the mask of another one."""
+    """Paint an image for every drawn mask; `shuffled` then gives every image the mask of another one.
+
+    cut: which of the masks; None for all.
+    """
 
     generator: Generator
     seed: int
     origin: str
     prefix: str
     shuffled: bool = False
+    cut: Cut | None = None
+
+
+@dataclass(frozen=True)
+class Gather:
+    """List the shards of a set that is too large for one: the list stands for what `whole` would make."""
+
+    whole: DrawMasks | Synthesise
 
 
 @dataclass(frozen=True)
@@ -169,6 +185,7 @@ Task = (
     | TrainGenerator
     | DrawMasks
     | Synthesise
+    | Gather
     | SelectAdherent
     | TrainSegmenter
     | Evaluate
@@ -182,8 +199,8 @@ class Stage:
     """One artifact to be: what to do, on which inputs, at which address.
 
     inputs:     by the names that the task's function asks for: ``dataset``, ``generator``, ``masks``, ``segmenter``,
-                ``synthesis``; where there are several synthetic sets, ``synthesis 1`` and so on; ``external``, the data
-                set whose samples are pooled.
+                ``synthesis``; where there are several synthetic sets, ``synthesis 1`` and so on; ``shard 1`` and so on
+                of a set in shards; ``external``, the data set whose samples are pooled.
     components: what plugins bring to it.
     document:   the resolved recipe of an arm that has the stage, with its seed, from which it can be planned again
                 elsewhere; None for a report, which belongs to no single arm.
@@ -197,6 +214,16 @@ class Stage:
     components: tuple[Identified, ...]
     document: Mapping[str, Value] | None
     identity: Mapping[str, Any]
+
+    @property
+    def makes(self) -> Task:
+        """The task whose result the artifact is, whether it is done at once or in shards."""
+        return self.task.whole if isinstance(self.task, Gather) else self.task
+
+    @property
+    def shards(self) -> tuple[Stage, ...]:
+        """The stages that make the shards of a set in shards."""
+        return tuple(stage for name, stage in self.inputs.items() if name.startswith("shard "))
 
     def __hash__(self) -> int:
         return hash(self.address)

@@ -32,6 +32,9 @@ from augkit.quality.pictures import SHOWN, adherence_picture, closest_picture, d
 MOST = 2000
 """Synthetic images, evenly chosen, that are compared with the real ones; adherence and nearest images use all."""
 
+JUDGED = 16_384
+"""Synthetic images, evenly chosen, of a larger set that are judged at all."""
+
 KEYS = 4
 """Draws painted for one mask to see how much they differ."""
 
@@ -44,10 +47,11 @@ class Material:
 
     train:     what the generator learned from.
     held_out:  real samples that neither the generator nor `segment` has seen.
-    synthetic: what the generator painted.
+    synthetic: what the generator painted, or of more than `JUDGED` images some, as `some_of` chooses them.
     segment:   images (N, H, W, C) -> masks (N, H, W), as they are in `train`, by a segmenter that learned from real
                images only; None where there is none, so that it is not judged whether images follow their masks.
     paint:     the generator.
+    painted:   how many images there are in all; 0 for those of `synthetic`.
     """
 
     train: ImageSet
@@ -56,17 +60,23 @@ class Material:
     segment: Callable[[Images], Masks] | None
     paint: Synthesizer
     seed: int
+    painted: int = 0
 
     def shown(self) -> Material:
         """Return the same with images as people see them."""
         return replace(self, train=_shown(self.train), held_out=_shown(self.held_out), synthetic=_shown(self.synthetic))
 
 
+def some_of(samples: ImageSet) -> ImageSet:
+    """Return the samples of a synthetic set that are judged: all, or `JUDGED`, evenly chosen."""
+    return samples if len(samples) <= JUDGED else samples.take(_evenly(len(samples), JUDGED))
+
+
 def _shown(samples: ImageSet) -> ImageSet:
     """Return samples as 8-bit RGB pictures, of which nobody will ask the masks."""
     if samples.format.rgb:
         return samples
-    images, masks = as_shown(samples.images, samples.format), np.zeros(samples.masks.shape, np.bool_)
+    images, masks = as_shown(np.asarray(samples.images), samples.format), np.zeros(samples.masks.shape, np.bool_)
     return replace(samples, images=images, masks=masks, format=Format())
 
 
@@ -93,6 +103,7 @@ def judge(material: Material) -> Quality:
             "held_out": len(fair),
             "held_out_copies_left_out": len(material.held_out) - len(fair),
             "synthetic": len(material.synthetic),
+            **({"painted": material.painted} if material.painted > len(material.synthetic) else {}),
         },
         **({} if adherence is None else {"adherence": adherence.record}),
         **_distribution_record(seen, seen_fair, views),

@@ -147,7 +147,7 @@ def design_of(arm: Arm) -> Design:
     sources: list[tuple[str, object]] = []
     for synthesis, selected in zip(arm.syntheses, arm.selected, strict=True):
         (made,), (drawn,) = synthesis.components, synthesis.inputs["masks"].components
-        painting, drawing = synthesis.task, synthesis.inputs["masks"].task
+        painting, drawing = synthesis.makes, synthesis.inputs["masks"].makes
         assert isinstance(painting, Synthesise)
         assert isinstance(drawing, DrawMasks)
         amount: dict[str, float | None] = {"per_real": drawing.per_real, "count": drawing.count}

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from augkit.data.stored import PLACES
 from augkit.errors import InputError, Problem
 from augkit.planning.tasks import Arm, Files, HoldOutDevelopment, Stage, TakeFold, TakeShare, in_order
 
@@ -127,7 +128,7 @@ def origin_of(
 
 def content_of(manifest: Mapping[str, Any]) -> str:
     """Return the digest of an artifact's files, whenever and wherever it was made."""
-    facts = [[name, facts["sha256"]] for name, facts in sorted(manifest["files"].items())]
+    facts = [[name, facts["sha256"]] for name, facts in sorted(manifest["files"].items()) if name != PLACES]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -52,8 +52,9 @@ def quality_section(
     counts, users = record["images"], ", ".join(arms)
     kept = "".join(f"; {arm} {what}" for arm, what in arms.items() if what)
     first = "the first seed and fold" if folds else "the first seed"
+    chosen = f", evenly chosen of {counts['painted']}" if "painted" in counts else ""
     text = (
-        f"{counts['synthetic']} synthetic images of {first}, used by {users}{kept}. All are judged against "
+        f"{counts['synthetic']} synthetic images of {first}{chosen}, used by {users}{kept}. All are judged against "
         f"{counts['training']} training images and {counts['held_out']} real images that no generator has seen. "
         "Adherence is the Dice of a mask with what the segmenter that was trained on real images alone finds in the "
         f"image painted for it. Distances between sets are on {record['features']} features, so they compare with no "

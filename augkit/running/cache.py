@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from augkit.amounts import duration
+from augkit.data.stored import read_places
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Stage, in_order
 from augkit.store import MANIFEST, Store, added_files, private_folder, read_json, write_json
@@ -145,7 +146,10 @@ class _Run:
 def _runs(store: Store) -> list[_Run]:
     """Return finished and unfinished runs."""
     manifests = dict(store.published())
-    inputs = {facts["fingerprint"]: facts["identity"]["inputs"] for facts in manifests.values()}
+    inputs = {
+        facts["fingerprint"]: [*facts["identity"]["inputs"], *(place.fingerprint for place in read_places(folder))]
+        for folder, facts in manifests.items()
+    }
     runs = []
     for folder in sorted((store.root / "report").glob("*")):
         if re.search(rf"-[0-9a-f]{{{SHORT}}}$", folder.name):  # or it is somebody else's
@@ -154,7 +158,9 @@ def _runs(store: Store) -> list[_Run]:
             runs.append(_run(f"report {folder.name}", folder, needed, bool(facts)))
     for path in _records(store):
         facts = _read(path, "stages")
-        runs.append(_run(_title_of(path), path, facts["stages"] if facts else (), bool(facts)))
+        stages = facts["stages"] if facts else ()
+        needed = set[str]().union(*(_reached(stage, inputs) for stage in stages))  # a set may be in other shards
+        runs.append(_run(_title_of(path), path, needed, bool(facts)))
     return runs
 
 

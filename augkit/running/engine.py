@@ -19,9 +19,11 @@ from augkit.contracts import events
 from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
+from augkit.data.stored import read_places
 from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
-from augkit.planning.tasks import LoadDataset, Stage, WriteReport, in_order
+from augkit.planning.shards import refuse_without_room
+from augkit.planning.tasks import Gather, LoadDataset, Stage, WriteReport, in_order
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.cache import forget_run, record_run
 from augkit.running.costs import Estimates, peak_memory
@@ -32,7 +34,7 @@ from augkit.running.scheduler import Tell, build_side_by_side
 from augkit.running.vigil import Vigil
 from augkit.store import Digests, Store, write_text
 
-_WITHOUT_DEVICE = (LoadDataset, WriteReport)
+_WITHOUT_DEVICE = (LoadDataset, Gather, WriteReport)
 
 
 class Engine:
@@ -67,6 +69,7 @@ class Engine:
         """Build these stages and everything they need, and return the stages' folders."""
         began = time.monotonic()
         missing = in_order(stages, self.has)
+        refuse_without_room(missing, self._store.root)
         needs_device = any(not isinstance(stage.task, _WITHOUT_DEVICE) for stage in missing)
         before = usage()
         if needs_device:
@@ -138,16 +141,36 @@ class Engine:
         if stage not in self._sound:
             self._ensure(stage)
             try:
-                self._sound[stage] = self._store.open(stage.address)
+                self._sound[stage] = self._open(stage)
             except DamagedArtifactError as damage:
                 self._tell(events.StageNoted(stage.title, f"stored artifact was damaged: {damage}"))
-                self._ensure(stage)
-                self._sound[stage] = self._store.open(stage.address)
+                self._mend(stage)
+                self._sound[stage] = self._open(stage)
         return self._sound[stage]
 
     def expect(self, stages: Iterable[Stage]) -> None:
         """Take it from other processes that these are in the store: what is not seen there yet is waited for."""
         self._expected.update(stages)
+
+    def _open(self, stage: Stage) -> Path:
+        """Return the folder of an artifact, verified with all that it lists."""
+        folder, sound = self._store.open(stage.address), {one.address for one in self._sound}
+        for place in read_places(folder):
+            if place not in sound:
+                self._store.open(place)
+        return folder
+
+    def _mend(self, stage: Stage) -> None:
+        """Build an artifact again that was damaged, or whose shards were: these first, and then the list of them."""
+        if self._store.has(stage.address):
+            for upstream in stage.inputs.values():
+                self.artifact(upstream)
+            with suppress(DamagedArtifactError):  # shards that were cut in another way are not those of the plan
+                self._open(stage)
+                return
+            with self._store.lock(stage.address, self.log(stage).note):
+                self._store.discard(self._store.path(stage.address))
+        self._ensure(stage)
 
     def _ensure(self, stage: Stage) -> None:
         log = self.log(stage)
@@ -202,7 +225,7 @@ class Engine:
         estimate = self._estimates.of(stage.address.fingerprint)
         facts = {
             "identity": stage.identity,
-            "seconds": seconds,
+            "seconds": seconds + sum(manifests[name]["seconds"] for name in _shards_of(stage)),
             "peak_memory": peak_memory(device),
             "estimate": estimate and asdict(estimate),
             "environment": environment(device),
@@ -241,6 +264,11 @@ class Engine:
             return StageError(Problem(stage.title, what, hint))
         what = f"{type(error).__name__}{who}: {said}"
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+
+
+def _shards_of(stage: Stage) -> list[str]:
+    """Return the names of the inputs that are shards of what a stage stands for: what they took is what it took."""
+    return [name for name, upstream in stage.inputs.items() if upstream in stage.shards]
 
 
 def _computing(stage: Stage) -> AbstractContextManager[None]:

@@ -29,6 +29,7 @@ from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError,
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import (
     DrawMasks,
+    Gather,
     HoldOutDevelopment,
     LoadDataset,
     PoolExternal,
@@ -77,7 +78,7 @@ def estimate_stages(
     with store.lock(first, engine.log(wanted[0]).note):  # or a collection would remove what is being tried
         remove_folder(scratch)
         trial = _Trial(store, engine, scratch, seconds)
-        missing = [stage for stage in in_order(wanted, engine.has) if not isinstance(stage.task, _BUILT)]
+        missing = [stage for stage in in_order(wanted, engine.has) if not isinstance(stage.makes, _BUILT)]
         try:
             found = {stage: trial.of(stage) for stage in missing}
         finally:
@@ -154,10 +155,13 @@ class _Trial:
         if kind not in self.estimates:
             folder = self.scratch / str(len(self.estimates))
             folder.mkdir(parents=True)
-            self.estimates[kind] = self._tried(stage, folder) or earlier(
-                stage, [facts for _, facts in self.store.published()]
-            )
-            if kind not in self.folders and isinstance(stage.task, Synthesise):
+            if isinstance(stage.task, Gather):  # a list, which takes nothing
+                self.estimates[kind] = Estimate(0.0, None, 0, "measured")
+            else:
+                self.estimates[kind] = self._tried(stage, folder) or earlier(
+                    stage, [facts for _, facts in self.store.published()]
+                )
+            if kind not in self.folders and isinstance(stage.makes, Synthesise):
                 write_image_set(folder, self._stand_in(stage))
                 self.folders[kind] = folder
         return self.estimates[kind]
@@ -189,7 +193,7 @@ class _Trial:
         return None if seconds is None else Estimate(seconds, peak_memory(self.engine.device), disk, "measured")
 
     def _folder(self, stage: Stage) -> Path | None:
-        if isinstance(stage.task, _BUILT) or self.engine.has(stage):
+        if isinstance(stage.makes, _BUILT) or self.engine.has(stage):
             return self.engine.artifact(stage)
         return self.folders.get(_kind(stage))
 
@@ -199,9 +203,14 @@ class _Trial:
         return {"seconds": 0.0, "files": {}, "environment": environment(self.engine.device)}
 
     def _stand_in(self, stage: Stage) -> ImageSet:
-        """Return as many real samples as a synthesis would paint."""
+        """Return as many real samples as a synthesis would paint; of a set in shards, as many as the first has."""
         train = read_image_set(self.engine.artifact(stage.inputs["dataset"]) / "train")
-        count = len(read_drawn_masks(self.engine.artifact(stage.inputs["masks"])).masks)
+        task = stage.shards[0].task if stage.shards else stage.task
+        assert isinstance(task, Synthesise)
+        if task.cut is None:
+            count = len(read_drawn_masks(self.engine.artifact(stage.inputs["masks"])).masks)
+        else:
+            count = task.cut.stop - task.cut.start
         index = np.arange(count) % len(train)
         return ImageSet(
             tuple(f"stand-in-{i}" for i in range(count)),
@@ -214,9 +223,12 @@ class _Trial:
         )
 
 
+_OF_ONE = ("seed", "fold", "inputs", "start", "stop")
+
+
 def _kind(stage: Stage) -> str:
-    """Return what a stage and all before it are but for their seeds and folds."""
-    own = {key: value for key, value in stage.identity.items() if key not in ("seed", "fold", "inputs")}
+    """Return what a stage and all before it are but for their seeds and folds, and of a set in shards which one."""
+    own = {key: value for key, value in stage.identity.items() if key not in _OF_ONE}
     return json.dumps([own, [_kind(one) for one in stage.inputs.values()]])
 
 

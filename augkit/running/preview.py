@@ -136,7 +136,7 @@ def masks_panel(
 
 
 def _source_panel(synthesis: Stage, stem: str, format: Format, engine: Engine) -> Panel:
-    task = synthesis.task
+    task = synthesis.makes
     assert isinstance(task, Synthesise)
     return masks_panel(stem, task.origin, _drawn(synthesis, engine), format, *_painter(synthesis, engine))
 
@@ -148,7 +148,7 @@ def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
 
 def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]:
     """Return the trained generator of a synthesis, None where there is none, and the seed of its draws."""
-    task, generator = synthesis.task, synthesis.inputs["generator"]
+    task, generator = synthesis.makes, synthesis.inputs["generator"]
     assert isinstance(task, Synthesise)
     if not engine.has(generator):
         return None, task.seed

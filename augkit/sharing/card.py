@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from augkit.data.formats import Format as PixelFormat
-from augkit.data.tables import csv_text
+from augkit.data.tables import csv_pieces
 from augkit.quality.features import NAME
 from augkit.report.quality import HEADER, quality_rows
-from augkit.sharing.files import Encoder, Export, Format, ImageFormat, SyntheticSet
+from augkit.sharing.files import SAMPLES_PER_TAR, Encoder, Export, Format, ImageFormat, SyntheticSet
 
 COLUMNS = (
     "id", "image", "mask", "generator", "mask_source", "generator_hash", "synthesis_hash", "seed", "key", "mask_from",
@@ -17,21 +17,25 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def manifest_csv(export: Export, places: Sequence[tuple[str, str]], digests: Sequence[str]) -> str:
-    """Return one row per synthetic image under `COLUMNS`, in the order of the sources."""
-    rows: list[list[str]] = []
+def manifest_csv(export: Export, places: Sequence[tuple[str, str]], digests: Sequence[str]) -> Iterator[str]:
+    """Yield one row per synthetic image under `COLUMNS`, in the order of the sources, some rows at a time."""
+    return csv_pieces(COLUMNS, _rows(export, places, digests))
+
+
+def _rows(export: Export, places: Sequence[tuple[str, str]], digests: Sequence[str]) -> Iterator[list[str]]:
     files = iter(zip(places, digests, strict=True))
     for source in export.sources:
         for i in range(len(source.samples)):
             (image, mask), digest = next(files)
-            rows.append([source.samples.ids[i], image, mask, *_facts(export, source, i), digest])
-    return csv_text(COLUMNS, rows)
+            yield [source.samples.ids[i], image, mask, *facts_of(export, source, i), digest]
 
 
-def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
+def facts_of(export: Export, source: SyntheticSet, i: int) -> list[str]:
+    """Return what is told of an image between its files and its hash in `COLUMNS`; '' for what was not judged."""
     generator, _, mask_source = source.samples.origins[i].partition("/")
     parent = source.records[i].get("parent")
     known = source.per_image
+    judged = known["nearest_real"][i] is not None
     return [
         generator,
         mask_source,
@@ -40,11 +44,11 @@ def _facts(export: Export, source: SyntheticSet, i: int) -> list[str]:
         str(export.seed),
         f"{int(source.keys[i]) % 2**64:016x}",
         export.real.train.ids[parent] if isinstance(parent, int) else "",
-        f"{known['adherence'][i]:.4f}" if "adherence" in known else "",
-        known["nearest_real"][i],
-        f"{known['nearest_real_pixels'][i]:.2f}",
-        f"{known[f'nearest_real_{NAME}'][i]:.4f}",
-        "yes" if known["suspicious"][i] else "no",
+        f"{known['adherence'][i]:.4f}" if "adherence" in known and judged else "",
+        known["nearest_real"][i] if judged else "",
+        f"{known['nearest_real_pixels'][i]:.2f}" if judged else "",
+        f"{known[f'nearest_real_{NAME}'][i]:.4f}" if judged else "",
+        ("yes" if known["suspicious"][i] else "no") if judged else "",
         "real" if source.real_pixels else "painted",
     ]
 
@@ -136,6 +140,12 @@ def _contents(export: Export, layout: Format, image_format: ImageFormat) -> str:
     ending = Encoder(image_format, pixels=export.real.train.format).ending
     if layout == "folder":
         return f"`images/<id>.{ending}` and `masks/<id>.png` ({_label_words(export, 255)}).{told}"
+    if layout == "webdataset":
+        return (
+            f"`data-<number>.tar`, each with up to {SAMPLES_PER_TAR} samples one after the other: `<id>.{ending}`, "
+            f"`<id>.mask.png` ({_label_words(export, 255)}) and `<id>.json`, which has what `manifest.csv` has of it; "
+            f"in `manifest.csv`, `data-000000.tar/<id>.{ending}` is a file in that tar.{told}"
+        )
     if layout == "coco":
         masks = "" if export.real.train.format.binary else f" ({_label_words(export, 255)})"
         return (

@@ -6,7 +6,7 @@ whole export or nothing. Equal artifacts and options give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,23 +70,31 @@ def gather_export(recipe: CheckedRecipe, seed: int | None, session: Session, siz
 
 def _source(selected: Stage, quality: Stage, engine: Engine) -> SyntheticSet:
     generator, synthesis = quality.inputs["generator"], quality.inputs["synthesis"]
-    task = synthesis.task
+    task = synthesis.makes
     assert isinstance(task, Synthesise)
     painted, samples = (read_image_set(engine.artifact(stage)) for stage in (synthesis, selected))
-    place_of = {name: place for place, name in enumerate(painted.ids)}
-    places = [place_of[name] for name in samples.ids]
+    places = _places(samples.ids, painted.ids)
     records = read_drawn_masks(engine.artifact(synthesis.inputs["masks"])).records
     judged = read_quality(engine.artifact(quality))
+    rows = _places(samples.ids, judged.per_image["ids"])
     return SyntheticSet(
         samples=samples,
         painted=len(painted),
-        records=[records[place] for place in places],
-        keys=np.asarray(Draws.of(task.seed, "synthesis", np.array(places, np.int64)).keys),
+        records=records if len(samples) == len(painted) else [records[place] for place in places],
+        keys=np.asarray(Draws.of(task.seed, "synthesis", np.asarray(places, np.int64)).keys),
         quality=judged.record,
-        per_image={name: [values[place] for place in places] for name, values in judged.per_image.items()},
+        per_image={
+            name: [None if row < 0 else values[row] for row in rows] for name, values in judged.per_image.items()
+        },
         hashes={"generator": generator.address.fingerprint, "synthesis": selected.address.fingerprint},
         real_pixels=getattr(task.generator, "pixels", "painted") == "real",
     )
+
+
+def _places(names: Sequence[str], among: Sequence[Any]) -> list[int]:
+    """Return where each name stands among others; -1 where it does not."""
+    place_of = {name: place for place, name in enumerate(among)}
+    return [place_of.get(name, -1) for name in names]
 
 
 def write_export(
@@ -111,7 +119,7 @@ def write_export(
             files, digests = LAYOUTS[layout](export, sink, image_format)
             if pixels != PixelFormat():
                 sink.json("format.json", pixels.facts())
-            sink.text("manifest.csv", manifest_csv(export, files, digests))
+            sink.pieces("manifest.csv", manifest_csv(export, files, digests))
             sink.text("README.md", data_card(export, layout, image_format))
             seal(work, identity, sink.written)
             publish_whole(work, target)

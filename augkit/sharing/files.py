@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +20,13 @@ from augkit.data.encoding import encode_nifti, encode_png, encode_tiff, encode_w
 from augkit.data.formats import IGNORED
 from augkit.data.formats import Format as PixelFormat
 from augkit.report.verdict.scores import TEST_IMAGES
-from augkit.store import FileFacts, write_json, write_text, write_unflushed
+from augkit.store import FileFacts, tar_unflushed, write_json, write_pieces, write_text, write_unflushed
 
-Format = Literal["folder", "nnunet", "coco"]
+Format = Literal["folder", "nnunet", "coco", "webdataset"]
 ImageFormat = Literal["png", "webp"]
+
+SAMPLES_PER_TAR = 8192
+"""Of a WebDataset: those of a shard of ours, so that each is read once."""
 
 _RUN = 64
 """Samples that one thread writes at a time."""
@@ -36,7 +40,7 @@ class SyntheticSet:
     records:    what the mask source says of each mask.
     keys:       int64 (N,), of the draws that each image was painted with.
     quality:    the content of ``quality.json``.
-    per_image:  the content of ``images.json``.
+    per_image:  the content of ``images.json``, by the image's place in `samples`; None for images that were not judged.
     hashes:     fingerprints of the generator and of the synthetic set.
     real_pixels: whether the images are made of pixels of the training images, as their generator declares.
     """
@@ -181,6 +185,37 @@ class Sink:
                 one.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def write_tar(
+        self, name: str, count: int, sample: Callable[[int], Sequence[tuple[str, bytes]]], done: int, of: int
+    ) -> list[str]:
+        """Write a tar file of the files, name and content, that `sample` gives of each of `count` samples, in order.
+
+        Returns the SHA-256 of each sample's first file. done, of: how many samples of all were written before.
+        """
+        threads = os.cpu_count() or 1
+        waiting: deque[Future[Sequence[tuple[str, bytes]]]] = deque()
+        digests: list[str] = []
+        pool = ThreadPoolExecutor(threads)
+        path = self.folder / name
+        try:
+            with tar_unflushed(path) as (add, facts):
+                for i in range(count):
+                    waiting.append(pool.submit(sample, i))
+                    while waiting and (len(waiting) > 4 * threads or i + 1 == count):
+                        files = waiting.popleft().result()
+                        for member, data in files:
+                            add(member, data)
+                        digests.append(hashlib.sha256(files[0][1]).hexdigest())
+                        self._progress(done + len(digests), of)
+            self.written[path] = facts()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return digests
+
+    def pieces(self, name: str, content: Iterable[str]) -> None:
+        """Write a text file that is never whole in memory."""
+        write_pieces(self.folder / name, content)
 
     def text(self, name: str, content: str) -> None:
         """Write a text file."""

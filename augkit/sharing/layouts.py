@@ -21,6 +21,7 @@ from augkit.data.formats import Format as PixelFormat
 from augkit.data.formats import class_masks
 from augkit.data.tables import csv_text
 from augkit.sharing.files import Encoder, Export, Format, ImageFormat, Sink
+from augkit.sharing.webdataset import write_webdataset
 
 FOLDS = 5
 """Cross-validation folds of nnU-Net."""
@@ -159,7 +160,12 @@ def _native_pairs(
         check_native_count(given, len(samples))
 
 
-LAYOUTS: Mapping[Format, Layout] = {"folder": write_folder, "nnunet": write_nnunet, "coco": write_coco}
+LAYOUTS: Mapping[Format, Layout] = {
+    "folder": write_folder,
+    "nnunet": write_nnunet,
+    "coco": write_coco,
+    "webdataset": write_webdataset,
+}
 
 
 def _write_pairs(

@@ -6,6 +6,7 @@ Readers verify the hashes; a damaged artifact is set aside and built again. A lo
 killed process leaves nothing to clean up. Where a lock fails, as between hosts, an attempt's owner file does not.
 """
 
+from augkit.store.arrays import array_file, let_go, read_array, write_array
 from augkit.store.artifacts import Address, Store
 from augkit.store.digests import Digests
 from augkit.store.explaining import explained, free_bytes, named_by
@@ -21,16 +22,16 @@ from augkit.store.folders import (
 from augkit.store.owners import PRIVATE
 from augkit.store.private import make_private_folder, private_folder
 from augkit.store.seals import MANIFEST, SCHEMA, FileFacts, added_files, check_seal, find_damage, manifest_of, seal
+from augkit.store.tar import tar_unflushed
 from augkit.store.verified import Verified
 from augkit.store.writing import (
     append_line,
     claim_json,
-    read_array,
     read_json,
     temporary_folder,
-    write_array,
     write_bytes,
     write_json,
+    write_pieces,
     write_text,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "Verified",
     "added_files",
     "append_line",
+    "array_file",
     "check_place",
     "check_seal",
     "claim_json",
@@ -52,6 +54,7 @@ __all__ = [
     "explained",
     "find_damage",
     "free_bytes",
+    "let_go",
     "make_private_folder",
     "manifest_of",
     "named_by",
@@ -62,11 +65,13 @@ __all__ = [
     "read_json",
     "remove_folder",
     "seal",
+    "tar_unflushed",
     "temporary_folder",
     "whole_folder",
     "write_array",
     "write_bytes",
     "write_json",
+    "write_pieces",
     "write_text",
     "write_unflushed",
 ]

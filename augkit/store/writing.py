@@ -6,14 +6,10 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, BinaryIO
 
 from augkit.store.explaining import explained
 from augkit.store.owners import check_owned
@@ -27,13 +23,25 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises `SupersededError` among the files of an attempt that another process has taken over.
     """
+    with whole_file(path, len(data)) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def whole_file(path: Path, needed: int = 0) -> Iterator[BinaryIO]:
+    """Give a stream to write a file by pieces, which gets its name when all of them are written, or stays as it was.
+
+    needed: how many bytes there will be, for who is told that the disk is full.
+
+    Raises `SupersededError` among the files of an attempt that another process has taken over.
+    """
     check_owned(path)
     temporary = path.with_name(f".{path.name}{HALF}{os.getpid()}")
-    with explained(path, len(data)):
+    with explained(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
@@ -46,6 +54,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     write_bytes(path, text.encode())
+
+
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write UTF-8 text that is never whole in memory, whole or not at all."""
+    with whole_file(path) as stream:
+        for piece in pieces:
+            stream.write(piece.encode())
 
 
 def append_line(path: Path, text: str) -> None:
@@ -74,22 +89,9 @@ def claim_json(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write one array as .npy, whole or not at all."""
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
-
-
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def read_array(path: Path) -> NDArray[Any]:
-    """Return an array, mapped from disk and read-only."""
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
 
 
 @contextmanager

@@ -15,12 +15,16 @@ from augkit.contracts.components import Augment, IgnoresPadding, TakesStoredPixe
 from augkit.data.arrays import Images, ImageSet, Masks, Scores
 from augkit.data.draws import Draws, TensorDraws, sample_keys
 from augkit.data.formats import Format
+from augkit.data.joined import Joined
 from augkit.training.pixels import as_tensor, in_unit_range, pair_in_flight
 from augkit.training.precision import memory_layout
 
 WHOLE = slice(None)
 
 PREDICTION_BATCH = 32
+
+_SENT = 1024
+"""Images of a set in shards that are sent to a device at a time."""
 
 _CACHED = 8
 """Images that a CPU converts at a time, so that the division finds them in its cache."""
@@ -90,7 +94,8 @@ class Batches:
 
     Batch `number` holds samples number·B .. number·B + B - 1 of the endless sequence of epochs, so every batch is full
     and every sample is seen once per epoch. The pixels lie on the device as uint8 if half of its free memory holds
-    them; otherwise they stay where they are, usually in files mapped into memory, and each batch is sent.
+    them; otherwise they stay where they are, usually in files mapped into memory, and each batch is sent. So do those
+    of a set in shards on a CPU, which reads them no faster from its own memory than from the system's.
     """
 
     def __init__(self, samples: ImageSet, batch_size: int, seed: int, device: str) -> None:
@@ -98,7 +103,8 @@ class Batches:
         self._seed = seed
         self._orders: dict[int, Tensor] = {}
         needed = samples.images.nbytes + samples.masks.nbytes
-        resident = needed <= free_memory(device) // 2
+        stays = device == "cpu" and isinstance(samples.images, Joined)
+        resident = not stays and needed <= free_memory(device) // 2
         self._pixels: _Pixels = (_Resident if resident else _Mapped)(samples.images, samples.masks, device)
         self._format = samples.format
         self._keys = torch.from_numpy(sample_keys(samples.ids)).to(device if resident else "cpu")
@@ -141,12 +147,22 @@ class _Resident:
     """On the device; nothing moves."""
 
     def __init__(self, images: Images, masks: Masks, device: str) -> None:
-        self._images = as_tensor(images).to(device)
-        self._masks = as_tensor(masks).to(device)
+        self._images = _on_device(images, device)
+        self._masks = _on_device(masks, device)
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Not by indexing, which copies pixel by pixel on a CPU.
         return self._images.index_select(0, where), self._masks.index_select(0, where), keys
+
+
+def _on_device(pixels: Images, device: str) -> Tensor:
+    """Return `as_tensor` of stored pixels on the device; those of a set in shards are never all on the host."""
+    if not isinstance(pixels, Joined):
+        return as_tensor(pixels).to(device)
+    whole = torch.empty(pixels.shape, dtype=as_tensor(pixels[:0]).dtype, device=device)
+    for begin in range(0, len(pixels), _SENT):
+        whole[begin : begin + _SENT] = as_tensor(pixels[begin : begin + _SENT]).to(device)
+    return whole
 
 
 class _Mapped:

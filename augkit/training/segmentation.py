@@ -209,13 +209,12 @@ def colour_statistics(images: Images, format: Format) -> tuple[Tensor, Tensor]:
     """Return per-channel mean and standard deviation, float32 (C, 1, 1), of images scaled to 0..1; at least 1/255."""
     if not format.bytes_to_unit:
         return _statistics_in_unit(images, format)
-    channels = images.shape[-1]
-    flat: Any = images.reshape(-1, channels)
-    n = len(flat)
+    channels, pixels = images.shape[-1], images.shape[1] * images.shape[2]
+    n, step = len(images) * pixels, max(1, (1 << 22) // pixels)
     # Exact integer sums, in slices, so that a set larger than memory is fine and the order does not matter.
     total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-    for begin in range(0, n, 1 << 22):
-        part = flat[begin : begin + (1 << 22)].astype(np.int64)
+    for begin in range(0, len(images), step):
+        part = images[begin : begin + step].reshape(-1, channels).astype(np.int64)
         total += part.sum(0)
         squares += (part * part).sum(0)
     mean = total / n

@@ -53,10 +53,16 @@ class Drawn:
 
     def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return `count` drawings of the training masks' size; `InputError` naming every drawing that is no mask."""
+        return self.draw_part(masks, count, 0, count, draws, space)
+
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: ArrayDraws, space: Workspace
+    ) -> DrawnMasks:
+        """Return some of them."""
         files = self.sources()
         drawings = self._read(files, masks.shape[1], masks.shape[2])
         space.log.note(f"{len(files)} drawings, covering {_shares(drawings)} of the frame")
-        chosen = Training().draw(drawings, count, draws, space)
+        chosen = Training().draw_part(drawings, count, start, stop, draws, space)
         names = [files[int(record["parent"])].name for record in chosen.records]  # type: ignore[arg-type]
         return DrawnMasks(chosen.masks, tuple({"file": name} for name in names))
 

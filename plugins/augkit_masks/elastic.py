@@ -136,6 +136,12 @@ class Elastic:
         _tell(records, space)
         return DrawnMasks(drawn, tuple(records))
 
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: Draws[NDArray[Any]], space: Workspace
+    ) -> DrawnMasks:
+        """Return some of them; modes are found again for each part."""
+        return self.draw(masks, stop - start, draws[start:stop], space)
+
     def _basis(self, masks: Masks, usable: NDArray[np.int64], space: Workspace) -> Field | None:
         """Return modes float32 (K, 2, H, W), each as long as its standard deviation; None for the random field."""
         size = masks.shape[1], masks.shape[2]

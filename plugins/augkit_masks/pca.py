@@ -90,13 +90,20 @@ class Pca:
 
     def draw(self, masks: Masks, count: int, draws: ArrayDraws, space: Workspace) -> DrawnMasks:
         """Return `count` shapes of the training masks' size; raises `InputError` for masks without a shape model."""
+        return self.draw_part(masks, count, 0, count, draws, space)
+
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: ArrayDraws, space: Workspace
+    ) -> DrawnMasks:
+        """Return some of them; the model is fitted again for each part."""
         model = fit_or_find(masks, self.representation, self.centred, self.modes, space.folder, space.log)
         limits = Limits(self.area, self.opening)
         _require_valid_mean(model, limits)
         varied = self._varied(model)
         if self.vary != "all":
             space.log.note(f"{self.vary} is component {varied[0] + 1}: {meaning(model, varied[0])}")
-        weights = self._weights(varied, len(model.components), count, draws)
+        weights = self._weights(varied, len(model.components), count, draws)[start:stop]
+        count, draws = stop - start, draws[start:stop]
         drawn = np.empty((count, *model.size), np.bool_)
         records: list[dict[str, Any]] = []
         for i, asked in enumerate(weights):

@@ -63,6 +63,13 @@ class Shapes:
 
     def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` shapes of the training masks' size; each record holds kind, area, rotation and centre."""
+        return self.draw_part(masks, count, 0, count, draws, space)
+
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: Draws[NDArray[Any]], space: Workspace
+    ) -> DrawnMasks:
+        """Return some of them."""
+        count, draws = stop - start, draws[start:stop]
         height, width = masks.shape[1:]
         drawn = np.empty((count, height, width), np.bool_)
         records: list[Record] = [{}] * count

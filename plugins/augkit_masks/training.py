@@ -21,6 +21,12 @@ class Training:
 
     def draw(self, masks: Masks, count: int, draws: Draws[NDArray[Any]], space: Workspace) -> DrawnMasks:
         """Return `count` training masks; each record names its ``parent``."""
+        return self.draw_part(masks, count, 0, count, draws, space)
+
+    def draw_part(
+        self, masks: Masks, count: int, start: int, stop: int, draws: Draws[NDArray[Any]], space: Workspace
+    ) -> DrawnMasks:
+        """Return some of them, balanced over all."""
         usable = np.flatnonzero(shows(np.asarray(masks)).any(axis=(1, 2)))
         n = len(usable)
         if n == 0:
@@ -31,5 +37,5 @@ class Training:
         if rest:
             shuffled = np.argsort(draws[:1].uniform("choice", shape=(n,))[0], kind="stable")
             parents[count - rest :] = np.sort(shuffled[:rest])
-        parents = usable[parents]
+        parents = usable[parents[start:stop]]
         return DrawnMasks(np.asarray(masks)[parents], tuple({"parent": int(parent)} for parent in parents))

@@ -10,6 +10,7 @@ import pytest
 
 from augkit.contracts import code
 from augkit.planning.plan import CODE, COPIES, code_of
+from augkit.planning.tasks import Gather
 from augkit.running.stages import STAGES
 
 SAMPLE = """
@@ -88,8 +89,9 @@ def rebuilt(root: Path, file: str) -> set[str]:
 
 
 def test_every_task_is_hashed_by_the_module_that_does_it():
+    """But for a list of shards, which has the name of what it lists."""
     assert {task: f"augkit.{module}".replace("/", ".") for task, module in CODE.items()} == {
-        task: function.__module__ for task, function in STAGES.items()
+        task: function.__module__ for task, function in STAGES.items() if task is not Gather
     }
 
 

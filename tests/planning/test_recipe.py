@@ -251,6 +251,44 @@ def test_images_that_a_segmenter_is_to_choose_need_one(reading):
     assert told(reading(text + "segmenter: {unet: {}}\n")) == []
 
 
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (
+            "count: 3, shard: 1000",
+            "r.yaml:3: shard: found the number 1000; allowed: a multiple of 256, the images that are painted together. "
+            "As in 8192",
+        ),
+        (
+            "count: 3, shard: 0",
+            "r.yaml:3: shard: found the number 0; allowed: a multiple of 256, the images that are painted together. "
+            "As in 8192",
+        ),
+        (
+            "count: 1000000000",
+            "r.yaml:3: 1000000000 images in shards of 8192 are 122071 shards; allowed: up to 10000. Make shards "
+            "larger, by 'shard'",
+        ),
+        (
+            "count: 2560256, shard: 256",
+            "r.yaml:3: 2560256 images in shards of 256 are 10001 shards; allowed: up to 10000. Make shards larger, "
+            "by 'shard'",
+        ),
+    ],
+)
+def test_shards_are_multiples_of_a_batch_and_not_too_many(reading, amount, said):
+    found = reading(
+        f"name: a\ndataset: {{d: {{}}}}\nsynthesize: [{{generator: {{g: {{}}}}, masks: {{m: {{}}}}, {amount}}}]\n"
+    )
+    assert told(found) == [said]
+
+
+def test_shards_have_8192_images_unless_a_recipe_says_otherwise(reading):
+    source = "{generator: {g: {}}, masks: {m: {}}, count: 3}"
+    text = f"name: a\ndataset: {{d: {{}}}}\nsynthesize: [{source}, {source.replace('3', '3, shard: 512')}]\n"
+    assert [one.shard for one in reading(text).recipes[0].synthesize] == [8192, 512]
+
+
 def test_the_same_name_twice_is_refused_even_beside_other_mistakes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(GOOD)

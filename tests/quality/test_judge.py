@@ -1,5 +1,6 @@
 """Features, distances between sets of images, memorisation, and the quality of a synthetic set as a whole."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,10 +10,10 @@ from scipy.ndimage import gaussian_filter
 from augkit import ImageSet
 from augkit.quality.distribution import _pyramid, density_and_coverage, kernel_distance, sliced_wasserstein
 from augkit.quality.features import COUNT, Scale, describe
-from augkit.quality.judge import Material, judge
+from augkit.quality.judge import Material, judge, some_of
 from augkit.quality.memorisation import Memorisation, Nearest, Sides, nearest_in_features, nearest_in_pixels
 from augkit.quality.pictures import rows_of_adherence
-from augkit.report.quality import quality_rows
+from augkit.report.quality import quality_rows, quality_section
 from augkit_phantom import Phantom
 
 KEY = np.random.Philox(3)
@@ -452,3 +453,18 @@ def test_the_picture_of_adherence_shows_no_image_twice_and_all_where_there_are_f
     values = adherence[shown]
     assert (np.diff(values) > 0).all()
     assert (values[0], values[-1]) == (adherence.min(), adherence.max())
+
+
+def test_of_a_large_set_some_images_evenly_chosen_are_judged_and_it_says_of_how_many(monkeypatch, no_pictures):
+    monkeypatch.setattr("augkit.quality.judge.JUDGED", 5)
+    many = fresh_set(real().test)
+    assert len(many) > 5
+    chosen = some_of(many)
+    assert chosen.ids == tuple(many.ids[i * len(many) // 5] for i in range(5))
+    assert some_of(chosen) is chosen
+    found = judge(replace(material(chosen, flat), painted=len(many)))
+    assert (found.record["images"]["synthetic"], found.record["images"]["painted"]) == (5, len(many))
+    assert found.per_image["ids"] == chosen.ids
+    section = quality_section(1, found.record, {"arm": ""}, {})
+    assert f"5 synthetic images of the first seed, evenly chosen of {len(many)}, used by arm." in section.text[0]
+    assert "painted" not in judge(material(chosen, flat)).record["images"]

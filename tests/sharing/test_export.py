@@ -1,7 +1,9 @@
 import csv
+import hashlib
 import importlib
 import io
 import json
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -92,12 +94,59 @@ def test_images_and_masks_are_written_without_loss_and_the_folder_plugin_reads_t
     assert len(splits.train) + len(splits.test) == 6
 
 
-@pytest.mark.parametrize("layout", ["folder", "nnunet", "coco"])
+@pytest.mark.parametrize("layout", ["folder", "nnunet", "coco", "webdataset"])
 def test_an_export_has_the_same_bytes_every_time(tmp_path, layout):
     for name in ("first", "second"):
         write_export(example(count=70), tmp_path / name, layout, "png")
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
     assert find_damage(tmp_path / "first") == []
+
+
+def samples_of(folder):
+    """What WebDataset makes of tar files: of each sample in turn its files, by what follows the first point."""
+    samples = {}
+    for file in sorted(folder.glob("*.tar")):
+        with tarfile.open(file) as tar:
+            for member in tar:
+                key, _, part = member.name.partition(".")
+                samples.setdefault(key, {})[part] = tar.extractfile(member).read()
+    return samples
+
+
+def test_a_webdataset_holds_each_sample_in_one_place_and_tells_of_it_what_the_manifest_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("augkit.sharing.webdataset.SAMPLES_PER_TAR", 4)
+    export = example()
+    write_export(export, tmp_path / "out", "webdataset", "png")
+    samples, rows = samples_of(tmp_path / "out"), rows_of(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == ["data-000000.tar", "data-000001.tar"]
+    assert list(samples) == list(export.sources[0].samples.ids)
+    for i, (found, row) in enumerate(zip(samples.values(), rows, strict=True)):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(found["png"]))), export.sources[0].samples.images[i])
+        mask = np.asarray(Image.open(io.BytesIO(found["mask.png"])))
+        assert np.array_equal(mask, export.sources[0].samples.masks[i] * 255)
+        assert row["image"] == f"data-00000{i // 4}.tar/{row['id']}.png"
+        assert row["sha256"] == hashlib.sha256(found["png"]).hexdigest()
+        told = json.loads(found["json"])
+        assert {name: row[name] for name in told} == told
+    assert "`data-<number>.tar`, each with up to" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_members_of_tar_files_have_no_time_and_no_owner(tmp_path):
+    write_export(example(), tmp_path / "out", "webdataset", "png")
+    with tarfile.open(tmp_path / "out" / "data-000000.tar") as tar:
+        found = {(one.mtime, one.uid, one.gid, one.uname, one.gname, one.mode) for one in tar}
+    assert found == {(0, 0, 0, "", "", 0o644)}
+
+
+def test_images_that_were_not_judged_have_empty_cells(tmp_path):
+    export = example()
+    (source,) = export.sources
+    judged = {name: [None, *values[1:]] for name, values in source.per_image.items()}
+    write_export(replace(export, sources=(replace(source, per_image=judged),)), tmp_path / "out", "folder", "png")
+    first, second, *_ = rows_of(tmp_path / "out")
+    names = ("adherence", "nearest_real", "nearest_real_pixels", "nearest_real_handcrafted", "suspicious")
+    assert [first[name] for name in names] == [""] * 5
+    assert all(second[name] for name in names)
 
 
 def test_the_manifest_tells_where_every_image_comes_from(tmp_path):

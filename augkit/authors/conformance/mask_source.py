@@ -10,6 +10,7 @@ import numpy as np
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, answers_to
 from augkit.authors.conformance.toy import draw_masks, draws_of, formats_taken
+from augkit.contracts.components import DrawsParts
 from augkit.contracts.rules import (
     BreachError,
     check_dtype,
@@ -27,6 +28,7 @@ from augkit.data.formats import Format
 COUNT = 9
 """Masks that are drawn."""
 
+WHOLE = "return from draw_part() what draw() returns there, or leave it out"
 KEYED = "make mask i depend only on the training masks and sample i of the draws"
 USABLE = "returns_drawn_masks, returns_bool, returns_count_masks, masks_are_filled and labels_are_known"
 
@@ -139,6 +141,27 @@ def keyed(bench: MaskSourceBench) -> None:
         check_same(masks[list(index)], part.masks, when, KEYED)
 
 
+def parts_make_the_whole(bench: MaskSourceBench) -> None:
+    """A source that draws parts returns in each, in a folder of its own, the masks that it draws at once."""
+    source = bench.component
+    if not isinstance(source, DrawsParts):
+        return
+    whole = bench.masks()
+    for start, stop in ((0, 4), (4, 5), (5, COUNT)):
+        what, space = f"draw_part() of {start} to {stop - 1}", bench.space(f"masks from {start}")
+        part = bench.once(
+            what,
+            lambda start=start, stop=stop, space=space: source.draw_part(  # type: ignore[misc]
+                bench.real, COUNT, start, stop, draws_of(COUNT, "masks"), space
+            ),
+            space.folder,
+            masks=bench.real,
+        )
+        check_masks(part, stop - start, bench.real.shape, bench.format)
+        check_same(whole.masks[start:stop], part.masks, f"in a part, {start} to {stop - 1}", WHOLE)
+        _compare_records(DrawnMasks(whole.masks[start:stop], whole.records[start:stop]), part)
+
+
 def _compare_records(first: DrawnMasks, second: DrawnMasks) -> None:
     changed = [i for i, (one, other) in enumerate(zip(first.records, second.records, strict=True)) if one != other]
     if changed:
@@ -156,5 +179,6 @@ CHECKS: Sequence[Callable[[MaskSourceBench], None]] = (
     same_key_same_bytes,
     keeps_no_state,
     keyed,
+    parts_make_the_whole,
 )
 """The checks of a mask source."""

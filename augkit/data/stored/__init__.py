@@ -4,6 +4,7 @@ from augkit.data.stored.evaluations import Evaluation, read_evaluation, write_ev
 from augkit.data.stored.image_sets import (
     SPLITS,
     Names,
+    images_file,
     read_excluded,
     read_format,
     read_image_set,
@@ -15,10 +16,12 @@ from augkit.data.stored.image_sets import (
     write_format,
     write_image_set,
     write_remarks,
+    write_samples,
     write_splits,
 )
 from augkit.data.stored.masks import read_drawn_masks, read_training_masks, write_drawn_masks
 from augkit.data.stored.quality import Quality, read_quality, write_quality
+from augkit.data.stored.shards import PLACES, read_places, read_shards, write_shards
 from augkit.data.stored.trainings import (
     read_health,
     read_history,
@@ -28,10 +31,12 @@ from augkit.data.stored.trainings import (
 )
 
 __all__ = [
+    "PLACES",
     "SPLITS",
     "Evaluation",
     "Names",
     "Quality",
+    "images_file",
     "read_drawn_masks",
     "read_evaluation",
     "read_excluded",
@@ -40,8 +45,10 @@ __all__ = [
     "read_history",
     "read_image_set",
     "read_names",
+    "read_places",
     "read_quality",
     "read_remarks",
+    "read_shards",
     "read_spacing",
     "read_splits",
     "read_training_facts",
@@ -54,6 +61,8 @@ __all__ = [
     "write_image_set",
     "write_quality",
     "write_remarks",
+    "write_samples",
+    "write_shards",
     "write_splits",
     "write_training_facts",
 ]

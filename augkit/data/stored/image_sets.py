@@ -5,16 +5,19 @@ What is not 8-bit RGB with one class has a ``format.json`` besides, and sets wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit.data.arrays import ImageSet, Splits
+from augkit.data.arrays import Images, ImageSet, Masks, Splits
 from augkit.data.formats import Format
-from augkit.store import read_array, read_json, write_array, write_json
+from augkit.data.stored.shards import read_shards
+from augkit.store import array_file, read_array, read_json, write_array, write_json
 
 SPLITS = ("train", "validation", "test")
 
@@ -31,22 +34,40 @@ class Names:
 def write_image_set(folder: Path, samples: ImageSet) -> None:
     """Write an image set."""
     write_array(folder / "images.npy", samples.images)
-    write_array(folder / "masks.npy", samples.masks)
-    names = {"ids": samples.ids, "groups": samples.groups, "origins": samples.origins}
-    write_json(folder / "samples.json", names)
-    write_format(folder, samples.format)
-    if samples.spacing is not None:
-        write_array(folder / "spacing.npy", samples.spacing)
+    names = Names(samples.ids, samples.groups, samples.origins)
+    write_samples(folder, names, samples.masks, samples.format, samples.spacing)
+
+
+@contextmanager
+def images_file(folder: Path, shape: tuple[int, ...], format: Format) -> Iterator[Callable[[Images], None]]:
+    """Give a function that adds the next images of a set, (n, H, W, C), to a file; `shape` is that of all its masks."""
+    with array_file(folder / "images.npy", (*shape, len(format.channels)), np.dtype(format.dtype)) as add:
+        yield add
+
+
+def write_samples(
+    folder: Path, names: Names, masks: Masks, format: Format, spacing: NDArray[np.float32] | None
+) -> None:
+    """Write what an image set has beside its images, which `images_file` writes; arguments as in `ImageSet`."""
+    write_array(folder / "masks.npy", masks)
+    write_json(folder / "samples.json", {"ids": names.ids, "groups": names.groups, "origins": names.origins})
+    write_format(folder, format)
+    if spacing is not None:
+        write_array(folder / "spacing.npy", spacing)
 
 
 def read_names(folder: Path) -> Names:
     """Return the names of an image set's samples; no pixel is read."""
     names = read_json(folder / "samples.json")
-    return Names(tuple(names["ids"]), tuple(names["groups"]), tuple(names["origins"]))
+    # A million samples have a few origins, and groups of the same names as ids: each is kept once.
+    return Names(*(tuple(sys.intern(name) for name in names[what]) for what in ("ids", "groups", "origins")))
 
 
 def read_image_set(folder: Path) -> ImageSet:
-    """Return an image set whose pixels are mapped from disk, read-only."""
+    """Return an image set whose pixels are mapped from disk, read-only; those of a set in shards are read by index."""
+    if (shards := read_shards(folder)) is not None:
+        whole = ImageSet.concatenate([read_image_set(part) for part in shards.folders], in_memory=False)
+        return whole if shards.kept is None else whole.take(shards.kept)
     names = read_names(folder)
     images, masks = read_array(folder / "images.npy"), read_array(folder / "masks.npy")
     return ImageSet(names.ids, images, masks, names.groups, names.origins, read_format(folder), read_spacing(folder))

@@ -13,6 +13,7 @@ from typing import Any
 from augkit.planning.tasks import (
     DrawMasks,
     Evaluate,
+    Gather,
     HoldOutDevelopment,
     JudgeQuality,
     LoadDataset,
@@ -37,6 +38,7 @@ from augkit.running.stages import (
     report,
     segmenter,
     selection,
+    shards,
     synthesis,
 )
 
@@ -49,6 +51,7 @@ STAGES: Mapping[type[Task], Callable[[Any, Job], None]] = {
     TrainGenerator: generator.train_generator,
     DrawMasks: masks.draw_masks,
     Synthesise: synthesis.synthesise,
+    Gather: shards.gather,
     SelectAdherent: selection.select_adherent,
     TrainSegmenter: segmenter.train_segmenter,
     Evaluate: evaluation.evaluate,

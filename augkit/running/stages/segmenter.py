@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from augkit.contracts.components import Workspace
 from augkit.contracts.rules import refusal_of_masks
 from augkit.data.arrays import ImageSet
@@ -22,7 +24,8 @@ def train_segmenter(task: TrainSegmenter, job: Job) -> None:
         synthetic = [read_image_set(folder) for folder in job.several("synthesis")]
         train = ImageSet.concatenate([real, *synthetic] if task.real else synthetic)
         for pixels in (train.images, train.masks):
-            pixels.flags.writeable = False  # as they are when nothing is concatenated
+            if isinstance(pixels, np.ndarray):
+                pixels.flags.writeable = False  # as they are when nothing is concatenated
         _check_masks(task, train)
         refuse_data(job, train.size, train.format)
         space = Workspace(job.folder, task.seed, job.device, job.log)

@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augkit.contracts.rules import SAMPLES, STATELESS, check_images, check_same, contract, harmless
-from augkit.data.arrays import ImageSet, Masks, Record
+from augkit.data.arrays import DrawnMasks, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
-from augkit.data.stored import read_drawn_masks, read_format, read_names, read_spacing, write_image_set
+from augkit.data.stored import (
+    Names,
+    images_file,
+    read_drawn_masks,
+    read_format,
+    read_names,
+    read_spacing,
+    write_samples,
+)
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Synthesise
 from augkit.running.job import Job
@@ -18,38 +26,50 @@ from augkit.running.stages.predictions import CHUNK, EVERY
 
 
 def synthesise(task: Synthesise, job: Job) -> None:
-    """Write the synthetic image set; a sample drawn from a real mask joins that mask's group."""
-    drawn = read_drawn_masks(job.inputs["masks"])
+    """Write the synthetic image set, or a shard of it; a sample drawn from a real mask joins that mask's group."""
+    drawn, first = _drawn(task, job)
     masks = drawn.masks
     groups = read_names(job.inputs["dataset"] / "train").groups
-    ids = tuple(f"{task.prefix}-{i:06d}" for i in range(len(masks)))
+    ids = tuple(f"{task.prefix}-{i:06d}" for i in range(first, first + len(masks)))
     paint = task.generator.open(job.inputs["generator"], job.device)
-    draws = Draws.of(task.seed, "synthesis", np.arange(len(masks), dtype=np.int64))
+    draws = Draws.of(task.seed, "synthesis", np.arange(first, first + len(masks), dtype=np.int64))
     format = read_format(job.inputs["dataset"] / "train")
-    images = np.empty((*masks.shape, len(format.channels)), format.dtype)
     grey_level = float(np.subtract(*reversed(format.windows)).max() / 255)
-    for begin in range(0, len(masks), CHUNK):
-        part = slice(begin, begin + CHUNK)
-        with contract("the generator", ids[part]):
-            with harmless():
-                images[part] = check_images(paint(masks[part], draws[part]), masks[part].shape, format)
-            if begin % (CHUNK * EVERY) == 0:
-                few = slice(min(SAMPLES, CHUNK))
+    with images_file(job.folder, masks.shape, format) as add:
+        for begin in range(0, len(masks), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            with contract("the generator", ids[part]):
                 with harmless():
-                    check_same(
-                        images[part][few],
-                        paint(masks[part][few], draws[part][few]),
-                        "in another batch",
-                        STATELESS,
-                        grey_level,
-                    )
-        job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
+                    images = check_images(paint(masks[part], draws[part]), masks[part].shape, format)
+                if begin % (CHUNK * EVERY) == 0:
+                    few = slice(min(SAMPLES, CHUNK))
+                    with harmless():
+                        check_same(
+                            images[few],
+                            paint(masks[part][few], draws[part][few]),
+                            "in another batch",
+                            STATELESS,
+                            grey_level,
+                        )
+            add(images)
+            job.log.progress(min(begin + CHUNK, len(masks)), len(masks), {})
     parents = tuple(_group(record, groups, name) for record, name in zip(drawn.records, ids, strict=True))
     if task.shuffled:
+        masks = np.asarray(masks)
         masks = masks[other_masks(masks, draws)]
     spacing = _spacing(drawn.records, read_spacing(job.inputs["dataset"] / "train"))
-    samples = ImageSet(ids, images, masks, parents, (task.origin,) * len(masks), format, spacing)
-    write_image_set(job.folder, samples)
+    write_samples(job.folder, Names(ids, parents, (task.origin,) * len(masks)), masks, format, spacing)
+
+
+def _drawn(task: Synthesise, job: Job) -> tuple[DrawnMasks, int]:
+    """Return the masks to paint, and the number of the first one in the whole set."""
+    drawn = read_drawn_masks(job.inputs["masks"])
+    if task.cut is None:
+        return drawn, 0
+    if len(drawn.masks) > task.cut.stop - task.cut.start:  # those of all shards
+        part = slice(task.cut.start, task.cut.stop)
+        drawn = DrawnMasks(drawn.masks[part], drawn.records[part])
+    return drawn, task.cut.start
 
 
 def other_masks(masks: Masks, draws: ArrayDraws) -> NDArray[np.int64]:

@@ -114,6 +114,10 @@ class Squares:
         record = {"side": float("nan")} if self.fault == "NaN" else {}
         return DrawnMasks(drawn, tuple({**record, "number": int(one)} for one in side))
 
+    def draw_part(self, masks, count, start, stop, draws, space):
+        begin = 0 if self.fault == "counts from the part" else start
+        return self.draw(masks, stop - start, draws[begin : begin + stop - start], space)
+
 
 BAD_MASKS = {
     "wrong shape": lambda drawn: drawn[:, :16],

@@ -159,6 +159,10 @@ MORE = {
     },
     "mask source": {
         "depends on the batch": ("keyed", "your mask source changed 1 of 1 answers alone"),
+        "counts from the part": (
+            "parts_make_the_whole",
+            "your mask source changed 1 of 1 answers in a part, 4 to 4, the first for sample 0; return from",
+        ),
         "writes elsewhere": (
             "writes_only_in_its_folder",
             "elsewhere.txt in draw(); write in the folder of the workspace",
@@ -519,7 +523,9 @@ CONSEQUENCES = {
         "batch_independent",
         "keyed",
         "opens_in_a_fresh_process",
+        "parts_make_the_whole",
     },
+    "depends on the batch": {"parts_make_the_whole"},
     "draws by position": {"order_independent", "batch_independent"},
     "returns its input": {"epochs_differ"},
     "moves the image only": APART,
