@@ -158,7 +158,7 @@ def _run(
 def _print_result(folder: Path) -> bool:
     """Print the result of a run and return whether it came to a verdict."""
     from augkit.report.recorded import read_report
-    from augkit.report.verdict.comparison import NO_VERDICT
+    from augkit.report.verdict.finding import NO_VERDICT
 
     report = read_report(folder)
     for one in (report, *report.external.values()):

@@ -10,6 +10,8 @@ from augkit.planning.recipe import Written
 from augkit.planning.sweep import SweepPoint
 from augkit.report.arms import scored_ids
 from augkit.report.origin import Origin
+from augkit.report.summary.study import Study
+from augkit.report.verdict.contrasts import Asked
 from augkit.report.verdict.scores import ArmScores
 
 
@@ -92,6 +94,8 @@ class Evidence:
     sweep:      the arms that are points of a curve, with their places on it.
     origin:     what the scores come from.
     external:   the external sets, all scored with the same segmenters.
+    study:      what was studied, for the paragraph of methods.
+    contrasts:  those that somebody asked for besides the planned ones.
     """
 
     title: str
@@ -105,6 +109,8 @@ class Evidence:
     sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
     origin: Origin = field(default_factory=Origin)
     external: tuple[External, ...] = ()
+    study: Study = field(default_factory=Study)
+    contrasts: Asked = ()
 
     def on(self, external: External) -> Evidence:
         """Return what there is of an external set in place of the test images."""

@@ -36,6 +36,7 @@ from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, External, Section
 from augkit.report.origin import content_of, origin_of
 from augkit.report.quality import quality_section, unjudged_section
+from augkit.report.summary.study import study_of
 from augkit.report.verdict.scores import external_images
 
 SHOWN = 64
@@ -46,11 +47,14 @@ Inputs = Mapping[Stage, Path]
 Manifests = Mapping[Stage, Mapping[str, Any]]
 
 
-def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, costs: Mapping[str, Any]) -> Evidence:
+def gather_evidence(
+    task: WriteReport, inputs: Inputs, manifests: Manifests, costs: Mapping[str, Any], date: str
+) -> Evidence:
     """Return what the arms left behind.
 
     inputs, manifests: the folder and the manifest of every stage before the report.
     costs:             what `cost_record` says of them.
+    date:              today's, as in ``2026-11-27``.
     """
     first = [arm for arm in task.arms if (arm.name, arm.seed) == (task.arms[0].name, task.arms[0].seed)]
     datasets = [inputs[arm.dataset] for arm in first]  # of each fold
@@ -79,6 +83,8 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
         origin=origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)),
         external=external,
+        study=study_of(first, test, {one.name: len(one.test) for one in external}, environment, date, inputs),
+        contrasts=task.contrasts,
     )
 
 

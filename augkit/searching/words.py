@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from augkit.amounts import duration
 from augkit.data.folds import DEVELOPMENT
-from augkit.report.verdict.comparison import NO_EVIDENCE, signed
+from augkit.report.verdict.finding import NO_EVIDENCE, signed
 from augkit.searching.race import BUDGET, LAST, WORSE, Standing, Values, smallest_visible_gain
 from augkit.searching.scheme import FOLDS, Scheme
 from augkit.searching.search import Outcome
