@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,14 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
 ]
+Contrasts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contrast",
+        metavar="ARM:ARM",
+        help="Also compare these two arms, as in texture:flow; adjusted with the others. Repeatable.",
+    ),
+]
 Observers = Annotated[
     list[str] | None,
     typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
@@ -67,6 +76,22 @@ def parse_seeds(text: str | None) -> list[int] | None:
     if len(seeds) > _MOST_SEEDS:
         raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
     return seeds
+
+
+def parse_contrasts(texts: list[str] | None, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of arms that ``--contrast`` names; `names` are those of all arms."""
+    from augkit.errors import InputError, Problem
+    from augkit.report.verdict.contrasts import check_asked
+
+    pairs = []
+    for text in texts or ():
+        first, colon, second = text.partition(":")
+        if not colon:
+            what = f"found '{text}'; allowed: two of {', '.join(names)}, with a colon between them"
+            raise InputError(Problem(f"--contrast {text}", what))
+        pairs.append((first, second))
+    check_asked(pairs, names)
+    return tuple(pairs)
 
 
 def parse_age(text: str) -> float:

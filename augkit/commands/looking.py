@@ -84,6 +84,7 @@ def quality(
         from augkit.data.stored import read_quality
         from augkit.planning.loading import load_checked
         from augkit.report.quality import HEADER, quality_rows
+        from augkit.report.summary.synthetic import sentence
         from augkit.running.session import How, Session
 
         checked, registry = load_checked(recipes, changes or ())
@@ -94,7 +95,9 @@ def quality(
         with audience:
             folders = session.build(stages)
         for stage, folder in zip(stages, folders, strict=True):
-            print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
+            record = read_quality(folder).record
+            print_table(stage.title, HEADER, quality_rows(record), open_console())
+            say(sentence(record))
             say(f"Pictures and numbers of each image: {shown(folder)}")
             print()
 

@@ -11,6 +11,7 @@ from augkit.planning.sweep import SweepPoint
 from augkit.report.arms import scored_ids
 from augkit.report.origin import Origin
 from augkit.report.summary.study import Study
+from augkit.report.summary.synthetic import Said
 from augkit.report.verdict.contrasts import Asked
 from augkit.report.verdict.scores import ArmScores
 
@@ -51,6 +52,8 @@ class Section:
     words:    how many of the last columns of the tables are words and no numbers.
     pictures: (name of the file without ending, what it shows, the bytes of a PNG); names are unique in a report.
     record:   plain values for JSON.
+    lead:     a sentence of `subject` in parts, which comes first; the rest is then folded beneath it.
+    terms:    (word, what it means), for those that the tables use.
     """
 
     title: str
@@ -59,6 +62,9 @@ class Section:
     pictures: tuple[tuple[str, str, bytes], ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
     words: int = 0
+    subject: str = ""
+    lead: tuple[Said, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

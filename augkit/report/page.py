@@ -31,6 +31,7 @@ from augkit.report.pictures import (
 from augkit.report.record import per_image, report_record
 from augkit.report.samples import CaseGroup, Gallery, case_columns, case_groups, case_pair, synthetic_sources
 from augkit.report.summary.study import methods
+from augkit.report.summary.synthetic import Said
 from augkit.report.tables import (
     Table,
     class_rows,
@@ -102,6 +103,9 @@ class Extra:
     tables: tuple[tuple[str, Sequence[Sequence[str]]], ...]
     pictures: tuple[Picture, ...]
     words: int
+    subject: str
+    lead: tuple[Said, ...]
+    terms: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -276,7 +280,8 @@ def verdicts(comparison: Comparison) -> Verdicts:
 
 def _extra(section: Section) -> Extra:
     pictures = tuple(Picture(slug(stem), alt, png) for stem, alt, png in section.pictures)
-    return Extra(section.title, section.text, section.tables, pictures, section.words)
+    told = section.subject, section.lead, section.terms
+    return Extra(section.title, section.text, section.tables, pictures, section.words, *told)
 
 
 def _recipe_files(evidence: Evidence) -> Mapping[str, str]:
@@ -320,7 +325,8 @@ def _command(evidence: Evidence) -> str:
     # What decides bits besides the recipes; another device, precision or number of threads gives other numbers.
     how = [f"--{name} {evidence.provenance[name]}" for name in ("device", "precision", "threads")
            if name in evidence.provenance]  # fmt: skip
-    return " ".join([f"augkit run {files}", *chosen, *how])
+    asked = [f"--contrast {':'.join(pair)}" for pair in evidence.contrasts]
+    return " ".join([f"augkit run {files}", *chosen, *asked, *how])
 
 
 def template(name: str) -> Template:

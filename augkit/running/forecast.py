@@ -15,6 +15,7 @@ from augkit.planning.plan import Plan
 from augkit.planning.tasks import Arm
 from augkit.report.arms import expected
 from augkit.report.verdict.comparison import foresee
+from augkit.report.verdict.contrasts import Asked
 from augkit.report.verdict.scores import ArmScores
 from augkit.store import Store
 
@@ -23,9 +24,11 @@ class Forecast:
     """What a plan says of its verdicts: of seeds at once, of test images as soon as the data set lies in the store.
 
     beside: arms of reports that the plan's arms will be compared with.
+    asked:  contrasts that somebody asked for.
     """
 
-    def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = ()) -> None:
+    def __init__(self, plan: Plan, store: Store, beside: Sequence[ArmScores] = (), asked: Asked = ()) -> None:
+        self._asked = asked
         self._plan = plan
         self._beside = beside
         self._datasets = {arm.fold: store.path(arm.dataset.address) for arm in plan.arms}
@@ -38,7 +41,9 @@ class Forecast:
         for arm in (*expected(self._plan.arms, ids), *self._beside):
             known = arms.setdefault(arm.arm, arm)
             arms[arm.arm] = replace(known, seeds=tuple(dict.fromkeys((*known.seeds, *arm.seeds))))
-        return tuple(f"no verdict can come out of this: {reason}" for reason in foresee(tuple(arms.values())))
+        return tuple(
+            f"no verdict can come out of this: {reason}" for reason in foresee(tuple(arms.values()), self._asked)
+        )
 
     def hear(self, event: Event) -> tuple[StageNoted, ...]:
         """Return what to tell after an event of the run, each line once."""

@@ -117,7 +117,8 @@ def _trainings(study: Study, arms: Sequence[ArmScores]) -> str:
     times = f"with {_seeds(next(iter(seeds)))}" if len(seeds) == 1 else "with the seeds that each arm lists"
     in_each = f"{arms[0].in_folds.replace(' in ', ' in each of ', 1)}" if arms[0].design.folds else ""
     steps = {steps for arm in arms for steps in arm.conditions.get("optimiser steps", ())}
-    budget = f", {int(next(iter(steps))):,} optimiser steps each" if len(steps) == 1 else ""
+    apiece = "" if len(arms) == len(arms[0].seeds) == arms[0].fold_count == 1 else " each"
+    budget = f", {int(next(iter(steps))):,} optimiser steps{apiece}" if len(steps) == 1 else ""
     was, learnt = "was" if len(segmenters) == 1 else "were", "; ".join(_learnt(arms))
     return f"{what}{named} {was} trained{each} {times}{in_each}{budget}: {learnt}."
 

@@ -87,8 +87,7 @@ def _sentences(findings: Sequence[Finding], margin: float) -> Iterator[str]:
     if equal:
         who = _joined([f"{_who(finding)} and {finding.contrast.minus[0].arm}" for finding in equal], "; ")
         yield f"Equal within ±{margin:g} Dice: {who}."
-    known = len(equal) > 0 or any(finding.verdict in (HELPS, BETTER, HARMS, WORSE) for finding in findings)
-    yield from _not_shown([finding for finding in findings if finding.verdict == NO_EVIDENCE], findings, known)
+    yield from _not_shown([finding for finding in findings if finding.verdict == NO_EVIDENCE], len(findings))
     missing = [finding for finding in findings if finding.verdict == NO_VERDICT]
     if missing:
         names = "" if len(missing) == len(findings) else f" on {_joined([one.contrast.name for one in missing])}"
@@ -96,24 +95,27 @@ def _sentences(findings: Sequence[Finding], margin: float) -> Iterator[str]:
         yield f"No answer yet{names}: {why[0].lower()}{why[1:].rstrip('.;')}."
 
 
-def _not_shown(open_ones: Sequence[Finding], findings: Sequence[Finding], known: bool) -> Iterator[str]:
+def _not_shown(open_ones: Sequence[Finding], among: int) -> Iterator[str]:
+    """Yield what has no evidence, of so many findings."""
     if not open_ones:
         return
-    largest = max(finding.detectable or 0.0 for finding in open_ones)
-    seen = f"effects below {_two_digits(largest)} Dice could not be seen reliably"
-    if len(open_ones) == 1:
-        (one,) = open_ones
-        minus = one.contrast.minus[0].arm
-        what = (
-            "is not shown to be better or worse than"
-            if one.contrast.asked
-            else "is not shown to help or harm, compared with"
+    seen = (
+        f"effects below {_two_digits(max(one.detectable or 0.0 for one in open_ones))} Dice could not be seen reliably"
+    )
+    effects = [one for one in open_ones if not one.contrast.asked]
+    pairs = [f"{_who(one)} and {one.contrast.minus[0].arm}" for one in open_ones if one.contrast.asked]
+    parts = []
+    if len(effects) == 1:
+        parts.append(
+            f"{_who(effects[0])} is not shown to help or harm, compared with {effects[0].contrast.minus[0].arm}"
         )
-        yield f"{_who(one)} {what} {minus}; {seen}."
-    elif known or any(one.contrast.asked for one in open_ones):
-        yield f"Nothing is shown of {_joined([one.contrast.name for one in open_ones])}; {seen}."
-    else:
-        yield f"Nothing{'' if len(open_ones) == len(findings) else ' else'} tried is shown to help; {seen}."
+    elif effects and len(open_ones) == among:
+        parts.append("Nothing tried is shown to help")
+    elif effects:
+        parts.append(f"{_joined([_who(one) for one in effects])} are not shown to help or harm")
+    if pairs:
+        parts.append(f"{'; '.join(pairs)} are not shown to differ")
+    yield f"{'; '.join([*parts, seen])}."
 
 
 def _gain(finding: Finding) -> str:

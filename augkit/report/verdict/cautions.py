@@ -19,7 +19,7 @@ def few_images(arm: ArmScores) -> Iterator[str]:
             "annotate more" if arm.design.folds or arm.design.external else "test every image once, with --set folds=5"
         )
         one = arm.design.scored.removesuffix("s") if count == 1 else arm.design.scored
-        yield f"Only {count} {one}: a single one that fails moves mean Dice by {1 / count:.2f}. To do: {more}."
+        yield f"Only {count} {one}: a single one that fails moves mean Dice by {1 / count:.3f}. To do: {more}."
 
 
 def scatter(arms: Sequence[ArmScores], margin: float) -> Iterator[str]:
