@@ -51,10 +51,7 @@ def test_methods_name_data_training_scores_statistics_and_software() -> None:
 
 def test_methods_of_one_recipe_have_no_words_for_several_and_compare_nothing() -> None:
     told = methods([STUDY], [arm("plain", seeds=(7,))], 0.01)
-    assert (
-        "A segmenter, unet (width 8, steps 1500), was trained with one seed (7), 1,500 optimiser steps each: on "
-        in told
-    )
+    assert "A segmenter, unet (width 8, steps 1500), was trained with one seed (7), 1,500 optimiser steps: on " in told
     assert "each arm" not in told
     assert "contrasts" not in told
 
@@ -98,8 +95,8 @@ def test_a_loss_that_has_flattened_is_quiet() -> None:
 def test_a_loss_that_still_falls_is_told_with_twice_the_steps() -> None:
     (line,) = still_falls(history(*np.linspace(1.3, 0.5, 12)), segmenter(steps=300, budget="steps"))
     assert line == (
-        "The loss still falls at the end of training: the segmenter could have learnt more. To do: train longer, as with "
-        "--set segmenter.unet.steps=600."
+        "The loss still falls at the end of training: the segmenter could have learnt more. To do: train longer, as "
+        "with --set segmenter.unet.steps=600."
     )
     (line,) = still_falls(history(1.3, 1.17, 1.13), segmenter(steps=60, budget="epochs"))
     assert line.endswith("To do: train longer.")

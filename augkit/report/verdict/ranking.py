@@ -1,8 +1,8 @@
 """Which arm is best, and how sure that is: every arm against every other, all of it true at once with 95 %.
 
-With K arms there are K (K - 1) / 2 differences. Each has the error over images and seeds that the verdicts have, and an
-interval so wide that all of them hold the true differences together in 95 % of studies: Bonferroni's bound (Dunn,
-Journal of the American Statistical Association 1961), which asks nothing of how the differences depend on each other.
+With K arms there are K (K - 1) / 2 differences. Each has the error over images and seeds that the verdicts' intervals
+have, and an interval so wide that all of them hold the true differences together in 95 % of studies: Bonferroni's
+bound (Dunn, Journal of the American Statistical Association 1961), whatever the differences have in common.
 An arm's true rank then lies between one more than the number of arms that are surely better, and K less the number of
 those that are surely worse (Mogstad, Romano, Shaikh & Wilhelm, Review of Economic Studies 2024; Al Mohamad, van Zwet,
 Solari & Goeman, Biometrics 2022). No verdict rests on it: that of a planned contrast asks one question, and sees more.
@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from augkit.report.verdict.inference import LEAVE, Values, crossed_error, folded_error
+from augkit.report.verdict.inference import LEAVE, Values, crossed_error, folded_error, wide_error
 from augkit.report.verdict.scores import ArmScores
 
 
@@ -65,7 +65,7 @@ def rank(arms: Sequence[ArmScores], least_seeds: int, least_images: int) -> Rank
     if len(common) < least_seeds or len(arms[0].image_ids) < least_images:
         return None
     tables = [arm.values["dice"][[arm.seeds.index(seed) for seed in sorted(common)]] for arm in arms]
-    low, high = _intervals(tables, arms[0])
+    low, high = intervals(tables, arms[0])
     means = [float(table.mean()) for table in tables]
     order = sorted(range(len(arms)), key=lambda i: -means[i])
     first = order[0]
@@ -83,7 +83,7 @@ def rank(arms: Sequence[ArmScores], least_seeds: int, least_images: int) -> Rank
     )
 
 
-def _intervals(tables: Sequence[Values], arm: ArmScores) -> tuple[Values, Values]:
+def intervals(tables: Sequence[Values], arm: ArmScores) -> tuple[Values, Values]:
     """Return low and high, (K, K): the simultaneous interval of the mean of row's arm less that of column's."""
     from scipy import special
 
@@ -93,6 +93,7 @@ def _intervals(tables: Sequence[Values], arm: ArmScores) -> tuple[Values, Values
     for i, j in combinations(range(count), 2):
         table = tables[i] - tables[j]
         error, freedom = crossed_error(table) if arm.fold_count == 1 else folded_error(table, arm.folds)
+        error = wide_error(table) if arm.fold_count == 1 else error
         mean, reach = float(table.mean()), float(special.stdtrit(freedom, 1 - level)) * error
         low[i, j], high[i, j] = mean - reach, mean + reach
         low[j, i], high[j, i] = -high[i, j], -low[i, j]
