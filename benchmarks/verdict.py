@@ -263,7 +263,7 @@ def rank_rates(
 
 def run_ranking(quick: bool) -> dict[str, Any]:
     """Simulate rankings, print a table, and return the rates by row."""
-    tables = 200 if quick else 1000
+    tables = 100 if quick else 500
     values: dict[str, Any] = {}
     print(
         f"{'world':<13}{'arms':>6}{'seeds':>7}{'folds':>7}{'true means':>15}{'seed SD':>9}{'interval':>10}{'rank':>8}"

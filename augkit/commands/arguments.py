@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -76,6 +77,24 @@ def parse_seeds(text: str | None) -> list[int] | None:
     if len(seeds) > _MOST_SEEDS:
         raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
     return seeds
+
+
+@contextmanager
+def computing_with(jobs: int, threads: int | None) -> Iterator[None]:
+    """Let torch compute in this process with as many threads as a job of a run would."""
+    if jobs == 1 and threads is None:
+        yield
+        return
+    import torch
+
+    from augkit.running.local import threads_of
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or threads_of(jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def parse_contrasts(texts: list[str] | None, names: Sequence[str]) -> tuple[tuple[str, str], ...]:

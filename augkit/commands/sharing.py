@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from augkit.commands.arguments import Changes, Device, Out, Precision, Quiet, Recipe
+from augkit.commands.arguments import Changes, Device, Jobs, Out, Precision, Quiet, Recipe, Threads
 from augkit.commands.terminal import complain, explained, prepare, say
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def export(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a recipe's synthetic images and masks for other programs, with a manifest and a data card.
@@ -50,7 +52,7 @@ def export(
         check_pixels(layout, checked)
         check_target(to, layout, image_format)
         audience = prepare(registry, quiet)
-        session = Session(How(out, device, precision), audience.tell)
+        session = Session(How(out, device, precision, jobs, threads), audience.tell)
         with audience:
             exported = gather_export(checked, seed, session, size)
         written = write_export(exported, to, cast("Format", layout), cast("ImageFormat", image_format))
