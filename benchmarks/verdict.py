@@ -1,6 +1,6 @@
 """How often a verdict is wrong: augkit's rule against the tests that papers use, on simulated arms.
 
-    python benchmarks/verdict.py [--quick] [--folds | --power]
+    python benchmarks/verdict.py [--quick] [--folds | --power | --ranking]
 
 Two arms whose true means are equal are compared over and over; a method is wrong whenever it finds a difference at the
 5 % level. Scores are drawn as they look on real data: most images near 0.9 and a tail of failures (mean 0.80, SD 0.19),
@@ -15,6 +15,9 @@ training's data is the sum of the influences of its images, and so folds share m
 data sets of the size: a fresh data set has other images and other influences.
 
 With --power, pilots say how many seeds and images the rule needs, and the rule is tried with as many.
+
+With --ranking, several arms are ranked, equal ones and such that lie apart: how often a simultaneous interval misses a
+true difference, and how often an arm's true rank is not among those that are said to be possible.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +34,8 @@ from numpy.typing import NDArray
 
 from augkit.report.verdict.inference import LEAVE, MeanDifference, crossed_error, estimates, folded_error
 from augkit.report.verdict.power import images_enough, luck_of, seeds_enough
+from augkit.report.verdict.ranking import intervals, rank
+from augkit.report.verdict.scores import ArmScores
 
 Values = NDArray[np.float64]
 
@@ -90,16 +95,29 @@ def _levels(random: np.random.Generator, world: str, tables: int, images: int) -
 def _differences(
     random: np.random.Generator, world: str, level: Values, gain: Values, luck: Callable[[], Values], seeds: int
 ) -> Values:
+    first, second = _arms(random, world, level, (gain, 0.0), luck, seeds)
+    return np.asarray(first - second)
+
+
+def _arms(
+    random: np.random.Generator,
+    world: str,
+    level: Values,
+    gains: Sequence[Values | float],
+    luck: Callable[[], Values],
+    seeds: int,
+) -> list[Values]:
+    """Return the scores of as many arms as there are gains, each (tables, seeds, images)."""
     spread = 2 * np.sqrt(level * (1 - level))
     tables, _, images = level.shape
     arms = []
-    for better in (gain, 0):
+    for better in gains:
         own = WORLDS[world] * spread * random.standard_t(4, level.shape) / np.sqrt(2)
         lucky = luck()
         noise = 0.06 * spread * random.standard_t(4, (tables, seeds, images)) / np.sqrt(2)
         # A gain is added after the limits, so that its true mean is known exactly.
-        arms.append(np.clip(level + own + lucky + noise, 0, 1) + better)
-    return np.asarray(arms[0] - arms[1])
+        arms.append(np.asarray(np.clip(level + own + lucky + noise, 0, 1) + better))
+    return arms
 
 
 def _truth(world: str) -> float:
@@ -201,6 +219,65 @@ POWER_ROWS = (
 """What a pilot asks for, folds, world, SDs of training and data, gain: rows where there is an answer."""
 
 
+RANKED = {"equal": 0.0, "apart by 0.01": 0.01}
+"""What true means are -> how much each arm gains over the next."""
+
+
+def rank_rates(
+    key: int, world: str, step: float, seed_sd: float, arms: int, seeds: int, folds: int, tables: int
+) -> dict[str, float]:
+    """Return how often some interval of a ranking misses, and how often some arm's rank does.
+
+    With folds, 60 images, and a luck of the data as large as that of training. Equal arms share all ranks.
+    """
+    random, images = np.random.Generator(np.random.Philox(key)), 60 if folds > 1 else IMAGES
+    gains = [-step * i for i in range(arms)]
+    fold_of, level = np.arange(images) % folds, _levels(random, world, tables, images)[0]
+    trained_on = (fold_of[:, None] != np.arange(folds)).astype(float)
+    trained_on /= np.sqrt(np.maximum(trained_on.sum(axis=0), 1))
+
+    def luck() -> Values:
+        own = seed_sd * random.standard_normal((tables, seeds, folds))
+        data = seed_sd * random.standard_normal((tables, images)) @ trained_on
+        return np.asarray((own + data[:, None])[:, :, fold_of])
+
+    scores = _arms(random, world, level, gains, luck, seeds)
+    misses = ranks = 0
+    for table in range(tables):
+        studied = [
+            ArmScores(str(i), tuple(map(str, range(images))), tuple(range(seeds)), {"dice": one[table]}, folds=fold_of)
+            for i, one in enumerate(scores)
+        ]
+        found = rank(studied, 2, 10)
+        assert found is not None
+        low, high = intervals([arm.values["dice"] for arm in studied], studied[0])
+        true = np.subtract.outer(gains, gains)
+        misses += bool(((true < low) | (true > high)).any())
+        worse, better = ((true > 1e-9).sum(axis=1), (true < -1e-9).sum(axis=1))
+        ranks += any(
+            place.best > 1 + better[int(place.arm)] or place.worst < arms - worse[int(place.arm)]
+            for place in found.places
+        )
+    return {"an interval misses": round(misses / tables, 4), "a rank misses": round(ranks / tables, 4)}
+
+
+def run_ranking(quick: bool) -> dict[str, Any]:
+    """Simulate rankings, print a table, and return the rates by row."""
+    tables = 100 if quick else 500
+    values: dict[str, Any] = {}
+    print(
+        f"{'world':<13}{'arms':>6}{'seeds':>7}{'folds':>7}{'true means':>15}{'seed SD':>9}{'interval':>10}{'rank':>8}"
+    )
+    designs = [(6, 1)] if quick else [(4, 1), (6, 1), (2, 5), (3, 5)]
+    rows = itertools.product(("same method", "same mean"), (3, 8), designs, RANKED, (0.0, 0.01, 0.02))
+    for i, (world, arms, (seeds, folds), means, seed_sd) in enumerate(rows):
+        found = rank_rates(10**6 * (i + 1), world, RANKED[means], seed_sd, arms, seeds, folds, tables)
+        cells = "".join(f"{rate:>10.1%}" for rate in found.values())
+        print(f"{world:<13}{arms:>6}{seeds:>7}{folds:>7}{means:>15}{seed_sd:>9}{cells}", flush=True)
+        values[f"{world}, {arms} arms {means}, {seeds} seeds, {folds} folds, seed SD {seed_sd}"] = found
+    return values
+
+
 def run_power(quick: bool) -> dict[str, Any]:
     """Return how often the rule finds a gain with the seeds, or the images, that pilots say are enough."""
     pilots, values = 10 if quick else 40, {}
@@ -266,9 +343,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer simulations, and six seeds or three only")
     parser.add_argument("--folds", action="store_true", help="images that are tested in folds")
     parser.add_argument("--power", action="store_true", help="numbers of seeds and images that pilots recommend")
+    parser.add_argument("--ranking", action="store_true", help="rankings of several arms")
     chosen = parser.parse_args()
-    if chosen.folds or chosen.power:
+    if chosen.folds or chosen.power or chosen.ranking:
         name, part = ("verdict-folds", run_folds) if chosen.folds else ("verdict-power", run_power)
+        name, part = ("verdict-ranking", run_ranking) if chosen.ranking else (name, part)
         print(json.dumps({"benchmark": name, "ratios": {}, "values": part(chosen.quick), **_where()}))
         return
     print(json.dumps(_record(run_seeds(chosen.quick))))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +67,14 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads of each job; default: its share of the cores. Decides bits."),
 ]
+Contrasts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contrast",
+        metavar="ARM:ARM",
+        help="Also compare these two arms, as in texture:flow; adjusted with the others. Repeatable.",
+    ),
+]
 Observers = Annotated[
     list[str] | None,
     typer.Option("--observer", metavar="NAME", help="Also tell this plugin, as in jsonl or tensorboard."),
@@ -89,6 +99,40 @@ def parse_seeds(text: str | None) -> list[int] | None:
     if len(seeds) > _MOST_SEEDS:
         raise InputError(Problem(f"--seeds {text}", f"found more than {_MOST_SEEDS} seeds; allowed: up to that many"))
     return seeds
+
+
+@contextmanager
+def computing_with(jobs: int | None, threads: int | None) -> Iterator[None]:
+    """Let torch compute in this process with as many threads as a job of a run would."""
+    if jobs in (None, 1) and threads is None:
+        yield
+        return
+    import torch
+
+    from augkit.running.local import threads_of
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or threads_of(jobs or 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def parse_contrasts(texts: list[str] | None, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of arms that ``--contrast`` names; `names` are those of all arms."""
+    from augkit.errors import InputError, Problem
+    from augkit.report.verdict.contrasts import check_asked
+
+    pairs = []
+    for text in texts or ():
+        first, colon, second = text.partition(":")
+        if not colon:
+            what = f"found '{text}'; allowed: two of {', '.join(names)}, with a colon between them"
+            raise InputError(Problem(f"--contrast {text}", what))
+        pairs.append((first, second))
+    check_asked(pairs, names)
+    return tuple(pairs)
 
 
 def parse_age(text: str) -> float:

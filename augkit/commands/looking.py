@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from augkit.commands.arguments import (
     Recipes,
     Seeds,
     Threads,
+    computing_with,
     parse_seeds,
 )
 from augkit.commands.terminal import explained, open_console, prepare, print_table, say, shown
@@ -28,45 +30,73 @@ from augkit.contracts.executor import LOCAL
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
     from augkit.planning.components import CheckedRecipe
+    from augkit.planning.tasks import Supply
 
 
-def preview(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
+def preview(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    precision: Precision = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+) -> None:
     """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
     with explained():
+        from augkit.contracts.precision import precision_of_run
         from augkit.planning.loading import load_checked
         from augkit.running.preview import preview as draw_panels
         from augkit.running.preview import write_page
         from augkit.running.session import How, Session
 
         checked, _ = load_checked(recipes, changes or ())
-        session = Session(How(out, device))
-        for supply in [session.plan_supply(one) for one in checked]:
+        chosen, session = parse_seeds(seeds), Session(How(out, device, precision, jobs, threads))
+        for supply in [session.plan_supply(one, seed) for one in checked for seed in chosen or (None,)]:
             session.build([supply.training])
-            folder = out / "preview" / supply.name
-            write_page(f"Preview of {supply.name}", draw_panels(supply, session.engine), folder)
-            say(str(folder / "index.html"))
+            name = _named(supply, chosen)
+            with precision_of_run(precision), computing_with(jobs, threads):
+                write_page(f"Preview of {name}", draw_panels(supply, session.engine), out / "preview" / name)
+            say(str(out / "preview" / name / "index.html"))
 
 
-def figures(recipes: Recipes, changes: Changes = None, out: Out = Path("runs"), device: Device = "auto") -> None:
+def _named(supply: Supply, seeds: Sequence[int] | None) -> str:
+    """Return what pages of a recipe are called: those of seeds that somebody chose, by these."""
+    return supply.name if seeds is None else f"{supply.name}-seed-{supply.seed}"
+
+
+def figures(
+    recipes: Recipes,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    device: Device = "auto",
+    precision: Precision = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+) -> None:
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""
     with explained():
+        from augkit.contracts.precision import precision_of_run
         from augkit.planning.components import check_recipes
         from augkit.planning.loading import load_checked
         from augkit.running.preview import figure_3, figure_3_recipe, write_page
         from augkit.running.session import How, Session
 
         checked, registry = load_checked(recipes, changes or ())
-        session = Session(How(out, device))
-        for one in checked:
+        chosen, session = parse_seeds(seeds), Session(How(out, device, precision, jobs, threads))
+        for one, seed in [(one, seed) for one in checked for seed in chosen or (None,)]:
             recipe, panels, left_out = figure_3_recipe(one, registry)
             (redrawn,) = check_recipes([recipe], registry)
-            supply = session.plan_supply(redrawn)
-            folder = out / "figures" / supply.name
-            drawn, refused = figure_3(supply, panels, session.engine)
+            supply = session.plan_supply(redrawn, seed)
+            name = _named(supply, chosen)
+            with precision_of_run(precision), computing_with(jobs, threads):
+                drawn, refused = figure_3(supply, panels, session.engine)
             for sentence in (*left_out, *refused):
                 say(sentence)
-            write_page(f"Figure 3 for {supply.name}", drawn, folder)
-            say(str(folder / "index.html"))
+            write_page(f"Figure 3 for {name}", drawn, out / "figures" / name)
+            say(str(out / "figures" / name / "index.html"))
 
 
 def quality(
@@ -94,6 +124,7 @@ def quality(
         from augkit.planning.cluster import find_executor
         from augkit.planning.loading import load_checked
         from augkit.report.quality import HEADER, quality_rows
+        from augkit.report.summary.synthetic import sentence
         from augkit.running.session import How, Session
 
         checked, registry = load_checked(recipes, changes or ())
@@ -105,7 +136,9 @@ def quality(
         with audience:
             folders = session.build(stages)
         for stage, folder in zip(stages, folders, strict=True):
-            print_table(stage.title, HEADER, quality_rows(read_quality(folder).record), open_console())
+            record = read_quality(folder).record
+            print_table(stage.title, HEADER, quality_rows(record), open_console())
+            say(sentence(record))
             say(f"Pictures and numbers of each image: {shown(folder)}")
             print()
 

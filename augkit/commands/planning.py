@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from augkit.commands.arguments import (
     Changes,
+    Contrasts,
     Device,
     Jobs,
     Out,
@@ -18,6 +19,8 @@ from augkit.commands.arguments import (
     Recipes,
     Seeds,
     Threads,
+    computing_with,
+    parse_contrasts,
     parse_seeds,
 )
 from augkit.commands.terminal import complain, explained, say, shown
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from augkit.planning.components import CheckedRecipe
     from augkit.planning.plan import Plan
     from augkit.planning.tasks import Stage
+    from augkit.report.verdict.contrasts import Asked
     from augkit.running.engine import Engine
     from augkit.store import Store
 
@@ -34,6 +38,7 @@ def plan(
     recipes: Recipes,
     changes: Changes = None,
     seeds: Seeds = None,
+    contrasts: Contrasts = None,
     out: Out = Path("runs"),
     device: Device = "auto",
     estimate: Annotated[
@@ -56,15 +61,15 @@ def plan(
 
         checked, _ = load_checked(recipes, changes or ())
         session = Session(How(out, device, precision))
-        planned = session.plan(checked, parse_seeds(seeds))
+        asked = parse_contrasts(contrasts, list(dict.fromkeys(one.recipe.name for one in checked)))
+        planned = session.plan(checked, parse_seeds(seeds), asked)
         store, engine = session.store, session.engine
-        for line in (*_formats(checked), *_folds(planned)):
+        for line in (*_formats(checked), *_folds(planned), *_outlook(planned, store, asked)):
             print(line)
         if asks_for_verdict(planned):
-            complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store).lines()))
+            complain(*(f"{COMPARISON}: {line}" for line in Forecast(planned, store, (), asked).lines()))
         if estimate:
-            _use_threads(jobs or 1, threads)
-            with precision_of_run(precision):
+            with precision_of_run(precision), computing_with(jobs, threads):
                 _print_estimate(planned, store, engine, jobs or 1)
             return
         missing, stages = engine.missing(planned), planned.stages()
@@ -95,6 +100,22 @@ def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:
     return [f"data set {name}: {format}" for name, format in dict.fromkeys(told) if format != Format()]
 
 
+def _outlook(planned: Plan, store: Store, asked: Asked) -> Iterator[str]:
+    """Yield how large the splits are, and how small an effect the comparison can show."""
+    from augkit.report.verdict.outlook import smallest_effect
+    from augkit.running.forecast import expected_arms, split_sizes, trained_arms
+
+    sizes, counted = split_sizes(planned, store)
+    if not sizes:
+        yield "split sizes: known once the data is read, as by augkit validate --data"
+        return
+    fold = " (of the first fold)" if planned.arms[0].fold is not None else ""
+    about = "" if counted else "" if planned.arms[0].dataset == planned.arms[0].training else "about "
+    listed = ", ".join(f"{count} {split}" for split, count in sizes.items())
+    yield f"split sizes{fold}: {about}{listed}"
+    yield from smallest_effect(expected_arms(planned, store), trained_arms(planned, store), asked)
+
+
 def _folds(planned: Plan) -> list[str]:
     """Return how many trainings folds make of some arms and seeds; nothing where there are none."""
     names, seeds, folds = ({getattr(arm, what) for arm in planned.arms} for what in ("name", "seed", "fold"))
@@ -106,16 +127,6 @@ def _folds(planned: Plan) -> list[str]:
     product = " x ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     trained = " and ".join(f"{count} {kind}s" for kind, count in kinds.items() if count)
     return [f"{product}: {trained} to train"]
-
-
-def _use_threads(jobs: int, threads: int | None) -> None:
-    """Let torch compute with as many threads as a job of the run will."""
-    if jobs > 1 or threads is not None:
-        import torch
-
-        from augkit.running.local import threads_of
-
-        torch.set_num_threads(threads or threads_of(jobs))
 
 
 def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> None:

@@ -12,6 +12,7 @@ import typer
 from augkit.commands.arguments import (
     Changes,
     ClusterFile,
+    Contrasts,
     Detach,
     Device,
     Executor,
@@ -24,6 +25,7 @@ from augkit.commands.arguments import (
     Recipes,
     Seeds,
     Threads,
+    parse_contrasts,
     parse_seeds,
 )
 from augkit.commands.terminal import complain, explained, prepare, print_comparison, say, shown
@@ -32,6 +34,7 @@ from augkit.contracts.executor import LOCAL
 if TYPE_CHECKING:
     from augkit.contracts.registry import Registry
     from augkit.planning.components import CheckedRecipe
+    from augkit.report.verdict.contrasts import Asked
     from augkit.report.verdict.scores import ArmScores
     from augkit.running.audience import Audience
     from augkit.running.session import How
@@ -41,6 +44,7 @@ def run(
     recipes: Recipes,
     changes: Changes = None,
     seeds: Seeds = None,
+    contrasts: Contrasts = None,
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
@@ -63,10 +67,10 @@ def run(
         from augkit.running.session import How
 
         checked, registry = load_checked(recipes, changes or ())
-        chosen = parse_seeds(seeds)
+        chosen, asked = parse_seeds(seeds), parse_contrasts(contrasts, _names(checked))
         elsewhere = find_executor(executor, cluster, mixed_nodes, detach, registry)
         how = How(out, device, precision, jobs, threads, elsewhere)
-        folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()))
+        folder = _run(checked, registry, chosen, asked, how, prepare(registry, quiet, observers or ()))
         if not _print_result(folder):
             _print_next(recipes, checked, changes or (), how)
 
@@ -81,6 +85,7 @@ def compare(
     margin: Annotated[
         float, typer.Option(help="Dice difference below which two arms count as equal.", min=0.0001, max=1)
     ] = 0.01,
+    contrasts: Contrasts = None,
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
@@ -124,16 +129,18 @@ def compare(
             with opened(source) as folder:
                 read = read_report(folder)
                 reports.append(read if source.is_dir() else replace(read, folder=source))
-        if recipes:
-            checked, registry = load_checked(recipes, changes or ())
+        checked, registry = load_checked(recipes, changes or ()) if recipes else ((), None)
+        known = dict.fromkeys([*_names(checked), *(arm.arm for report in reports for arm in report.arms)])
+        asked = parse_contrasts(contrasts, list(known))
+        if registry is not None:
             beside: Sequence[ArmScores] = merge(reports, None) if reports else ()
             if chosen is not None:
                 beside = [replace(arm, seeds=tuple(set(arm.seeds) & set(chosen))) for arm in beside]
-            folder = _run(checked, registry, chosen, how, prepare(registry, quiet, observers or ()), beside)
+            folder = _run(checked, registry, chosen, asked, how, prepare(registry, quiet, observers or ()), beside)
             reports.insert(0, read_report(folder))
         arms = merge(reports, chosen)
         sets, left_out = merge_external(reports, chosen)
-        found, external = compare_arms(arms, margin), compare_external(sets, margin)
+        found, external = compare_arms(arms, margin, asked), compare_external(sets, margin, asked)
         found = replace(found, remarks=(*found.remarks, *left_out))
         folder = write_comparison(reports, arms, found, out, {name: (sets[name], external[name]) for name in sets})
         warnings = dict.fromkeys(line for report in reports for line in report.warnings)
@@ -151,12 +158,14 @@ def _run(
     checked: Sequence[CheckedRecipe],
     registry: Registry,
     seeds: Sequence[int] | None,
+    asked: Asked,
     how: How,
     audience: Audience,
     beside: Sequence[ArmScores] | None = None,
 ) -> Path:
     """Build the report of some recipes and return its folder.
 
+    asked:  contrasts that somebody asked for; those with arms of other reports are left to the comparison.
     beside: arms of reports to compare with; None where nobody asked for a comparison.
     """
     from augkit.planning.components import remarks_of
@@ -166,17 +175,23 @@ def _run(
     for remark in remarks_of(checked):
         complain(remark)
     session = Session(how, audience.tell)
-    planned = session.plan(checked, seeds)
-    asked = beside is not None or asks_for_verdict(planned)
-    forecast = Forecast(planned, session.store, beside or ()) if asked else None
+    names = _names(checked)
+    planned = session.plan(checked, seeds, [pair for pair in asked if set(pair) <= set(names)])
+    wanted = beside is not None or asks_for_verdict(planned)
+    forecast = Forecast(planned, session.store, beside or (), asked) if wanted else None
     with audience:
         return session.run(planned, forecast)
+
+
+def _names(checked: Sequence[CheckedRecipe]) -> list[str]:
+    """Return the arms' names, in the order in which a report has them."""
+    return list(dict.fromkeys(one.recipe.name for one in checked))
 
 
 def _print_result(folder: Path) -> bool:
     """Print the result of a run and return whether it came to a verdict."""
     from augkit.report.recorded import read_report
-    from augkit.report.verdict.comparison import NO_VERDICT
+    from augkit.report.verdict.finding import NO_VERDICT
 
     report = read_report(folder)
     for one in (report, *report.external.values()):

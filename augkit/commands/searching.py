@@ -131,13 +131,23 @@ def _seeds_of(text: str | None) -> list[int] | None:
 def _print(outcome: Outcome, folder: Path) -> None:
     """Tell in words what the page shows."""
     from augkit.searching.leave import table_of
-    from augkit.searching.words import NOT_TRIED, advice, could_see, data_sentence, race_sentence, verdict, warnings
+    from augkit.searching.words import (
+        NOT_TRIED,
+        advice,
+        could_see,
+        data_sentence,
+        race_sentence,
+        settle,
+        verdict,
+        warnings,
+    )
 
     console = open_console()
+    console.print(advice(outcome), soft_wrap=True, markup=False, style="bold")
     header, *rows = table_of(outcome)
     print_table("The race: each candidate when it left.", header, rows, console)
-    lines = [race_sentence(outcome), data_sentence(outcome.scheme), verdict(outcome)[1], *could_see(outcome), NOT_TRIED]
-    for line in (*lines, *(f"⚠ {warning}" for warning in warnings(outcome)), advice(outcome)):
+    told = [*(f"⚠ {warning}" for warning in warnings(outcome)), verdict(outcome)[1], *settle(outcome)]
+    for line in (*told, *could_see(outcome), race_sentence(outcome), data_sentence(outcome.scheme), NOT_TRIED):
         say(line)
     if outcome.report is not None:
         say(f"Report of the confirmation: {shown(outcome.report.folder / 'report.html')}")

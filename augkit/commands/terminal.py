@@ -175,16 +175,36 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     console.print(table)
 
 
+MOST_WARNINGS = 5
+"""Lines of warnings that the end of a command prints; the page folds what is more, too."""
+
+
 def print_comparison(arms: Sequence[ArmScores], comparison: Mapping[str, Any], warnings: Iterable[str]) -> None:
-    """Print Table 1, the sentences of a recorded comparison, and warnings: the result of a run or of a comparison."""
+    """Print the answer, warnings, Table 1 and the sentences of a recorded comparison, in the words of its page."""
     from augkit.report.tables import table_rows, table_title
+    from augkit.report.verdict.finding import NO_VERDICT
 
     console = open_console()
+
+    def tell(line: str, style: str = "") -> None:
+        console.print(_visible(line), soft_wrap=True, markup=False, style=style)
+
+    answer = comparison["answer"]
+    tell(answer["title"])
+    tell(answer["sentence"], "bold")
+    if answer["settle"]:
+        tell(answer["settle"])
+    told = list(dict.fromkeys((*comparison["cautions"], *warnings)))
+    for warning in told[:MOST_WARNINGS]:
+        tell(f"⚠ {warning}")
+    if len(told) > MOST_WARNINGS:
+        tell(f"⚠ {len(told) - MOST_WARNINGS} more warnings are in the report.")
     header, *rows = table_rows(arms)
     print_table(table_title(arms[0]), header, rows, console)
     for contrast in comparison["contrasts"]:
-        console.print(_visible(contrast["sentence"]), soft_wrap=True, markup=False)
+        if contrast["verdict"] != NO_VERDICT:  # the answer says why there is none
+            tell(contrast["sentence"])
+    if "ranking" in comparison:
+        tell(f"Which one? {comparison['ranking']['sentence']}")
     for remark in comparison["remarks"]:
-        console.print(_visible(remark), soft_wrap=True, markup=False)
-    for warning in warnings:
-        console.print(_visible(f"⚠ {warning}"), soft_wrap=True, markup=False)
+        tell(remark)

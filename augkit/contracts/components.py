@@ -175,6 +175,17 @@ class HasFrame(Protocol):
 
 
 @runtime_checkable
+class HasCounts(Protocol):
+    """What a data set may have besides: how many samples its splits have before they are read. Never required."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return ``train``, ``validation`` and ``test`` -> number of samples; {} where only reading tells.
+
+        Called by ``augkit plan``, after `sources`; it lists files and reads no pixels.
+        """
+
+
+@runtime_checkable
 class HasRemarks(Protocol):
     """What a data set may have besides: what a person should know of its files before a run. Never required."""
 

@@ -87,14 +87,19 @@ class Result:
         return _verdicts(self.recorded)
 
     @property
+    def answer(self) -> str:
+        """What the arms come to in plain words, as the page begins."""
+        return str(self.recorded.comparison["answer"]["sentence"])
+
+    @property
     def external(self) -> Mapping[str, External]:
         """Name -> what was found on each external set of the recipes."""
         return {name: External(found) for name, found in self.recorded.external.items()}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against the arms."""
-        return self.recorded.warnings
+        """What speaks against the arms and their scores."""
+        return (*self.recorded.comparison["cautions"], *self.recorded.warnings)
 
     @property
     def scores(self) -> list[dict[str, Any]]:
@@ -131,13 +136,17 @@ def _scores(recorded: Recorded) -> list[dict[str, Any]]:
 
 
 def _lines(recorded: Recorded) -> list[str]:
-    """Return table, sentences, remarks and warnings."""
+    """Return the answer, table, sentences, remarks and warnings."""
     table = table_rows(recorded.arms)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    answer = recorded.comparison["answer"]
     return [
+        answer["title"],
+        answer["sentence"],
+        *([answer["settle"]] if answer["settle"] else []),
         table_title(recorded.arms[0]),
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table),
         *(verdict.sentence for verdict in _verdicts(recorded)),
         *recorded.comparison["remarks"],
-        *(f"⚠ {warning}" for warning in recorded.warnings),
+        *(f"⚠ {warning}" for warning in (*recorded.comparison["cautions"], *recorded.warnings)),
     ]

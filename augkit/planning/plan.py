@@ -86,8 +86,15 @@ class Plan:
         return "\n".join(stage.title for stage in self.stages())
 
 
-def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> Plan:
+def make_plan(
+    recipes: Sequence[CheckedRecipe],
+    seeds: Sequence[int] | None,
+    digests: Digests,
+    contrasts: Sequence[tuple[str, str]] = (),
+) -> Plan:
     """Return the plan of several arms; `seeds` replaces the recipes' own seeds.
+
+    contrasts: names of two arms each, which the report compares besides those that are planned anyway.
 
     Arms stand in the order of the paper's Table 1: plain, classical, synthetic, both; then as given.
     """
@@ -107,7 +114,7 @@ def make_plan(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, dig
 
     # What the report shows besides their scores: the quality of their synthetic images.
     quality, unjudged = _judged(recipes, chosen[0], arms, several[1], digests)
-    return Plan(arms, _report(arms, quality, unjudged, digests))
+    return Plan(arms, _report(arms, quality, unjudged, tuple(contrasts), digests))
 
 
 def make_quality(recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None, digests: Digests) -> tuple[Stage, ...]:
@@ -464,7 +471,13 @@ def _origin(source: CheckedSource) -> str:
     return f"{source.generator.name}/{source.masks.name}{shuffled}"
 
 
-def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[str, ...], digests: Digests) -> Stage:
+def _report(
+    arms: tuple[Arm, ...],
+    quality: tuple[Stage, ...],
+    unjudged: tuple[str, ...],
+    contrasts: tuple[tuple[str, str], ...],
+    digests: Digests,
+) -> Stage:
     names = list(dict.fromkeys(arm.name for arm in arms))
     title = "+".join(names)
     label = title if len(title) <= 60 else f"{len(names)}-arms"
@@ -490,8 +503,9 @@ def _report(arms: tuple[Arm, ...], quality: tuple[Stage, ...], unjudged: tuple[s
     facts = {
         "arms": [[arm.name, {**arm.document, "seed": arm.seed}, arm.sweep and asdict(arm.sweep)] for arm in arms],
         "unjudged": unjudged,
+        **({"contrasts": contrasts} if contrasts else {}),
     }
-    writing = WriteReport(title, arms, quality, unjudged, _files_of(arms, digests))
+    writing = WriteReport(title, arms, quality, unjudged, _files_of(arms, digests), contrasts)
     inputs = {f"{stage.address.kind}/{stage.address.name}": stage for stage in (*stages, *quality)}
     return _stage("report", "", inputs, writing, (), None, facts, label)
 

@@ -158,6 +158,7 @@ class WriteReport:
     quality:  the `JudgeQuality` stages of the first seed.
     unjudged: arms whose images no arm's segmenter can judge: none was trained on real images alone.
     files:    digest of a component's files, as in `Identified.files` -> (name, SHA-256) of each.
+    contrasts: names of two arms each, which are compared besides those that are planned anyway.
     """
 
     title: str
@@ -165,6 +166,7 @@ class WriteReport:
     quality: tuple[Stage, ...] = ()
     unjudged: tuple[str, ...] = ()
     files: Mapping[str, Files] = field(default_factory=dict)
+    contrasts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

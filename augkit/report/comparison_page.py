@@ -13,6 +13,7 @@ from augkit.report.page import Scored, scored, template
 from augkit.report.pictures import write_pictures
 from augkit.report.record import per_image
 from augkit.report.recorded import Recorded, why_scores_differ
+from augkit.report.summary.study import methods
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import class_rule, resolution, scope
@@ -33,7 +34,7 @@ class OnExternal(Scored):
 class Page(Scored):
     """Everything the template of a comparison prints."""
 
-    title: str
+    methods: str
     scope: str
     resolution: str
     warnings: tuple[str, ...]
@@ -63,10 +64,11 @@ def write_comparison(
     names = "+".join(arm.arm for arm in arms)
     label = names if len(names) <= 60 else f"{len(arms)}-arms"
     folder = root / "comparison" / f"{label}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
-    page = _page(names, reports, arms, comparison, external)
+    page = _page(reports, arms, comparison, external)
     sources = [{"report": report.folder.name, "command": report.command} for report in reports]
     record = {
         **comparison_record(comparison),
+        "methods": page.methods,
         **({"external": {name: comparison_record(one) for name, (_, one) in external.items()}} if external else {}),
         "reports": sources,
         "differences": list(page.differences),
@@ -82,13 +84,11 @@ def write_comparison(
     return folder
 
 
-def _page(
-    title: str, reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, external: External
-) -> Page:
+def _page(reports: Sequence[Recorded], arms: Sequence[ArmScores], comparison: Comparison, external: External) -> Page:
     seeds = ", ".join(f"{arm.arm} {', '.join(map(str, arm.seeds))}" for arm in arms)
     return Page(
         **vars(scored(arms, comparison)),
-        title=title,
+        methods=methods([report.study for report in reports], arms, comparison.margin),
         scope=scope(arms[0].design),
         resolution=resolution(arms[0].design),
         warnings=_warnings(reports),

@@ -24,10 +24,11 @@ def embed_report(report: Recorded) -> str:
     """Return HTML without styles of its own, for a page that somebody else writes."""
     return template("embedded.html.j2").render(
         verdicts={
+            "answer": report.comparison["answer"],
             "sentences": [(one["verdict"], one["sentence"]) for one in report.comparison["contrasts"]],
             "remarks": report.comparison["remarks"],
         },
-        warnings=report.warnings,
+        warnings=(*report.comparison["cautions"], *report.warnings),
         external=[_external(one) for one in report.external.values()],
         title=table_title(report.arms[0]),
         table=table_rows(report.arms),

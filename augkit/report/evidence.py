@@ -10,6 +10,9 @@ from augkit.planning.recipe import Written
 from augkit.planning.sweep import SweepPoint
 from augkit.report.arms import scored_ids
 from augkit.report.origin import Origin
+from augkit.report.summary.study import Study
+from augkit.report.summary.synthetic import Said
+from augkit.report.verdict.contrasts import Asked
 from augkit.report.verdict.scores import ArmScores
 
 
@@ -49,6 +52,8 @@ class Section:
     words:    how many of the last columns of the tables are words and no numbers.
     pictures: (name of the file without ending, what it shows, the bytes of a PNG); names are unique in a report.
     record:   plain values for JSON.
+    lead:     a sentence of `subject` in parts, which comes first; the rest is then folded beneath it.
+    terms:    (word, what it means), for those that the tables use.
     """
 
     title: str
@@ -57,6 +62,9 @@ class Section:
     pictures: tuple[tuple[str, str, bytes], ...] = ()
     record: Mapping[str, object] = field(default_factory=dict)
     words: int = 0
+    subject: str = ""
+    lead: tuple[Said, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,8 @@ class Evidence:
     sweep:      the arms that are points of a curve, with their places on it.
     origin:     what the scores come from.
     external:   the external sets, all scored with the same segmenters.
+    study:      what was studied, for the paragraph of methods.
+    contrasts:  those that somebody asked for besides the planned ones.
     """
 
     title: str
@@ -105,6 +115,8 @@ class Evidence:
     sweep: tuple[tuple[SweepPoint, ArmScores], ...] = ()
     origin: Origin = field(default_factory=Origin)
     external: tuple[External, ...] = ()
+    study: Study = field(default_factory=Study)
+    contrasts: Asked = ()
 
     def on(self, external: External) -> Evidence:
         """Return what there is of an external set in place of the test images."""

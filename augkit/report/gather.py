@@ -36,6 +36,8 @@ from augkit.report.costs import cost_rows
 from augkit.report.evidence import ArmEvidence, Evidence, External, Section
 from augkit.report.origin import content_of, origin_of
 from augkit.report.quality import quality_section, unjudged_section
+from augkit.report.summary.study import study_of
+from augkit.report.summary.training import still_falls, weak_judge
 from augkit.report.verdict.scores import external_images
 
 SHOWN = 64
@@ -46,11 +48,14 @@ Inputs = Mapping[Stage, Path]
 Manifests = Mapping[Stage, Mapping[str, Any]]
 
 
-def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, costs: Mapping[str, Any]) -> Evidence:
+def gather_evidence(
+    task: WriteReport, inputs: Inputs, manifests: Manifests, costs: Mapping[str, Any], date: str
+) -> Evidence:
     """Return what the arms left behind.
 
     inputs, manifests: the folder and the manifest of every stage before the report.
     costs:             what `cost_record` says of them.
+    date:              today's, as in ``2026-11-27``.
     """
     first = [arm for arm in task.arms if (arm.name, arm.seed) == (task.arms[0].name, task.arms[0].seed)]
     datasets = [inputs[arm.dataset] for arm in first]  # of each fold
@@ -58,7 +63,7 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
     test = ImageSet.concatenate([read_image_set(dataset / "test") for dataset in datasets])
     names = list(dict.fromkeys(arm.name for arm in task.arms))
     arms = tuple(
-        _arm_evidence([arm for arm in task.arms if arm.name == name], test, inputs, manifests) for name in names
+        _arm_evidence([arm for arm in task.arms if arm.name == name], test, task, inputs, manifests) for name in names
     )
     external = tuple(_external(set_name, names, task.arms, arms, inputs) for set_name in task.arms[0].external)
     environment: Mapping[str, object] = manifests[task.arms[0].segmenter]["environment"]
@@ -77,8 +82,12 @@ def gather_evidence(task: WriteReport, inputs: Inputs, manifests: Manifests, cos
         sections=tuple(_quality_sections(task, inputs)),
         costs=cost_rows(costs),
         sweep=tuple((places[arm.scores.arm], arm.scores) for arm in arms if arm.scores.arm in places),
-        origin=origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)),
+        origin=replace(
+            origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)), contrasts=task.contrasts
+        ),
         external=external,
+        study=study_of(first, test, {one.name: len(one.test) for one in external}, environment, date, inputs),
+        contrasts=task.contrasts,
     )
 
 
@@ -91,7 +100,16 @@ def _known(stage: Stage, inputs: Inputs, manifests: Manifests) -> tuple[Mapping[
     return environment, content_of(manifest)
 
 
-def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests: Manifests) -> ArmEvidence:
+def _judges(arm: Arm, task: WriteReport, inputs: Inputs) -> Iterator[str]:
+    """Yield which of those that judge the synthetic images of an arm are weak."""
+    for stage in task.quality:
+        if stage.inputs["synthesis"] in arm.syntheses:
+            yield from weak_judge(read_quality(inputs[stage]).record)
+
+
+def _arm_evidence(
+    arms: Sequence[Arm], test: ImageSet, task: WriteReport, inputs: Inputs, manifests: Manifests
+) -> ArmEvidence:
     first, of_seed = arms[0], next(iter(of_seeds(arms).values()))
     synthetic = []
     real = len(read_names(inputs[first.training] / "train").ids)
@@ -125,6 +143,8 @@ def _arm_evidence(arms: Sequence[Arm], test: ImageSet, inputs: Inputs, manifests
                 for warning in _warnings(stage, inputs[stage])
             ),
             *_finds_nothing(arms, inputs),
+            *still_falls(read_history(inputs[first.segmenter]), first.segmenter),
+            *_judges(first, task, inputs),
         ),
         written=first.written,
     )
@@ -197,7 +217,8 @@ def _finds_nothing(arms: Sequence[Arm], inputs: Inputs) -> Iterator[str]:
     if seeds:
         yield (
             f"The segmenter finds nothing in half or more of the images that show something, with seed "
-            f"{', '.join(seeds)}: it may have been trained too little, and a comparison with it says little."
+            f"{', '.join(seeds)}, and a comparison with it says little. To do: train it longer, or look at the masks "
+            "with augkit preview."
         )
 
 

@@ -89,6 +89,7 @@ class Origin:
 
     seeds: with which every recipe was run; None where each had its own.
     files: digest of a component's files -> (name, SHA-256) of each.
+    contrasts: names of two arms each, which were compared besides the planned ones.
     """
 
     arms: tuple[OfArm, ...] = ()
@@ -96,6 +97,7 @@ class Origin:
     files: dict[str, Files] | None = None
     recipes: tuple[OfRecipe, ...] = ()
     seeds: tuple[int, ...] | None = None
+    contrasts: tuple[tuple[str, str], ...] = ()
 
     def runs(self) -> dict[Run, Mapping[str, Made]]:
         """Return (arm, seed, fold) -> role -> stage."""
@@ -147,6 +149,8 @@ def origin_text(origin: Origin, recipes: Sequence[OfRecipe]) -> str:
     for arm in record["arms"]:
         if arm["fold"] is None:
             del arm["fold"]
+    if not origin.contrasts:
+        del record["contrasts"]
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 

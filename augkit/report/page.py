@@ -30,6 +30,8 @@ from augkit.report.pictures import (
 )
 from augkit.report.record import per_image, report_record
 from augkit.report.samples import CaseGroup, Gallery, case_columns, case_groups, case_pair, synthetic_sources
+from augkit.report.summary.study import methods
+from augkit.report.summary.synthetic import Said
 from augkit.report.tables import (
     Table,
     class_rows,
@@ -40,11 +42,13 @@ from augkit.report.tables import (
     metric_rows,
     per_arm_rows,
     quantile_rows,
+    ranking_rows,
     table_rows,
     table_title,
     unadjusted_rows,
     warning_lines,
 )
+from augkit.report.verdict.answer import Answer
 from augkit.report.verdict.comparison import Comparison, compare, compare_external
 from augkit.report.verdict.scores import ArmScores
 from augkit.report.words import (
@@ -55,7 +59,6 @@ from augkit.report.words import (
     resolution,
     scope,
     seed_sentence,
-    summary_sentence,
 )
 from augkit.store import explained, write_json, write_text
 
@@ -70,9 +73,9 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     check_evidence(evidence)
     with explained(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    comparison = compare([arm.scores for arm in evidence.arms])
+    comparison = compare([arm.scores for arm in evidence.arms], asked=evidence.contrasts)
     swept = curves_of(evidence.sweep)
-    external = compare_external({one.name: one.scores for one in evidence.external})
+    external = compare_external({one.name: one.scores for one in evidence.external}, asked=evidence.contrasts)
     parts = {one.name: _external_part(evidence, one, external[one.name]) for one in evidence.external}
     page = _page(evidence, comparison, swept, parts)
     write_pictures(folder, page.pictures())
@@ -100,17 +103,24 @@ class Extra:
     tables: tuple[tuple[str, Sequence[Sequence[str]]], ...]
     pictures: tuple[Picture, ...]
     words: int
+    subject: str
+    lead: tuple[Said, ...]
+    terms: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Verdicts:
     """The findings of a comparison: (verdict, sentence) of each contrast, remarks, their picture and tables.
 
-    picture is None where no contrast has a value; a table without rows is its header.
+    picture is None where no contrast has a value; a table without rows is its header. cautions say what makes scores
+    worth little; ranking is a sentence and a table, both empty where arms are not ranked.
     """
 
+    answer: Answer
     sentences: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
+    cautions: tuple[str, ...]
+    ranking: tuple[str, Table]
     picture: Picture | None
     contrasts: Table
     unadjusted: Table
@@ -164,7 +174,7 @@ class ExternalPart(WithCases):
 class Page(WithCases):
     """Everything the template prints, ready to print."""
 
-    sentence: str
+    methods: str
     and_fold: str
     scope: str
     resolution: str
@@ -233,7 +243,7 @@ def _page(
     names = [arm.arm for arm in arms]
     return Page(
         **vars(_with_cases(evidence, comparison, swept)),
-        sentence=summary_sentence(evidence),
+        methods=methods([evidence.study], arms, comparison.margin),
         and_fold=" and fold" if arms[0].design.folds else "",
         scope=scope(arms[0].design),
         resolution=resolution(arms[0].design),
@@ -253,9 +263,13 @@ def _page(
 
 def verdicts(comparison: Comparison) -> Verdicts:
     """Return what a page shows of a comparison."""
+    ranking = comparison.ranking
     return Verdicts(
+        comparison.answer,
         tuple((finding.verdict, finding.sentence) for finding in comparison.findings),
         comparison.remarks,
+        comparison.cautions,
+        ("", []) if ranking is None else (ranking.sentence, ranking_rows(ranking)),
         effects_picture(comparison),
         contrast_rows(comparison),
         unadjusted_rows(comparison),
@@ -266,7 +280,8 @@ def verdicts(comparison: Comparison) -> Verdicts:
 
 def _extra(section: Section) -> Extra:
     pictures = tuple(Picture(slug(stem), alt, png) for stem, alt, png in section.pictures)
-    return Extra(section.title, section.text, section.tables, pictures, section.words)
+    told = section.subject, section.lead, section.terms
+    return Extra(section.title, section.text, section.tables, pictures, section.words, *told)
 
 
 def _recipe_files(evidence: Evidence) -> Mapping[str, str]:
@@ -310,7 +325,8 @@ def _command(evidence: Evidence) -> str:
     # What decides bits besides the recipes; another device, precision or number of threads gives other numbers.
     how = [f"--{name} {evidence.provenance[name]}" for name in ("device", "precision", "threads")
            if name in evidence.provenance]  # fmt: skip
-    return " ".join([f"augkit run {files}", *chosen, *how])
+    asked = [f"--contrast {':'.join(pair)}" for pair in evidence.contrasts]
+    return " ".join([f"augkit run {files}", *chosen, *asked, *how])
 
 
 def template(name: str) -> Template:

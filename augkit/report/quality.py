@@ -7,6 +7,7 @@ from typing import Any
 
 from augkit.metrics import GRID_SHOWS
 from augkit.report.evidence import Section
+from augkit.report.summary.synthetic import in_words
 
 HEADER = ("measure", "synthetic", "real, held out", "reads")
 
@@ -31,6 +32,20 @@ PICTURES = {
     "diversity": "Some masks, each painted with several draws",
 }
 """File stem of a picture of `augkit.quality.judge.judge` -> what it shows."""
+
+
+TERMS = (
+    ("adherence", "how well the outline that was asked for is found again in the painted image, from 0 to 1"),
+    (
+        "KID",
+        "kernel inception distance, here of other features: how far two sets of images are apart; 0 is one kind",
+    ),
+    ("density, coverage", "whether painted images lie where real ones do, and whether they lie everywhere there"),
+    ("SWD", "sliced Wasserstein distance between small patches of two sets, at several sizes of the image"),
+    ("diversity", "how far the images are apart that are painted for one and the same mask"),
+    ("suspicious", "so near to a training image as hardly any unseen real image is"),
+)
+"""Words of the table, and what they mean."""
 
 
 AS_SHOWN = (
@@ -66,7 +81,8 @@ def quality_section(
     shown = tuple(
         (f"quality-{number}-{stem}", words, pictures[stem]) for stem, words in PICTURES.items() if stem in pictures
     )
-    return Section(f"Quality of {record['origin']} ({users})", text, (table,), shown, record, words=1)
+    title, lead = f"Quality of {record['origin']} ({users})", in_words(record)
+    return Section(title, text, (table,), shown, record, 1, record["origin"], lead, TERMS)
 
 
 def unjudged_section(arms: Sequence[str]) -> Section:

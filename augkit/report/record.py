@@ -13,6 +13,7 @@ from augkit.contracts.components import PER_GROUP
 from augkit.data.arrays import ImageSet
 from augkit.data.tables import csv_text
 from augkit.report.evidence import ArmEvidence, Evidence, External
+from augkit.report.summary.study import methods
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores, summarise
 
@@ -35,6 +36,8 @@ def report_record(
     sets = {one.name: _external_record(one, external[one.name]) for one in evidence.external}
     return {
         "title": evidence.title,
+        "study": asdict(evidence.study),
+        "methods": methods([evidence.study], [arm.scores for arm in evidence.arms], comparison.margin),
         "comparison": comparison_record(comparison),
         "order": [arm.scores.arm for arm in evidence.arms],
         "arms": {arm.scores.arm: _arm_record(arm) for arm in evidence.arms},

@@ -21,6 +21,7 @@ from augkit.errors import InputError, Problem
 from augkit.planning.recipe import is_name
 from augkit.report.origin import ORIGIN, Origin, differences, read_origin
 from augkit.report.record import FOLD, GROUP
+from augkit.report.summary.study import Study
 from augkit.report.tables import recorded_warnings
 from augkit.report.verdict.scores import ArmScores, Design
 from augkit.report.words import left_out_sentence
@@ -37,6 +38,7 @@ class Recorded:
     comparison: what `comparison_record` said of the arms.
     origin:     where the scores come from; None where the report does not say.
     external:   name of an external set -> the same of its images; its warnings say what was left out.
+    study:      what was studied.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Recorded:
     comparison: Mapping[str, Any]
     origin: Origin | None = None
     external: Mapping[str, Recorded] = field(default_factory=dict)
+    study: Study = field(default_factory=Study)
 
 
 def read_report(path: Path) -> Recorded:
@@ -72,7 +75,9 @@ def read_report(path: Path) -> Recorded:
         digest, warnings = record["test"]["sha256"], recorded_warnings(record)
         origin = read_origin(folder) if (folder / ORIGIN).is_file() else None
         external = {name: _external(folder, name, found, record) for name, found in record.get("external", {}).items()}
-        return Recorded(folder, arms, digest, warnings, record["command"], record["comparison"], origin, external)
+        study = Study(**record.get("study", {}))
+        comparison = record["comparison"]
+        return Recorded(folder, arms, digest, warnings, record["command"], comparison, origin, external, study)
     except _MALFORMED as error:
         what = f"was written by another version of augkit ({type(error).__name__}: {error})"
         raise InputError(Problem(str(folder), what, "Run its recipes again; only the report is rebuilt")) from error

@@ -17,7 +17,8 @@ from augkit.metrics import dice as image_dice
 from augkit.report.evidence import ArmEvidence, Evidence
 from augkit.report.pictures import Picture, slug
 from augkit.report.tables import Table, Values
-from augkit.report.verdict.comparison import Comparison, signed
+from augkit.report.verdict.comparison import Comparison
+from augkit.report.verdict.finding import signed
 from augkit.report.verdict.scores import ArmScores
 
 CASES = 3

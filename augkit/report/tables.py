@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from augkit.contracts.components import NATIVE_SIZE
 from augkit.metrics import JACCARD_THRESHOLD, METRICS, TABLE_1
-from augkit.report.verdict.comparison import Comparison, Finding, p_text, signed
+from augkit.report.verdict.comparison import Comparison
+from augkit.report.verdict.finding import Finding, p_text, signed
 from augkit.report.verdict.inference import MeanDifference
+from augkit.report.verdict.ranking import Ranking
 from augkit.report.verdict.scores import CLASS_DICE, TEST_IMAGES, ArmScores, Summary, summarise
 
 Table = list[list[str]]
@@ -72,6 +74,17 @@ def contrast_rows(comparison: Comparison) -> Table:
     """Return one row per planned contrast of Dice, header row first; a dash where there is no verdict."""
     header = ["contrast", "verdict", "Dice", "95 % interval", "p (Holm)", "equivalence p", "detectable", "seeds"]
     return [header, *(_contrast_row(finding) for finding in comparison.findings)]
+
+
+def ranking_rows(ranking: Ranking) -> Table:
+    """Return one row per arm, the highest mean first, header row first."""
+    rows = [["arm", "mean Dice", "rank", "to the first", "95 % interval, all at once"]]
+    for place in ranking.places:
+        ranks = str(place.best) if place.best == place.worst else f"{place.best} to {place.worst}"
+        behind, low, high = place.behind
+        to_first = ["–", "–"] if place is ranking.places[0] else [signed(behind), f"{signed(low)} to {signed(high)}"]
+        rows.append([place.arm, f"{place.mean:.4f}", ranks, *to_first])
+    return rows
 
 
 def unadjusted_rows(comparison: Comparison) -> Table:

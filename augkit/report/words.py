@@ -13,34 +13,6 @@ _NAMED = 5
 """Names that a sentence spells before it counts."""
 
 
-def summary_sentence(evidence: Evidence) -> str:
-    """Return what was trained and scored."""
-    names = [arm.scores.arm for arm in evidence.arms]
-    totals = sorted({sum(arm.training_images.values()) for arm in evidence.arms})
-    seeds = sorted({len(arm.scores.seeds) for arm in evidence.arms})
-    scores = evidence.arms[0].scores
-    image = scores.design.scored.removesuffix("s")
-    of_images = f" of {_counted(len(evidence.test), 'image')}" if scores.design.score_per == PER_GROUP else ""
-    was = "was" if len(names) == 1 else "were each"
-    each, about = (f"{scores.in_folds}, a training for each,", "about ") if scores.in_folds else ("", "")
-    once = ", every one by segmenters that never saw its group" if scores.in_folds else ""
-    return (
-        f"{_counted(len(names), 'arm')} ({', '.join(names)}) {was} trained with {_range(seeds, 'seed')}{each} on "
-        f"{about}{_range(totals, 'training sample')} and scored on "
-        f"{'the same ' if len(names) > 1 else ''}{_counted(len(scores.image_ids), image)}{of_images}{once}."
-        f"{_and_external(evidence)}"
-    )
-
-
-def _and_external(evidence: Evidence) -> str:
-    """Return what the same segmenters were scored on besides; '' for nothing."""
-    if not evidence.external:
-        return ""
-    sets = ", ".join(f"{one.name} ({_counted(len(one.test), 'image')})" for one in evidence.external)
-    which = "an external set" if len(evidence.external) == 1 else f"{len(evidence.external)} external sets"
-    return f" The same segmenters were scored on {which}, on which nothing was trained or chosen: {sets}."
-
-
 def left_out_sentence(left_out: Sequence[str], scored: int) -> str:
     """Return how many images of an external set were left out beside those scored, and which; '' for none."""
     count = len(left_out)
@@ -134,8 +106,3 @@ def case_rule(pair: Sequence[ArmScores]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _range(counts: Sequence[int], noun: str) -> str:
-    low, high = counts[0], counts[-1]
-    return _counted(low, noun) if low == high else f"{low} to {_counted(high, noun)}"

@@ -96,9 +96,14 @@ class Session:
         workers = Workers(self._out, how.jobs, how.threads, how.elsewhere, self._digests.save)
         self.engine = Engine(self.store, how.device, self._hear, workers if how.has_workers else None, self._digests)
 
-    def plan(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> Plan:
-        """Return the plan of these arms; `seeds` replaces the recipes' own."""
-        return make_plan(recipes, seeds, self._digests)
+    def plan(
+        self,
+        recipes: Sequence[CheckedRecipe],
+        seeds: Sequence[int] | None = None,
+        contrasts: Sequence[tuple[str, str]] = (),
+    ) -> Plan:
+        """Return the plan of these arms; `seeds` replaces the recipes' own, `contrasts` are asked for besides."""
+        return make_plan(recipes, seeds, self._digests, contrasts)
 
     def plan_quality(self, recipes: Sequence[CheckedRecipe], seeds: Sequence[int] | None = None) -> tuple[Stage, ...]:
         """Return one stage per synthetic source and seed that judges its images."""

@@ -29,6 +29,8 @@ from augkit.searching.words import (
     data_sentence,
     last_standings,
     race_sentence,
+    settle,
+    title_of,
     verdict,
     warnings,
     why_left,
@@ -162,12 +164,12 @@ class Page:
 
 def _page(outcome: Outcome, title: str) -> Page:
     return Page(
-        f"Search: {title}",
+        title_of(title),
         advice(outcome),
         verdict(outcome),
         race_sentence(outcome),
         data_sentence(outcome.scheme),
-        could_see(outcome),
+        (*settle(outcome), *could_see(outcome)),
         chart_of(outcome),
         table_of(outcome),
         tuple(_pictures(outcome)),

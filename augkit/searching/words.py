@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from augkit.amounts import duration
 from augkit.data.folds import DEVELOPMENT
-from augkit.report.verdict.comparison import NO_EVIDENCE, signed
+from augkit.report.verdict.finding import NO_EVIDENCE, signed
 from augkit.searching.race import BUDGET, LAST, WORSE, Standing, Values, smallest_visible_gain
 from augkit.searching.scheme import FOLDS, Scheme
 from augkit.searching.search import Outcome
@@ -66,6 +66,18 @@ def advice(outcome: Outcome) -> str:
     return f"Use {best} as a guess: it won the race, and the confirmation could not tell its gain from luck."
 
 
+def title_of(title: str) -> str:
+    """Return what was looked for, as a question."""
+    return f"Which augmentation for {title}?"
+
+
+def settle(outcome: Outcome) -> Sequence[str]:
+    """Return what would settle what the confirmation left open, in the words of its report."""
+    if outcome.report is None or not outcome.report.comparison["answer"]["settle"]:
+        return ()
+    return (str(outcome.report.comparison["answer"]["settle"]),)
+
+
 def race_sentence(outcome: Outcome) -> str:
     """Return how the race went, what it cost and what that is of the full grid."""
     trainings = sum(len(block.scores) for block in outcome.blocks)
@@ -120,7 +132,8 @@ def could_see(outcome: Outcome) -> Sequence[str]:
 def warnings(outcome: Outcome) -> Sequence[str]:
     """Return what trainings warn of: blocks in which nobody found anything, and what the confirmation's report says."""
     empty = [str(i) for i, block in enumerate(outcome.blocks, 1) if max(map(_mean, block.scores.values())) < POOR]
-    told = [] if outcome.report is None else dict.fromkeys(outcome.report.warnings)
+    report = outcome.report
+    told = [] if report is None else dict.fromkeys((*report.comparison["cautions"], *report.warnings))
     if not empty:
         return tuple(told)
     return (

@@ -73,7 +73,7 @@ def prepare_reproduction(folder: Path, changes: Sequence[str], how: How) -> Repr
             problems = [replace(one, where=one.where.replace(str(place), shown)) for one in error.problems]
             hint = "Where files lie elsewhere here: --set PATH=VALUE, as in --set dataset.folder.root=my_data"
             raise InputError(*problems, Problem(str(folder), "its recipes cannot be run here", hint)) from error
-    plan = Session(how).plan(checked, origin.seeds)
+    plan = Session(how).plan(checked, origin.seeds, origin.contrasts)
     here = _origin_here(plan, how)
     digest = hashlib.sha256((folder / ORIGIN).read_bytes() + (folder / "per_image.csv").read_bytes()).hexdigest()
     asked = {"device": how.device, "precision": how.precision, "threads": how.threads}

@@ -54,6 +54,12 @@ class Folder(FolderOptions):  # noqa: D101 - what it is stands beside its option
         """Return the size that every image is resized to."""
         return Frame(self.size, self.size)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of pairs in each split; {} for volumes, whose slices are counted when they are read."""
+        if not self.plain:
+            return {}
+        return dict(zip(("train", "validation", "test"), map(len, self._cut(find_pairs(self))[0]), strict=True))
+
     def format(self) -> Format:
         """Return 8-bit RGB with one class, or what the options and the first image's header say."""
         return Format() if self.plain else shown_format(self, self._stored_format())

@@ -66,6 +66,11 @@ class Isic:
         """Return the size that every image is resized to."""
         return Frame(self.size, self.size)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of images in each split; there is no validation set."""
+        root, (train, test) = self._places()
+        return {"train": len(match_split(root, train)[0]), "validation": 0, "test": len(match_split(root, test)[0])}
+
     def load(self) -> Splits:
         """Return training set, no validation set, and the evaluation set; `InputError` naming every bad file."""
         root, (train_part, test_part) = self._places()

@@ -34,6 +34,12 @@ _REAL = 256
 _LEAST_SPREAD = 2.0
 """Grey levels by which real images' mean colours have to spread before a generator is asked for varied images."""
 
+_START = "To do: more epochs, or a smaller learning_rate."
+_HOLD = "To do: a smaller discriminator_rate, or diffaugment."
+_UPSAMPLE = "To do: upsample: nearest, as mask2lesion-spade has it."
+_STYLE = "To do: the preset mask2lesion-spade, which has style codes."
+_USE = "To do: more epochs, or a smaller lambda_kl."
+
 State = Literal["ok", "weak", "collapsed"]
 _ORDER: tuple[State, ...] = ("ok", "weak", "collapsed")
 
@@ -145,13 +151,15 @@ def _collapses(values: Mapping[str, float | None], real_contrast: float) -> list
     found: list[tuple[State, str]] = []
     if contrast is not None and contrast < LEAST_CONTRAST <= real_contrast:
         what = f"the painted images are flat: their pixels spread over {contrast:.1%} of the range, those of the real"
-        found.append(("collapsed", f"The generator has collapsed: {what} images over {real_contrast:.1%}."))
+        found.append(("collapsed", f"The generator has collapsed: {what} images over {real_contrast:.1%}. {_START}"))
     if diversity is not None and diversity < LEAST_DIVERSITY:
         what = "it paints nearly the same image for every mask, with"
-        found.append(("collapsed", f"The generator has collapsed: {what} {diversity:.1%} of the real images' variety."))
+        found.append(
+            ("collapsed", f"The generator has collapsed: {what} {diversity:.1%} of the real images' variety. {_START}")
+        )
     if change is not None and change < LEAST_CHANGE:
         what = f"what it paints changed by {change:.2%} of the range since the first sample"
-        found.append(("collapsed", f"The generator has collapsed: it does not learn; {what}."))
+        found.append(("collapsed", f"The generator has collapsed: it does not learn; {what}. {_START}"))
     return found
 
 
@@ -160,13 +168,13 @@ def _weaknesses(values: Mapping[str, float | None]) -> list[tuple[State, str]]:
     found: list[tuple[State, str]] = []
     if right is not None and right > WON:
         what = f"it judges {right:.1%} of the patches rightly in the last quarter, so the generator learns only from L1"
-        found.append(("weak", f"The discriminator has won: {what}."))
+        found.append(("weak", f"The discriminator has won: {what}. {_HOLD}"))
     elif low is not None and low >= BEATEN_STEPS:
         what = f"its loss stayed below {BEATEN_LOSS} for {low:.0f} steps, so the generator learns little from it"
-        found.append(("weak", f"The discriminator has won: {what}."))
+        found.append(("weak", f"The discriminator has won: {what}. {_HOLD}"))
     if first is not None and after is not None and after >= first:
         what = f"{after:.4f} on average after the first tenth of the steps, {first:.4f} at the start"
-        found.append(("weak", f"The L1 distance to the real images did not fall: {what}."))
+        found.append(("weak", f"The L1 distance to the real images did not fall: {what}. {_START}"))
     return found
 
 
@@ -176,13 +184,13 @@ def _flaws(trial: Mapping[str, float | None]) -> list[tuple[State, str]]:
     found: list[tuple[State, str]] = []
     if traces is not None and traces > GRID_SHOWS:
         what = f"they have {traces:.1f} times the energy of real ones at periods of 2, 4 or 8 pixels"
-        found.append(("weak", f"The painted images show a grid: {what}."))
+        found.append(("weak", f"The painted images show a grid: {what}. {_UPSAMPLE}"))
     if one_mask is not None and one_mask < LEAST_OF_ONE_MASK:
         what = f"under different keys they differ by {one_mask:.1%} of what real images differ by"
-        found.append(("weak", f"The images of one mask are nearly the same: {what}."))
+        found.append(("weak", f"The images of one mask are nearly the same: {what}. {_STYLE}"))
     if style is not None and style < LEAST_STYLE:
         what = f"another code changes an image by {style:.1%} of what real images differ by"
-        found.append(("weak", f"The style code is ignored: {what}."))
+        found.append(("weak", f"The style code is ignored: {what}. {_USE}"))
     return found
 
 

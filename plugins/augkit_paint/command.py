@@ -34,6 +34,10 @@ def paint(
         int | None, typer.Option(min=8, max=1024, help="Side in pixels, for folders whose training images are gone.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(envvar="AUGKIT_PRECISION", help="auto, float32 or bfloat16, as of `augkit run`.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads that paint. Decides bits.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of this machine; default: a free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
@@ -49,6 +53,11 @@ def paint(
     from augkit_paint.opening import open_studio, read_recipes
 
     require_extra()
+    os.environ["AUGKIT_PRECISION"] = precision  # also for the processes that may be started
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     with TemporaryDirectory(prefix="augkit-paint-") as scratch, listen(port) as listening:
         try:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does

@@ -43,6 +43,10 @@ class Phantom:
         """Return the size that every image is drawn at."""
         return Frame(self.size, self.size)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of images in each split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
     def load(self) -> Splits:
         """Draw the three splits."""
         return Splits(

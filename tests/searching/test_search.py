@@ -88,7 +88,7 @@ def test_a_search_that_was_stopped_goes_on_and_ends_as_one_that_was_not(files, t
     assert best_recipe(outcome).startswith(f"# {best.recipe.name}: best of a search\n# augkit run best.yaml\n")
     page = (folder / "search.html").read_text()
     assert 'src="http' not in page
-    for text in (advice(outcome), "Search: my data", *could_see(outcome)[:1]):
+    for text in (advice(outcome), "Which augmentation for my data?", *could_see(outcome)[:1]):
         assert text in page.replace("&#39;", "'")
     record = json.loads((folder / "search.json").read_text())
     assert set(record["rounds"][0]["dice"]) == {"nothing", "paper", "noise"}

@@ -11,20 +11,33 @@ Otherwise there is *no evidence*. Below four seeds, or two of five folds, or ten
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from augkit.report.verdict.contrasts import Contrast, plan_contrasts
+from augkit.report.verdict.answer import Answer, answer_of
+from augkit.report.verdict.cautions import few_images, scatter
+from augkit.report.verdict.contrasts import Asked, Contrast, plan_contrasts
+from augkit.report.verdict.finding import (
+    BETTER,
+    EQUIVALENT,
+    HARMS,
+    HELPS,
+    NEGATIVE,
+    NO_EVIDENCE,
+    NO_VERDICT,
+    POSITIVE,
+    WORSE,
+    Finding,
+    p_text,
+    signed,
+)
 from augkit.report.verdict.inference import LEAVE, MeanDifference, detectable, estimates, holm
-from augkit.report.verdict.power import counted, enough, luck_of, of_folds
+from augkit.report.verdict.power import counted, enough, luck_of, of_folds, settles
+from augkit.report.verdict.ranking import Ranking, rank
 from augkit.report.verdict.scores import TEST_IMAGES, ArmScores
-
-HELPS, HARMS, NO_EVIDENCE, EQUIVALENT, NO_VERDICT = "helps", "harms", "no evidence", "equivalent", "no verdict"
-POSITIVE, NEGATIVE = "positive interaction", "negative interaction"
-"""What `HELPS` and `HARMS` are called for an interaction, which is not about helping."""
 
 MARGIN = 0.01
 """The Dice difference below which two arms count as equal, unless the user says otherwise."""
@@ -44,83 +57,87 @@ LEAST_IMAGES = 10
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found about one contrast.
-
-    verdict:            `HELPS`, `HARMS`, `NO_EVIDENCE`, `EQUIVALENT` or `NO_VERDICT`.
-    sentence:           the verdict with everything that belongs to it.
-    by_seed:            the mean Dice difference of each common seed.
-    estimates:          metric -> estimate; empty where there is no verdict.
-    p, equivalence_p:   those of Dice, adjusted over the contrasts (Holm); None where there is no verdict.
-    detectable:         the smallest Dice difference that would have been found with 80 % power; None likewise.
-    exploratory_p:      metric other than Dice -> p adjusted over contrasts and those metrics; no verdict rests on it.
-    enough:             where there is no evidence, what would have been enough to find a difference of the margin.
-    """
-
-    contrast: Contrast
-    verdict: str
-    sentence: str
-    by_seed: tuple[float, ...]
-    estimates: Mapping[str, MeanDifference]
-    p: float | None = None
-    equivalence_p: float | None = None
-    detectable: float | None = None
-    exploratory_p: Mapping[str, float] = field(default_factory=dict)
-    enough: str = ""
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """The findings on all planned contrasts, and what could not be planned, in sentences."""
+    """The findings on all planned contrasts, and what they come to.
+
+    remarks:  what could not be planned or is not equal, in sentences.
+    answer:   the findings in plain words.
+    cautions: what makes scores worth little, each with what to do.
+    ranking:  all arms in order, and how sure that is; None where it cannot be told or there is nothing to rank.
+    """
 
     margin: float
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...]
+    answer: Answer
+    cautions: tuple[str, ...] = ()
+    ranking: Ranking | None = None
 
 
-def compare(arms: Sequence[ArmScores], margin: float = MARGIN) -> Comparison:
-    """Return the findings on the planned contrasts of arms that were scored on the same images."""
-    planned = plan_contrasts(arms)
-    findings = (*_findings(planned.contrasts, margin), *_findings(planned.augmentations, margin))
-    remarks = (*_remarks(findings, planned.without_control), *_unequal_conditions(arms), *_left_out(findings))
-    return Comparison(margin, findings, remarks)
+def compare(arms: Sequence[ArmScores], margin: float = MARGIN, asked: Asked = ()) -> Comparison:
+    """Return the findings on the planned contrasts of arms that were scored on the same images.
+
+    asked: names of two arms each, whose contrasts are planned and adjusted with those about synthetic images.
+    """
+    planned = plan_contrasts(arms, asked)
+    findings = [*_findings(planned.contrasts, margin), *_findings(planned.augmentations, margin)]
+    remarks = (
+        *_remarks(arms, findings, planned.without_control),
+        *_unequal_conditions(arms),
+        *_unequal_designs(findings),
+        *_left_out(findings),
+    )
+    return _comparison(arms, margin, findings, remarks)
 
 
-def compare_external(sets: Mapping[str, Sequence[ArmScores]], margin: float = MARGIN) -> Mapping[str, Comparison]:
+def compare_external(
+    sets: Mapping[str, Sequence[ArmScores]], margin: float = MARGIN, asked: Asked = ()
+) -> Mapping[str, Comparison]:
     """Return the findings on each external set by its name.
 
     They are questions of their own: p is adjusted over the contrasts of a question on all external sets, and those on
     the data set's own test images neither count here nor are changed by it.
     """
-    planned = {name: plan_contrasts(arms) for name, arms in sets.items()}
+    planned = {name: plan_contrasts(arms, asked) for name, arms in sets.items()}
     contrasts = iter(_findings([one for found in planned.values() for one in found.contrasts], margin))
     augmentations = iter(_findings([one for found in planned.values() for one in found.augmentations], margin))
-    return {
-        name: Comparison(
-            margin, (*islice(contrasts, len(found.contrasts)), *islice(augmentations, len(found.augmentations))), ()
-        )
+    findings = {
+        name: [*islice(contrasts, len(found.contrasts)), *islice(augmentations, len(found.augmentations))]
         for name, found in planned.items()
     }
+    return {name: _comparison(sets[name], margin, found, ()) for name, found in findings.items()}
 
 
-def foresee(arms: Sequence[ArmScores]) -> tuple[str, ...]:
+def _comparison(
+    arms: Sequence[ArmScores], margin: float, findings: Sequence[Finding], remarks: tuple[str, ...]
+) -> Comparison:
+    cautions = (*few_images(arms[0]), *(() if arms[0].design.external else scatter(arms, margin)))
+    ranking = rank(arms, least_seeds(arms[0].fold_count), LEAST_IMAGES)
+    return Comparison(margin, tuple(findings), remarks, answer_of(findings, arms, margin), cautions, ranking)
+
+
+def foresee(arms: Sequence[ArmScores], asked: Asked = ()) -> tuple[str, ...]:
     """Return why no planned contrast of some arms can have a verdict, whatever they will score; nothing where one can.
 
     arms: as far as they are known before they are trained: without values, and without images where nobody has counted.
     """
-    planned = plan_contrasts(arms)
+    planned = plan_contrasts(arms, asked)
     contrasts = (*planned.contrasts, *planned.augmentations)
     counted = [contrast for contrast in contrasts if contrast.plus[0].image_ids]
     reasons = [_few_seeds(contrast) for contrast in contrasts], [_few_images(contrast) for contrast in counted]
-    return tuple(found[0] for found in reasons if found and all(found))
+    return tuple(" ".join(found[0]) for found in reasons if found and all(map(any, found)))
 
 
 def comparison_record(comparison: Comparison) -> Mapping[str, Any]:
     """Return everything about a comparison as plain values for JSON."""
+    ranking = comparison.ranking
     return {
         "margin": comparison.margin,
+        "answer": asdict(comparison.answer),
         "contrasts": [_finding_record(finding) for finding in comparison.findings],
+        **({} if ranking is None else {"ranking": {**asdict(ranking), "sentence": ranking.sentence}}),
         "remarks": list(comparison.remarks),
+        "cautions": list(comparison.cautions),
     }
 
 
@@ -147,8 +164,8 @@ def _finding_record(finding: Finding) -> Mapping[str, Any]:
 
 def _findings(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
     """Return the findings on the contrasts of one question."""
-    tested = iter(_tested([contrast for contrast in contrasts if not _obstacle(contrast)], margin))
-    return [_without_verdict(one) if _obstacle(one) else next(tested) for one in contrasts]
+    tested = iter(_tested([contrast for contrast in contrasts if not any(_obstacle(contrast))], margin))
+    return [_without_verdict(one) if any(_obstacle(one)) else next(tested) for one in contrasts]
 
 
 def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
@@ -172,16 +189,18 @@ def _tested(contrasts: Sequence[Contrast], margin: float) -> list[Finding]:
             equal[i],
             detectable(dice, len(contrasts)),
             {metric: next(explored) for metric in others},
-            _enough(contrast, margin, len(contrasts)) if verdict == NO_EVIDENCE else "",
+            *(_enough(contrast, margin, len(contrasts)) if verdict == NO_EVIDENCE else ("", "")),
         )
         findings.append(replace(bare, sentence=_sentence(bare, margin, len(contrasts))))
     return findings
 
 
-def _enough(contrast: Contrast, margin: float, tests: int) -> str:
+def _enough(contrast: Contrast, margin: float, tests: int) -> tuple[str, str]:
+    """Return what would have been enough to find a difference of the margin, in a sentence and in a few words."""
     first = contrast.plus[0]
     luck = luck_of(contrast.table("dice"), contrast.folds)
-    return enough(luck, margin, tests, least_seeds(first.fold_count), first.design.scored)
+    least, scored = least_seeds(first.fold_count), first.design.scored
+    return enough(luck, margin, tests, least, scored), settles(luck, margin, tests, least, scored)
 
 
 def _estimates(contrast: Contrast, margin: float) -> Mapping[str, MeanDifference]:
@@ -195,9 +214,9 @@ def _verdict(contrast: Contrast, dice: MeanDifference, p: float, equivalence_p: 
     if equivalence_p < LEAVE and -margin < dice.low and dice.high < margin:
         return EQUIVALENT
     if p < LEAVE and dice.low > 0:
-        return POSITIVE if contrast.is_interaction else HELPS
+        return POSITIVE if contrast.is_interaction else BETTER if contrast.asked else HELPS
     if p < LEAVE and dice.high < 0:
-        return NEGATIVE if contrast.is_interaction else HARMS
+        return NEGATIVE if contrast.is_interaction else WORSE if contrast.asked else HARMS
     return NO_EVIDENCE
 
 
@@ -212,7 +231,7 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         f"{trainings(contrast)}, {_images(contrast)}"
     )
     over = contrast.plus[0].over_classes
-    change = f"Mean Dice{over} changed by {signed(dice.mean)}"
+    change = f"Mean Dice{over} {'differs' if contrast.asked else 'changed'} by {signed(dice.mean)}"
     if contrast.is_interaction:
         change = f"The gain in mean Dice{over} differs by {signed(dice.mean)}"
     scope = f"{_holds_for(contrast)}{_about_images(contrast)}"
@@ -230,7 +249,8 @@ def _sentence(finding: Finding, margin: float, tests: int) -> str:
         return (
             f"{who}: {finding.verdict}. {change} ({numbers}). It says nothing on whether synthetic images help. {scope}"
         )
-    change = f"With {_added(contrast)}, mean Dice{over} changed by {signed(dice.mean)}"
+    if not contrast.asked:
+        change = f"With {_added(contrast)}, mean Dice{over} changed by {signed(dice.mean)}"
     return f"{who}: {finding.verdict}. {change} ({numbers}). {scope}"
 
 
@@ -269,6 +289,8 @@ def _excludes_zero(dice: MeanDifference) -> bool:
 def _subject(contrast: Contrast) -> str:
     if contrast.is_interaction:
         return "the gain by synthetic images depends on classical augmentation"
+    if contrast.asked:
+        return f"{contrast.plus[0].arm} is better or worse than {contrast.minus[0].arm}"
     help_or_harm = "help or harm" if contrast.plus[0].design.synthesis else "helps or harms"
     return f"{_added(contrast)} {help_or_harm}"
 
@@ -289,9 +311,10 @@ def _adjusted(tests: int) -> str:
     return f" (Holm, {tests} contrasts)" if tests > 1 else ""
 
 
-def _obstacle(contrast: Contrast) -> str:
-    """Return why a contrast cannot have a verdict, or ''."""
-    return _few_seeds(contrast) or _few_images(contrast)
+def _obstacle(contrast: Contrast) -> tuple[str, str]:
+    """Return why a contrast cannot have a verdict, and what to do about it; '' where it can."""
+    seeds, images = _few_seeds(contrast), _few_images(contrast)
+    return seeds if any(seeds) else images
 
 
 def least_seeds(folds: int) -> int:
@@ -308,33 +331,38 @@ def _seeds_of_folds(folds: int, freedom: int) -> int:
     return 1 + -(-freedom // folds)
 
 
-def _few_seeds(contrast: Contrast) -> str:
+def _few_seeds(contrast: Contrast) -> tuple[str, str]:
     seeds, folds = len(contrast.seeds), contrast.plus[0].fold_count
     least, planned = least_seeds(folds), planned_seeds(folds)
     better = f", better {planned}" if planned > least else ""
     wish = f"Train at least {least} seeds{of_folds(folds)}{better}: --seeds 0..{planned - 1}."
     if seeds == 0:
-        return f"The arms have no seed in common. {wish}"
+        return "The arms have no seed in common.", wish
     if seeds >= least:
-        return ""
+        return "", ""
     if seeds == 1:
         one = "One training per arm" if folds == 1 else f"One seed of {folds} folds"
-        return f"{one} cannot separate an arm from the luck of its training{'s' if folds > 1 else ''}. {wish}"
-    return f"{trainings(contrast)} are too few to separate an arm from the luck of its trainings. {wish}"
+        return f"{one} cannot separate an arm from the luck of its training{'s' if folds > 1 else ''}.", wish
+    return f"{trainings(contrast)} are too few to separate an arm from the luck of its trainings.", wish
 
 
-def _few_images(contrast: Contrast) -> str:
+def _few_images(contrast: Contrast) -> tuple[str, str]:
     if len(contrast.plus[0].image_ids) < LEAST_IMAGES:
-        return f"{_images(contrast)} are too few to say anything about others; at least {LEAST_IMAGES} are needed."
-    return ""
+        wish = f"at least {LEAST_IMAGES} are needed."
+        return f"{_images(contrast)} are too few to say anything about others;", wish
+    return "", ""
 
 
 def _without_verdict(contrast: Contrast) -> Finding:
     by_seed = tuple(contrast.table("dice").mean(axis=1).tolist()) if contrast.seeds else ()
-    return Finding(contrast, NO_VERDICT, f"{contrast.name}: no verdict. {_obstacle(contrast)}", by_seed, {})
+    why, wish = _obstacle(contrast)
+    sentence = f"{contrast.name}: no verdict. {why} {wish}"
+    return Finding(contrast, NO_VERDICT, sentence, by_seed, {}, settle=wish, why=why)
 
 
-def _remarks(findings: Sequence[Finding], without_control: Sequence[str]) -> Iterator[str]:
+def _remarks(arms: Sequence[ArmScores], findings: Sequence[Finding], without_control: Sequence[str]) -> Iterator[str]:
+    if len(arms) == 1:
+        return  # a recipe alone is not compared
     if not findings and not without_control:
         yield (
             "No two arms differ in nothing but synthetic images or classical augmentation, so there is nothing to give "
@@ -356,6 +384,15 @@ def _unequal_conditions(arms: Sequence[ArmScores]) -> Iterator[str]:
             yield f"The trainings differ in {name}: {listed}. A difference between arms may come from that."
 
 
+def _unequal_designs(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield in what two arms of a contrast that was asked for differ besides synthetic images and augmentation."""
+    for contrast in (finding.contrast for finding in findings if finding.contrast.asked):
+        mine, other = contrast.plus[0].design, contrast.minus[0].design
+        parts = [name for name in ("data", "segmenter") if getattr(mine, name) != getattr(other, name)]
+        if parts:
+            yield f"{contrast.name}: they differ in {' and '.join(parts)}, too, and the difference may come from that."
+
+
 def _left_out(findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         every = {seed for arm in finding.contrast.arms for seed in arm.seeds}
@@ -363,22 +400,3 @@ def _left_out(findings: Sequence[Finding]) -> Iterator[str]:
         if unpaired and finding.contrast.seeds:
             listed = ", ".join(map(str, unpaired))
             yield f"{finding.contrast.name}: seeds that only some of its arms have are left out ({listed})."
-
-
-_ROUNDING = 1e-12
-"""Differences up to this size are what sums of floating-point numbers leave of 0."""
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign: ``+0.0123``, ``−0.0040``; the sign stays where the digits are all 0.
-
-    A bound of −0.00005 must not look like one on the other side of 0. What is only rounding of sums counts as 0.
-    """
-    return f"{value if abs(value) > _ROUNDING else 0.0:+.4f}".replace("-", "−")
-
-
-def p_text(p: float | None) -> str:
-    """Return a p value as people print it: ``0.031``, ``< 0.001``, ``–`` for none."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

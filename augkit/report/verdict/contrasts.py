@@ -14,7 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.errors import InputError, Problem
 from augkit.report.verdict.scores import ArmScores, Design
+
+Asked = Sequence[tuple[str, str]]
+"""Contrasts that somebody asks for: the names of two arms each, the second of which is subtracted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +27,13 @@ class Contrast:
 
     An effect is one arm minus its control. An interaction is the effect with augmentation minus the effect without:
     ``plus`` is (with both, with neither), ``minus`` is (augmentation only, synthetic images only).
+
+    asked: whether somebody asked for it, and it is of any two arms.
     """
 
     plus: tuple[ArmScores, ...]
     minus: tuple[ArmScores, ...]
+    asked: bool = False
 
     @property
     def is_interaction(self) -> bool:
@@ -69,7 +76,7 @@ class Contrast:
 class Planned:
     """The planned contrasts, and the synthetic arms that have no control among the arms.
 
-    contrasts:     about synthetic images, the primary one first.
+    contrasts:     about synthetic images, the primary one first; then those that were asked for.
     augmentations: about classical augmentation.
     """
 
@@ -78,8 +85,12 @@ class Planned:
     without_control: tuple[str, ...]
 
 
-def plan_contrasts(arms: Sequence[ArmScores]) -> Planned:
-    """Return the contrasts of these arms: effects with augmentation, effects without, interactions; augmentations."""
+def plan_contrasts(arms: Sequence[ArmScores], asked: Asked = ()) -> Planned:
+    """Return the contrasts of these arms: effects with augmentation, effects without, interactions; augmentations.
+
+    asked: contrasts besides; one that is planned anyway is not planned twice. Raises `InputError` for unknown names.
+    """
+    check_asked(asked, [arm.arm for arm in arms])
     effects, alone = [], []
     for arm in sorted((arm for arm in arms if arm.design.synthesis), key=lambda arm: not arm.design.augment):
         control = _find(arms, replace(arm.design, synthesis=""))
@@ -88,7 +99,32 @@ def plan_contrasts(arms: Sequence[ArmScores]) -> Planned:
         else:
             effects.append(Contrast((arm,), (control,)))
     interactions = [found for effect in effects if (found := _interaction(effect, effects)) is not None]
-    return Planned((*effects, *interactions), tuple(_augmentations(arms)), tuple(alone))
+    augmentations = tuple(_augmentations(arms))
+    others = _asked(arms, asked, [*effects, *augmentations])
+    return Planned((*effects, *interactions, *others), augmentations, tuple(alone))
+
+
+def check_asked(asked: Asked, names: Sequence[str]) -> None:
+    """Raise an `InputError` for contrasts of arms that are not among `names`, and of an arm with itself."""
+    problems = []
+    for one in asked:
+        where, allowed = f"--contrast {':'.join(one)}", ", ".join(names)
+        unknown = [name for name in one if name not in names]
+        if unknown:
+            problems.append(Problem(where, f"no arm is called '{unknown[0]}'; allowed: two of {allowed}"))
+        elif one[0] == one[1]:
+            problems.append(Problem(where, f"is an arm and itself; allowed: two different ones of {allowed}"))
+    if problems:
+        raise InputError(*problems)
+
+
+def _asked(arms: Sequence[ArmScores], asked: Asked, planned: Sequence[Contrast]) -> Iterator[Contrast]:
+    named = {arm.arm: arm for arm in arms}
+    known = {frozenset(arm.arm for arm in contrast.arms) for contrast in planned}
+    for one in asked:
+        if frozenset(one) not in known:
+            known.add(frozenset(one))
+            yield Contrast((named[one[0]],), (named[one[1]],), asked=True)
 
 
 def _augmentations(arms: Sequence[ArmScores]) -> Iterator[Contrast]:

@@ -167,14 +167,19 @@ def _mean_squares(table: Values) -> tuple[float, float]:
     return count_n * float(table.mean(axis=1).var(ddof=1)), count_s * float(table.mean(axis=0).var(ddof=1))
 
 
-def _without_excess(table: Values, drawn: Values) -> Values:
-    """Return crossed bootstrap means, float64 (B,), pulled in until their variance is (MS_seed + MS_image) / (S N).
+def wide_error(table: Values) -> float:
+    """Return the standard error that intervals of float64 (S, N) have: the root of (MS_seed + MS_image) / (S N).
 
     That counts what is left over of seeds and images twice, where the bootstrap counts it three times and the variance
     of the mean has it once. Counting it once errs in up to 6.6 % with four seeds, in simulations.
     """
+    return float(np.sqrt(sum(_mean_squares(table)) / table.size))
+
+
+def _without_excess(table: Values, drawn: Values) -> Values:
+    """Return crossed bootstrap means, float64 (B,), pulled in until their deviation is `wide_error`."""
     mean, spread = table.mean(), drawn.std()
-    wanted = np.sqrt(sum(_mean_squares(table)) / table.size)
+    wanted = wide_error(table)
     return mean + (drawn - mean) * (wanted / spread) if spread > wanted else drawn
 
 

@@ -158,6 +158,26 @@ def enough(luck: Luck, gain: float, tests: int, least: int, scored: str) -> str:
     return f"To see {gain:g}, no number of seeds up to {MOST_SEEDS} and of {scored} up to {MOST_IMAGES} is enough."
 
 
+def settles(luck: Luck, gain: float, tests: int, least: int, scored: str) -> str:
+    """Return the numbers of `enough` in a few words."""
+    seeds, images, folds = luck.seeds, luck.images, luck.folds
+    if seen_with(luck, seeds, images, folds, tests) <= gain:
+        return f"An effect of {gain:g} Dice would have been found four times in five."
+    more_images = images_enough(luck, gain, seeds, folds, tests, images)
+    more_seeds = seeds_enough(luck, gain, images, folds, tests, least)
+    ways = [] if more_images is None else [f"about {more_images:,} {scored}"]
+    ways += [] if more_seeds is None else [f"{more_seeds} seeds{of_folds(folds)}"]
+    both = None if ways else both_enough(luck, gain, folds, tests, least)
+    if both is not None:
+        ways = [f"about {both[1]:,} {scored} together with {both[0]} seeds{of_folds(folds)}"]
+    if ways:
+        return f"To settle whether there is an effect of {gain:g} Dice: {', or '.join(ways)}."
+    return (
+        f"No number of seeds or {scored} settles whether there is an effect of {gain:g} Dice: trainings of one recipe "
+        "differ too much. Train longer, or ask about a larger effect."
+    )
+
+
 def alternatives(luck: Luck, gain: float, folds: int, tests: int, least: tuple[int, int]) -> list[list[str]]:
     """Return rows of text: seeds, images of one split, images in so many folds, trainings per arm in these.
 
