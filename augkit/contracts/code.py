@@ -35,14 +35,14 @@ DECIDE_NO_BYTES = frozenset(
 """Core modules whose code no artifact's name covers: they refuse, tell, read recipes, hold options, write, or stop."""
 
 DRAW_ONLY = frozenset({"figures"})
-"""Core modules that draw the pictures beside an artifact: a component that uses them is not another one for that."""
+"""Rooms that draw the pictures beside an artifact: a component that uses them is not another one for that."""
 
 
 def core_code(module: str, root: Path = CORE, without: frozenset[str] = frozenset()) -> str:
     """Return the hash of a core module (``running/stages/report``) and of all that it imports from the core.
 
     root:    the folder of the core.
-    without: modules that do not count besides `DECIDE_NO_BYTES`.
+    without: modules and rooms that do not count besides `DECIDE_NO_BYTES`.
     """
     return _hash(_counted([module], root, DECIDE_NO_BYTES | without), root)
 
@@ -97,7 +97,7 @@ def _counted(modules: Sequence[str], root: Path, without: frozenset[str]) -> lis
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
-        if module in seen or module in without:
+        if module in seen or module in without or module.partition("/")[0] in without:
             continue
         seen.add(module)
         path = root / f"{module}.py"
