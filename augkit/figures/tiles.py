@@ -57,9 +57,9 @@ def gallery(
 
 def packed(png: bytes) -> bytes:
     """Return a PNG as WebP, a fifth of its size: for pages that carry many images; single pixels lose a little."""
-    picture, packed = Image.open(BytesIO(png)), BytesIO()
-    picture.save(packed, "WEBP", quality=85, method=4)
-    return packed.getvalue()
+    stream = BytesIO()
+    Image.open(BytesIO(png)).save(stream, "WEBP", quality=85, method=4)
+    return stream.getvalue()
 
 
 def cases(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,64 @@ def test_the_page_is_well_formed(four: tuple[Evidence, Path]) -> None:
     assert opened == []
 
 
+def test_the_page_is_under_five_megabytes(four: tuple[Evidence, Path]) -> None:
+    assert (four[1] / "report.html").stat().st_size < 5_000_000
+
+
+def test_every_section_is_in_the_contents_and_every_link_leads_somewhere(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    contents = re.search(r'<nav aria-label="Contents">(.*?)</nav>', page, re.S)
+    assert contents is not None
+    assert re.findall(r'<a href="#(.*?)">(.*?)</a>', contents[1]) == re.findall(r'<h2 id="(.*?)">(.*?)</h2>', page)
+    anchors = re.findall(r'\bid="(.*?)"', page)
+    assert len(set(anchors)) == len(anchors)
+    assert set(re.findall(r'href="#(.*?)"', page)) <= set(anchors)
+
+
+def test_the_page_can_be_heard_and_walked_through_without_a_mouse(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in pairwise(levels))
+    images = re.findall(r"<img [^>]*>", page)
+    assert [image[:80] for image in images if not re.search(r' alt="[^"]{8,}"', image)] == []
+    for landmark in ('<html lang="en">', '<main id="report"', '<a class="skip" href="#report">'):
+        assert page.count(landmark) == 1
+    scrolled = re.findall(r'<div class="scroll"[^>]*>', page)
+    assert [one for one in scrolled if not re.search(r' tabindex="0" role="region" aria-label="[^"]+"', one)] == []
+    assert [head for head in re.findall(r"<th\b[^>]*>", page) if " scope=" not in head] == []
+
+
+def test_galleries_are_folded_and_plots_are_not(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    open_to_see = re.sub(r"<details>.*?</details>", "", page, flags=re.S)
+    assert "image/webp" in page
+    assert "image/webp" not in open_to_see
+    assert open_to_see.count("image/svg+xml") == page.count("image/svg+xml") == 16
+
+
+def test_table_1_is_kept_for_a_paper_with_intervals(two_seeds: tuple[Evidence, Path]) -> None:
+    found, folder = two_seeds
+    latex, text = ((folder / "figures" / f"table1.{form}").read_text() for form in ("tex", "md"))
+    for arm in found.arms:
+        mean = summarise(arm.scores.values["dice"])
+        low, high = re.findall(rf"\| {arm.scores.arm} \| {re.escape(str(mean))} \[(.*?), (.*?)\]", text)[0]
+        assert 0 <= float(low) < mean.mean < float(high) <= 1
+        assert f"{arm.scores.arm} & {str(mean).replace('±', '$' + chr(92) + 'pm$')}" in latex
+        assert f"[{low}, {high}]" in latex
+    assert "95 % interval over images and trainings" in text
+    assert latex.count("{") == latex.count("}")
+
+
+def test_names_are_spelt_for_latex_and_markdown(tmp_path: Path) -> None:
+    page_of(evidence(("a_b & 50%", "x|y")), tmp_path)
+    latex, text = ((tmp_path / "figures" / f"table1.{form}").read_text() for form in ("tex", "md"))
+    assert "a\\_b \\& 50\\% & " in latex
+    assert "| x\\|y | " in text
+    assert "95 % interval over images, for these trainings" in text
+
+
 def test_the_parts_of_the_page_come_in_order(four: tuple[Evidence, Path]) -> None:
     headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", (four[1] / "report.html").read_text())
     assert headings == [
@@ -316,6 +375,26 @@ def test_a_synthetic_image_of_no_training_sample_stands_without_a_real_one(tmp_p
     with_real = gallery_of(train, replace(drawn, groups=("train-000",)), tmp_path / "with")
     without = gallery_of(train, drawn, tmp_path / "without")
     assert without.shape[0] * 3 == with_real.shape[0] * 2
+
+
+def test_the_losses_of_all_arms_are_one_plot_and_a_shared_training_is_one_line(tmp_path: Path) -> None:
+    found = evidence(("a", "b"), images=1)
+    rows = [{"step": 1.0, "loss": 0.5}, {"step": 2.0, "loss": 0.4}]
+    arms = tuple(
+        replace(arm, history={"generator gan · seed 0": rows, f"segmenter unet · {arm.scores.arm} · seed 0": loss})
+        for arm, loss in zip(found.arms, (rows, [{"step": 1.0, "loss": 0.3}]), strict=True)
+    )
+    page = page_of(replace(found, arms=arms), tmp_path)
+    assert re.findall(r'alt="(Training curves of .*?)"', page)[::4] == [
+        "Training curves of generator gan: loss over the steps, one line per training (a, b)",
+        "Training curves of segmenter unet: loss over the steps, one line per training (a, b)",
+    ]
+    legends = [
+        (tmp_path / f"figures/curves-{name}.svg").read_text() for name in ("1-generator-gan", "2-segmenter-unet")
+    ]
+    assert ["<!-- a, b -->" in svg for svg in legends] == [True, False]
+    assert "<!-- a -->" in legends[1]
+    assert "<!-- b -->" in legends[1]
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
