@@ -1,7 +1,7 @@
 """The reports of this folder, trained anew: ``python docs/gallery/build.py [NAME]... [--runs FOLDER]``.
 
-The data are in the folder that AUGKIT_DATA names; phantom needs none. They take about a quarter of an hour on two quiet cores. With ``--runs``
-what is trained is kept there, and where only the page of a report has changed, nothing is trained again.
+The data are in the folder that AUGKIT_DATA names; phantom needs none. They take about a quarter of an hour on two
+quiet cores. With ``--runs`` what is trained is kept there: where only the page has changed, nothing is trained again.
 """
 
 from __future__ import annotations
