@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from io import BytesIO
+from itertools import combinations
 from typing import Any
 
 import matplotlib
@@ -66,7 +68,7 @@ def test_equal_scores_are_drawn_as_a_line_at_their_value() -> None:
     ends = [figures.densities({"Dice": {"a": np.full(5, value)}}) for value in (0.2, 0.8)]
     blue = [np.abs(pixels(png)[80:, :, :3].astype(int) - rgb(LIGHT.palette[0])).max(axis=-1) < 12 for png in ends]
     left, right = (np.nonzero(found.sum(axis=0) > 100)[0].mean() for found in blue)
-    assert right - left == pytest.approx(0.6 * (3.7 - 0.78) * figures.DPI, abs=2)
+    assert right - left == pytest.approx(0.6 * (figures.PAGE - 0.68) * figures.DPI, abs=2)
 
 
 def test_four_arms_differ_in_dashes_and_not_only_in_colour() -> None:
@@ -91,7 +93,8 @@ def test_the_legend_of_many_arms_takes_room_above_the_panels() -> None:
 def test_panels_stand_side_by_side_or_one_below_the_other() -> None:
     panels = {metric: {"a": scores()} for metric in ("Dice", "sensitivity", "specificity")}
     wide, narrow = (pixels(figures.densities(panels, LIGHT, columns)).shape for columns in (3, 1))
-    assert wide[1] == 3 * narrow[1]
+    assert wide[1] == pytest.approx(figures.PAGE * figures.DPI, abs=1)
+    assert narrow[1] == pytest.approx(figures.COLUMN * figures.DPI, abs=1)
     assert narrow[0] > 2.5 * wide[0]
 
 
@@ -232,7 +235,8 @@ def test_effects_grow_with_their_number_and_shrink_on_narrow_screens() -> None:
     one, three = (pixels(figures.effects([effect()] * count, 0.01, "difference")) for count in (1, 3))
     narrow = pixels(figures.effects([effect()], 0.01, "difference", columns=1))
     assert three.shape[0] > one.shape[0]
-    assert narrow.shape[1] * 2 == pytest.approx(one.shape[1], abs=2)
+    assert narrow.shape[1] == pytest.approx(figures.COLUMN * figures.DPI, abs=1)
+    assert one.shape[1] == pytest.approx(figures.PAGE * figures.DPI, abs=1)
 
 
 def test_a_long_name_of_an_effect_is_shortened() -> None:
@@ -318,17 +322,87 @@ def test_cases_of_several_classes_have_the_true_ones_in_a_row_of_their_own() -> 
 
 
 def test_the_closest_two_class_colours_are_as_far_apart_to_colour_blind_eyes_as_the_closest_of_okabe_and_ito() -> None:
-    colours = np.array([rgb(colour) for colour in figures.CLASSES]) / 255
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    first, all_of_them = closest_to_any_eyes(figures.CLASSES[:7]), closest_to_any_eyes(figures.CLASSES)
+    assert all_of_them == first > 15
+
+
+def linear(colours: Sequence[str]) -> NDArray[Any]:
+    """Return linear sRGB (N, 3) of ``#rrggbb``."""
+    values = np.array([rgb(colour) for colour in colours]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def closest_to_any_eyes(colours: Sequence[str]) -> float:
+    """Return the distance in CIELAB of the two colours that are closest to normal, protan or deutan eyes."""
     # Viénot, Brettel & Mollon 1999, as matrices of linear RGB: nothing missing, no red cones, no green cones.
     red = [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]
     green = [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]
-    closest = []
-    for count in (7, 16):
-        seen = [lab(np.clip(linear[:count] @ np.array(eyes).T, 0, 1)) for eyes in (np.eye(3), red, green)]
-        apart = [np.linalg.norm(one[:, None] - one, axis=-1)[np.triu_indices(count, 1)] for one in seen]
-        closest.append(np.min(apart))
-    assert closest[1] == closest[0] > 15
+    seen = [lab(np.clip(linear(colours) @ np.array(eyes).T, 0, 1)) for eyes in (np.eye(3), red, green)]
+    return float(np.min([np.linalg.norm(a - b, axis=-1) for one in seen for a, b in combinations(one, 2)]))
+
+
+PAPERS = [(LIGHT, "#ffffff"), (DARK, "#15171b")]
+
+
+@pytest.mark.parametrize(("look", "paper"), PAPERS, ids=["light", "dark"])
+def test_any_two_line_colours_are_apart_to_colour_blind_eyes(look: Look, paper: str) -> None:
+    assert closest_to_any_eyes(look.palette) > 20
+
+
+@pytest.mark.parametrize(("look", "paper"), PAPERS, ids=["light", "dark"])
+def test_two_lines_of_equal_dashes_differ_in_grey(look: Look, paper: str) -> None:
+    lightness = lab(linear(look.palette))[:, 0]
+    pairs = [(a, b) for a, b in combinations(range(7), 2) if a % len(figures.DASHES) == b % len(figures.DASHES)]
+    assert len(pairs) == 3
+    assert min(abs(lightness[a] - lightness[b]) for a, b in pairs) > 20
+
+
+@pytest.mark.parametrize(("look", "paper"), PAPERS, ids=["light", "dark"])
+def test_every_line_stands_out_from_its_paper(look: Look, paper: str) -> None:
+    shares = [0.2126, 0.7152, 0.0722]
+    on, lines = linear([paper]) @ shares + 0.05, linear(look.palette) @ shares + 0.05
+    assert np.maximum(lines / on, on / lines).min() >= 3
+
+
+def test_a_plot_drawn_for_light_paper_becomes_the_one_for_dark_paper() -> None:
+    panels = {"Dice": {name: scores(30, i) for i, name in enumerate("abcdefg")}}
+    light, dark = (figures.densities(panels, look, form="svg") for look in (LIGHT, DARK))
+    assert light != dark
+    assert figures.darkened(light) == dark
+
+
+def test_words_in_an_svg_are_outlines_so_that_no_font_is_needed() -> None:
+    svg = figures.densities({"Dice": {"a": scores()}}, form="svg")
+    assert b"<text" not in svg
+    assert b"<!-- Dice -->" in svg
+
+
+def test_the_seeds_of_a_sweep_are_rings_around_their_mean() -> None:
+    x, seeds = np.array([0.0, 1.0]), np.array([[0.2, 0.4], [0.6, 0.8]])
+    band = (seeds[0], seeds[1])
+    line, ringed = (Line("a", 0, x, seeds.mean(axis=0), band, points) for points in (None, seeds))
+    without, drawn = (figures.line_plot({"p": [one]}, ("x", "y"), form="svg").count(b"<use") for one in (line, ringed))
+    assert drawn == without + seeds.size
+
+
+def pair(plus: Any, minus: Any) -> figures.Pair:
+    return figures.Pair("b vs a", np.asarray(minus, np.float64), np.asarray(plus, np.float64))
+
+
+def test_every_image_is_a_point_of_its_pair() -> None:
+    few, many = (figures.paired([pair(scores(n), scores(n, 0.4))], "Dice", form="svg") for n in (20, 60))
+    assert many.count(b"<use") - few.count(b"<use") == pytest.approx(40, abs=4)  # ticks may differ
+
+
+def test_the_points_of_very_many_images_are_one_picture_in_the_svg() -> None:
+    few, many = (figures.paired([pair(scores(n), scores(n, 0.4))], "Dice", form="svg") for n in (400, 4000))
+    assert b"data:image/png" not in few
+    assert b"data:image/png" in many
+    assert len(many) < 150_000
+
+
+def test_equal_scores_of_one_image_are_a_pair_too() -> None:
+    assert shows(figures.paired([pair([0.5], [0.5])], "Dice"), LIGHT.palette[1])
 
 
 def lab(linear: NDArray[Any]) -> NDArray[Any]:

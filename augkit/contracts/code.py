@@ -35,14 +35,14 @@ DECIDE_NO_BYTES = frozenset(
 """Core modules and rooms that no artifact's name covers: they refuse, tell, read, hold options, write, or stop."""
 
 DRAW_ONLY = frozenset({"figures"})
-"""Core modules that draw the pictures beside an artifact: a component that uses them is not another one for that."""
+"""Rooms that draw the pictures beside an artifact: a component that uses them is not another one for that."""
 
 
 def core_code(module: str, root: Path = CORE, without: frozenset[str] = frozenset()) -> str:
     """Return the hash of a core module (``running/stages/report``) and of all that it imports from the core.
 
     root:    the folder of the core.
-    without: modules that do not count besides `DECIDE_NO_BYTES`.
+    without: modules and rooms that do not count besides `DECIDE_NO_BYTES`.
     """
     return _hash(_counted([module], root, DECIDE_NO_BYTES | without), root)
 

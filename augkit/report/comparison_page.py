@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from augkit.report.page import Scored, scored, template
-from augkit.report.pictures import write_pictures
+from augkit.report.page import Scored, scored
+from augkit.report.paper import write_table_1
+from augkit.report.pictures.picture import write_pictures
 from augkit.report.record import per_image
 from augkit.report.recorded import Recorded, why_scores_differ
+from augkit.report.skeleton import template
 from augkit.report.summary.study import methods
 from augkit.report.verdict.comparison import Comparison, comparison_record
 from augkit.report.verdict.scores import ArmScores
@@ -75,7 +77,10 @@ def write_comparison(
     }
     with whole_folder(folder) as draft:
         for place, part in ((draft, page), *((draft / "external" / name, one) for name, one in page.external.items())):
-            write_pictures(place, [picture for picture in (part.verdicts.picture, part.density) if picture is not None])
+            write_pictures(place, part.pictures())
+        write_table_1(arms, draft)
+        for name, (scores_there, _) in external.items():
+            write_table_1(scores_there, draft / "external" / name)
         write_text(draft / "per_image.csv", scores)
         for name, text in on_sets.items():
             write_text(draft / "external" / name / "per_image.csv", text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from augkit.report.page import template
-from augkit.report.pictures import Picture
+from augkit.report.pictures.picture import Picture
 from augkit.report.recorded import Recorded
+from augkit.report.skeleton import template
 from augkit.report.tables import table_rows, table_title
 
 PICTURES = {

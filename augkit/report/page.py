@@ -10,26 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from augkit.amounts import duration
 from augkit.figures import PREDICTION
 from augkit.planning.sweep import SweepPoint, swept_recipe
-from augkit.report.curves import Curve, curves_of, write_curves
 from augkit.report.evidence import ArmEvidence, Evidence, External, Section, check_evidence
 from augkit.report.origin import ORIGIN, OfRecipe, origin_text, seeds_of
-from augkit.report.pictures import (
-    Curves,
-    Picture,
-    density,
-    effects_picture,
-    slug,
-    sweep_picture,
-    training_curves,
-    write_pictures,
+from augkit.report.paper import write_table_1
+from augkit.report.pictures.picture import Picture, slug, write_pictures
+from augkit.report.pictures.plots import density, effects_picture, paired_picture
+from augkit.report.pictures.samples import (
+    CaseGroup,
+    Gallery,
+    case_columns,
+    case_groups,
+    case_pair,
+    synthetic_sources,
 )
+from augkit.report.pictures.sweeps import Curve, curves_of, sweep_picture, write_curves
+from augkit.report.pictures.trainings import Curves, training_curves
 from augkit.report.record import per_image, report_record
-from augkit.report.samples import CaseGroup, Gallery, case_columns, case_groups, case_pair, synthetic_sources
+from augkit.report.skeleton import template
 from augkit.report.summary.study import methods
 from augkit.report.summary.synthetic import Said
 from augkit.report.tables import (
@@ -79,9 +79,11 @@ def write_report(evidence: Evidence, folder: Path) -> None:
     parts = {one.name: _external_part(evidence, one, external[one.name]) for one in evidence.external}
     page = _page(evidence, comparison, swept, parts)
     write_pictures(folder, page.pictures())
+    write_table_1([arm.scores for arm in evidence.arms], folder)
     for one in evidence.external:
         place = folder / "external" / one.name
         write_pictures(place, parts[one.name].pictures())
+        write_table_1(one.scores, place)
         write_text(place / "per_image.csv", per_image(one.scores))
         write_curves(curves_of(evidence.on(one).sweep), place)
     for name, recipe in _recipe_files(evidence).items():
@@ -139,7 +141,12 @@ class Scored:
     other_metrics: Table
     classes: Table
     density: Picture
+    paired: Picture | None
     quantiles: Table
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield every picture once."""
+        yield from (one for one in (self.verdicts.picture, self.density, self.paired) if one is not None)
 
 
 @dataclass(frozen=True)
@@ -155,11 +162,9 @@ class WithCases(Scored):
 
     def pictures(self) -> Iterator[Picture]:
         """Yield every picture once."""
-        if self.verdicts.picture is not None:
-            yield self.verdicts.picture
+        yield from super().pictures()
         if self.sweep is not None:
             yield self.sweep
-        yield self.density
         yield from (group.picture for group in self.cases)
 
 
@@ -208,6 +213,7 @@ def scored(arms: Sequence[ArmScores], comparison: Comparison) -> Scored:
         other_metrics=metric_rows(arms),
         classes=class_rows(arms),
         density=density(arms),
+        paired=paired_picture(comparison, arms),
         quantiles=quantile_rows(arms),
     )
 
@@ -256,9 +262,18 @@ def _page(
         curves=training_curves(evidence.arms),
         composition=per_arm_rows(names, [arm.training_images for arm in evidence.arms], str),
         conditions=condition_rows(arms),
-        costs=per_arm_rows(names, [arm.seconds for arm in evidence.arms], duration),
+        costs=per_arm_rows(names, [_of_kinds(arm.seconds) for arm in evidence.arms], duration),
         command=_command(evidence),
     )
+
+
+def _of_kinds(seconds: Mapping[str, float]) -> Mapping[str, float]:
+    """Return kind of stage, which its title begins with -> seconds of all stages of the kind."""
+    kinds: dict[str, float] = {}
+    for title, took in seconds.items():
+        kind = title.partition(" · ")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + took
+    return kinds
 
 
 def verdicts(comparison: Comparison) -> Verdicts:
@@ -327,15 +342,3 @@ def _command(evidence: Evidence) -> str:
            if name in evidence.provenance]  # fmt: skip
     asked = [f"--contrast {':'.join(pair)}" for pair in evidence.contrasts]
     return " ".join([f"augkit run {files}", *chosen, *asked, *how])
-
-
-def template(name: str) -> Template:
-    """Return one of the package's templates; names and texts of users are escaped."""
-    environment = Environment(
-        loader=PackageLoader("augkit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)

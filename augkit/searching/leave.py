@@ -14,8 +14,8 @@ import yaml
 
 from augkit.amounts import duration
 from augkit.planning.components import CheckedRecipe
-from augkit.report.page import template
-from augkit.report.pictures import Picture, slug
+from augkit.report.pictures.picture import Picture, slug
+from augkit.report.skeleton import template
 from augkit.report.tables import Table
 from augkit.searching.chart import Chart, chart_of
 from augkit.searching.field import Field

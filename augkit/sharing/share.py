@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import re
@@ -21,8 +20,7 @@ from augkit.sharing.zips import is_plain, read_zip, zip_bytes
 from augkit.store import MANIFEST, manifest_of, read_json, write_bytes
 
 _TEXTS = (".json", ".csv", ".html", ".yaml", ".txt", ".svg")
-_PICTURE = re.compile(r"<picture>.*?</picture>", re.DOTALL)
-_IMG = re.compile(r'<img [^>]*src="data:image/png;base64,([^"]*)" alt="([^"]*)"')
+_IMG = re.compile(r'<img class="([^"]*)" src="[^"]*" alt="([^"]*)"[^>]*>')
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,8 @@ def pack(folder: Path, pictures: bool) -> Shared:
     files = {name: (folder / name).read_bytes() for name in manifest["files"]}
     if not pictures:
         images = [name for name in files if name.endswith(".png") and f"{name[:-4]}.svg" not in files]
-        plots = {base64.b64encode(files[name]).decode() for name in files if name not in images}
         files = {name: data for name, data in files.items() if name not in images}
-        files["report.html"] = _without_images(files["report.html"].decode(), plots).encode()
+        files["report.html"] = _without_images(files["report.html"].decode()).encode()
     files = {name: _without_home(data) if name.endswith(_TEXTS) else data for name, data in files.items()}
     paths = tuple(dict.fromkeys(path for one in origin.recipes for path in _places(files[one.file])))
     facts = {name: value for name, value in manifest.items() if name not in ("schema", "files", "seal")}
@@ -83,17 +80,15 @@ def write_shared(shared: Shared, target: Path) -> bool:
     return True
 
 
-def _without_images(page: str, plots: set[str]) -> str:
-    """Return the page with a note in place of each picture that is none of the plots."""
+def _without_images(page: str) -> str:
+    """Return the page with a note in place of each picture that is no plot."""
 
     def kept(found: re.Match[str]) -> str:
-        image = _IMG.search(found[0])
-        if image is not None and image[1] in plots:
+        if "plot" in found[1].split():
             return found[0]
-        shows = html.unescape(image[2]) if image is not None else "a picture"
-        return f'<p class="note">Left out when this report was shared: {html.escape(shows)}.</p>'
+        return f'<p class="note">Left out when this report was shared: {html.escape(html.unescape(found[2]))}.</p>'
 
-    return _PICTURE.sub(kept, page)
+    return _IMG.sub(kept, page)
 
 
 def _without_home(data: bytes) -> bytes:

@@ -190,7 +190,7 @@ USES_METRICS = "from augkit import Draws\nfrom augkit.metrics import scores\nfro
         ("metrics.py", True),
         ("data/draws.py", True),
         ("contracts.py", False),
-        ("figures.py", False),
+        ("figures/tiles.py", False),
         ("training/loop.py", False),
     ],
 )

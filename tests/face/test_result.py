@@ -50,7 +50,7 @@ def test_a_notebook_shows_table_verdict_and_pictures_and_needs_no_other_file(res
     html = result._repr_html_()
     assert result.verdicts[0].sentence in html
     assert result.table[1][1] in html
-    shown = re.findall(r'<img src="data:image/png;base64,[^"]{100,}" alt="([^"]+)"', html)
+    shown = re.findall(r'<img src="data:image/webp;base64,[^"]{100,}" alt="([^"]+)"', html)
     assert {"Synthetic images", "The lowest differences of the first seed", "Distribution of the scores"} <= set(shown)
     assert "<script" not in html
     assert "<style" not in html

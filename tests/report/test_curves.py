@@ -9,7 +9,7 @@ from scipy.stats import t
 
 from augkit.metrics import METRICS
 from augkit.planning.sweep import SweepPoint
-from augkit.report.curves import curve_figure, curves_of, shown, write_curves
+from augkit.report.pictures.sweeps import curve_figure, curves_of, shown, write_curves
 from augkit.report.verdict.scores import ArmScores
 
 SEEDS = (0, 1, 2)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from augkit.metrics import METRICS, TABLE_1, confusion, scores, surface_distance
 from augkit.planning.sweep import SweepPoint
 from augkit.report.evidence import ArmEvidence, Evidence, Section
 from augkit.report.page import write_report
-from augkit.report.samples import choose_cases
+from augkit.report.pictures.samples import choose_cases
 from augkit.report.tables import difference_rows, recorded_warnings, table_rows
 from augkit.report.verdict.scores import ArmScores, Design, Summary, summarise
 
@@ -142,22 +143,24 @@ def test_the_report_is_a_page_numbers_scores_and_pictures(four: tuple[Evidence, 
         "recipes/2-classicaug.yaml",
         "recipes/3-mask2lesionaug.yaml",
         "recipes/4-allaug.yaml",
-        "figures/effects.png",
-        "figures/effects.svg",
+        "figures/table1.md",
+        "figures/table1.tex",
         "figures/synthetic-1-mask2lesion-training.png",
-        "figures/densities.png",
-        "figures/densities.svg",
         "figures/cases-highest.png",
         "figures/cases-median.png",
         "figures/cases-lowest.png",
-        "figures/curves-1-segmenter-unet.png",
-        "figures/curves-1-segmenter-unet.svg",
+        *(
+            f"figures/{width}{plot}.{form}"
+            for plot in ("effects", "densities", "paired", "curves-1-segmenter-unet")
+            for width in ("", "column/")
+            for form in ("png", "svg")
+        ),
     }
 
 
 def test_the_page_needs_no_network_and_no_script(four: tuple[Evidence, Path]) -> None:
     page = (four[1] / "report.html").read_text()
-    assert not re.findall(r'(?:src|href|srcset)="(?!data:image/png;base64,)', page)
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:image/(?:webp|svg\+xml);base64,|#)', page)
     assert "<script" not in page
     assert "@import" not in page
     assert "default-src 'none'" in page
@@ -178,8 +181,66 @@ def test_the_page_is_well_formed(four: tuple[Evidence, Path]) -> None:
     assert opened == []
 
 
+def test_the_page_is_under_five_megabytes(four: tuple[Evidence, Path]) -> None:
+    assert (four[1] / "report.html").stat().st_size < 5_000_000
+
+
+def test_every_section_is_in_the_contents_and_every_link_leads_somewhere(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    contents = re.search(r'<nav aria-label="Contents">(.*?)</nav>', page, re.S)
+    assert contents is not None
+    assert re.findall(r'<a href="#(.*?)">(.*?)</a>', contents[1]) == re.findall(r'<h2 id="(.*?)">(.*?)</h2>', page)
+    anchors = re.findall(r'\bid="(.*?)"', page)
+    assert len(set(anchors)) == len(anchors)
+    assert set(re.findall(r'href="#(.*?)"', page)) <= set(anchors)
+
+
+def test_the_page_can_be_heard_and_walked_through_without_a_mouse(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in pairwise(levels))
+    images = re.findall(r"<img [^>]*>", page)
+    assert [image[:80] for image in images if not re.search(r' alt="[^"]{8,}"', image)] == []
+    for landmark in ('<html lang="en">', '<main id="report"', '<a class="skip" href="#report">'):
+        assert page.count(landmark) == 1
+    scrolled = re.findall(r'<div class="scroll"[^>]*>', page)
+    assert [one for one in scrolled if not re.search(r' tabindex="0" role="region" aria-label="[^"]+"', one)] == []
+    assert [head for head in re.findall(r"<th\b[^>]*>", page) if " scope=" not in head] == []
+
+
+def test_galleries_are_folded_and_plots_are_not(four: tuple[Evidence, Path]) -> None:
+    page = (four[1] / "report.html").read_text()
+    open_to_see = re.sub(r"<details>.*?</details>", "", page, flags=re.S)
+    assert "image/webp" in page
+    assert "image/webp" not in open_to_see
+    assert open_to_see.count("image/svg+xml") == page.count("image/svg+xml") == 16
+
+
+def test_table_1_is_kept_for_a_paper_with_intervals(two_seeds: tuple[Evidence, Path]) -> None:
+    found, folder = two_seeds
+    latex, text = ((folder / "figures" / f"table1.{form}").read_text() for form in ("tex", "md"))
+    for arm in found.arms:
+        mean = summarise(arm.scores.values["dice"])
+        low, high = re.findall(rf"\| {arm.scores.arm} \| {re.escape(str(mean))} \[(.*?), (.*?)\]", text)[0]
+        assert 0 <= float(low) < mean.mean < float(high) <= 1
+        assert f"{arm.scores.arm} & {str(mean).replace('±', '$' + chr(92) + 'pm$')}" in latex
+        assert f"[{low}, {high}]" in latex
+    assert "95 % interval over images and trainings" in text
+    assert latex.count("{") == latex.count("}")
+
+
+def test_names_are_spelt_for_latex_and_markdown(tmp_path: Path) -> None:
+    page_of(evidence(("a_b & 50%", "x|y")), tmp_path)
+    latex, text = ((tmp_path / "figures" / f"table1.{form}").read_text() for form in ("tex", "md"))
+    assert "a\\_b \\& 50\\% & " in latex
+    assert "| x\\|y | " in text
+    assert "95 % interval over images, for these trainings" in text
+
+
 def test_the_parts_of_the_page_come_in_order(four: tuple[Evidence, Path]) -> None:
-    headings = re.findall(r"<h[12]>(.*?)</h[12]>", (four[1] / "report.html").read_text())
+    headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", (four[1] / "report.html").read_text())
     assert headings == [
         "Do synthetic images (mask2lesion) and classical augmentation (geometry) help s on d?",
         "Verdict",
@@ -243,7 +304,7 @@ def test_other_stages_add_sections_with_words_tables_pictures_and_a_record(tmp_p
     table = [["source", "KID"], ["<gan>", "0.1"]]
     section = Section("Synthesis quality", ("Said.",), (("KID.", table),), (("../kid", "pairs", png),), {"kid": 0.1})
     page = page_of(replace(found, sections=(section,)), tmp_path)
-    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert headings.index("Synthesis quality") == headings.index("Synthetic images") + 1
     assert "Said." in text_of(page)
     assert "<gan> 0.1" in text_of(page)
@@ -285,13 +346,12 @@ def test_a_source_that_two_arms_share_is_shown_once(four: tuple[Evidence, Path])
     assert "Used by mask2lesionaug, allaug." in text
 
 
-def test_line_plots_fit_narrow_and_dark_screens(four: tuple[Evidence, Path]) -> None:
+def test_plots_are_there_for_narrow_and_for_dark_screens(four: tuple[Evidence, Path]) -> None:
     page = (four[1] / "report.html").read_text()
-    found = re.findall(r'<source media="(.*?)" srcset="(.*?)">', page)
-    narrow, dark = "(max-width: 700px)", "(prefers-color-scheme: dark)"
-    effects = densities = [f"{narrow} and {dark}", narrow, dark]
-    assert [media for media, _ in found] == [*effects, *densities, dark]
-    assert len({picture for _, picture in found}) == 7
+    found = re.findall(r'<img class="plot ([a-z ]*)" src="([^"]*)"', page)
+    variants = ["wide light", "wide dark", "narrow light", "narrow dark"]
+    assert [variant for variant, _ in found] == variants * 4
+    assert len({picture for _, picture in found}) == 16
 
 
 def gallery_of(train: ImageSet, drawn: ImageSet, folder: Path) -> NDArray[np.uint8]:
@@ -319,6 +379,26 @@ def test_a_synthetic_image_of_no_training_sample_stands_without_a_real_one(tmp_p
     with_real = gallery_of(train, replace(drawn, groups=("train-000",)), tmp_path / "with")
     without = gallery_of(train, drawn, tmp_path / "without")
     assert without.shape[0] * 3 == with_real.shape[0] * 2
+
+
+def test_the_losses_of_all_arms_are_one_plot_and_a_shared_training_is_one_line(tmp_path: Path) -> None:
+    found = evidence(("a", "b"), images=1)
+    rows = [{"step": 1.0, "loss": 0.5}, {"step": 2.0, "loss": 0.4}]
+    arms = tuple(
+        replace(arm, history={"generator gan · seed 0": rows, f"segmenter unet · {arm.scores.arm} · seed 0": loss})
+        for arm, loss in zip(found.arms, (rows, [{"step": 1.0, "loss": 0.3}]), strict=True)
+    )
+    page = page_of(replace(found, arms=arms), tmp_path)
+    assert re.findall(r'alt="(Training curves of .*?)"', page)[::4] == [
+        "Training curves of generator gan: loss over the steps, one line per training (a, b)",
+        "Training curves of segmenter unet: loss over the steps, one line per training (a, b)",
+    ]
+    legends = [
+        (tmp_path / f"figures/curves-{name}.svg").read_text() for name in ("1-generator-gan", "2-segmenter-unet")
+    ]
+    assert ["<!-- a, b -->" in svg for svg in legends] == [True, False]
+    assert "<!-- a -->" in legends[1]
+    assert "<!-- b -->" in legends[1]
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
@@ -562,7 +642,7 @@ def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Pat
     places = (SweepPoint("few", "synthesize.0.per_real", float(i)) for i in (1, 2))
     swept = tuple(zip(places, (arm.scores for arm in found.arms), strict=True))
     page = page_of(replace(found, sweep=swept), tmp_path)
-    assert "<h2>Curves</h2>" in page
+    assert '<h2 id="curves">Curves</h2>' in page
     assert "Mean Dice over what was swept, one line per recipe, with its band over seeds: a 95 % interval" in text_of(
         page
     )
@@ -574,5 +654,5 @@ def test_a_sweep_is_shown_as_a_curve_in_the_page_and_kept_as_files(tmp_path: Pat
         "name": "few", "synthesize": [{"per_real": 1}], "sweep": {"synthesize.0.per_real": [1, 2]}
     }  # fmt: skip
     without = page_of(found, tmp_path / "without")
-    assert "<h2>Curves</h2>" not in without
+    assert '<h2 id="curves">Curves</h2>' not in without
     assert not (tmp_path / "without" / "curves.csv").exists()

@@ -175,9 +175,9 @@ def test_a_comparison_is_a_page_numbers_scores_and_pictures_in_a_folder_of_its_o
     assert "<script" not in page
     with (folder / "per_image.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 2 * 4 * 12
-    assert {path.name for path in (folder / "figures").iterdir()} == {
-        "effects.png", "effects.svg", "densities.png", "densities.svg"
-    }  # fmt: skip
+    plots = {f"{plot}.{form}" for plot in ("effects", "densities", "paired") for form in ("png", "svg")}
+    assert {path.name for path in (folder / "figures").glob("*.*")} == plots | {"table1.md", "table1.tex"}
+    assert {path.name for path in (folder / "figures" / "column").iterdir()} == plots
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "a/b", "", "x" * 65, "a\nb", "[/s]", ".hidden"])

@@ -71,8 +71,8 @@ def report(folder: Path, found: Origin | None = None, arm: ArmScores | None = No
     plot, image = b"\x89PNG plot", b"\x89PNG of a patient"
     shown = [base64.b64encode(one).decode() for one in (plot, image)]
     page = "".join(
-        f'<picture>\n  <img class="" src="data:image/png;base64,{one}" alt="{alt}" width="3">\n</picture>'
-        for one, alt in zip(shown, ("Densities", "Best Dice: cases"), strict=True)
+        f'<img class="{kind}" src="data:image/png;base64,{one}" alt="{alt}" width="3">'
+        for one, kind, alt in zip(shown, ("plot wide light", ""), ("Densities", "Best Dice: cases"), strict=True)
     )
     record = {
         "order": ["noaug"], "test": {"sha256": "same"}, "command": "augkit run x",

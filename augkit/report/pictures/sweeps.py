@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from augkit.data.tables import csv_text
 from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.planning.sweep import SweepPoint
+from augkit.report.pictures.picture import Picture, plotted
 from augkit.report.tables import metric_title
 from augkit.report.verdict.scores import ArmScores
 from augkit.store import write_json, write_text
@@ -61,6 +62,18 @@ def curves_of(arms: Iterable[tuple[SweepPoint, ArmScores]]) -> tuple[Curve, ...]
     )
 
 
+def sweep_picture(curves: Sequence[Curve]) -> Picture | None:
+    """Return the curves of all sweeps, one panel per swept path; None without a sweep."""
+    if not curves:
+        return None
+
+    def draw(columns: int, form: Form) -> bytes:
+        return curve_figure(curves, LIGHT, columns, form)
+
+    alt = "Mean Dice over what was swept, one line per recipe, with its band over seeds"
+    return plotted("curves", alt, draw)
+
+
 def curve_figure(curves: Sequence[Curve], look: Look = LIGHT, columns: int = 2, form: Form = "png") -> bytes:
     """Return a picture with one panel per swept path, one line per recipe, and its 95 % band over seeds."""
     panels: dict[str, list[Line]] = {}
@@ -102,7 +115,9 @@ def _line(curve: Curve, order: int) -> Line:
     y = np.array([point.mean for point in curve.points])
     low = [point.mean if point.low is None else point.low for point in curve.points]
     high = [point.mean if point.high is None else point.high for point in curve.points]
-    return Line(curve.name, order, x, y, (np.array(low), np.array(high)))
+    of_seeds = [point.means for point in curve.points]
+    points = np.array(of_seeds).T if len({len(means) for means in of_seeds}) == 1 and len(of_seeds[0]) > 1 else None
+    return Line(curve.name, order, x, y, (np.array(low), np.array(high)), points)
 
 
 def _csv(curves: Sequence[Curve]) -> str:

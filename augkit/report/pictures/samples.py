@@ -15,7 +15,7 @@ from augkit.data.formats import as_shown
 from augkit.figures import EITHER, Row, Tile
 from augkit.metrics import dice as image_dice
 from augkit.report.evidence import ArmEvidence, Evidence
-from augkit.report.pictures import Picture, slug
+from augkit.report.pictures.picture import Picture, slug
 from augkit.report.tables import Table, Values
 from augkit.report.verdict.comparison import Comparison
 from augkit.report.verdict.finding import signed
