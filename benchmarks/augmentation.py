@@ -83,11 +83,11 @@ def pipeline(row: int) -> Augment:
     """Return augkit's transforms of a row."""
     if row == PASTE:
         return Pipeline([("paste", Paste(count=1, hide=1, probability=1))])
-    affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1)
+    affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1, padding="reflect")
     steps: list[tuple[str, Augment]] = [
         ("geometry", affine if row else Geometry(rotate=0)),
         ("colour", Colour(hue=7)),
-        ("elastic", Elastic(spacing=0.15)),
+        ("elastic", Elastic(spacing=0.15, padding="reflect")),
     ]
     return Pipeline(steps[: max(row, 1)])
 

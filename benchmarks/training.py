@@ -46,7 +46,9 @@ PLANNED = 6300
 def by_augkit(samples: ImageSet, width: int, batch: int, device: str, planned: int = 1) -> Step:
     """Return augkit's step, in a training of so many planned steps; what is long enough is compiled."""
     options = Unet(width=width, batch_size=batch, steps=planned)
-    learner = UnetLearner(options, samples, Geometry(flip="both"), Workspace(Path(), 0, device, SilentLog()))
+    learner = UnetLearner(
+        options, samples, Geometry(flip="both", padding="reflect"), Workspace(Path(), 0, device, SilentLog())
+    )
     numbers = iter(range(10**6))
 
     def step() -> object:

@@ -196,6 +196,17 @@ def test_kill_9_at_20_random_moments_leaves_nothing_damaged_and_the_same_bytes()
     assert len(values["killed during"]) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_call_that_fails_on_the_way_is_told_and_the_next_run_ends_in_the_same_bytes():
+    script = Path(__file__).parent.parent / "benchmarks" / "failing.py"
+    done = subprocess.run([sys.executable, script, "--tries", "6"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    values = json.loads(done.stdout.splitlines()[-1])["values"]
+    assert (values["attempts"], values["different files"], values["wrong after exit 0"]) == (6, 0, 0)
+    assert values["calls in a healthy run"] > 500
+
+
 def test_seeds_are_separate_trainings_in_one_table(tmp_path):
     done = augkit("run", ARMS[0], *SMALL, "--seeds", "0,1", "--out", "elsewhere", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ class Elastic:
     spacing: Annotated[float, Within(0.05, 0.5)] = 0.2
     strength: Annotated[float, Within(0, 1)] = 0.5
     probability: Annotated[float, Within(0, 1)] = 1.0
-    padding: Padding = "reflect"
+    padding: Padding = "border"
     takes = ANYTHING
 
     def __call__(self, images: Tensor, masks: Tensor, draws: Draws[Tensor]) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,9 @@ class Geometry:
     translate: largest shift as a share of the side, either way, along each axis.
     crop:      smallest side of a random crop as a share of the image's; it is enlarged to the image's size.
     probability: how often rotation, scale, shear, shift and crop are applied; flips do not depend on it.
-    padding:   what fills the corners: the image's mirror image (``reflect``), its nearest edge (``border``), black
-               (``constant``), or black that does not count in the segmenter's loss (``ignore``). Where the data set
-               has ignored pixels, ``constant`` is ``ignore``.
+    padding:   what fills the corners: the nearest edge (``border``), the image's mirror image (``reflect``), which
+               mirrors pieces of lesions into the frame, black (``constant``), or black that does not count in the
+               segmenter's loss (``ignore``). Where the data set has ignored pixels, ``constant`` is ``ignore``.
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "both"
@@ -37,7 +37,7 @@ class Geometry:
     translate: Annotated[float, Within(0, 0.5)] = 0.0
     crop: Annotated[float, Within(0.1, 1)] = 1.0
     probability: Annotated[float, Within(0, 1)] = 1.0
-    padding: Padding = "reflect"
+    padding: Padding = "border"
     takes = ANYTHING
 
     def __post_init__(self) -> None:
