@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from augkit import InputError, Problem, events
 from augkit.executors import Said, Site, Unit
@@ -46,11 +47,6 @@ class SlurmExecutor:
         self._site = site
         self._slurmctld = slurmctld
         remove_old(site.root, rows)
-        self._earlier = {
-            fingerprint: (array, row)
-            for row, array, fingerprint in arrays_of(rows)
-            if not row.has_ended and array.folder.is_relative_to(site.root)
-        }
         self._new: list[Unit] = []
         self._jobs: dict[str, Job] = {}
         self._said: deque[Said] = deque()
@@ -63,17 +59,8 @@ class SlurmExecutor:
         self._leaves = False
 
     def submit(self, unit: Unit) -> None:
-        """Follow the unit's job where there is one; otherwise begin one with the next `wait`."""
-        earlier = self._earlier.pop(unit.fingerprint, None)
-        if earlier is None:
-            self._new.append(unit)
-            return
-        array, row = earlier
-        self._refuse_unlike(unit, array, row)
-        job = self._jobs[unit.fingerprint] = Job(unit, array, row.task, row)
-        self._note(job, f"job {row.job}, which an earlier run began, is followed")
-        for facts in job.words.of_last_attempt():
-            self._hear(job, facts)
+        """Begin the unit, or follow the job that builds it already, with the next `wait`."""
+        self._new.append(unit)
 
     def wait(self) -> Said | None:
         """Return the next thing said."""
@@ -119,14 +106,39 @@ class SlurmExecutor:
     # To Slurm
 
     def _send(self) -> None:
-        """Submit what is to begin: an array of each kind."""
+        """Submit what is to begin, an array of each kind; what another run has submitted meanwhile is followed."""
+        if not self._new:
+            return
+        units, self._new = self._new, []
+        others = self._others()
         kinds: dict[str, list[Unit]] = {}
-        for unit in self._new:
-            kinds.setdefault(unit.resources.kind, []).append(unit)
-        self._new = []
+        for unit in units:
+            if unit.fingerprint in others:
+                self._follow(unit, *others[unit.fingerprint])
+            else:
+                kinds.setdefault(unit.resources.kind, []).append(unit)
         for of_a_kind in kinds.values():
             for first in range(0, len(of_a_kind), MOST_TASKS):
                 self._send_array(of_a_kind[first : first + MOST_TASKS])
+
+    def _others(self) -> dict[str, tuple[Array, Row]]:
+        """Return the jobs that build for this store, by the fingerprints of their stages."""
+        try:
+            rows = self._slurmctld.look()
+        except UnreachableError:  # so that nothing can be submitted either
+            return {}
+        return {
+            fingerprint: (array, row)
+            for row, array, fingerprint in arrays_of(rows)
+            if not row.has_ended and array.folder.is_relative_to(self._site.root)
+        }
+
+    def _follow(self, unit: Unit, array: Array, row: Row) -> None:
+        self._refuse_unlike(unit, array, row)
+        job = self._jobs[unit.fingerprint] = Job(unit, array, row.task, row)
+        self._note(job, f"job {row.job}, which another run began, is followed")
+        for facts in job.words.of_last_attempt():
+            self._hear(job, facts)
 
     def _send_array(self, units: Sequence[Unit]) -> None:
         array = write_array(self._site, units, self._cluster.setup)
@@ -197,11 +209,12 @@ class SlurmExecutor:
     def _end(self, job: Job, facts: Facts) -> None:
         """Pass on a last word."""
         del self._jobs[job.unit.fingerprint]
-        (self._to_keep if facts["problems"] and not facts.get("interrupted") else self._done_with).add(job.array)
         self._done_with.add(job.array)
+        if facts["problems"] and not facts.get("interrupted"):
+            self._to_keep.add(job.array)  # for somebody to look at the log
         self._said.append(Said(job.unit, facts))
 
-    def _rows(self) -> dict[tuple[object, int], Row]:
+    def _rows(self) -> dict[tuple[Path, int], Row]:
         """Return the queue as it is now; what it was where Slurm does not answer."""
         self._looked_at = time.monotonic()
         try:
@@ -210,7 +223,7 @@ class SlurmExecutor:
             self._complain(str(error))
             return {job.key: job.row for job in self._jobs.values() if job.row}
         self._answers = True
-        return rows  # type: ignore[return-value]
+        return rows
 
     def _look(self) -> None:
         """See which jobs wait, run, or are gone, and do what follows from it."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,7 +192,9 @@ class Played:
         self.calls.append(("submit", script.parent.name, [one for one in options if "array" in one or "time" in one]))
 
     def cancel(self, rows):
-        self.calls.append(("cancel", [row.job for row in rows]))
+        gone = [row.job for row in rows]
+        self.calls.append(("cancel", gone))
+        self.rows = [replace(row, state="CANCELLED") if row.job in gone else row for row in self.rows]
 
     def ask_to_save(self, rows):
         self.calls.append(("save", [row.job for row in rows]))
@@ -406,7 +409,7 @@ def test_an_interrupt_cancels_what_waits_and_has_the_rest_save_once(started, slu
     slurmctld.rows = [row_of(array, 1, "RUNNING"), row_of(array, 2, "PENDING"), row_of(array, 3, "RUNNING")]
     one.interrupt()
     one._look()
-    assert slurmctld.of("cancel") == [(["12_2"],), (["12_2"],)]
+    assert slurmctld.of("cancel") == [(["12_2"],)]
     assert slurmctld.of("save") == [(["12_1", "12_3"],)], "a second signal would cost the state"
     slurmctld.rows = [row_of(array, 2, "CANCELLED", node="")]
     say(array, BEGAN, SAVED, {**ENDED, "code": 143})
@@ -447,10 +450,11 @@ def test_the_next_run_follows_the_job_of_an_earlier_one(started, slurmctld):
     say(array, BEGAN, SAVED, {**ENDED, "code": 143, "again": True})
     say(array, {**BEGAN, "restarts": 1}, {"event": "StageStarted", "stage": "stage a"})
     two = started()
+    assert two.wait() is None
     two.submit(unit("a"))
     told = [two.wait().facts.get("text") for _ in range(3)]
     assert told[:2] == [
-        "job 12_1, which an earlier run began, is followed",
+        "job 12_1, which another run began, is followed",
         "goes on as job 12_1 on n1, requeued 1 times",
     ]
     assert len(slurmctld.of("submit")) == 1
@@ -462,8 +466,9 @@ def test_a_job_that_computes_otherwise_is_not_followed_and_not_ended(started, sl
     one_job(started(), slurmctld)
     other = Site(site.root, "cpu", "bfloat16", 3)
     two = SlurmExecutor(Slurm(), other, slurmctld, slurmctld.rows)
+    two.submit(unit("a"))
     with pytest.raises(InputError) as error:
-        two.submit(unit("a"))
+        two.wait()
     two.close()
     assert str(error.value) == (
         "stage a: is under way as job 12_1 with AUGKIT_PRECISION float32, not bfloat16. "

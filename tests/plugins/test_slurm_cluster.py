@@ -400,7 +400,7 @@ def test_a_run_that_is_detached_followed_killed_and_followed_again_makes_what_on
     followed = start(elsewhere)
     said = followed.communicate()[0]
     assert followed.returncode == 0, said
-    assert "which an earlier run began, is followed" in said
+    assert "which another run began, is followed" in said
     reference = start([*alone, "--jobs", "1", "--threads", "1", "--out", "alone"])
     assert reference.wait() == 0, reference.communicate()[0]
     reference.communicate()
