@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import combinations
@@ -87,7 +89,7 @@ def test_twelve_arms_have_a_line_of_their_own() -> None:
 
 def test_the_legend_of_many_arms_takes_room_above_the_panels() -> None:
     few, many = ({"Dice": {f"arm {i}": scores(30) for i in range(n)}} for n in (1, 12))
-    assert pixels(figures.densities(many)).shape[0] > pixels(figures.densities(few)).shape[0] + 100
+    assert pixels(figures.densities(many)).shape[0] > pixels(figures.densities(few)).shape[0] + 40
 
 
 def test_panels_stand_side_by_side_or_one_below_the_other() -> None:
@@ -367,8 +369,10 @@ def test_every_line_stands_out_from_its_paper(look: Look, paper: str) -> None:
 def test_a_plot_drawn_for_light_paper_becomes_the_one_for_dark_paper() -> None:
     panels = {"Dice": {name: scores(30, i) for i, name in enumerate("abcdefg")}}
     light, dark = (figures.densities(panels, look, form="svg") for look in (LIGHT, DARK))
+    # Shapes are named by a hash of how they look.
+    changed, drawn = (re.sub(rb"\b[mp][0-9a-f]{10}\b", b"", one) for one in (figures.darkened(light), dark))
     assert light != dark
-    assert figures.darkened(light) == dark
+    assert changed == drawn
 
 
 def test_words_in_an_svg_are_outlines_so_that_no_font_is_needed() -> None:
@@ -390,8 +394,8 @@ def pair(plus: Any, minus: Any) -> figures.Pair:
 
 
 def test_every_image_is_a_point_of_its_pair() -> None:
-    few, many = (figures.paired([pair(scores(n), scores(n, 0.4))], "Dice", form="svg") for n in (20, 60))
-    assert many.count(b"<use") - few.count(b"<use") == pytest.approx(40, abs=4)  # ticks may differ
+    svg = figures.paired([pair(scores(60), scores(60, 0.4))], "Dice", form="svg")
+    assert Counter(re.findall(rb'<use xlink:href="#(m[0-9a-f]{10})"', svg)).most_common(1)[0][1] == 60
 
 
 def test_the_points_of_very_many_images_are_one_picture_in_the_svg() -> None:

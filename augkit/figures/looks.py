@@ -107,6 +107,7 @@ def encoded(figure: Figure, form: Form) -> bytes:
     FigureCanvasAgg(figure)
     # A date or a version in the file would make equal pictures differ.
     metadata = {"Date": None} if form == "svg" else {"Software": None}
-    figure.savefig(buffer, format=form, transparent=True, metadata=metadata)
+    dpi = figure.dpi if form == "png" else figure.dpi / 2  # in an SVG only what is drawn as pixels has any
+    figure.savefig(buffer, format=form, transparent=True, metadata=metadata, dpi=dpi)
     # A thousandth of a point is more than any printer can do; the page of a report carries these files.
     return re.sub(rb"(\d\.\d{3})\d+", rb"\1", buffer.getvalue()) if form == "svg" else buffer.getvalue()

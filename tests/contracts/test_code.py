@@ -131,7 +131,9 @@ DATASET = {"LoadDataset", "HoldOutDevelopment", "TakeFold", "TakeShare"}
         ("report/templates/comparison.html.j2", set()),
         ("authors/templates/generator.py.j2", set()),
         ("authors/conformance/training.py", set()),
-        ("figures.py", {"WriteReport", "JudgeQuality"}),
+        ("report/templates/style.css.j2", REPORT),
+        ("figures/tiles.py", {"WriteReport", "JudgeQuality"}),
+        ("figures/lines.py", REPORT),
         ("quality/judge.py", {"JudgeQuality"}),
         ("quality/features.py", {"JudgeQuality"}),
         ("quality/copies.py", {"JudgeQuality", "PoolExternal"}),
@@ -154,8 +156,10 @@ def test_a_change_rebuilds_exactly_what_it_can_change(core, file, wanted):
 def test_templates_that_the_report_uses_are_found_and_no_others():
     files = code.core_modules(TASKS["WriteReport"])
     assert [file for file in files if file.endswith(".j2")] == [
+        "report/templates/base.html.j2",
         "report/templates/parts.html.j2",
         "report/templates/report.html.j2",
+        "report/templates/style.css.j2",
     ]
 
 
