@@ -219,7 +219,8 @@ def test_plan_shows_every_stage_and_writes_nothing(augkit):
     write()
     code, out, err = augkit("plan", "r.yaml", "--seeds", "0..1")
     assert (code, err) == (0, "")
-    lines = out.splitlines()
+    sizes, *lines = out.splitlines()
+    assert sizes == "split sizes: 2 train, 0 validation, 2 test"
     assert len(lines) == 1 + 2 * 5 + 1
     assert all(line.startswith("will be built  ") for line in lines)
     assert "segmenter unet · seed 1" in out
@@ -235,7 +236,8 @@ def test_plan_counts_the_trainings_of_folds(augkit):
     assert lines[0] == "1 arm x 2 seeds x 3 folds: 6 segmenters and 6 generators to train"
     assert "dataset phantom · fold 2 of 3" in out
     assert "segmenter unet · seed 1 · fold 2" in out
-    assert len(lines) == 1 + 1 + 3 + 2 * 3 * 5 + 1
+    assert lines[1] == "split sizes (of the first fold): about 2 train, 0 validation, 2 test"
+    assert len(lines) == 2 + 1 + 3 + 2 * 3 * 5 + 1
     assert names(Path()) == ["r.yaml"]
 
 

@@ -91,13 +91,15 @@ def test_a_second_call_builds_nothing_and_prints_the_same_table(four_arms):
 
 def test_one_training_per_arm_gives_no_verdict(four_arms):
     folder, done = four_arms
+    answer = "No answer yet: one training per arm cannot separate an arm from the luck of its training."
     sentence = "allaug vs classicaug: no verdict. One training per arm cannot separate an arm from the luck"
-    assert sentence in done.stdout
     compared = augkit("compare", "runs", cwd=folder)
     assert compared.returncode == 0, compared.stderr
-    assert sentence in compared.stdout
-    assert "interaction: (allaug vs classicaug) − (mask2lesionaug vs noaug): no verdict." in compared.stdout
+    for told in (done.stdout, compared.stdout):
+        assert told.count(answer) == 1
+        assert sentence not in told, "the answer says it for all contrasts"
     (page,) = (folder / "runs" / "comparison").glob("noaug+classicaug+mask2lesionaug+allaug-*/comparison.html")
+    assert answer in page.read_text()
     assert sentence in page.read_text()
 
 
@@ -108,7 +110,7 @@ def test_the_recipes_in_a_report_are_those_that_made_it(four_arms):
     assert command[:2] == ["augkit", "run"]
     plan = augkit("plan", *command[2:], "--out", str(folder / "runs"), cwd=report)
     assert plan.returncode == 0, plan.stderr
-    assert {line.split()[0] for line in plan.stdout.splitlines()} == {"exists"}
+    assert {line.split()[0] for line in plan.stdout.splitlines()[2:]} == {"exists"}
 
 
 def test_new_segmenter_options_keep_generator_and_synthetic_images(four_arms):

@@ -102,6 +102,7 @@ def _formats(checked: Sequence[CheckedRecipe]) -> list[str]:
 
 def _outlook(planned: Plan, store: Store, asked: Asked) -> Iterator[str]:
     """Yield how large the splits are, and how small an effect the comparison can show."""
+    from augkit.planning.tasks import LoadDataset
     from augkit.report.verdict.outlook import smallest_effect
     from augkit.running.forecast import expected_arms, split_sizes, trained_arms
 
@@ -110,7 +111,7 @@ def _outlook(planned: Plan, store: Store, asked: Asked) -> Iterator[str]:
         yield "split sizes: known once the data is read, as by augkit validate --data"
         return
     fold = " (of the first fold)" if planned.arms[0].fold is not None else ""
-    about = "" if counted else "" if planned.arms[0].dataset == planned.arms[0].training else "about "
+    about = "" if counted or isinstance(planned.arms[0].training.task, LoadDataset) else "about "
     listed = ", ".join(f"{count} {split}" for split, count in sizes.items())
     yield f"split sizes{fold}: {about}{listed}"
     yield from smallest_effect(expected_arms(planned, store), trained_arms(planned, store), asked)

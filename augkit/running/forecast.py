@@ -89,7 +89,7 @@ def _cut(sizes: dict[str, int], arm: Arm) -> dict[str, int]:
     if isinstance(task, TakeFold):
         every = train + validation + (0 if task.of == DEVELOPMENT else test)
         test = -(-every // task.folds)
-        kept = (every - test) * validation // max(train + validation, 1)
+        kept = round((every - test) * validation / max(train + validation, 1))
         train, validation = every - test - kept, kept
     if isinstance(arm.training.task, TakeShare):
         train = max(1, round(arm.training.task.share * train))

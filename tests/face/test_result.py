@@ -41,7 +41,9 @@ def _gain(result, seed):
 
 def test_a_result_prints_the_table_the_sentences_and_the_report(result):
     text = repr(result)
-    assert text.startswith("Mean ± standard error over the test images\narm")
+    assert text.startswith("Do synthetic images (")
+    assert f"\n{result.answer}\n" in text
+    assert "\nMean ± standard error over the test images\narm" in text
     assert result.verdicts[0].sentence in text
     assert text.endswith(f"Report: {result.report}")
 

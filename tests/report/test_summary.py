@@ -41,11 +41,12 @@ def test_methods_name_data_training_scores_statistics_and_software() -> None:
         "Data: phantom, 200 training and 30 test images of 64 × 64 pixels (RGB). A segmenter, unet (width 8, steps"
         " 1500), was trained for each arm with 2 seeds (0 to 1), 1,500 optimiser steps each: plain on real images;"
         " mine on real images and synthetic ones (gan/training × 1), transformed by geometry. The outcome is the "
-        "Dice coefficient of each image, averaged over the 30 test images, at training size; the same segmenters "
-        "on external images: clinic (40 images). Planned contrasts were compared by a two-way random-effects test "
-        "over images and seeds (Hillis 2007) and 95 % intervals of a bootstrap that draws both (Owen 2007), with p"
-        " adjusted by Holm's method; differences within ±0.01 Dice count as equal. Computed on 2026-11-27 with "
-        "augkit 0.1.0, torch 2.13.0, Python 3.12.1 (cpu, float32)."
+        "Dice coefficient of each image, averaged over the 30 test images, at training size. The same segmenters "
+        "were scored on external images, on which nothing was trained or chosen: clinic (40 images). Planned "
+        "contrasts were compared by a two-way random-effects test over images and seeds (Hillis 2007) and 95 % "
+        "intervals of a bootstrap that draws both (Owen 2007), with p adjusted by Holm's method; differences "
+        "within ±0.01 Dice count as equal. Computed on 2026-11-27 with augkit 0.1.0, torch 2.13.0, Python 3.12.1 "
+        "(cpu, float32)."
     )
 
 

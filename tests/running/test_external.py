@@ -249,7 +249,7 @@ def test_the_scores_of_external_images_are_in_a_file_of_their_own(report):
 def test_the_page_shows_each_external_set(report):
     page = (report[0] / "report.html").read_text()
     assert (
-        "The same segmenters were scored on 2 external sets, on which nothing was trained or chosen: other-clinic (12 "
+        "The same segmenters were scored on external images, on which nothing was trained or chosen: other-clinic (12 "
         "images), overlapping (6 images)."
     ) in page
     assert '<h2 id="external-other-clinic">External set other-clinic</h2>' in page

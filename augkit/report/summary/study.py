@@ -150,8 +150,12 @@ def _scores(study: Study, arms: Sequence[ArmScores]) -> str:
     what = f"the Dice coefficient of each {one}{over}, averaged over the {scored}, {size}"
     chosen = ", which are training images held out, and no test images" * (arm.design.scored_on == DEVELOPMENT_IMAGES)
     sets = ", ".join(f"{name} ({_counted(count, 'image')})" for name, count in study.external.items())
-    besides = f"; the same segmenters on external images: {sets}" if sets else ""
-    return f"The outcome is {what}{chosen}{besides}."
+    besides = ""
+    if sets:
+        besides = (
+            f" The same segmenters were scored on external images, on which nothing was trained or chosen: {sets}."
+        )
+    return f"The outcome is {what}{chosen}.{besides}"
 
 
 def _statistics(arms: Sequence[ArmScores], margin: float) -> str:
