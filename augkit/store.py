@@ -371,9 +371,14 @@ def claim_json(path: Path, value: Mapping[str, Any]) -> Mapping[str, Any]:
     with explained(path):
         if not path.exists():
             write_json(draft, value)
-            with suppress(FileExistsError):
+            try:
                 os.link(draft, path)
-            draft.unlink()
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without hard links
+                draft.replace(path)
+            with suppress(FileNotFoundError):
+                draft.unlink()
     found: Mapping[str, Any] = read_json(path)
     return found
 

@@ -102,11 +102,23 @@ class TwoNodes:
         words = ["--head", f"--port={port}", f"--temp-dir={self.folder}", *head]
         self.head = Node(words, self.environment)
         self.wait_for(port)
-        self.other = Node([f"--address=127.0.0.1:{port}", *node], {**self.environment, **dict(other)})
         self.environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        for _ in range(3):  # on a busy machine a node may give up waiting for its own parts
+            self.other = Node([f"--address=127.0.0.1:{port}", *node], {**self.environment, **dict(other)})
+            if self.has_both_nodes():
+                return
+            self.other.end()
+        raise AssertionError("the other node did not start")
+
+    def has_both_nodes(self):
         deadline = time.monotonic() + STARTING_SECONDS
-        while not self.other.find("raylet") and time.monotonic() < deadline:
-            time.sleep(0.2)
+        code = "import os, ray; ray.init(os.environ['RAY_ADDRESS']); print(sum(n['Alive'] for n in ray.nodes()))"
+        while time.monotonic() < deadline and self.other.process.poll() is None:
+            done = subprocess.run([sys.executable, "-c", code], env=self.environment, capture_output=True, check=False)
+            if done.stdout.split()[-1:] == [b"2"]:
+                return True
+            time.sleep(2)
+        return False
 
     def wait_for(self, port):
         deadline = time.monotonic() + STARTING_SECONDS

@@ -632,7 +632,7 @@ def test_jobs_and_threads_are_refused_in_a_process_of_torchrun(augkit, monkeypat
     code, out, err = augkit(command, "r.yaml", *wish)
     assert (code, out) == (2, "")
     assert err == (
-        "--jobs: is for one process; allowed under torchrun: neither --jobs nor --threads. "
+        "--jobs: is for one process; allowed under torchrun: neither --jobs nor --threads nor --executor. "
         "Set OMP_NUM_THREADS for the threads of each process\n"
     )
     assert names(Path()) == ["r.yaml"]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 from augkit.authors.conformance import KITS, describe_check
-from augkit.contracts.kinds import KINDS, Kind
+from augkit.contracts.kinds import EXECUTOR, KINDS, Kind
 from augkit.contracts.registry import Entry, Provider, Registry, load_registry
 from augkit.data.formats import Takes
 from augkit.planning.options import describe_options
@@ -23,6 +23,9 @@ from augkit.store import write_text
 
 OWN = "augkit"
 """The distribution whose components the pages list; what else is installed differs from place to place."""
+
+TAKE_NOTHING = ("dataset", EXECUTOR.name)
+"""Kinds whose components are given no images."""
 
 
 def describe_component(entry: Entry) -> list[str]:
@@ -37,7 +40,7 @@ def describe_component(entry: Entry) -> list[str]:
     ]
     if not rows:
         lines.append("  none")
-    if entry.kind not in ("dataset", "executor"):
+    if entry.kind not in TAKE_NOTHING:
         lines += ["", f"takes: {taken_by(entry.cls)}"]
     return [*lines, "", f"provided by: {entry.provider}", f"licence: {licence(entry.provider)}"]
 
@@ -95,11 +98,25 @@ def page(kind: Kind, registry: Registry) -> str:
         "",
         "*Made from the code by `python -m augkit.authors.reference docs/reference`; a test compares them.*",
         "",
-        f"Hook: `{kind.hook}`, which returns a mapping from the name in recipes to the class.",
+        f"Hook: `{kind.hook}`, which returns a mapping from the name in {_where(kind)} to the class.",
     ]
     for protocol in kind.vocabulary:
         lines += ["", *_protocol(protocol)]
-    lines += [
+    lines += _checks(kind) if kind.name in KITS else []
+    lines += ["", "## Built in"]
+    for name in registry.names(kind.name):
+        entry = registry.entries[kind.name, name]
+        if entry.provider.distribution == OWN:
+            lines += ["", *_built_in(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _where(kind: Kind) -> str:
+    return "the user's file of clusters" if kind is EXECUTOR else "recipes"
+
+
+def _checks(kind: Kind) -> list[str]:
+    lines = [
         "",
         "## Checks",
         "",
@@ -107,13 +124,7 @@ def page(kind: Kind, registry: Registry) -> str:
         "",
     ]
     lines += ["| check | what it demands |", "|---|---|"]
-    lines += [f"| `{check.__name__}` | {describe_check(check)} |" for check in KITS[kind.name].checks]
-    lines += ["", "## Built in"]
-    for name in registry.names(kind.name):
-        entry = registry.entries[kind.name, name]
-        if entry.provider.distribution == OWN:
-            lines += ["", *_built_in(entry)]
-    return "\n".join(lines) + "\n"
+    return lines + [f"| `{check.__name__}` | {describe_check(check)} |" for check in KITS[kind.name].checks]
 
 
 def _protocol(protocol: type[Any]) -> list[str]:
@@ -129,7 +140,7 @@ def _protocol(protocol: type[Any]) -> list[str]:
 
 def _built_in(entry: Entry) -> list[str]:
     lines = [f"### `{entry.name}`", "", *_text(entry.cls.__doc__)]
-    if entry.kind not in ("dataset", "executor"):
+    if entry.kind not in TAKE_NOTHING:
         lines += ["", f"Takes {taken_by(entry.cls)}."]
     rows = option_rows(entry.cls)
     if rows:
@@ -157,7 +168,7 @@ def _text(docstring: str | None) -> list[str]:
 def write_pages(folder: Path) -> None:
     """Write the page of every kind in `folder`."""
     registry = load_registry()
-    for kind in KINDS.values():
+    for kind in (*KINDS.values(), EXECUTOR):
         write_text(folder / f"{kind.slug}.md", page(kind, registry))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,9 +55,8 @@ def show_plugin(name: Name, kind: Kind = None) -> None:
     """Show a component: what it does, its options with types, bounds and defaults, provider, version and licence."""
     with explained():
         from augkit.authors.reference import describe_component
-        from augkit.contracts.kinds import EXECUTOR
 
-        for i, entry in enumerate(_entries(name, kind, (EXECUTOR.name,))):
+        for i, entry in enumerate(_entries(name, kind)):
             print(*([""] if i else []), *describe_component(entry), sep="\n")
 
 
@@ -67,11 +65,15 @@ def check_plugin(name: Name, kind: Kind = None, changes: Options = None) -> None
     with explained():
         from tempfile import TemporaryDirectory
 
-        from augkit.authors.conformance import try_component
+        from augkit.authors.conformance import KITS, try_component
+        from augkit.errors import InputError, Problem
         from augkit.planning.alone import build_alone
 
         broken = 0
         for entry in _entries(name, kind):
+            if entry.kind not in KITS:
+                what = f"is an {entry.kind}, for which there are no checks; allowed: {', '.join(KITS)}"
+                raise InputError(Problem(f"component '{name}'", what, "Build a small recipe with it and with --jobs 1"))
             component = build_alone(entry, changes or [])
             print(f"{entry.kind} {entry.name}, {entry.provider}")
             with TemporaryDirectory(prefix="augkit-check-") as folder:
@@ -100,20 +102,20 @@ def new_plugin(
         print(f"{folder}\nNext: pip install -e '{folder}' && augkit plugin check {name}")
 
 
-def _entries(name: str, kind: str | None, also: Sequence[str] = ()) -> list[Entry]:
-    """Return the components of this name, of one kind or of all, and what is `also` looked for that is none."""
-    from augkit.contracts.kinds import KINDS, kind_named
+def _entries(name: str, kind: str | None) -> list[Entry]:
+    """Return the components of this name, of one kind or of all."""
+    from augkit.contracts.kinds import EXECUTOR, KINDS, kind_named
     from augkit.contracts.registry import Entry, load_registry
     from augkit.errors import InputError
 
     registry = load_registry()
-    kinds = [kind_named(kind).name] if kind else [one for one in (*KINDS, *also) if name in registry.names(one)]
+    kinds = [kind_named(kind).name] if kind else [one for one in (*KINDS, EXECUTOR.name) if name in registry.names(one)]
     if not kinds:
         kinds = ["generator"]  # any kind: the problem says what is wrong with the plugin, or that nobody provides it
     found = [registry.find(one, name, f"component '{name}'") for one in kinds]
     problems = [one for one in found if not isinstance(one, Entry)]
     if problems:
-        known = sorted({other for one, other in registry.entries if one in (*KINDS, *also)})
+        known = sorted({other for _, other in registry.entries})
         if kind is None and "no generator" in problems[0].what:
             from augkit.errors import Problem, did_you_mean
 

@@ -58,7 +58,7 @@ def find_executor(
     Raises `InputError` with everything that is wrong with the file, and for an executor that is not there.
     """
     problems: list[Problem] = []
-    clusters = _read(file, registry, problems)
+    clusters = {} if name == LOCAL else _read(file, registry, problems)
     if name != LOCAL and (EXECUTOR, name) not in registry.entries:
         found = registry.find(EXECUTOR, name, f"--executor {name}")
         hint = did_you_mean(name, [LOCAL, *registry.names(EXECUTOR)])
@@ -95,10 +95,11 @@ def _read(file: Path | None, registry: Registry, problems: list[Problem]) -> Map
             what = "no such file"
             problems.append(Problem(f"--cluster {file}", what, f"Without this option it is {own_file()}, if there"))
         return {}
-    document = read_document(place, problems)
-    if document is None:
+    if place.is_dir():
+        problems.append(Problem(str(place), "is a folder; allowed: a file", f"As in {place / 'cluster.yaml'}"))
         return {}
-    if document.root is None:
+    document = read_document(place, problems)
+    if document is None or document.root is None:
         return {}
     if not isinstance(document.root, dict):
         what = "found no mapping; allowed: a section for each executor, such as 'slurm:'"

@@ -20,7 +20,7 @@ from typing import Any
 
 from augkit.errors import Problem, StageError
 from augkit.planning.tasks import Stage, in_order
-from augkit.store import MANIFEST, Store, added_files, read_json, write_json
+from augkit.store import MANIFEST, Store, added_files, private_folder, read_json, write_json
 
 SHORT = 12
 """Letters of a fingerprint in the name of a folder."""
@@ -53,10 +53,16 @@ def record_run(store: Store, wanted: Sequence[Stage]) -> None:
 
 
 def forget_run(store: Store, wanted: Sequence[Stage]) -> None:
-    """Remove the record of a run that has ended well."""
+    """Remove the record of a run that has ended well, and what its nodes had in common."""
     with store.lock_list_of_runs():
-        if _record_of(store, wanted).exists():
-            store.discard(_record_of(store, wanted))
+        for record in (_record_of(store, wanted), nodes_of(store.root, wanted[0].address.name)):
+            if record.exists():
+                store.discard(record)
+
+
+def nodes_of(root: Path, run: str) -> Path:
+    """Return the file of a store in which the first node of a run notes what it is."""
+    return private_folder(root) / "nodes" / f"{run}.json"
 
 
 def contents(store: Store) -> list[Item]:

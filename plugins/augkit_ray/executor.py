@@ -76,7 +76,7 @@ class RayExecutor:
         idle = [one for one in self._held if one.unit is None]
         held = next((one for one in idle if one.memory >= memory), None)
         if held is None:
-            for one in idle:  # too small, and its CPUs are wanted
+            for one in idle[:1]:  # too small, and its CPUs are wanted
                 self._end(one)
             held = self._start(memory)
         held.begin(unit, self._site.order(unit))
@@ -168,6 +168,12 @@ class RayExecutor:
         self._held.remove(held)
         self._kill(held)
         if held.unit is None:
+            return
+        if isinstance(error, RayActorError) and error.actor_init_failed:
+            what = f"no worker can be started on a node: {_said_of(error)}"
+            raise InputError(Problem("--executor ray", what, "Install the same augkit[ray] on every machine"))
+        if held.beginning is not None and held.heard:  # it died while it was idle, so nothing was lost
+            self.submit(held.unit)
             return
         preempted = isinstance(error, RayActorError) and error.preempted
         problem = [

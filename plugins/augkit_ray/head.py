@@ -32,18 +32,24 @@ class Head:
 
     def room(self, threads: int, gpus: float) -> int:
         """Return how many workers of so many CPUs and such a share of a GPU the nodes have room for together."""
-        return sum(_room(node["Resources"], threads, gpus) for node in ray.nodes() if node["Alive"])
+        return sum(_room(node["Resources"], threads, gpus) for node in _nodes() if node["Alive"])
 
     def largest(self) -> str:
         """Return what the node with the most CPUs has."""
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        most = max(alive, key=lambda node: float(node.get("CPU", 0)), default={})
+        alive: list[dict[str, float]] = [node["Resources"] for node in _nodes() if node["Alive"]]
+        most = max(alive, key=lambda node: node.get("CPU", 0.0), default={})
         return f"{most.get('CPU', 0):g} CPUs and {most.get('GPU', 0):g} GPUs"
 
     def leave(self) -> None:
         """Leave the cluster, and end a head that was started for this run; takes 5 s where it is gone."""
         with _quiet():
             ray.shutdown()
+
+
+def _nodes() -> list[dict[str, Any]]:
+    ask: Any = ray.nodes  # whose answer has no type
+    found: list[dict[str, Any]] = ask()
+    return found
 
 
 def join(address: str, where: str, threads: int, workers: int, gpus: float) -> Head:
@@ -97,7 +103,7 @@ def _room(node: dict[str, float], threads: int, gpus: float) -> int:
 
 def _check_token(head: Head, where: str) -> None:
     """Refuse a cluster that anybody on the network can use."""
-    open_to = [node["NodeManagerAddress"] for node in ray.nodes() if not is_loopback(node["NodeManagerAddress"])]
+    open_to = [node["NodeManagerAddress"] for node in _nodes() if not is_loopback(node["NodeManagerAddress"])]
     if open_to and os.environ.get("RAY_AUTH_MODE") != "token":
         head.leave()
         what = f"the cluster can be reached at {open_to[0]} without a token, so everybody there can run code on it"

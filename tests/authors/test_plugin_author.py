@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from augkit.authors import reference
-from augkit.contracts.kinds import KINDS
+from augkit.contracts.kinds import EXECUTOR, KINDS
 from augkit.contracts.registry import load_registry
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -113,7 +113,7 @@ def test_a_new_package_installs_for_editing_with_nothing_but_hatchling(tmp_path)
         assert wheel.read(path).decode().split() == [str(package / "src")]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", [*KINDS.values(), EXECUTOR], ids=lambda kind: kind.slug)
 def test_the_reference_page_of_a_kind_is_as_the_code_says(kind):
     file = DOCS / "reference" / f"{kind.slug}.md"
     made = reference.page(kind, load_registry())

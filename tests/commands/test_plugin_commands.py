@@ -45,7 +45,7 @@ def test_executors_are_listed_and_shown_with_their_options_and_are_no_components
     assert "takes:" not in shown
     code, _, said = augkit("plugin", "check", "slurm")
     assert code == 2
-    assert said.startswith("component 'slurm': no plugin provides it")
+    assert said.startswith("component 'slurm': is an executor, for which there are no checks")
 
 
 def test_show_tells_options_with_type_bounds_and_default_and_who_provides_it(augkit):

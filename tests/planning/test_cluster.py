@@ -58,7 +58,7 @@ def test_options_come_from_the_users_own_file_or_the_one_that_is_named(find):
 
 def test_workers_of_this_machine_need_no_place(find):
     assert find("local") is None
-    assert find("local", "farm: {threads: 4}") is None
+    assert find("local", "farm: {threads: nine}") is None, "its file does not matter then"
 
 
 def test_everything_that_is_wrong_with_a_file_is_told_at_once_with_its_line(find):

@@ -12,13 +12,10 @@ from augkit.contracts.precision import wanted_precision
 from augkit.errors import InputError, Problem
 from augkit.planning.cluster import Elsewhere, check_detachable
 from augkit.planning.tasks import Stage
+from augkit.running.cache import nodes_of
 from augkit.running.costs import Estimates
 from augkit.running.elsewhere.nodes import versions
 from augkit.running.local import LocalExecutor, threads_of
-from augkit.store import private_folder
-
-NODES = "nodes"
-"""The folder, beside the artifacts, of what the first node of each run is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Workers:
         if self.elsewhere is None:
             self.prepare()
             return LocalExecutor(Site(self.root, device, wanted_precision(), self.threads, self.jobs, run))
-        nodes = private_folder(self.root) / NODES / f"{run}.json"
+        nodes = nodes_of(self.root, run)
         site = Site(
             self.root,
             device,
