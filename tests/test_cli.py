@@ -105,7 +105,7 @@ def test_help_lists_the_commands_in_the_order_of_work(augkit):
         "run compare power search plan validate controls preview figures quality reproduce share export data generator "
         "plugin ls cp schema cache doctor"
     )
-    assert " ".join(shown) == f"{ours} paint", "those of plugins come last"
+    assert " ".join(shown) == f"{ours} jobs paint", "those of plugins come last"
 
 
 def test_the_tab_key_completes_commands_and_options_and_help_tells_how(augkit, monkeypatch):

@@ -24,20 +24,19 @@ class SlurmOptions:
     Run it where ``sbatch`` works, in an environment and a folder that the nodes see too. What is asked for is written
     into no recipe and does not change what is computed, `threads` excepted.
 
-    Args:
-        partition, account, qos, constraint: as ``sbatch`` has them; '' for the cluster's own.
-        gres: what a stage on a GPU asks for, such as ``gpu:a100:1``.
-        threads: CPU threads of each job, and the cores that it asks for. Decides bits.
-        memory: least main memory of a job in MB; on the CPU, twice the estimate where that is more.
-        minutes: least time of a job; twice the estimate where that is more. A job that does not end in time saves, is
-            requeued and goes on.
-        most_minutes: most time of a job, such as the partition's limit.
-        save_seconds: seconds before its time is over at which a job saves. Slurm may be a minute early.
-        at_once: jobs of one array that run at the same time.
-        queued: jobs in the queue at the same time; ``--jobs`` replaces it.
-        poll_seconds: seconds between two looks at the queue; one look is for all jobs.
-        extra: further options of ``sbatch``, such as ``--exclude=node7``.
-        setup: lines of shell before the work begins, such as ``module load python``.
+    partition, account, qos, constraint: as ``sbatch`` has them; '' for the cluster's own.
+    gres:         what a stage on a GPU asks for, such as ``gpu:a100:1``.
+    threads:      CPU threads of each job, and the cores that it asks for. Decides bits.
+    memory:       least main memory of a job in MB; on the CPU, twice the estimate where that is more.
+    minutes:      least time of a job; twice the estimate where that is more. A job that does not end in time saves, is
+                  requeued and goes on.
+    most_minutes: most time of a job, such as the partition's limit.
+    save_seconds: how long before its time is over a job saves; Slurm may be a minute early.
+    at_once:      jobs of one array that run at the same time.
+    queued:       jobs in the queue at the same time; ``--jobs`` replaces it.
+    poll_seconds: seconds between two looks at the queue; one look is for all jobs.
+    extra:        further options of ``sbatch``, such as ``--exclude=node7``.
+    setup:        lines of shell before the work begins, such as ``module load python``.
     """
 
     partition: str = ""
