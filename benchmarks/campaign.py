@@ -271,7 +271,7 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     "T17": ("a rank dies", "tests", (held_by("tests/training/test_ranks.py"),)),
     "T18": ("clock, locale, umask, odd paths", "tests", (held_by("tests/running/test_surroundings.py", names="odd"),)),
     "T19": ("slow leaks", "tests", (held_by("tests/running/test_surroundings.py", names="200_epochs"),)),
-    "T20": ("an upgrade", "missing: nothing is released", ()),
+    "T20": ("an upgrade", "tests", (held_by("tests/test_kept.py"),)),
 }
 
 
