@@ -80,6 +80,10 @@ def test_the_report_shows_numbers_words_and_pictures_and_needs_no_other_file(pla
     title = "Quality of noise/training (painted, both)"
     assert f">{title}</h2>" in page
     assert record["sections"][title]["adherence"]["dice"] > 0
+    assert '<p class="quality">noise/training: <span' in page
+    assert '<span class="warn">do not look real (KID ' in page
+    assert "<summary>Numbers, and what they mean</summary>" in page
+    assert "<dfn>KID</dfn>: kernel inception distance" in page
     for measure in ("mask adherence (Dice)", "kid_handcrafted", "density_handcrafted", "swd_patches at 32 pixels",
                     ">grid<", "above 2: a pattern of pixels", "suspicious images"):  # fmt: skip
         assert measure in page

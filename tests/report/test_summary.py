@@ -136,7 +136,7 @@ def quality(
 def test_good_images_are_praised_with_their_numbers() -> None:
     assert sentence(quality()) == (
         "gan/training: follow their masks (Dice 0.84, real images 0.85), look close to real (KID 0.30 against 0), vary "
-        "(70 % of what real images differ by, of one mask), are no copies of training images."
+        "(images of one mask differ by 70 % of what real ones do), are no copies of training images."
     )
     assert {said.kind for said in in_words(quality())} == {"good"}
 
@@ -146,7 +146,7 @@ def test_good_images_are_praised_with_their_numbers() -> None:
     [
         ({"dice": 0.5}, "do not follow their masks (Dice 0.50, real images 0.85)"),
         ({"kid": 44.0}, "do not look real (KID 44 against 0)"),
-        ({"varies": 0.1}, "hardly vary (10 % of what real images differ by, of one mask)"),
+        ({"varies": 0.1}, "hardly vary (images of one mask differ by 10 % of what real ones do)"),
         ({"grid": 3.5}, "show a grid of pixels (3.5, real images 1)"),
         ({"suspicious": 0.27}, "repeat training images too closely (27 % suspicious, real 1 %)"),
     ],
@@ -163,5 +163,5 @@ def test_what_is_in_between_is_neither_good_nor_a_warning() -> None:
 def test_what_was_not_measured_is_not_said() -> None:
     few = {name: value for name, value in quality(grid=None).items() if not name.startswith(("adherence", "kid"))}
     assert sentence(few) == (
-        "gan/training: vary (70 % of what real images differ by, of one mask), are no copies of training images."
+        "gan/training: vary (images of one mask differ by 70 % of what real ones do), are no copies of training images."
     )

@@ -79,7 +79,7 @@ def _variety(within: float, real: float) -> Iterator[Said]:
     if real <= 0:
         return
     share = within / real
-    numbers = f"({100 * share:.0f} % of what real images differ by, of one mask)"
+    numbers = f"(images of one mask differ by {100 * share:.0f} % of what real ones do)"
     if share >= VARIES:
         yield Said(f"vary {numbers}", GOOD)
     elif share >= STILL:
@@ -104,4 +104,5 @@ def _copies(found: Mapping[str, float]) -> Iterator[Said]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    digits = 0 if abs(value) >= 10 or value == 0 else 1 if abs(value) >= 1 else 2
+    return f"{value:.{digits}f}".replace("-", "−")
