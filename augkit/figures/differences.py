@@ -67,7 +67,7 @@ def effects(
     size = (width, _ROW * len(rows) + 0.5)
     with own_settings():
         figure = Figure(figsize=size, dpi=DPI)
-        axes = figure.add_axes((0.12 / width, 0.42 / size[1], 1 - 0.24 / width, _ROW * len(rows) / size[1]))
+        axes = figure.add_axes((0.25 / width, 0.42 / size[1], 1 - 0.5 / width, _ROW * len(rows) / size[1]))
         axes.axvspan(-margin, margin, color=look.faint, linewidth=0, alpha=0.6)
         axes.axvline(0, color=look.ink, linewidth=0.8)
         for place, row in enumerate(rows):
@@ -132,7 +132,7 @@ def _draw_pair(axes: Axes, pair: Pair, score: str, look: Look) -> None:
     axes.axhline(0, color=look.ink, linewidth=0.8)
     many = len(mean) > _MOST_OUTLINED
     colour = DARK.palette[0] if many else look.palette[0]  # pixels are not recoloured; this one is seen on any paper
-    axes.plot(mean, difference, "o", ms=2.6, mfc="none", mec=colour, mew=0.6, alpha=0.8, rasterized=many)
+    axes.plot(mean, difference, "o", ms=2.6, mfc="none", mec=colour, mew=0.8, alpha=0.85, rasterized=many)
     middle = float(difference.mean())
     axes.axhline(middle, color=look.palette[1], linewidth=1.3)
     if len(difference) > 1:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-PLOT, GALLERY = 1000, 620
-"""Widths in pixels: of plots, and the most that pictures of images have."""
+PLOT, GALLERY, CASES = 1000, 480, 300
+"""Widths in pixels: of plots, and the most that galleries and segmentation cases have."""
 
 _IMG = re.compile(r'<img class="([^"]*)" src="data:[^;]*;base64,([^"]*)" alt="([^"]*)"[^>]*>\n?')
 
@@ -25,14 +25,16 @@ def packed(report: Path) -> str:
         kinds, data = found[1].split(), base64.b64decode(found[2])
         if "dark" in kinds or "narrow" in kinds:
             return ""
-        plot = plots.get(data)
-        picture = Image.open(plot if plot else BytesIO(data))
-        width = PLOT if plot else min(GALLERY, picture.width)
-        reduced = picture.convert("RGBA").resize(
-            (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
-        )
-        stream = BytesIO()
-        reduced.save(stream, "WEBP", quality=60 if plot else 55, method=6)
+        plot, stream = plots.get(data), BytesIO()
+        picture = Image.open(plot if plot else BytesIO(data)).convert("RGBA")
+        width = PLOT if plot else min(GALLERY if "gallery" in kinds else CASES, picture.width)
+        reduced = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+        if plot:
+            white = Image.new("RGBA", reduced.size, "white")
+            flat = Image.alpha_composite(white, reduced).convert("RGB").quantize(32).convert("RGB")
+            flat.save(stream, "WEBP", lossless=True, method=4)
+        else:
+            reduced.save(stream, "WEBP", quality=45, method=4)
         kind = "plot paper" if plot else found[1]
         url = f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
         return f'<img class="{kind}" src="{url}" alt="{found[3]}">\n'
