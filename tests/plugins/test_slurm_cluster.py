@@ -291,7 +291,7 @@ def test_a_stage_that_is_requeued_leaves_the_others_of_its_array_alone(slurm, tm
     jobs = slurm.ask("squeue", "-h", "-r", "-o", "%i").split()
     slurm.ask("scancel", "--signal=USR1", "--batch", max(jobs))  # the last one's number is that of the array
     end()
-    assert [note.split()[3] for note in run.notes() if "requeued" in note] == [max(jobs)]
+    assert [note.split()[4] for note in run.notes() if "requeued" in note] == [max(jobs)]
 
 
 @pytest.fixture
