@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,7 +178,7 @@ class Driver:
 
 @pytest.fixture
 def run(cluster, tmp_path):
-    def start(*words, out="runs", environment=None, steps=150):
+    def start(*words, out="runs", environment=None, steps=300):
         recipe = tmp_path / "a.yaml"
         recipe.write_text(RECIPE.format(name="a", steps=steps))
         driver = Driver(tmp_path, environment or cluster.environment, "a.yaml", *words, out=out)
@@ -202,14 +203,25 @@ def hashes(out):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """The bytes of two seeds without any executor."""
+def one_by_one(tmp_path_factory):
+    """The store of two seeds without any executor."""
     folder = tmp_path_factory.mktemp("reference")
-    (folder / "a.yaml").write_text(RECIPE.format(name="a", steps=150))
+    (folder / "a.yaml").write_text(RECIPE.format(name="a", steps=300))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "augkit", "run", "a.yaml", "--seeds=0,1", "--device=cpu", "--jobs=1", "--quiet"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return hashes(folder / "runs")
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def reference(one_by_one):
+    return hashes(one_by_one)
+
+
+@pytest.fixture
+def with_data(one_by_one, tmp_path):
+    """The data set is there, so that both trainings begin at once, each with a worker that is new."""
+    shutil.copytree(one_by_one / "dataset", tmp_path / "runs" / "dataset")
 
 
 ON_RAY = ("--seeds=0,1", "--executor=ray")
@@ -276,7 +288,7 @@ def test_a_crash_that_always_comes_is_told_after_three_attempts(run, cluster):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ctrl_c_once_saves_and_the_same_command_ends_in_the_same_bytes(run, reference):
+def test_ctrl_c_once_saves_and_the_same_command_ends_in_the_same_bytes(run, reference, with_data):
     driver = run(*ON_RAY)
     driver.wait_for_steps(2)
     driver.process.send_signal(signal.SIGINT)
@@ -291,7 +303,7 @@ def test_ctrl_c_once_saves_and_the_same_command_ends_in_the_same_bytes(run, refe
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster):
+def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster, with_data):
     driver = run(*ON_RAY)
     driver.wait_for_steps(2)
     for pid in cluster.workers():
@@ -356,7 +368,7 @@ def doomed(site):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_node_that_dies_loses_at_most_what_was_not_saved(run, doomed, reference):
+def test_a_node_that_dies_loses_at_most_what_was_not_saved(run, doomed, reference, with_data):
     two = doomed()
     driver = run(*ON_RAY, environment=two.environment)
     driver.wait_for_steps(2)
@@ -370,7 +382,7 @@ def test_a_node_that_dies_loses_at_most_what_was_not_saved(run, doomed, referenc
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, doomed, reference, cluster):
+def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, doomed, reference, cluster, with_data):
     two = doomed()
     driver = run(*ON_RAY, environment=two.environment)
     driver.wait_for_steps(2)
