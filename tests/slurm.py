@@ -140,7 +140,7 @@ class Slurm:
             "KillWait": 20,
             "PreemptType": "preempt/partition_prio",
             "PreemptMode": "REQUEUE",
-            "MinJobAge": 10,
+            "MinJobAge": 60,
             "NodeName": f"{NODE} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=2 RealMemory=4000",
         }
         lines = [f"{name}={value}\n" for name, value in facts.items()]

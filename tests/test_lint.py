@@ -21,7 +21,7 @@ GLOBAL_TORCH = {
 }  # fmt: skip
 IN_PLACE = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_"}
 SEEDING = {"manual_seed", "manual_seed_all", "set_rng_state", "seed_all"}
-PRINTING = ("augkit/cli.py", "augkit/commands/", "plugins/augkit_paint/command.py")
+PRINTING = ("augkit/cli.py", "augkit/commands/", "plugins/augkit_paint/command.py", "plugins/augkit_slurm/command.py")
 DROPOUT = {"dropout", "dropout2d", "alpha_dropout", "Dropout", "Dropout2d", "AlphaDropout"}
 FOREIGN = ("plugins/augkit_nnunet/package.py", "foreign_randomness")
 """The one function that seeds NumPy's generator, for a package that draws from there, and puts it back."""

@@ -55,7 +55,8 @@ while kill -0 $worker 2> /dev/null; do # a signal ends `wait`, not the worker
 done
 [ $code = 143 ] || again=false
 say ended $code
-[ $again = true ] && scontrol requeue "$SLURM_JOB_ID"
+# By this name, because the number alone may be that of the whole array.
+[ $again = true ] && scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
 exit $code
 """
 

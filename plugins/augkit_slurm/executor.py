@@ -271,7 +271,7 @@ class SlurmExecutor:
             return lost(job, preempted=True)
         if job.row is not None and job.row.state == "TIMEOUT":
             self._grown[job.unit.fingerprint] = 2 * self._grown.get(job.unit.fingerprint, 1)
-        if job.row is not None and job.row.state == "CANCELLED":
+        if job.row is not None and (job.row.state == "CANCELLED" or job.row.waits):
             return cancelled(job)
         if job.held is not None and (job.row is None or job.row.state not in ("PREEMPTED", "TIMEOUT", "NODE_FAIL")):
             return cancelled(job)

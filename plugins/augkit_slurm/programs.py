@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,7 +76,8 @@ class Row:
 
 def require_programs() -> None:
     """Refuse a machine that has no Slurm."""
-    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    absent = [name for name in PROGRAMS if not any(os.access(folder / name, os.X_OK) for folder in folders)]
     if absent:
         what = f"found no {', '.join(absent)} on this machine"
         hint = "Give the command on a login node of the cluster, or without --executor slurm"

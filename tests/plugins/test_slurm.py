@@ -122,7 +122,7 @@ class Script:
         environment = {
             **os.environ,
             "PATH": f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}",
-            "SLURM_JOB_ID": "44",
+            "SLURM_JOB_ID": "42",
             "SLURM_ARRAY_JOB_ID": "42",
             "SLURM_ARRAY_TASK_ID": "2",
             "SLURM_RESTART_COUNT": "1",
@@ -154,7 +154,7 @@ def test_a_script_starts_the_worker_of_its_task_with_threads_and_no_blocked_sign
 def test_when_its_time_is_over_a_job_saves_and_is_requeued(site, monkeypatch, tmp_path):
     script = Script(site, monkeypatch, tmp_path)
     _, ended = script.end(signal.SIGUSR1)
-    assert script.lines[2:] == ["TERM", "scontrol requeue 44"]
+    assert script.lines[2:] == ["TERM", "scontrol requeue 42_2"], "not 42, which is all of its tasks"
     assert (ended["code"], ended["again"]) == (143, True)
 
 
@@ -313,6 +313,15 @@ def test_a_job_is_given_up_after_the_second_look_and_its_last_word_may_come_betw
     say(array, {"problems": []})
     one._look()
     assert one.wait().facts == {"problems": []}
+
+
+def test_a_job_that_is_gone_from_the_queue_before_it_began_was_cancelled(started, slurmctld):
+    one = started()
+    one_job(one, slurmctld, "PENDING")
+    slurmctld.rows = []
+    facts = one.wait().facts
+    assert facts["problems"][0][1] == "its job 12_1 was cancelled, by somebody or by the cluster"
+    assert "lost" not in facts
 
 
 def test_a_job_that_somebody_cancels_is_not_begun_again(started, slurmctld):

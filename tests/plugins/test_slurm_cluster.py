@@ -284,6 +284,16 @@ def test_a_stage_that_saves_nothing_gets_more_time_when_its_own_is_not_enough(sl
     assert Store(run.root).has(run.stages[0].address)
 
 
+def test_a_stage_that_is_requeued_leaves_the_others_of_its_array_alone(slurm, tmp_path):
+    run = Run(tmp_path / "runs", slow(tmp_path / "runs", 12, 13))
+    end = meanwhile(run.build)
+    until(lambda: run.told("StageStarted", 2), "both have begun")
+    jobs = slurm.ask("squeue", "-h", "-r", "-o", "%i").split()
+    slurm.ask("scancel", "--signal=USR1", "--batch", max(jobs))  # the last one's number is that of the array
+    end()
+    assert [note.split()[4] for note in run.notes() if "requeued" in note] == [max(jobs)]
+
+
 @pytest.fixture
 def three(slurm, tmp_path):
     """Three stages of which the node takes one at a time, with one under way and two in the queue."""
