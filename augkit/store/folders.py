@@ -15,7 +15,7 @@ from pathlib import Path
 
 from augkit.errors import InputError, Problem
 from augkit.store.explaining import explained
-from augkit.store.owners import check_owned
+from augkit.store.owners import check_owned, is_running
 from augkit.store.seals import FileFacts, files_in
 from augkit.store.writing import flush
 
@@ -75,19 +75,9 @@ def draft_beside(target: Path) -> Path:
     host = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:24] or "host"
     for left in target.parent.glob(f".*{_DRAFT}{host}-*"):
         owner = left.name.rpartition(_DRAFT)[2].split("-")[1]
-        if owner.isdecimal() and not _is_running(int(owner)):
+        if owner.isdecimal() and not is_running(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
     return target.parent / f".{target.name[:100]}{_DRAFT}{host}-{os.getpid()}-{time.time_ns()}"
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
 
 
 @contextmanager

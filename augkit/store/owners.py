@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,9 @@ PRIVATE = ".augkit"
 WORK = "work"
 FILES = "files"
 OWNER = "owner.json"
+PROC = Path("/proc")
+"""Where Linux tells of processes."""
+
 _ATTEMPT = re.compile("[0-9a-f]{16}")
 
 
@@ -36,8 +38,8 @@ class Owner:
     """A process.
 
     host, pid, since: for people; since when it holds what it owns.
-    node:             what tells hosts, boots and containers apart, whatever they are called; "" where the system does
-                      not say.
+    node:             what tells hosts, boots and containers apart, whatever they are called; the host's name where the
+                      system does not say.
     start:            when the process began, in the system's own count: a later process may have its number.
     """
 
@@ -71,7 +73,7 @@ class Owner:
     @property
     def is_elsewhere(self) -> bool:
         """Whether it is a process of another host or container, or may be: of these nothing can be seen from here."""
-        return not self.node or self.node != _node()
+        return self.node != _node()
 
     @property
     def is_me(self) -> bool:
@@ -84,20 +86,35 @@ class Owner:
         return not self.is_elsewhere and _start_of(self.pid) != self.start
 
 
-@cache
 def _node() -> str:
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()
 
 
 def _start_of(pid: int) -> str:
     """Return when a process of this host began; "" where there is none, or it has ended and only waits to be heard."""
+    if not (PROC / "self").exists():
+        return "running" if is_running(pid) else ""
     with suppress(OSError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
     return ""
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this host has this number."""
+    if os.name == "nt":  # where asking would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def attempt_of(path: Path) -> Path | None:

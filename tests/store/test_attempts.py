@@ -197,6 +197,16 @@ def test_an_owner_is_dead_when_its_number_belongs_to_another_process_now(tmp_pat
     assert str(me) == f"process {me.pid} on {me.host} (since {me.since})"
 
 
+def test_where_the_system_tells_less_of_processes_the_dead_are_known_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("augkit.store.owners.PROC", tmp_path / "none")
+    me, ended = Owner.me(), subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert me.is_me
+    assert not me.is_dead
+    assert not me.is_elsewhere
+    assert Owner.of({**me.facts(), "pid": ended.pid}).is_dead
+
+
 # Killed, or out of space, at any moment of taking over
 
 EVERY_MOMENT = """
