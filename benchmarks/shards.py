@@ -30,7 +30,7 @@ dataset: {{phantom: {{train: 200, test: 20, size: 64}}}}
 synthesize:
   - {{generator: {{{generator}: {{}}}}, masks: {{shapes: {{}}}}, count: {images}, shard: {shard}}}
 """
-SEGMENTER = "segmenter: {unet: {width: 8, steps: 200}}\n"
+SEGMENTER = "segmenter: {unet: {width: 8, steps: 50}}\n"
 MILLION = 1_000_000
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"{'':<26}{'images/s':>10}{'CPU s per 1000':>16}{'peak memory':>14}")
         for name, row in rows.items():
             print(f"{name:<26}{row['images_per_s']:>10.0f}{row['cpu_s_per_1000']:>16.2f}{row['peak_mb']:>11.0f} MB")
-        for name, what in (("learn", "200 steps of training from shards"), ("export", "WebDataset from shards")):
+        for name, what in (("learn", "50 steps of training from shards"), ("export", "WebDataset from shards")):
             rows[name] = measured(chosen, name, Path(folder) / "two")
             print(f"{what:<36}{rows[name]['seconds']:>10.1f} s{rows[name]['peak_mb']:>17.0f} MB", flush=True)
     equal = len({row["sha256"] for row in rows.values() if "sha256" in row}) == 1
