@@ -94,15 +94,16 @@ def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
     """
     ends: dict[Stage, float] = {}
     free = [0.0] * jobs
-    waiting = list(found)
+    waiting, left = list(found), set(found)
 
     def begin(stage: Stage) -> float:
         return max(free[0], *(ends.get(before, 0.0) for before in stage.inputs.values()), 0.0)
 
     while waiting:
         free.sort()
-        stage = min((one for one in waiting if not {*waiting}.intersection(one.inputs.values())), key=begin)
+        stage = min((one for one in waiting if left.isdisjoint(one.inputs.values())), key=begin)
         waiting.remove(stage)
+        left.remove(stage)
         ends[stage] = free[0] = begin(stage) + (found[stage].seconds or 0.0)
     return max(ends.values(), default=0.0)
 
@@ -229,7 +230,8 @@ _OF_ONE = ("seed", "fold", "inputs", "start", "stop")
 def _kind(stage: Stage) -> str:
     """Return what a stage and all before it are but for their seeds and folds, and of a set in shards which one."""
     own = {key: value for key, value in stage.identity.items() if key not in _OF_ONE}
-    return json.dumps([own, [_kind(one) for one in stage.inputs.values()]])
+    alike = set(stage.shards[1:])
+    return json.dumps([own, [_kind(one) for one in stage.inputs.values() if one not in alike]])
 
 
 class _Watch:
