@@ -135,18 +135,8 @@ class Driver:
     """One `augkit run` in a process of its own."""
 
     def __init__(self, folder, environment, *words, out="runs"):
-        command = [
-            sys.executable,
-            "-m",
-            "augkit",
-            "run",
-            *words,
-            "--out",
-            out,
-            "--device=cpu",
-            "--threads=1",
-            "--observer=jsonl",
-        ]
+        options = ["--out", out, "--device=cpu", "--threads=1", "--observer=jsonl"]
+        command = [sys.executable, "-m", "augkit", "run", *options, *words]
         self.out = folder / out
         self.errors = folder / f"{out}.{time.monotonic_ns()}.txt"
         with self.errors.open("w") as stream:
