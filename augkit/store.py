@@ -335,29 +335,39 @@ _HALF = ".tmp-"
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it has either all of `data` or what it had before; its folder is made if need be."""
-    with whole_file(path, len(data)) as stream:
-        stream.write(data)
+    with whole_file(path, len(data)) as write:
+        write(data)
 
 
 @contextmanager
-def whole_file(path: Path, needed: int = 0) -> Iterator[BinaryIO]:
-    """Give a stream to write a file by pieces, which gets its name when all of them are written, or stays as it was.
+def whole_file(path: Path, needed: int = 0) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes the next bytes of a file, which appears when all are written, or stays as it was.
 
-    needed: how many bytes there will be, for who is told that the disk is full.
+    needed: how many bytes there will be, for who is told that the disk is full. Whatever else is raised meanwhile is no
+            error of writing, and is passed on.
     """
     temporary = path.with_name(f".{path.name}{_HALF}{os.getpid()}")
     with explained(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+        stream = temporary.open("wb")
+
+    def write(data: Any) -> None:
+        with explained(path, needed):
+            stream.write(data)
+
+    try:
+        yield write
+        with explained(path, needed):
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
             temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+    except BaseException:
+        with suppress(OSError):
+            stream.close()
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -367,9 +377,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_pieces(path: Path, pieces: Iterable[str]) -> None:
     """Write UTF-8 text that is never whole in memory, whole or not at all."""
-    with whole_file(path) as stream:
+    with whole_file(path) as write:
         for piece in pieces:
-            stream.write(piece.encode())
+            write(piece.encode())
 
 
 def append_line(path: Path, text: str) -> None:
@@ -409,13 +419,15 @@ def array_file(
     """
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be saved; allowed: numbers and truth values")
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns, "shape": shape}
-    with whole_file(path, math.prod(shape) * dtype.itemsize) as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+    header = BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with whole_file(path, math.prod(shape) * dtype.itemsize) as write:
+        write(header.getvalue())
 
         def add(rows: NDArray[Any]) -> None:
             # Not by tofile, whose errors do not tell a full disk from others.
-            stream.write(np.ascontiguousarray(rows, dtype).data.cast("B") if rows.size else b"")
+            write(np.ascontiguousarray(rows, dtype).data.cast("B") if rows.size else b"")
 
         yield add
 
@@ -426,6 +438,8 @@ def let_go(array: NDArray[Any]) -> None:
     Otherwise whoever reads here and there in many large files ends up with all of them in memory.
     """
     mapped = getattr(array, "base", None)
+    while isinstance(mapped, np.ndarray):  # of a view
+        mapped = mapped.base
     if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
