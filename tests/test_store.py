@@ -124,6 +124,12 @@ def test_an_array_is_written_by_pieces_as_it_is_at_once_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
+def test_what_goes_wrong_while_the_pieces_are_made_is_no_error_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="weights"), array_file(tmp_path / "a.npy", (2,), np.dtype(int)):
+        raise FileNotFoundError("weights")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_writing_an_array_takes_no_memory_of_its_size(tmp_path):
     array = np.zeros(30_000_000, np.uint8)
     tracemalloc.start()

@@ -268,7 +268,8 @@ class Engine:
 
 def _shards_of(stage: Stage) -> list[str]:
     """Return the names of the inputs that are shards of what a stage stands for: what they took is what it took."""
-    return [name for name, upstream in stage.inputs.items() if upstream in stage.shards]
+    shards = set(stage.shards)
+    return [name for name, upstream in stage.inputs.items() if upstream in shards]
 
 
 def _computing(stage: Stage) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import math
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,15 @@ def array_file(
     """
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be saved; allowed: numbers and truth values")
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns, "shape": shape}
-    with whole_file(path, math.prod(shape) * dtype.itemsize) as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+    header = BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": columns, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with whole_file(path, math.prod(shape) * dtype.itemsize) as write:
+        write(header.getvalue())
 
         def add(rows: NDArray[Any]) -> None:
             # Not by tofile, whose errors do not tell a full disk from others.
-            stream.write(np.ascontiguousarray(rows, dtype).data.cast("B") if rows.size else b"")
+            write(np.ascontiguousarray(rows, dtype).data.cast("B") if rows.size else b"")
 
         yield add
 
@@ -55,6 +58,8 @@ def let_go(array: NDArray[Any]) -> None:
     Otherwise whoever reads here and there in many large files ends up with all of them in memory.
     """
     mapped = getattr(array, "base", None)
+    while isinstance(mapped, np.ndarray):  # of a view
+        mapped = mapped.base
     if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 

@@ -6,10 +6,10 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from augkit.store.explaining import explained
 from augkit.store.owners import check_owned
@@ -23,15 +23,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises `SupersededError` among the files of an attempt that another process has taken over.
     """
-    with whole_file(path, len(data)) as stream:
-        stream.write(data)
+    with whole_file(path, len(data)) as write:
+        write(data)
 
 
 @contextmanager
-def whole_file(path: Path, needed: int = 0) -> Iterator[BinaryIO]:
-    """Give a stream to write a file by pieces, which gets its name when all of them are written, or stays as it was.
+def whole_file(path: Path, needed: int = 0) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes the next bytes of a file, which appears when all are written, or stays as it was.
 
-    needed: how many bytes there will be, for who is told that the disk is full.
+    needed: how many bytes there will be, for who is told that the disk is full. Whatever else is raised meanwhile is no
+            error of writing, and is passed on.
 
     Raises `SupersededError` among the files of an attempt that another process has taken over.
     """
@@ -39,16 +40,25 @@ def whole_file(path: Path, needed: int = 0) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}{HALF}{os.getpid()}")
     with explained(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+        stream = temporary.open("wb")
+
+    def write(data: Any) -> None:
+        with explained(path, needed):
+            stream.write(data)
+
+    try:
+        yield write
+        with explained(path, needed):
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
             temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+    except BaseException:
+        with suppress(OSError):
+            stream.close()
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,9 +68,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_pieces(path: Path, pieces: Iterable[str]) -> None:
     """Write UTF-8 text that is never whole in memory, whole or not at all."""
-    with whole_file(path) as stream:
+    with whole_file(path) as write:
         for piece in pieces:
-            stream.write(piece.encode())
+            write(piece.encode())
 
 
 def append_line(path: Path, text: str) -> None:

@@ -9,7 +9,8 @@ from augkit.running.job import Job
 
 def gather(task: Gather, job: Job) -> None:
     """Write which artifacts hold the samples of a set, in order, and what is in them; none is copied."""
-    shards = {name: stage for name, stage in job.stage.inputs.items() if stage in job.stage.shards}
+    listed = set(job.stage.shards)
+    shards = {name: stage for name, stage in job.stage.inputs.items() if stage in listed}
     contents = [
         {
             "samples": _samples(stage),
