@@ -152,11 +152,6 @@ def test_the_face_has_the_names_it_lists():
         _ = augkit.runn
 
 
-def test_importing_it_imports_nothing_else_so_that_ctrl_c_is_answered_from_the_start():
-    code = "import augkit, sys; assert 'numpy' not in sys.modules and 'augkit.cli' not in sys.modules; augkit.Draws"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 FACE = '''\
 """Uses only the face."""
 
