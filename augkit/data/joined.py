@@ -24,7 +24,7 @@ class Joined:
         self._parts = tuple(parts)
         self._begins = np.cumsum([0, *(len(part) for part in self._parts)])
         self._chosen = chosen
-        unlike = {(part.dtype, part.shape[1:]) for part in self._parts}
+        unlike = dict.fromkeys((part.dtype, part.shape[1:]) for part in self._parts)
         if len(unlike) != 1:
             found = ", ".join(f"{dtype} {shape}" for dtype, shape in unlike) or "nothing"
             raise ValueError(f"found {found}; allowed: one or more arrays of one dtype and shape")
