@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 29
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _PLAIN = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,159}"
-_NAME = re.compile(rf"{_PLAIN}(/{_PLAIN}){{1,4}}")
+_NAME = re.compile(rf"{_PLAIN}(/{_PLAIN}){{1,5}}")
 _BROKEN = (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error, KeyError)
 _MINE = "Allowed: what augkit share wrote"
 

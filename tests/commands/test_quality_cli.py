@@ -64,7 +64,7 @@ def test_export_writes_the_set_once_and_then_says_that_it_is_there(judged):
 def test_a_wrong_format_and_a_recipe_without_synthetic_images_are_refused(tmp_path):
     done = augkit("export", ARM, "--format", "nnUNet", "--to", "out", cwd=tmp_path)
     assert done.returncode == 2
-    assert "--format: found 'nnUNet'; allowed: folder, nnunet, coco. Did you mean 'nnunet'?" in done.stderr
+    assert "--format: found 'nnUNet'; allowed: folder, nnunet, coco, webdataset. Did you mean 'nnunet'?" in done.stderr
     done = augkit("export", str(RECIPES / "noaug.yaml"), "--to", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert "has no synthetic images; allowed: at least one source under 'synthesize'" in done.stderr

@@ -98,7 +98,7 @@ def test_a_class_that_no_slice_has_counts_neither_in_distance_nor_in_dice_of_its
 
 def test_the_page_of_groups_says_so_and_shows_images(runs):
     page = (runs[2][1] / "report.html").read_text()
-    assert "scored on the same 2 test groups of 6 images" in page
+    assert "averaged over the 2 test groups" in page
     assert "Each score is of a group, such as a volume: the pixels of all its images are counted together" in page
     assert "test0/0" in page  # among the cases
 

@@ -263,7 +263,9 @@ def test_the_page_shows_each_external_set(report):
 def test_a_report_without_external_sets_says_nothing_of_any(plan, store):
     folder = Engine(store, "cpu").run(plan(PLAIN))
     assert "external" not in (folder / "report.html").read_text()
-    assert "external" not in (folder / "report.json").read_text()
+    record = json.loads((folder / "report.json").read_text())
+    assert "external" not in record
+    assert record["study"]["external"] == {}
     assert not (folder / "external").exists()
 
 

@@ -255,7 +255,7 @@ def test_a_report_scores_every_image_once_and_says_in_how_many_folds(plan, store
     assert record["arms"]["arm"]["design"]["data"].startswith("phantom, 3 folds #")
     assert record["arms"]["arm"]["seeds"] == [0, 1]
     assert "Table 1. Mean ± standard error over the test images in 3 folds; scores averaged over seeds." in page
-    assert "trained with 2 seeds in 3 folds, a training for each," in page
+    assert "trained for each arm with 2 seeds (0 to 1) in each of 3 folds" in page
     assert "The first samples of the first seed and fold" in page
     assert "Number of training samples by origin, in the first fold." in page
     assert "synthetic images of the first seed and fold, used by arm" in page
