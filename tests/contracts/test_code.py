@@ -147,8 +147,10 @@ def test_a_change_rebuilds_exactly_what_it_can_change(core, file, wanted):
 def test_templates_that_the_report_uses_are_found_and_no_others():
     files = code.core_modules(TASKS["WriteReport"])
     assert [file for file in files if file.endswith(".j2")] == [
+        "report/templates/answer.html.j2",
         "report/templates/parts.html.j2",
         "report/templates/report.html.j2",
+        "report/templates/section.html.j2",
     ]
 
 
