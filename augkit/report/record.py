@@ -36,7 +36,7 @@ def report_record(
     sets = {one.name: _external_record(one, external[one.name]) for one in evidence.external}
     return {
         "title": evidence.title,
-        "study": asdict(evidence.study),
+        "study": {name: value for name, value in asdict(evidence.study).items() if value},
         "methods": methods([evidence.study], [arm.scores for arm in evidence.arms], comparison.margin),
         "comparison": comparison_record(comparison),
         "order": [arm.scores.arm for arm in evidence.arms],

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from augkit.authors.conformance.bench import CONDUCT, Bench, UnansweredError, answers_to
-from augkit.contracts.components import Frame, HasFormat, HasFrame, HasNativeMasks, HasNativePairs, HasRemarks
+from augkit.contracts.components import (
+    Frame,
+    HasCounts,
+    HasFormat,
+    HasFrame,
+    HasNativeMasks,
+    HasNativePairs,
+    HasRemarks,
+)
 from augkit.contracts.rules import (
     BreachError,
     check_brightness,
@@ -64,6 +72,8 @@ class DatasetBench(Bench):
         self.loaded()
         if isinstance(self.component, HasRemarks):
             self.once("remarks()", lambda: list(self.component.remarks()), None)
+        if isinstance(self.component, HasCounts):
+            self.once("counts()", lambda: dict(self.component.counts()), None)
 
     def _contents(self) -> dict[Path, bytes]:
         listed = self.listed()
