@@ -27,7 +27,7 @@ from typing import Any
 
 from augkit.contracts import events
 from augkit.contracts.registry import Registry, load_registry
-from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError
+from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, SupersededError
 from augkit.planning.components import check_recipes
 from augkit.planning.plan import everything_of
 from augkit.planning.recipe import recipe_of
@@ -112,6 +112,8 @@ class _Builder:
             engine.artifact(stage)
         except InterruptedRunError as error:
             return {"problems": _plain(error), "exit_code": error.exit_code, "interrupted": True}
+        except SupersededError as error:  # who has taken it over makes it, or the one who begins it again does
+            return {"problems": _plain(error), "exit_code": error.exit_code, "lost": True}
         except AugkitError as error:
             return {"problems": _plain(error), "exit_code": error.exit_code}
         except SystemExit:

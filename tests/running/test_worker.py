@@ -92,6 +92,25 @@ class Worker:
         return json.loads(self.process.stdout.readline())
 
 
+@pytest.fixture
+def worker(tmp_path, site):
+    started = Worker(tmp_path / "runs")
+    with started.process:
+        yield started
+        started.process.kill()
+
+
+def test_a_worker_that_was_replaced_meanwhile_says_that_its_stage_is_to_begin_again(worker):
+    stage = worker.order(seconds=3.0)
+    assert worker.says()["event"] == "StageStarted"
+    while not list(worker.root.glob(".augkit/work/*/*/files")):
+        time.sleep(0.01)
+    Store(worker.root).workplace(stage.address, fresh=True)  # as who does not see its lock
+    said = worker.says()
+    assert said["lost"] is True
+    assert "has taken this over, so nothing more of it is written here" in said["problems"][0][1]
+
+
 def test_what_a_worker_has_verified_the_others_of_its_node_do_not_read_again(tmp_path, site, monkeypatch):
     (tmp_path / "node").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "node"))
@@ -108,14 +127,6 @@ def test_what_a_worker_has_verified_the_others_of_its_node_do_not_read_again(tmp
     store = Store(tmp_path / "runs", Verified(folder))
     assert store.open(stage.address) == store.path(stage.address)
     assert read == []
-
-
-@pytest.fixture
-def worker(tmp_path, site):
-    started = Worker(tmp_path / "runs")
-    with started.process:
-        yield started
-        started.process.kill()
 
 
 def test_a_worker_builds_one_stage_after_another_and_what_plugins_print_is_no_answer(worker):
