@@ -80,8 +80,9 @@ class Executor(Protocol):
         The last word of a unit has the key ``problems``: a list of [where, what, hint], empty when the artifact is in
         the store, and then also ``exit_code`` where there are some. Where the executor says it in the name of a worker
         that is gone without one, it also has ``lost: True``, and ``preempted: True`` where the machine was taken away
-        from it; ``lost`` also has that of a worker that another one has replaced while it lived. Who called begins the unit again, then: twice, and not counting what was taken away. After its last
-        word nothing more is said of a unit until it is submitted again.
+        from it; so does a worker say ``lost`` that another one has replaced while it lived. Who called begins the unit
+        again, then: twice, and not counting what was taken away. After its last word nothing more is said of a unit
+        until it is submitted again.
         """
 
     def interrupt(self) -> None:

@@ -15,6 +15,7 @@ _ABOUT_PRIVATE = """augkit made this folder, works in it, and removes what is no
 
 damaged   artifacts whose bytes had changed
 errors    tracebacks of stages that failed
+jobs      what was submitted to a cluster
 locks     which process builds what
 runs      runs that have begun and not ended
 trash     what is being removed
