@@ -7,8 +7,8 @@ import platform
 import signal
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -172,6 +172,24 @@ class Engine:
                 self._store.discard(self._store.path(stage.address))
         self._ensure(stage)
 
+    @contextmanager
+    def asking(self, stage: Stage) -> Iterator[None]:
+        """Let plugins of a stage do something; whatever they raise becomes a sentence that names who made them."""
+        try:
+            with contained():
+                yield
+        except AugkitError as error:
+            if not _is_told(error):
+                raise self._explained(error, stage) from error
+            self._place(error, stage)
+            raise
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            if ends_by_signal(error):
+                raise
+            raise self._explained(error, stage) from error
+
     def _ensure(self, stage: Stage) -> None:
         log = self.log(stage)
         if self._store.has(stage.address) or self._comes_into_sight(stage, log):
@@ -201,24 +219,12 @@ class Engine:
         device = "cpu" if isinstance(stage.task, _WITHOUT_DEVICE) else self.device
         manifests = {name: self._store.manifest(upstream.address) for name, upstream in stage.inputs.items()}
 
-        # The work, which plugins do. Whatever they raise becomes a sentence that names who made them.
-        try:
-            keep_freed_memory()
-            vigil = _vigil(stage, log)
-            with contained(), vigil.watching(), _computing(stage):
-                run_stage(Job(stage, work, device, _WatchedLog(log, vigil), inputs, manifests))
+        # The work, which plugins do.
+        keep_freed_memory()
+        vigil = _vigil(stage, log)
+        with self.asking(stage), vigil.watching(), _computing(stage):
+            run_stage(Job(stage, work, device, _WatchedLog(log, vigil), inputs, manifests))
             self._refuse_changed_files(stage)
-        except AugkitError as error:
-            if not _is_told(error):
-                raise self._explained(error, stage) from error
-            self._place(error, stage)
-            raise
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # a plugin may raise anything, SystemExit included
-            if ends_by_signal(error):
-                raise
-            raise self._explained(error, stage) from error
 
         # The result, with what it cost and what decided its bits, published by one rename.
         seconds = time.monotonic() - began

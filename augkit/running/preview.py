@@ -14,10 +14,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from augkit.contracts.components import Augment, Synthesizer
+from augkit.contracts.manners import contained
 from augkit.contracts.registry import Registry
-from augkit.contracts.rules import format_of, takes_of
+from augkit.contracts.rules import check_images, contract, format_of, takes_of
 from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
-from augkit.data.draws import Draws
+from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.formats import IGNORED, Format, as_shown
 from augkit.data.stored import read_drawn_masks, read_format, read_image_set
 from augkit.errors import InputError, Problem
@@ -111,7 +112,7 @@ def figure_3(supply: Supply, panels: Sequence[str], engine: Engine) -> tuple[lis
         together = DrawnMasks(
             np.concatenate([one.masks for one in drawn]), tuple(record for one in drawn for record in one.records)
         )
-        paint, seed = _painter(syntheses[0], engine)
+        paint, seed = _painter(syntheses[0], format, engine)
         stem = f"figure3{title[1]}"
         found.append(masks_panel(stem, title, together, format, paint, seed, len(together.masks)))
     return found, left_out
@@ -138,7 +139,7 @@ def masks_panel(
 def _source_panel(synthesis: Stage, stem: str, format: Format, engine: Engine) -> Panel:
     task = synthesis.makes
     assert isinstance(task, Synthesise)
-    return masks_panel(stem, task.origin, _drawn(synthesis, engine), format, *_painter(synthesis, engine))
+    return masks_panel(stem, task.origin, _drawn(synthesis, engine), format, *_painter(synthesis, format, engine))
 
 
 def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
@@ -146,13 +147,19 @@ def _drawn(synthesis: Stage, engine: Engine) -> DrawnMasks:
     return read_drawn_masks(folder)
 
 
-def _painter(synthesis: Stage, engine: Engine) -> tuple[Synthesizer | None, int]:
+def _painter(synthesis: Stage, format: Format, engine: Engine) -> tuple[Synthesizer | None, int]:
     """Return the trained generator of a synthesis, None where there is none, and the seed of its draws."""
     task, generator = synthesis.makes, synthesis.inputs["generator"]
     assert isinstance(task, Synthesise)
     if not engine.has(generator):
         return None, task.seed
-    return task.generator.open(engine.artifact(generator), engine.device), task.seed
+
+    def paint(masks: Masks, draws: ArrayDraws) -> Images:
+        with engine.asking(synthesis), contract("the generator"):
+            painted = task.generator.open(engine.artifact(generator), engine.device)(masks, draws)
+            return check_images(painted, masks.shape, format)
+
+    return paint, task.seed
 
 
 def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> Panel:
@@ -161,7 +168,8 @@ def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed:
     rows = [_real_row(some)]
     names = [name for name, _ in augment]
     for epoch in range(VARIANTS):
-        again = replay(augment, some, seed, epoch)
+        with contained():
+            again = replay(augment, some, seed, epoch)
         notes = ["\n".join(_drawn_lines(names, drawn)) for drawn in again.parameters]
         tiles = zip(_outlined(again.images, _cut(again, some.format), some.format), notes, strict=True)
         rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))

@@ -1,5 +1,6 @@
 """`augkit preview` shows what training will use, quickly, and trains nothing."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import torch
 from augkit.contracts.registry import load_registry
 from augkit.data.arrays import DrawnMasks
 from augkit.data.draws import Draws
-from augkit.errors import InputError
+from augkit.errors import InputError, StageError
 from augkit.planning.components import check_recipes
+from augkit.planning.plan import make_supply
 from augkit.planning.recipe import load_recipes
+from augkit.running.engine import Engine
 from augkit.running.preview import (
     _drawn_lines,
     _note,
@@ -20,11 +23,14 @@ from augkit.running.preview import (
     data_panel,
     figure_3_recipe,
     masks_panel,
+    preview,
     write_page,
 )
+from augkit.store import Digests, Store
 from augkit_classical.geometry import Geometry
 from augkit_phantom import Phantom
 from organs import Organs
+from samples import checked_recipes
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +144,33 @@ def test_figure_3_leaves_out_the_mask_sources_that_take_one_class_only():
 )
 def test_what_stands_under_a_mask_is_short_and_telling(record, note):
     assert _note(record) == note
+
+
+@pytest.mark.parametrize(
+    ("paint", "said"),
+    [
+        (
+            lambda masks, draws: 1 // 0,
+            "ZeroDivisionError in augkit 0.1.0 (controls): integer division",
+        ),
+        (lambda masks, draws: sys.exit(0), "SystemExit in augkit 0.1.0 (controls): 0"),
+        (lambda masks, draws: masks, "the generator returned bool (4, 32, 32); return uint8 0..255 (4, 32, 32, 3)"),
+    ],
+)
+def test_a_generator_that_fails_while_it_is_looked_at_is_named(tmp_path, monkeypatch, paint, said):
+    (checked,) = checked_recipes(tmp_path, NOISE)
+    supply, engine = make_supply(checked, None, Digests(tmp_path / "runs")), Engine(Store(tmp_path / "runs"), "cpu")
+    engine.build(supply.generators)
+    monkeypatch.setattr("augkit_controls.noise.Noise.open", lambda noise, folder, device: paint)
+    with pytest.raises(StageError) as caught:
+        preview(supply, engine)
+    assert said in str(caught.value)
+
+
+NOISE = """\
+name: arm
+seed: 0
+dataset: {phantom: {train: 4, test: 2, size: 32}}
+synthesize: [{generator: {noise: {}}, masks: {training: {}}, per_real: 1.0}]
+segmenter: {unet: {width: 2, steps: 3}}
+"""
