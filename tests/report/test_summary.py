@@ -93,6 +93,10 @@ def test_a_loss_that_has_flattened_is_quiet() -> None:
     assert list(still_falls([], segmenter())) == list(still_falls(flat[:1], segmenter())) == []
 
 
+def test_a_loss_that_was_looked_at_once_before_the_end_says_nothing() -> None:
+    assert list(still_falls([{"step": 25, "loss": 1.0}, {"step": 30, "loss": 0.9}], segmenter(steps=30))) == []
+
+
 def test_a_loss_that_still_falls_is_told_with_twice_the_steps() -> None:
     (line,) = still_falls(history(*np.linspace(1.3, 0.5, 12)), segmenter(steps=300, budget="steps"))
     assert line == (

@@ -20,12 +20,12 @@ WEAK_JUDGE = 0.7
 def still_falls(history: Sequence[Mapping[str, float]], segmenter: Stage) -> Iterator[str]:
     """Yield a sentence where the loss of a segmenter's history still falls at its end, or never did."""
     rows = [(row["step"], row["loss"]) for row in history if "loss" in row]
-    if len(rows) < 2:
+    end = rows[-1][0] if rows else 0
+    early = [loss for step, loss in rows if step <= 0.75 * end]
+    if not early:  # it was looked at too seldom to tell
         return
-    end, first = rows[-1][0], rows[0][1]
-    last = _mean([loss for step, loss in rows if step > 0.75 * end])
-    before = [loss for step, loss in rows if 0.5 * end < step <= 0.75 * end]
-    third = _mean(before or [[loss for step, loss in rows if step <= 0.75 * end][-1]]) if rows[0][0] < end else first
+    first, last = early[0], _mean([loss for step, loss in rows if step > 0.75 * end])
+    third = _mean([loss for step, loss in rows if 0.5 * end < step <= 0.75 * end] or early[-1:])
     if last >= first:
         yield (
             "The loss of the segmenter did not fall: it has learnt nothing. To do: a smaller learning rate; look at "
