@@ -72,7 +72,7 @@ def run(
         how = How(out, device, precision, jobs, threads, elsewhere)
         folder = _run(checked, registry, chosen, asked, how, prepare(registry, quiet, observers or ()))
         if not _print_result(folder):
-            _print_next(recipes, checked, changes or (), how)
+            _print_next(recipes, checked, changes or (), asked, how)
 
 
 def compare(
@@ -200,7 +200,9 @@ def _print_result(folder: Path) -> bool:
     return any(contrast["verdict"] != NO_VERDICT for contrast in report.comparison["contrasts"])
 
 
-def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes: Sequence[str], how: How) -> None:
+def _print_next(
+    files: Sequence[Path], checked: Sequence[CheckedRecipe], changes: Sequence[str], asked: Asked, how: How
+) -> None:
     """Say which command ends in a verdict, and how long it takes; nothing where no recipe for a control is at hand."""
     from augkit.amounts import duration
     from augkit.errors import InputError
@@ -227,6 +229,7 @@ def _print_next(files: Sequence[Path], checked: Sequence[CheckedRecipe], changes
     seconds = seconds_after_earlier(plan, session.store, session.engine, how.jobs or 1)
     words = ["augkit compare", *(shlex.quote(str(file)) for file in everything), f"--seeds 0..{seeds - 1}"]
     words += [f"--set {shlex.quote(change)}" for change in changes]
+    words += [f"--contrast {':'.join(pair)}" for pair in asked]
     words += how.options()
     time = "" if seconds is None else f" (about {duration(seconds)} here)"
     say(f"For a verdict: {' '.join(words)}{time}")
