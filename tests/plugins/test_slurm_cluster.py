@@ -74,7 +74,10 @@ def augkit_datasets():
 
 @pytest.fixture(scope="module")
 def cluster():
-    one = fixture.Slurm()
+    try:
+        one = fixture.Slurm()
+    except AssertionError as error:  # of a machine on which it is installed and cannot run
+        pytest.skip(f"Slurm does not start here: {error}")
     yield one
     one.close()
 
