@@ -86,7 +86,7 @@ def gather_evidence(
             origin_of(task.arms, task.files, lambda stage: _known(stage, inputs, manifests)), contrasts=task.contrasts
         ),
         external=external,
-        study=study_of(first, test, {one.name: len(one.test) for one in external}, environment, date, inputs),
+        study=study_of(task.arms, test, {one.name: len(one.test) for one in external}, environment, date, inputs),
         contrasts=task.contrasts,
     )
 

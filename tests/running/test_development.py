@@ -157,6 +157,7 @@ def test_the_report_says_that_scores_are_on_a_development_split(plan, store, mon
     assert "All scores are on a development split: training images that no arm was trained on." in page
     title = "Mean ± standard error over the development images (not the test set)"
     assert f"Table 1. {title}; scores averaged over seeds." in page
+    assert "Data: phantom, 8 training, 3 validation and 5 development images of 32 × 32 pixels (RGB)." in page
     assert "averaged over the 5 development images, at training size, which are training images held out" in page
     assert "test images" not in page.replace("The test images were not scored", "").replace(
         "and no test images", ""

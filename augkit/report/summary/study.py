@@ -20,6 +20,7 @@ class Study:
 
     data:      the data set's name in recipes.
     images:    split -> number of images: ``train``, ``validation``, ``test``; with folds those of all, as ``images``.
+               Arms that learn from shares of the training groups leave out ``train`` where their numbers differ.
     size:      of an image, as in ``64 × 64``, and its pixels, as in ``RGB``.
     segmenter: its name and options, as in ``unet (width 8, steps 1500)``.
     external:  name of an external set -> number of its images that were scored.
@@ -49,17 +50,22 @@ def study_of(
 ) -> Study:
     """Return the facts of some arms; `test` is what they are scored on, `inputs` the folder of each of their stages."""
     first = arms[0]
-    splits = {split: len(read_names(inputs[first.dataset] / split).ids) for split in ("train", "validation", "test")}
     format, (height, width) = test.format, test.masks.shape[1:]
     return Study(
         data=first.dataset.components[0].name,
-        images={"images": len(test)} if first.fold is not None else splits,
+        images={"images": len(test)} if first.fold is not None else _splits(arms, inputs),
         size=(f"{height} × {width}", "RGB" if format.rgb else ", ".join(map(str, format.channels))),
         segmenter=_in_words(first),
         external=dict(external),
         date=date,
         software={name: str(environment[name]) for name in (*_VERSIONS, *_MACHINE) if name in environment},
     )
+
+
+def _splits(arms: Sequence[Arm], inputs: Mapping[Stage, Path]) -> dict[str, int]:
+    learnt = {len(read_names(inputs[arm.training] / "train").ids) for arm in arms}
+    scored = {split: len(read_names(inputs[arms[0].dataset] / split).ids) for split in ("validation", "test")}
+    return {"train": learnt.pop(), **scored} if len(learnt) == 1 else scored
 
 
 def _in_words(arm: Arm) -> str:
