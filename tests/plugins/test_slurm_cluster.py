@@ -249,7 +249,7 @@ def test_killing_the_worker_the_controller_and_the_daemon_of_the_node_costs_a_tr
     slurm.start("slurmctld")
     slurm.start("slurmd")
     end()
-    (lost,) = [note for note in run.notes() if "begun again" in note]
+    lost, *_ = [note for note in run.notes() if "begun again" in note]  # where the daemon dies, it may be lost again
     assert "its process was ended by SIGKILL; the system does that when the memory is full" in lost
     assert files(Store(root), stage) == undisturbed
 

@@ -261,6 +261,12 @@ def test_few_images_are_told_with_what_to_do() -> None:
     assert line.endswith("To do: annotate more.")
 
 
+def test_trainings_of_one_recipe_alone_that_were_not_alike_are_told() -> None:
+    one = replace(sources(0.0, 0.0)[0], conditions={"CPU instructions": ("AVX512", "DEFAULT"), "device": ("cpu",)})
+    (line,) = compare([one]).cautions
+    assert line.startswith("The trainings differ in CPU instructions: AVX512 and DEFAULT. To do: train all of them")
+
+
 def test_trainings_that_differ_by_more_than_the_margin_are_told_once_for_all_arms() -> None:
     arms = sources(0.0, 0.0, luck=0.03)
     (line,) = compare(arms).cautions

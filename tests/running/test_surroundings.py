@@ -62,19 +62,20 @@ def ordinary(tmp_path_factory):
 @pytest.mark.parametrize(
     "odd",
     [
-        Surroundings({"TZ": "Pacific/Kiritimati", "SOURCE_DATE_EPOCH": "0"}),
-        Surroundings({"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"}),
-        Surroundings({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}),
-        Surroundings(files=64),
-        Surroundings(umask=0o077),
-        Surroundings(folder="a folder,\nwith two lines & [brackets] 'quoted'"),
-        Surroundings(folder="läsion/病变/پوست"),
-        Surroundings({"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1"}),
-        Surroundings({"COLUMNS": "20", "NO_COLOR": "1", "TERM": "dumb"}),
-        Surroundings(without=("HOME", "USER", "LOGNAME", "TERM", "LANG")),
+        Surroundings(
+            {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati"},
+            folder="a folder,\nwith two lines & [brackets] 'quoted'",
+        ),
+        Surroundings(
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, files=64
+        ),
+        Surroundings(folder="läsion/病变/پوست", umask=0o077, without=("HOME", "USER", "LOGNAME", "TERM", "LANG")),
+        Surroundings(
+            {"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "20", "NO_COLOR": "1", "TERM": "dumb",
+             "SOURCE_DATE_EPOCH": "0"}
+        ),
     ],
-    ids=["time zone", "Turkish", "ASCII", "64 open files", "umask 077", "two lines", "not Latin", "hash seed", "narrow",
-         "no home"],
+    ids=["Turkish, a day ahead, two lines", "ASCII, 64 open files", "not Latin, umask 077, no home", "hash seed, narrow"],
 )  # fmt: skip
 def test_odd_surroundings_give_the_same_bytes(ordinary, odd, tmp_path):
     assert len(ordinary) > 10

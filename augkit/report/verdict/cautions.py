@@ -22,6 +22,13 @@ def few_images(arm: ArmScores) -> Iterator[str]:
         yield f"Only {count} {one}: a single one that fails moves mean Dice by {1 / count:.3f}. To do: {more}."
 
 
+def unlike_trainings(arm: ArmScores) -> Iterator[str]:
+    """Yield a caution for everything beside seed and data in which trainings of one recipe differ."""
+    for name, values in arm.conditions.items():
+        if len(values) > 1:
+            yield f"The trainings differ in {name}: {' and '.join(values)}. To do: train all of them in the same way."
+
+
 def scatter(arms: Sequence[ArmScores], margin: float) -> Iterator[str]:
     """Yield a caution where the trainings of an arm scatter by more than the margin (SD of their mean Dice)."""
     found = {arm.arm: summarise(arm.values["dice"]).seed_sd for arm in arms if len(arm.seeds) > 1}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from augkit.report.verdict.answer import Answer, answer_of
-from augkit.report.verdict.cautions import few_images, scatter
+from augkit.report.verdict.cautions import few_images, scatter, unlike_trainings
 from augkit.report.verdict.contrasts import Asked, Contrast, plan_contrasts
 from augkit.report.verdict.finding import (
     BETTER,
@@ -83,7 +83,7 @@ def compare(arms: Sequence[ArmScores], margin: float = MARGIN, asked: Asked = ()
     findings = [*_findings(planned.contrasts, margin), *_findings(planned.augmentations, margin)]
     remarks = (
         *_remarks(arms, findings, planned.without_control),
-        *_unequal_conditions(arms),
+        *(_unequal_conditions(arms) if len(arms) > 1 else ()),
         *_unequal_designs(findings),
         *_left_out(findings),
     )
@@ -111,7 +111,8 @@ def compare_external(
 def _comparison(
     arms: Sequence[ArmScores], margin: float, findings: Sequence[Finding], remarks: tuple[str, ...]
 ) -> Comparison:
-    cautions = (*few_images(arms[0]), *(() if arms[0].design.external else scatter(arms, margin)))
+    alone = unlike_trainings(arms[0]) if len(arms) == 1 else ()  # of several, remarks say it
+    cautions = (*few_images(arms[0]), *(() if arms[0].design.external else scatter(arms, margin)), *alone)
     ranking = rank(arms, least_seeds(arms[0].fold_count), LEAST_IMAGES)
     return Comparison(margin, tuple(findings), remarks, answer_of(findings, arms, margin), cautions, ranking)
 

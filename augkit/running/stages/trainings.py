@@ -25,7 +25,7 @@ def training(job: Job) -> Iterator[None]:
     from augkit.training.checkpoints import remove_checkpoints
 
     if ranks.rank() == 0:
-        ranks.announce(job.folder.name)
+        ranks.announce(f"{job.stage.address.kind}-{job.stage.address.name}")
     before = Settings.now()
     yield
     _tell_changes(job, before)
