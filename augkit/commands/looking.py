@@ -40,7 +40,7 @@ def preview(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
@@ -73,7 +73,7 @@ def figures(
     out: Out = Path("runs"),
     device: Device = "auto",
     precision: Precision = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Redraw the paper's Figure 3 (a)-(e), panel by panel, with the trained generator of each recipe."""

@@ -24,7 +24,7 @@ RECORDED = """\
 12|3|PENDING|JobArrayTaskLimit||N/A|2026-11-27T14:12:01|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
 12|1|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
 9|2|PENDING|BeginTime||2026-11-27T14:12:51|2026-11-27T14:10:50|/data/r/.augkit/jobs/augkit-masks-77/stage.sh
-5|4|CANCELLED|BeginTime||2026-11-27T14:10:44|2026-11-27T14:10:00|/home/me/j|ob.sh
+5|4|CANCELLED|BeginTime||2026-11-27T14:10:44|2026-11-27T14:10:00|/scratch/j|ob.sh
 7|N/A|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|(null)
 """
 """What squeue of Slurm 22.05 prints for `_COLUMNS`: of a requeued job, N/A, and a script with a bar in its name."""
@@ -37,7 +37,7 @@ def test_jobs_are_read_from_what_squeue_prints():
     assert [row.waits for row in rows] == [True, False, True, False]
     assert [row.has_ended for row in rows] == [False, False, False, True]
     assert rows[0].script.parts[1] == "my runs"
-    assert rows[3].script == Path("/home/me/j|ob.sh")
+    assert rows[3].script == Path("/scratch/j|ob.sh")
 
 
 # What sbatch is asked for
