@@ -1,5 +1,7 @@
 """What tests of several files start from: samples, draws, recipes, and listeners that remember what they are told."""
 
+import json
+
 import numpy as np
 
 from augkit import Draws, ImageSet, Workspace
@@ -29,6 +31,16 @@ def image_draws(n, seed=0):
 def mask_draws(n, seed=0):
     """The draws that a mask source is given."""
     return Draws.of(seed, "masks", np.arange(n))
+
+
+def file_hashes(root):
+    """Hash of every file of every artifact in a store; reports hold times, and are left out."""
+    return {
+        f"{manifest.parent.parent.name}/{manifest.parent.name}/{name}": facts["sha256"]
+        for manifest in root.glob("*/*/artifact.json")
+        if manifest.parent.parent.name != "report"
+        for name, facts in json.loads(manifest.read_text())["files"].items()
+    }
 
 
 def no_change(images, masks, draws):

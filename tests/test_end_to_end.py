@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from samples import file_hashes
+
 RECIPES = Path(__file__).parent.parent / "recipes"
 ARMS = [str(RECIPES / f"{name}.yaml") for name in ("noaug", "classicaug", "mask2lesionaug", "allaug")]
 SMALL = [
@@ -27,16 +29,6 @@ def augkit(*arguments, cwd, path=""):
     command = [sys.executable, "-c", "from augkit.cli import main; main()", *arguments]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONPATH": path}
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
-
-
-def fingerprints(store):
-    """Hash of every file of every artifact, reports aside."""
-    return {
-        f"{manifest.parent.parent.name}/{manifest.parent.name}/{name}": facts["sha256"]
-        for manifest in store.glob("*/*/artifact.json")
-        if manifest.parent.parent.name != "report"
-        for name, facts in json.loads(manifest.read_text())["files"].items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +73,12 @@ def test_a_plain_log_has_no_control_characters(four_arms):
 
 def test_a_second_call_builds_nothing_and_prints_the_same_table(four_arms):
     folder, first = four_arms
-    before = fingerprints(folder / "runs")
+    before = file_hashes(folder / "runs")
     again = augkit("run", *ARMS, *SMALL, *SMALL_GAN, cwd=folder)
     assert again.returncode == 0
     assert again.stdout == first.stdout
     assert "[1/" not in again.stderr
-    assert fingerprints(folder / "runs") == before
+    assert file_hashes(folder / "runs") == before
 
 
 def test_one_training_per_arm_gives_no_verdict(four_arms):
@@ -139,7 +131,7 @@ def test_a_run_killed_and_interrupted_at_random_ends_in_the_same_bytes(four_arms
         assert b"Traceback" not in errors, errors.decode()
     done = augkit(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    finished, reference = fingerprints(tmp_path / "runs"), fingerprints(folder / "runs")
+    finished, reference = file_hashes(tmp_path / "runs"), file_hashes(folder / "runs")
     assert len(finished) > 10
     assert {name: reference[name] for name in finished} == finished
 
@@ -173,7 +165,7 @@ def test_jobs_side_by_side_save_on_a_signal_and_give_the_bytes_of_one_after_anot
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     done = augkit(*arguments, "--jobs=3", "--threads=1", "--observer=jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    finished, reference = fingerprints(tmp_path / "runs"), fingerprints(folder / "runs")
+    finished, reference = file_hashes(tmp_path / "runs"), file_hashes(folder / "runs")
     assert len(finished) > 20
     assert {name: reference[name] for name in finished} == finished
     (log,) = (tmp_path / "runs" / "events").iterdir()

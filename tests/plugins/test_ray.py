@@ -16,6 +16,7 @@ from augkit.executors import Site
 from augkit_ray import Ray
 from augkit_ray.address import check_address
 from ray_nodes import TwoNodes, free_port, processes
+from samples import file_hashes
 
 RECIPE = """
 name: {name}
@@ -182,16 +183,6 @@ def run(cluster, tmp_path):
             driver.process.kill()
 
 
-def hashes(out):
-    """Hash of every file of every artifact, reports aside."""
-    return {
-        f"{manifest.parent.parent.name}/{manifest.parent.name}/{name}": facts["sha256"]
-        for manifest in out.glob("*/*/artifact.json")
-        if manifest.parent.parent.name != "report"
-        for name, facts in json.loads(manifest.read_text())["files"].items()
-    }
-
-
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory):
     """The store of two seeds without any executor."""
@@ -205,7 +196,7 @@ def one_by_one(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(one_by_one):
-    return hashes(one_by_one)
+    return file_hashes(one_by_one)
 
 
 @pytest.fixture
@@ -223,7 +214,7 @@ def test_two_nodes_give_the_bytes_of_one_process(run, reference):
     driver = run(*ON_RAY)
     code, errors = driver.end()
     assert code == 0, errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
     starts = [one for one in driver.events() if one["event"] == "StageStarted"]
     assert [one["stage"].partition(" ")[0] for one in starts][:3] == ["dataset", "segmenter", "segmenter"], (
         "side by side"
@@ -246,7 +237,7 @@ def test_a_head_of_ones_own_gives_the_same_bytes_and_nothing_of_it_is_left(run, 
     assert all("127.0.0.1" in address for address in addresses), addresses
     code, errors = driver.end()
     assert code == 0, errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
     assert not any(pid in processes() for pid in own)
     assert not (Path(cluster.folder) / ".ray").exists()
 
@@ -263,7 +254,7 @@ def test_what_a_killed_worker_or_actor_was_building_is_begun_again(run, referenc
     code, errors = driver.end()
     assert code == 0, errors
     assert "it is begun again, from what it saved" in errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
 
 
 @pytest.mark.slow
@@ -288,7 +279,7 @@ def test_ctrl_c_once_saves_and_the_same_command_ends_in_the_same_bytes(run, refe
     assert errors.endswith("The same command continues from here.\n")
     code, errors = run(*ON_RAY).end()
     assert code == 0, errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
 
 
 @pytest.mark.slow
@@ -309,7 +300,7 @@ def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster,
     assert "Traceback" not in errors
     code, errors = run(*ON_RAY).end()
     assert code == 0, errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
 
 
 @pytest.mark.slow
@@ -367,7 +358,7 @@ def test_a_node_that_dies_loses_at_most_what_was_not_saved(run, doomed, referenc
     code, errors = driver.end()
     assert code == 0, errors
     assert "it is begun again, from what it saved" in errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
 
 
 @pytest.mark.slow
@@ -388,7 +379,7 @@ def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, 
     two.end()
     code, errors = run(*ON_RAY).end()
     assert code == 0, errors
-    assert hashes(driver.out) == reference
+    assert file_hashes(driver.out) == reference
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Where and how a run is started changes nothing of what it computes, and a long one takes no more than a short one."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from samples import file_hashes
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "allaug.yaml"
 COMMAND = [
@@ -45,12 +46,7 @@ class Surroundings:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
-        return {
-            f"{manifest.parent.parent.name}/{manifest.parent.name}/{name}": facts["sha256"]
-            for manifest in store.glob("*/*/artifact.json")
-            if manifest.parent.parent.name != "report"
-            for name, facts in json.loads(manifest.read_text())["files"].items()
-        }
+        return file_hashes(store)
 
 
 @pytest.fixture(scope="module")
