@@ -81,7 +81,7 @@ class Folder(FolderOptions):  # noqa: D101 - what it is stands beside its option
             raise InputError(*map(self._advised, error.problems)) from error
 
     def remarks(self) -> Sequence[str]:
-        """Return which files are not read, fractions of a split that is there, masks that are cut, and pairs turned apart."""
+        """Return which files and fractions are not used, which masks are cut, and pairs turned apart."""
         found = find_pairs(self)
         told = [f"{one.folder}: {one.told()}" for one in found.contents if one.unread]
         unused = [
