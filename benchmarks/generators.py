@@ -4,8 +4,7 @@
 
 ISIC 2017 from ``$AUGKIT_DATA`` (``--phantom`` for the drawn data). Every generator learns from the training images and
 paints test masks that it has not seen: `mask2lesion`, the paper's but for size, norm and loss, and `flow` for the given
-numbers of steps, `flow-distributional` for four fifths as many of half as many pairs, for each of which it draws two
-images, and three tenths as many beside its discriminator,
+numbers of steps, `flow-distilled` as many, and as many again for its student, which is half as wide again,
 `mask2lesion-spade` as the shipped recipe for these data has it, `recipes/allaug.yaml` or
 `recipes/isic2017-64/allaug.yaml`. Quality is what `augkit.quality.judge` says. The row ``real`` holds what the test
 images get by the same measures: ceiling or floor.
@@ -51,7 +50,7 @@ from augkit.data.encoding import encode_png
 from augkit.quality.features import NAME
 from augkit.quality.judge import Material, judge
 from augkit.store import write_bytes
-from augkit_flow.generator import DistributionalFlow, Flow
+from augkit_flow.generator import DistilledFlow, Flow
 from augkit_isic import Isic
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.presets import Spade
@@ -59,7 +58,7 @@ from augkit_phantom import Phantom
 from augkit_texture.generator import Texture
 from augkit_unet.segmenter import Unet
 
-NAMES = "mask2lesion", "mask2lesion-spade", "texture", "flow", "flow-distributional"
+NAMES = "mask2lesion", "mask2lesion-spade", "texture", "flow", "flow-distilled"
 SHOWN = 10
 SEED = 0
 ROUNDS = 3
@@ -102,12 +101,13 @@ def generators(budget: Budget, training_images: int) -> Mapping[str, Generator]:
         sample_every=0,
     )
     flow = Flow(width=budget.width, steps=budget.flow_steps, batch_size=8, ema=0.995)
-    few = DistributionalFlow(
+    few = DistilledFlow(
         width=budget.width,
-        steps=budget.flow_steps * 4 // 5,
-        adversarial_steps=budget.flow_steps * 3 // 10,
-        batch_size=4,
+        steps=budget.flow_steps,
+        batch_size=8,
         ema=0.995,
+        student_width=budget.width * 3 // 2,
+        student_steps=budget.flow_steps,
     )
     return dict(zip(NAMES, (gan, budget.spade, Texture(), flow, few), strict=True))
 

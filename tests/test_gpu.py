@@ -23,8 +23,9 @@ from augkit.training.precision import reproducible
 from augkit_classical.colour import Colour
 from augkit_classical.geometry import Geometry
 from augkit_classical.presets import ClassicalStrong
-from augkit_flow.generator import DistributionalFlow, Flow
-from augkit_flow.training import DistributionalLearner, FlowLearner
+from augkit_flow.distillation import DistilledLearner
+from augkit_flow.generator import DistilledFlow, Flow
+from augkit_flow.training import FlowLearner
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.learner import PixToPix
 from augkit_mask2lesion.presets import Spade
@@ -84,12 +85,12 @@ def flow(folder):
     return FlowLearner(Flow(width=8, steps=STEPS, batch_size=8), lesions(24, 64), space(folder))
 
 
-def flow_distributional(folder):
-    options = DistributionalFlow(width=8, steps=STEPS // 2, adversarial_steps=STEPS - STEPS // 2, batch_size=4)
-    return DistributionalLearner(options, lesions(24, 64), space(folder))
+def flow_distilled(folder):
+    options = DistilledFlow(width=8, steps=STEPS // 2, student_width=8, student_steps=STEPS - STEPS // 2, batch_size=4)
+    return DistilledLearner(options, lesions(24, 64), space(folder))
 
 
-LEARNERS = [unet, unet_sgd, gan, gan_of_instance_norm, spade, flow, flow_distributional]
+LEARNERS = [unet, unet_sgd, gan, gan_of_instance_norm, spade, flow, flow_distilled]
 
 
 # CPU and GPU alike

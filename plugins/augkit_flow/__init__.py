@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from augkit import Generator, hookimpl
-from augkit_flow.generator import DistributionalFlow, Flow
+from augkit_flow.generator import DistilledFlow, Flow
 
 
 @hookimpl
 def augkit_generators() -> Mapping[str, type[Generator]]:
-    """Register the flow and the one that needs few steps."""
-    return {"flow": Flow, "flow-distributional": DistributionalFlow}
+    """Register the flow and its student, which paints at once."""
+    return {"flow": Flow, "flow-distilled": DistilledFlow}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augkit import ANYTHING, ImageSet, Synthesizer, Workspace
-from augkit_flow.options import DistributionalOptions, FlowOptions
+from augkit_flow.options import DistilledOptions, FlowOptions
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Flow(FlowOptions):  # noqa: D101 - what it is stands beside its options
 
 
 @dataclass(frozen=True)
-class DistributionalFlow(DistributionalOptions):  # noqa: D101 - what it is stands beside its options
-    __doc__ = DistributionalOptions.__doc__
+class DistilledFlow(DistilledOptions):  # noqa: D101 - what it is stands beside its options
+    __doc__ = DistilledOptions.__doc__
     takes = ANYTHING
 
     def fit(self, train: ImageSet, space: Workspace) -> None:
-        """Train the network on the pairs and keep the average of its weights."""
-        from augkit_flow.training import fit_distributional
+        """Train a flow on the pairs, and on what it paints the student, the average of whose weights is kept."""
+        from augkit_flow.distillation import fit
 
-        fit_distributional(self, train, space)
+        fit(self, train, space)
 
     def open(self, folder: Path, device: str) -> Synthesizer:
         """Return the painter."""
-        from augkit_flow.painter import open_distributional
+        from augkit_flow.painter import open_student
 
-        return open_distributional(folder, self.solver_steps, device)
+        return open_student(folder, device)

@@ -24,15 +24,17 @@ Norm = Callable[[int], nn.Module]
 class MaskedUnet(nn.Module):
     """A U-Net on patches of `PATCH` pixels, of what is seen and a code that scales and shifts in every block."""
 
-    def __init__(self, width: int, size: tuple[int, int], format: Format, views: int, norm: Norm) -> None:
-        """`size`: height and width of the images. `views`: images that are seen. `norm`: builds a normalisation."""
+    def __init__(self, width: int, size: tuple[int, int], format: Format, encoder: nn.Module, norm: Norm) -> None:
+        """`size`: height and width of the images. `encoder`: returns codes, (N, 4 width). `norm`: builds a
+        normalisation.
+        """
         super().__init__()
         self.spectrum = Spectrum(*size, format)
         channels = len(format.channels)
         widths = [width, 2 * width, 4 * width, 4 * width]
         code = 4 * width
-        self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        seen = views * channels + masks_of(format)
+        self.encoder = encoder
+        seen = 2 * channels + masks_of(format)
         self.stem = nn.Conv2d(seen * PATCH**2, width, 3, padding=1)
         inputs = [width, *widths[:-1]]
         self.down = nn.ModuleList(Block(i, o, code, norm) for i, o in zip(inputs, widths, strict=True))
@@ -45,7 +47,7 @@ class MaskedUnet(nn.Module):
         _start_at_zero(self.head)
 
     def _correct(self, seen: Tensor, code: Tensor) -> Tensor:
-        """Return (N, C, H, W), zero before training, of what is seen, (N, views C + K, H, W), and (N, 4 width)."""
+        """Return (N, C, H, W), zero before training, of what is seen, (N, 2 C + K, H, W), and (N, 4 width)."""
         x = self.stem(pixel_unshuffle(seen, PATCH).contiguous(memory_format=torch.channels_last))
         skips = []
         for level, block in enumerate(self.down):
@@ -57,21 +59,20 @@ class MaskedUnet(nn.Module):
             x = block(torch.cat([interpolate(x, scale_factor=2) if level else x, skips.pop()], dim=1), code)
         return pixel_shuffle(self.head(silu(self.norm(x))), PATCH)
 
-    def _encode(self, times: Tensor) -> Tensor:
-        """Return the code (N, 4 width) of times (N,)."""
-        frequencies = torch.exp(torch.arange(_FREQUENCIES, device=times.device) * (math.log(1000) / _FREQUENCIES))
-        angles = times[:, None] * frequencies
-        return cast(Tensor, self.time(torch.cat([angles.cos(), angles.sin()], dim=1)))
-
 
 class FlowNetwork(MaskedUnet):
     """(x_t, masks, t) -> velocity: (N, C, H, W), (N, K, H, W) in {-1, 1} or 0 where hidden, (N, 1, 1, 1) -> as x_t.
 
-    It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`.
+    It sees x_t and the linear guess of the image, and adds to the linear guess of the velocity; see `Spectrum`. It is
+    told how much of the frame each mask covers: of a mask that fills the frame a group norm leaves little.
     """
 
     def __init__(self, width: int, size: tuple[int, int], format: Format) -> None:
-        super().__init__(width, size, format, 2, _group_norm)
+        code = 4 * width
+        encoder = nn.Sequential(nn.Linear(2 * _FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
+        super().__init__(width, size, format, encoder, _group_norm)
+        self.area = nn.Linear(masks_of(format), code)
+        _start_at_zero(self.area)
 
     def forward(self, x: Tensor, masks: Tensor, times: Tensor) -> Tensor:
         """Return the velocity, float32; `times` (N, 1, 1, 1) in 0..1, or (1, 1, 1, 1) for all."""
@@ -79,27 +80,26 @@ class FlowNetwork(MaskedUnet):
             image, velocity, deviation = self.spectrum.guess(x, times)
         seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), image, masks], dim=1)
         # One time for all is encoded once: the rows of a matrix product need not agree in their last bits.
-        code = self._encode(times.view(-1)).expand(len(x), -1)
+        code = self.encoder(_waves(times.view(-1))).expand(len(x), -1) + self.area(masks.mean((2, 3)))
         return velocity + deviation * self._correct(seen, code).float()
 
 
-class DistributionalNetwork(MaskedUnet):
-    """(x_t, noise, mask, t) -> a draw from the images that x_t could become; each noise gives another one.
+class StudentNetwork(MaskedUnet):
+    """(noise, masks) -> images, at once: (N, C, H, W), (N, K, H, W) in {-1, 1} -> as the noise.
 
-    It sees x_t and how linear statistics expect and draw the image, and adds to that draw; see `Spectrum.draw`.
+    It sees the noise and what the flow would make of it were images Gaussian, and adds to the latter; see
+    `Spectrum.colour`. It is told how much of the frame each mask covers.
     """
 
     def __init__(self, width: int, size: tuple[int, int], format: Format) -> None:
-        super().__init__(width, size, format, 3, ChannelNorm)
-        self.area = nn.Linear(masks_of(format), 4 * width)
+        super().__init__(width, size, format, nn.Linear(masks_of(format), 4 * width), ChannelNorm)
 
-    def forward(self, x: Tensor, noise: Tensor, masks: Tensor, times: Tensor) -> Tensor:
-        """Return images, float32, in the coordinates of x (N, C, H, W); `times` as for `FlowNetwork`."""
-        with torch.autocast(x.device.type, enabled=False):
-            expected, drawn, deviation = self.spectrum.draw(x, noise, times)
-        seen = torch.cat([x * (times**2 + (1 - times) ** 2).rsqrt(), expected, drawn, masks], dim=1)
-        code = self._encode(times.view(-1)).expand(len(x), -1) + self.area(masks.mean((2, 3)))
-        return drawn + deviation * self._correct(seen, code).float()
+    def forward(self, noise: Tensor, masks: Tensor) -> Tensor:
+        """Return images, float32, in the coordinates of `Spectrum.normalise`."""
+        with torch.autocast(noise.device.type, enabled=False):
+            image = self.spectrum.colour(noise)
+        seen = torch.cat([noise, image, masks], dim=1)
+        return image + self._correct(seen, self.encoder(masks.mean((2, 3)))).float()
 
 
 class Block(nn.Module):
@@ -157,6 +157,13 @@ class ChannelNorm(nn.Module):
         return layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
 
 
+def _waves(times: Tensor) -> Tensor:
+    """Return cosines and sines, (N, 2 F), of times (N,)."""
+    frequencies = torch.exp(torch.arange(_FREQUENCIES, device=times.device) * (math.log(1000) / _FREQUENCIES))
+    angles = times[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
 def masks_of(format: Format) -> int:
     """Return how many masks say what an image shows: one a class, and the background's where pixels may be ignored."""
     return len(format.classes) + format.ignore
@@ -166,8 +173,8 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(_GROUPS, channels)
 
 
-def _start_at_zero(layer: nn.Conv2d) -> None:
-    """Let a block begin as the identity."""
+def _start_at_zero(layer: nn.Conv2d | nn.Linear) -> None:
+    """Let a layer add nothing before training, so that a block begins as the identity."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augkit import Draws, Format, Images, Masks, TensorDraws
+from augkit import Draws, Format, Images, Masks
 from augkit.store import read_json, write_json
 from augkit.training import (
     PAINTING_BATCH,
@@ -27,14 +27,14 @@ from augkit.training import (
     settle,
     write_format,
 )
-from augkit_flow.network import DistributionalNetwork, FlowNetwork
+from augkit_flow.network import FlowNetwork, StudentNetwork
 from augkit_flow.options import FACTS, WEIGHTS, Solver
 from augkit_flow.spectrum import Spectrum
 
 _NEAR_NOISE = 1.75
 """Of the exponential solver; by KID on ISIC 2017 at 64x64 in 6 steps, of the powers 1.25, 1.5, 1.75 and a cosine."""
 
-N = TypeVar("N", FlowNetwork, DistributionalNetwork)
+N = TypeVar("N", FlowNetwork, StudentNetwork)
 
 
 class _Painter(ABC):
@@ -50,13 +50,14 @@ class _Painter(ABC):
         format = self._spectrum.format
         images = np.empty((*masks.shape, len(format.channels)), format.dtype)
         for where, batch, keyed in filled_batches(masks, draws, self._device, PAINTING_BATCH, format):
-            painted = self._paint(batch * 2 - 1, keyed)[: where.stop - where.start]
+            noise = keyed.normal("noise", shape=tuple(self._spectrum.power.shape))
+            painted = self._paint(noise, batch * 2 - 1)[: where.stop - where.start]
             images[where] = as_stored(self._spectrum.restore(painted), format)
         return images
 
     @abstractmethod
-    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        """Return normalised images (N, C, H, W) of masks (N, K, H, W) in {-1, 1}."""
+    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+        """Return normalised images as noise (N, C, H, W), of masks (N, K, H, W) in {-1, 1}."""
 
 
 class Painter(_Painter):
@@ -69,11 +70,11 @@ class Painter(_Painter):
         self._steps = steps
         self._guidance = guidance
 
-    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        return self._solve(draws.normal("noise", shape=tuple(self._spectrum.power.shape)), masks)
+    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+        return self.follow(noise, masks)
 
-    def _solve(self, x: Tensor, masks: Tensor) -> Tensor:
-        """Return x_1 of the flow that begins at x_0."""
+    def follow(self, x: Tensor, masks: Tensor) -> Tensor:
+        """Return x_1, normalised images, of the flow that begins at x_0, noise (N, C, H, W); masks in {-1, 1}."""
         shares = [step / self._steps for step in range(self._steps + 1)]
         # Short steps at both ends: paths of coarse structure bend near noise, those of fine grain near the image.
         times = [(1 - math.cos(math.pi * share)) / 2 for share in shares]
@@ -104,22 +105,16 @@ class Painter(_Painter):
         return velocity
 
 
-class DistributionalPainter(_Painter):
-    """A network that draws images, from noise and then from points nearer to the image that it drew last."""
+class StudentPainter(_Painter):
+    """A network that paints in one evaluation."""
 
-    def __init__(self, network: DistributionalNetwork, steps: int, device: str) -> None:
+    def __init__(self, network: StudentNetwork, device: str) -> None:
         super().__init__(network.spectrum, device)
         self._network = network
-        self._steps = steps
 
-    def _paint(self, masks: Tensor, draws: TensorDraws) -> Tensor:
-        shape = tuple(self._spectrum.power.shape)
-        painted = torch.zeros(len(masks), *shape, device=masks.device)
-        for step in range(self._steps):
-            times = torch.full((1, 1, 1, 1), step / self._steps, device=masks.device)
-            x = torch.lerp(draws.normal(f"noise {step}", shape=shape), painted, times)
-            with autocast(self._device):
-                painted = self._network(x, draws.normal(f"sample {step}", shape=shape), masks, times)
+    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+        with autocast(self._device):
+            painted: Tensor = self._network(noise, masks)
         return painted
 
 
@@ -135,9 +130,9 @@ def open_painter(folder: Path, solver: Solver, steps: int, guidance: float, devi
     return Painter(_load(FlowNetwork, folder, device), solver, steps, guidance, device)
 
 
-def open_distributional(folder: Path, steps: int, device: str) -> DistributionalPainter:
-    """Return the painter of the drawing network that `save_network` left in `folder`."""
-    return DistributionalPainter(_load(DistributionalNetwork, folder, device), steps, device)
+def open_student(folder: Path, device: str) -> StudentPainter:
+    """Return the painter of the student that `save_network` left in `folder`."""
+    return StudentPainter(_load(StudentNetwork, folder, device), device)
 
 
 def _load(build: Callable[[int, tuple[int, int], Format], N], folder: Path, device: str) -> N:

@@ -9,8 +9,7 @@ expectation of image and velocity image - noise given x_t, and the velocity's va
 
 A network that adds to this guess, scaled by the root of that variance, starts as a Wiener filter and need not learn
 that fine grain is mostly noise. This is the preconditioning of Karras et al. 2022 (arXiv:2206.00364, section 5), which
-knows one variance for the whole image, per frequency. The variance of the image given x_t is (1 - t)^2 P / S, so that
-images of the right colours and frequencies can be drawn from x_t before anything is learnt.
+knows one variance for the whole image, per frequency.
 """
 
 from __future__ import annotations
@@ -87,17 +86,9 @@ class Spectrum(nn.Module):
         velocity = self._invert(coefficients * (t * self.power - (1 - t)))
         return image, velocity, (self.power / total).mean((1, 2, 3), keepdim=True).sqrt()
 
-    def draw(self, x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the expectation of the image, a draw around it, and the deviation of draws, (N, 1, 1, 1).
-
-        It is a draw from what Gaussian images could be, given x; x and t as for `guess`. noise: float32 (N, C, H, W),
-        normal; the same noise gives the same draw.
-        """
-        total = t**2 * self.power + (1 - t) ** 2
-        expected = self._transform(x) * (t * self.power / total)
-        variance = self.power * (1 - t) ** 2 / total
-        drawn = expected + self._transform(noise) * variance.sqrt()
-        return self._invert(expected), self._invert(drawn), variance.mean((1, 2, 3), keepdim=True).sqrt()
+    def colour(self, noise: Tensor) -> Tensor:
+        """Return what the flow would make of noise, float32 (N, C, H, W), normal, were images Gaussian."""
+        return self._invert(self._transform(noise) * self.power.sqrt())
 
     def advance(self, x: Tensor, slopes: Sequence[tuple[float, Tensor]], now: float, then: float) -> Tensor:
         """Return x at time `then`: what the linear guess of the velocity does to it exactly, and the rest integrated.

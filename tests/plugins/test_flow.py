@@ -62,6 +62,22 @@ def test_a_briefly_trained_flow_paints_red_inside_the_mask_and_blue_outside(tmp_
         assert 2 * (mask & found).sum() / (mask.sum() + found.sum()) > 0.8
 
 
+@pytest.mark.slow
+def test_masks_that_fill_the_frame_and_none_decide_the_colour_of_the_whole_image(tmp_path):
+    rng = np.random.Generator(np.random.Philox(3))
+    y, x = np.mgrid[:32, :32]
+    masks = np.array([(y - 16) ** 2 + (x - 16) ** 2 < radius**2 for radius in rng.uniform(4, 30, 24)])
+    colours = np.where(masks[..., None], [200, 40, 40], [40, 40, 200])
+    images = colours + rng.normal(0, 25, (24, 1, 1, 3)) + rng.normal(0, 10, (24, 32, 32, 3))
+    generator = Flow(width=8, steps=300, batch_size=8, learning_rate=3e-3, solver="exponential", solver_steps=8)
+    generator.fit(image_set(images.clip(0, 255).astype(np.uint8), masks), workspace(tmp_path))
+    paint = generator.open(tmp_path, "cpu")
+    full, none = (paint(np.full((16, 32, 32), filled), image_draws(16)).astype(int) for filled in (True, False))
+    # Without times near noise, 0.89 and 0.37: what colour an image has is decided there.
+    assert (full[..., 0] > full[..., 2]).mean() > 0.9
+    assert (none[..., 0] < none[..., 2]).mean() > 0.6
+
+
 def test_guidance_and_solver_are_chosen_when_opening_and_change_the_image(tmp_path):
     Flow(**TINY).fit(samples(), workspace(tmp_path))
     others = [Flow(**TINY, guidance=4.0), Flow(**TINY, solver="euler"), Flow(**TINY, solver="exponential")]
@@ -76,9 +92,9 @@ def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian()
     exact = network.spectrum._invert(network.spectrum._transform(noise) * network.spectrum.power.sqrt())
     with torch.inference_mode():
         for steps in (1, 3):
-            found = Painter(network, "exponential", steps, 1.0, "cpu")._solve(noise, masks)
+            found = Painter(network, "exponential", steps, 1.0, "cpu").follow(noise, masks)
             assert torch.allclose(found, exact, atol=1e-4), steps
-        assert not torch.allclose(Painter(network, "heun", 3, 1.0, "cpu")._solve(noise, masks), exact, atol=0.1)
+        assert not torch.allclose(Painter(network, "heun", 3, 1.0, "cpu").follow(noise, masks), exact, atol=0.1)
 
 
 def test_the_exponential_solver_integrates_what_is_linear_in_time_exactly():

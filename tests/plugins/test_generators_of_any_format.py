@@ -12,7 +12,7 @@ from augkit.contracts.rules import check_images, refusal_of, takes_of
 from augkit.data.formats import ANYTHING
 from augkit.running.stages.synthesis import other_masks
 from augkit_controls import Noise, Repeat
-from augkit_flow import DistributionalFlow, Flow
+from augkit_flow import DistilledFlow, Flow
 from augkit_mask2lesion import Fast128, Mask2Lesion, Released256, Spade
 from augkit_texture import Texture
 from tests.samples import image_draws, lesions, workspace
@@ -28,7 +28,7 @@ PRESETS = {
     "spade": Spade(**TINY, style=4),
     "flow": Flow(width=8, steps=4, batch_size=4, solver_steps=2, guidance=2.0),
     "exponential": Flow(width=8, steps=4, batch_size=4, solver_steps=2, solver="exponential"),
-    "distributional": DistributionalFlow(width=8, steps=2, adversarial_steps=2, batch_size=4),
+    "distilled": DistilledFlow(width=8, steps=2, student_width=8, student_steps=2, batch_size=4),
 }
 
 
@@ -63,7 +63,7 @@ def test_a_generator_of_ct_slices_paints_their_numbers_within_the_window(name, t
     assert len(np.unique(painted)) > 20
 
 
-@pytest.mark.parametrize("name", ["paper", "spade", "flow", "distributional"])
+@pytest.mark.parametrize("name", ["paper", "spade", "flow", "distilled"])
 def test_what_is_painted_of_a_label_map_depends_on_it_and_its_key_alone(name, tmp_path):
     samples, generator = slices(), PRESETS[name]
     paint = generator.open(fitted(generator, samples, tmp_path), "cpu")
@@ -78,7 +78,7 @@ def test_what_is_painted_of_a_label_map_depends_on_it_and_its_key_alone(name, tm
 
 
 def test_generators_of_ct_slices_paint_the_same_in_a_fresh_process(tmp_path):
-    samples, names = slices(), ["paper", "spade", "flow", "distributional"]
+    samples, names = slices(), ["paper", "spade", "flow", "distilled"]
     np.save(tmp_path / "masks.npy", samples.masks)
     for name in names:
         painted = PRESETS[name].open(fitted(PRESETS[name], samples, tmp_path / name), "cpu")
@@ -97,7 +97,7 @@ for name in {names}:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["spade", "flow", "distributional"])
+@pytest.mark.parametrize("name", ["spade", "flow", "distilled"])
 def test_two_channels_of_floats_are_painted_each_within_its_window(name, tmp_path):
     samples, generator = slices(PAIR), PRESETS[name]
     paint = generator.open(fitted(generator, samples, tmp_path), "cpu")
@@ -107,7 +107,7 @@ def test_two_channels_of_floats_are_painted_each_within_its_window(name, tmp_pat
     assert (np.ptp(painted, axis=(0, 1, 2)) > 0.1 * (high - low)).all()
 
 
-@pytest.mark.parametrize("name", ["paper", "flow", "distributional"])
+@pytest.mark.parametrize("name", ["paper", "flow", "distilled"])
 def test_an_ignored_pixel_is_not_painted_as_background(name, tmp_path):
     samples, generator = slices(replace(CT, ignore=True)), PRESETS[name]
     paint = generator.open(fitted(generator, samples, tmp_path), "cpu")

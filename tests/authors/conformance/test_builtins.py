@@ -81,14 +81,15 @@ CASES = {
     ("generator", "mask2lesion-fast128"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-released256"): [Case({**TINY_GAN, "size": None})],
     ("generator", "mask2lesion-spade"): [Case({**TINY_GAN, "style": 4})],
-    ("generator", "flow-distributional"): [
+    ("generator", "flow-distilled"): [
         Case(
             {
                 "width": 8,
                 "steps": 40,
-                "adversarial_steps": 12,
                 "batch_size": 4,
                 "solver_steps": 2,
+                "student_width": 8,
+                "student_steps": 20,
                 "learning_rate": 3e-3,
             }
         )
