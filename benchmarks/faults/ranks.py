@@ -84,7 +84,7 @@ def told(run: subprocess.Popen[str], seconds: float = ALONE_SECONDS) -> str:
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
         return f"it did not end in {seconds:.0f} s"
-    return f"exit code {run.returncode}: {output[-300:]}" if run.returncode else ""
+    return f"exit code {run.returncode}: {output[-300:]!r}" if run.returncode else ""
 
 
 def different_weights(folder: Path, store: str) -> str:
