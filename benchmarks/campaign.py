@@ -124,7 +124,7 @@ segmenter: {unet: {width: 2, steps: 3, batch_size: 2}}
 
 
 def flips(quick: bool) -> Iterator[str]:
-    """Flip single bits of the artifacts, exported files and the memory of digests of a run, and look for them."""
+    """Flip single bits of the artifacts of a run and of its memory of digests, and look for them."""
     from augkit.store import Digests, find_damage
 
     with tempfile.TemporaryDirectory() as name:
