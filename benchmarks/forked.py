@@ -59,7 +59,7 @@ def start(
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         conclude()
         os._exit(code)

@@ -155,7 +155,7 @@ def received(ends: Sequence[socket.socket]) -> Iterator[tuple[bytes, socket.sock
     """Yield what came within a millisecond; what was sent from here is not yielded."""
     for end in select.select(ends, [], [], 0.001)[0]:
         packet, (_, _, kind, *_) = end.recvfrom(LARGEST)
-        if kind != socket.PACKET_OUTGOING:  # type: ignore[attr-defined]
+        if kind != socket.PACKET_OUTGOING:
             yield packet, end
 
 
