@@ -10,6 +10,7 @@ A notebook and a plugin need only this module::
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from augkit import starting  # noqa: F401 - first of all: it guards what is imported from here on
 from augkit.contracts import events
 from augkit.contracts.components import (
     AtLeast,

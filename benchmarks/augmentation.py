@@ -1,6 +1,6 @@
 """Classical augmentation against what a user would take instead: pairs per second and core.
 
-    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick]
+    pip install -e '.[bench]' && python benchmarks/augmentation.py [--quick] [--only peers busy checks]
 
 Same work for everyone: drawn phantoms in memory as uint8 (128x128 images and masks) become a collated batch of 64
 pairs, images float32 (64, 3, 128, 128) in 0..1 and masks float32 (64, 1, 128, 128). Rows: both flips; flips + affine
@@ -12,6 +12,10 @@ which leaves the object where it was; the others have nothing like it. "one core
 cores": torch threads for augkit, kornia, TorchIO, MONAI and batchgeneratorsv2, and for Albumentations a DataLoader with
 one worker per core, OpenCV's threads off, as it recommends. Medians of interleaved rounds. Last, the share that affine
 and colour have of a U-Net's training step of batch 32 and width 16. `benchmarks/gpu.py` has both on a GPU.
+
+Parts: ``peers`` is all of that. ``busy``: augkit alone with one thread and with two, calm and beside a busy program;
+two should have 1.6 times the rate of one when calm, and 0.8 times beside a busy program. ``checks``: what holding every
+batch to its contract adds to that U-Net's step, with and without interleaved; at most 0.5 %.
 """
 
 import argparse
@@ -33,12 +37,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import beside
 from augkit import ImageSet, Workspace
 from augkit.contracts.components import Augment, SilentLog
 from augkit.data.draws import TensorDraws
 from augkit.running.allocator import keep_freed_memory
 from augkit.training import Batches
-from augkit.training.pipeline import Pipeline
+from augkit.training.pipeline import EVERY, Checked, Pipeline
 from augkit.training.precision import reproducible
 from augkit_classical.colour import Colour
 from augkit_classical.elastic import Elastic
@@ -61,6 +66,7 @@ PEERS = {
 """The module that is needed of each."""
 PASTERS = ("albumentations", "kornia")
 """Those who have something like `paste`."""
+PARTS = ("peers", "busy", "checks")
 BATCH = 64
 Pair = tuple[Tensor, Tensor]
 Maker = Callable[[int], Pair]
@@ -81,15 +87,20 @@ def augkit(row: int, samples: ImageSet, device: str = "cpu", size: int = BATCH) 
 
 def pipeline(row: int) -> Augment:
     """Return augkit's transforms of a row."""
+    return Pipeline(pipeline_parts(row))
+
+
+def pipeline_parts(row: int) -> list[tuple[str, Augment]]:
+    """Return the names and transforms of a row."""
     if row == PASTE:
-        return Pipeline([("paste", Paste(count=1, hide=1, probability=1))])
+        return [("paste", Paste(count=1, hide=1, probability=1))]
     affine = Geometry(rotate=180, scale=(0.8, 1.2), shear=5, translate=0.1, padding="reflect")
     steps: list[tuple[str, Augment]] = [
         ("geometry", affine if row else Geometry(rotate=0)),
         ("colour", Colour(hue=7)),
         ("elastic", Elastic(spacing=0.15, padding="reflect")),
     ]
-    return Pipeline(steps[: max(row, 1)])
+    return steps[: max(row, 1)]
 
 
 def collated(one: Callable[[Images, Images], Pair], samples: ImageSet) -> Maker:
@@ -396,10 +407,59 @@ def share_of_step(samples: ImageSet) -> dict[str, float]:
     return {f"{where}, %": round(share, 2)}
 
 
+def measure_beside(samples: ImageSet, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what two threads have of the rate of one, calm and beside a busy program, and every rate."""
+    ratios: dict[str, float] = {}
+    values: dict[str, float] = {}
+    beside.tell_head("pairs/s")
+    for row, title in enumerate(ROWS):
+        make = augkit(row, samples)
+        make(0)
+        found = beside.rates(lambda number, make=make: rate(make, number, seconds), rounds)  # type: ignore[misc]
+        beside.tell(title, found)
+        values |= {f"{title}, {name}": round(value) for name, value in found.items()}
+        ratios |= {f"{title}, 2 threads by 1, {how}": round(gain, 2) for how, gain in beside.gains(found).items()}
+    return ratios, values
+
+
+def cost_of_checks(samples: ImageSet, rounds: int) -> dict[str, float]:
+    """Return what holding every batch to its contract adds to a U-Net's step of batch 32 and width 16, in percent.
+
+    Affine + colour with and without checks take turns on the same batches, in one process; what the checks add is
+    compared with whole steps, whose own times differ by more. Of the full checks, which the first batch and every 256th
+    gets, a step bears its share.
+    """
+    parts = pipeline_parts(2)
+    plain, checked = Pipeline(parts), Pipeline([(name, Checked(name, one)) for name, one in parts])
+    options = Unet(width=16, batch_size=32, steps=1)
+    learner = UnetLearner(options, samples, plain, Workspace(Path(), 0, "cpu", SilentLog()))
+    steps = [seconds_of(lambda number=number: learner.step(number)) for number in range(2 + rounds // 10)][2:]  # type: ignore[misc]
+    step = statistics.median(steps)
+    batch = Batches(samples, 32, 0, "cpu").at(0)
+    full = seconds_of(lambda: batch.augmented(checked))
+    more: list[float] = []
+    for number in range(min(rounds, EVERY - 2)):
+        ways = [plain, checked] if number % 2 else [checked, plain]
+        times = {way is checked: seconds_of(lambda way=way: batch.augmented(way)) for way in ways}  # type: ignore[misc]
+        more.append(times[True] - times[False])
+    every, now_and_then = 100 * statistics.median(more) / step, 100 * full / EVERY / step
+    print(f"{'checks of every batch, share of a step':<60}{every:.2f} %, and {now_and_then:.2f} % for the full ones")
+    return {"checks, share of a step, %": round(every, 3), "full checks, share of a step, %": round(now_and_then, 3)}
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Return what a call takes, computed as in training."""
+    began = time.perf_counter()
+    with reproducible():
+        call()
+    return time.perf_counter() - began
+
+
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three short rounds instead of seven longer ones")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which parts")
     chosen = parser.parse_args()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what peers say about their own dependencies
@@ -407,7 +467,16 @@ def main() -> None:
     keep_freed_memory()  # as in every run; it serves the peers of this process, too
     samples = Phantom(train=256, test=1, size=128).load().train
     missing = absent(PEERS)
-    ratios, values = measure(samples, *((3, 0.25) if chosen.quick else (7, 1.0)), missing)
+    rounds, seconds = (3, 0.25) if chosen.quick else (7, 1.0)
+    ratios: dict[str, float] = {}
+    values: dict[str, float] = {}
+    if "peers" in chosen.only:
+        ratios, values = measure(samples, rounds, seconds, missing)
+    if "busy" in chosen.only:
+        gains, rates = measure_beside(samples, rounds, seconds)
+        ratios, values = ratios | gains, values | rates
+    if "checks" in chosen.only:
+        values |= cost_of_checks(samples, 60 if chosen.quick else 200)
     record = {
         "benchmark": "augmentation",
         "ratios": ratios,

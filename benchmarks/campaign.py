@@ -1,13 +1,16 @@
 """Every fault that augkit promises to survive, counted: T1 to T20.
 
-``python benchmarks/campaign.py [--only T8 ...] [--quick]``: a fault is tried by a program of its own (`kills.py`), by
-counting here (bit flips), or by the tests that hold it, slow ones included; the table says by which. ``missing`` means
-that nothing tries it in its full form. The exit code is 1 where something did not hold.
+``python benchmarks/campaign.py [--only T8 ...] [--quick]``: a fault is tried by a program of its own (`kills.py`,
+`failing.py`), by a module of `faults/`, by counting here (bit flips), or by the tests that hold it, slow ones included;
+the table says by which. How far it is, and what did not hold, is told on the standard error. A row stands as soon as
+its faults have been tried, and a campaign that is stopped ends with the rows it has. The exit code is 1 where something
+did not hold.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -16,8 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,52 +29,86 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many faults were tried, and how many held; 0 tried: nothing tries them."""
+Form = Callable[[bool], Iterator[str]]
+"""Tries a kind of fault, in fewer ways where it is quick, and yields for each what was wrong; nothing where it held."""
 
-    tried: int
-    held: int
-
-
-Form = Callable[[bool], Count]
-"""Tries a kind of fault, in fewer ways where it is quick."""
+TELLING_SECONDS = 20.0
+"""From one word about how far it is to the next."""
 
 
 def held_by(*places: str, names: str = "") -> Form:
     """Return the form of a fault that tests hold: files or single tests, of these only `names` as pytest's ``-k``."""
 
-    def run(quick: bool) -> Count:
+    def run(quick: bool) -> Iterator[str]:
         chosen = ["-k", names] if names else []
         slow = ["-m", "not slow and not gpu"] if quick else ["-m", "not gpu"]
-        command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--tb=line", *slow, *chosen, *places]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", done.stdout)}
-        held = found.get("passed", 0)
-        if done.returncode not in (0, 1):
-            print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-            return Count(max(held, 1), 0)
-        return Count(sum(found.values()), held)
+        plainly = ["-p", "no:cacheprovider", "--color=no", "--tb=short"]
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-v", *plainly, *slow, *chosen, *places]
+        with tempfile.TemporaryFile("w+") as errors:
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as tests:
+                assert tests.stdout is not None
+                rest = []
+                for line in tests.stdout:
+                    if found := re.match(r"(\S+::.*?) (PASSED|FAILED|ERROR)\b", line):
+                        yield "" if found[2] == "PASSED" else found[1]
+                    else:
+                        rest.append(line)
+            if tests.returncode:
+                errors.seek(0)
+                print(*rest[-60:], errors.read(), sep="", file=sys.stderr)
+            if tests.returncode not in (0, 1, NO_TESTS):
+                yield f"pytest ended with exit code {tests.returncode}"
 
     return run
 
 
-def kills(quick: bool) -> Count:
-    """Kill -9 over the whole pipeline, by ``kills.py``."""
-    command = [sys.executable, str(HERE / "kills.py"), *(["--quick"] if quick else ["--kills", "100"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    values = json.loads(done.stdout.splitlines()[-1])["values"]
-    bad = sum(values[name] for name in ("damaged artifacts", "damaged checkpoints", "different files"))
-    return Count(values["kills"], values["kills"] - min(bad, values["kills"]))
+NO_TESTS = 5
+"""Pytest's exit code where no test was chosen: of some faults there is no quick form."""
 
 
-def failing(quick: bool) -> Count:
-    """Let calls that change the store fail: errors and kills, once or from there on."""
-    command = [sys.executable, str(HERE / "failing.py"), *(["--quick"] if quick else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    values = json.loads(done.stdout.splitlines()[-1])["values"]
-    wrong = sum(values[name] for name in ("wrong after exit 0", "damaged", "different files", "tracebacks"))
-    return Count(values["attempts"], max(values["attempts"] - wrong, 0))
+def counted_by(program: str, quick: Sequence[str], full: Sequence[str], tried: str, faults: Sequence[str]) -> Form:
+    """Return the form of a fault that a program counts: `tried` and `faults` are names of its values."""
+
+    def run(is_quick: bool) -> Iterator[str]:
+        command = [sys.executable, str(HERE / program), *(quick if is_quick else full)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        try:
+            values = json.loads(done.stdout.splitlines()[-1])["values"]
+        except (IndexError, ValueError):
+            yield f"{program} ended with exit code {done.returncode}"
+            return
+        wrong = [f"{values[name]} {name}" for name in faults if values[name]]
+        lost = min(sum(values[name] for name in faults), values[tried])
+        yield from ["; ".join(wrong)] * lost + [""] * (values[tried] - lost)
+
+    return run
+
+
+def tried_by(module: str) -> Form:
+    """Return the form of a fault that a module of `faults/` tries."""
+
+    def run(quick: bool) -> Iterator[str]:
+        attempts: Form = importlib.import_module(f"faults.{module}").attempts
+        return attempts(quick)
+
+    return run
+
+
+def stopped_by(signal: str) -> Form:
+    """Return the form of 50 signals at random moments."""
+    full = ["--kills", "100" if signal == "KILL" else "50", "--signal", signal]
+    bad = ("damaged artifacts", "damaged checkpoints", "different files", "tracebacks", "slow ends")
+    few = ["--kills", "20" if signal == "KILL" else "5", "--signal", signal]
+    return counted_by("kills.py", few, full, "kills", bad)
+
+
+FAILING = counted_by(
+    "failing.py",
+    ["--quick"],
+    ["--tries", "100"],
+    "attempts",
+    ("wrong after exit 0", "damaged", "different files", "tracebacks"),
+)
 
 
 RECIPE = """\
@@ -87,8 +123,8 @@ segmenter: {unet: {width: 2, steps: 3, batch_size: 2}}
 """
 
 
-def flips(quick: bool) -> Count:
-    """Flip single bits of the artifacts, exported files and the memory of digests of a run, and look for them."""
+def flips(quick: bool) -> Iterator[str]:
+    """Flip single bits of the artifacts of a run and of its memory of digests, and look for them."""
     from augkit.store import Digests, find_damage
 
     with tempfile.TemporaryDirectory() as name:
@@ -103,21 +139,20 @@ def flips(quick: bool) -> Count:
             if file.is_file()
         ]
         numbers = np.random.Generator(np.random.Philox(key=0))
-        tried = held = 0
         for _ in range(100 if quick else 1000):
             file, artifact = files[numbers.integers(len(files))]
             with changed(file, numbers) as is_changed:
-                tried += is_changed
-                held += is_changed and bool(find_damage(artifact))
+                if is_changed:
+                    yield "" if find_damage(artifact) else f"a flipped bit of {file.relative_to(folder)} was not found"
         inputs = [folder / "r.yaml"]
         digests = Digests(folder / "runs")
         expected = digests.of(inputs)
         digests.save()
         for _ in range(40 if quick else 400):
             with changed(folder / "runs/.augkit/digests.json", numbers) as is_changed:
-                tried += is_changed
-                held += is_changed and Digests(folder / "runs").of(inputs) == expected
-    return Count(tried, held)
+                if is_changed:
+                    found = Digests(folder / "runs").of(inputs)
+                    yield "" if found == expected else "a flipped bit of the memory of digests was used"
 
 
 class changed:  # noqa: N801 - it reads as a word
@@ -140,12 +175,12 @@ class changed:  # noqa: N801 - it reads as a word
 
 
 FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
-    "T1": ("kill -9", "kills.py, tests", (kills, held_by("tests/test_store.py", names="kill"))),
+    "T1": ("kill -9", "kills.py, tests", (stopped_by("KILL"), held_by("tests/test_store.py", names="kill"))),
     "T2": (
         "failing writes, places",
         "failing.py, tests",
         (
-            failing,
+            FAILING,
             held_by(
                 "tests/test_store.py", "tests/test_places.py", names="disk or written or place or error or explained"
             ),
@@ -158,8 +193,10 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     ),
     "T4": (
         "signals",
-        "tests",
+        "kills.py, tests",
         (
+            stopped_by("TERM"),
+            stopped_by("INT"),
             held_by(
                 "tests/training/test_loop.py",
                 "tests/running/test_scheduler.py",
@@ -170,8 +207,9 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     ),
     "T5": (
         "full disk",
-        "tests",
+        "faults/disk.py, tests",
         (
+            tried_by("disk"),
             held_by(
                 "tests/test_store.py",
                 "tests/training/test_loop.py",
@@ -182,13 +220,19 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     ),
     "T6": (
         "out of memory",
-        "tests",
-        (held_by("tests/running/test_local.py", "tests/running/test_stages.py", names="memory"),),
+        "faults/memory.py, tests",
+        (
+            tried_by("memory"),
+            held_by("tests/running/test_local.py", "tests/running/test_stages.py", names="memory"),
+        ),
     ),
     "T7": (
         "two runs, stale locks",
-        "tests",
-        (held_by("tests/test_store.py", "tests/running/test_engine.py", names="lock or holder or processes"),),
+        "faults/pairs.py, tests",
+        (
+            tried_by("pairs"),
+            held_by("tests/test_store.py", "tests/running/test_engine.py", names="lock or holder or processes"),
+        ),
     ),
     "T8": (
         "bit rot",
@@ -254,8 +298,9 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     ),
     "T15": (
         "workers of a run",  # augkit has no data loader with workers
-        "tests",
+        "faults/workers.py, tests",
         (
+            tried_by("workers"),
             held_by("tests/running/test_local.py", "tests/running/test_worker.py"),
             held_by("tests/running/test_scheduler.py", "tests/training/test_ranks.py", names="kill or lost or end"),
         ),
@@ -264,11 +309,16 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
         "plugins at run time",
         "tests",
         (
+            held_by("tests/running/test_misbehaviour.py"),
             held_by("tests/running/test_conduct.py", "tests/authors/conformance/test_kit.py"),
             held_by("tests/running/test_stages.py", names="breach or contract or changed"),
         ),
     ),
-    "T17": ("a rank dies", "tests", (held_by("tests/training/test_ranks.py"),)),
+    "T17": (
+        "a rank dies, a bad network",
+        "faults/ranks.py, faults/network.py, tests",
+        (tried_by("ranks"), tried_by("network"), held_by("tests/training/test_ranks.py")),
+    ),
     "T18": ("clock, locale, umask, odd paths", "tests", (held_by("tests/running/test_surroundings.py", names="odd"),)),
     "T19": ("slow leaks", "tests", (held_by("tests/running/test_surroundings.py", names="200_epochs"),)),
     "T20": ("an upgrade", "tests", (held_by("tests/test_kept.py"),)),
@@ -279,23 +329,44 @@ def main() -> None:
     """Print one table, then one JSON line."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--only", nargs="+", metavar="T8", choices=FAULTS, default=list(FAULTS))
-    arguments.add_argument("--quick", action="store_true", help="20 kills, 140 flips, no slow tests")
+    arguments.add_argument("--quick", action="store_true", help="fewer of each, no slow tests")
     chosen = arguments.parse_args()
     values: dict[str, dict[str, int | float]] = {}
-    print(f"{'':<4} {'fault':<32} {'tried':>6} {'held':>6} {'time':>8}  by")
-    for name in chosen.only:
-        fault, how, forms = FAULTS[name]
-        began = time.monotonic()
-        counts = [form(chosen.quick) for form in forms]
-        tried, held = sum(count.tried for count in counts), sum(count.held for count in counts)
-        seconds = round(time.monotonic() - began, 1)
-        values[name] = {"tried": tried, "held": held, "seconds": seconds}
-        print(f"{name:<4} {fault:<32} {tried:>6} {held:>6} {seconds:>6} s  {how}", flush=True)
+    print(f"{'':<4} {'fault':<32} {'tried':>6} {'held':>6} {'time':>8}  by", flush=True)
+    stopped = False
+    try:
+        for name in chosen.only:
+            fault, how, forms = FAULTS[name]
+            values[name] = row = {"tried": 0, "held": 0, "seconds": 0.0}
+            count(name, fault, forms, chosen.quick, row)
+            print(f"{name:<4} {fault:<32} {row['tried']:>6} {row['held']:>6} {row['seconds']:>6} s  {how}", flush=True)
+    except KeyboardInterrupt:
+        stopped = True
+        print(f"{name}: stopped after {row['tried']} tried, {row['held']} held", flush=True)
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     versions = {name: version(name) for name in ("augkit", "torch", "numpy")} | {"python": platform.python_version()}
     record = {"benchmark": "campaign", "ratios": {}, "values": values, "machine": machine, "versions": versions}
-    print(json.dumps(record))
-    sys.exit(any(value["held"] < value["tried"] for value in values.values()))
+    print(json.dumps(record | {"quick": chosen.quick} | ({"stopped": True} if stopped else {})))
+    sys.exit(130 if stopped else any(value["held"] < value["tried"] for value in values.values()))
+
+
+def count(name: str, fault: str, forms: Sequence[Form], quick: bool, row: dict[str, int | float]) -> None:
+    """Try a kind of fault in all its forms; keep `row` as it stands, and tell how far it is and what did not hold."""
+    began = told = time.monotonic()
+    for number, form in enumerate(forms, 1):
+        where = f"{name} {fault}" + (f", part {number} of {len(forms)}" if len(forms) > 1 else "")
+        print(f"{where} ...", file=sys.stderr, flush=True)
+        for wrong in form(quick):
+            row["tried"] += 1
+            row["held"] += not wrong
+            now = time.monotonic()
+            row["seconds"] = round(now - began, 1)
+            if wrong:
+                print(f"{where}: did not hold: {wrong}", file=sys.stderr, flush=True)
+            if now - told > TELLING_SECONDS:
+                told = now
+                print(f"{where}: {row['held']} of {row['tried']} held", file=sys.stderr, flush=True)
+    row["seconds"] = round(time.monotonic() - began, 1)
 
 
 if __name__ == "__main__":

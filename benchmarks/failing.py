@@ -28,9 +28,8 @@ from typing import Any
 
 import numpy as np
 
-import kills  # first of augkit: it sets the number of threads
-from augkit import cli
-from augkit.training import loop
+import forked  # first of augkit: it sets the number of threads
+import kills
 
 WATCHED = ("fsync", "link", "mkdir", "open", "rename", "replace", "rmdir", "unlink", "write")
 FAULTS = ("EIO", "ENOSPC", "EACCES", "kill")
@@ -57,6 +56,10 @@ class Shim:
         for name in WATCHED:
             setattr(os, name, self._before(name, getattr(os, name)))
         builtins.open = io.open = self._opening(builtins.open)
+
+    def tell(self, file: Path) -> None:
+        """Write how many calls there were."""
+        file.write_text(str(self.calls))
 
     def _before(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def shim(*given: Any, **named: Any) -> Any:
@@ -148,28 +151,12 @@ def run(store: Path, at: int, fault: str, forever: bool) -> tuple[int, int, str]
     """Run the command of `kills.py` in a process; return its exit code, how many calls it made and what it said."""
     told, log = store.with_suffix(".calls"), store.with_suffix(".log")
     log.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        _be_augkit(store, Shim(f"{store}{os.sep}", at, fault, forever), told, log)
+    shim = Shim(f"{store}{os.sep}", at, fault, forever)
+    arguments = [*kills.COMMAND, "--out", str(store)]
+    child = forked.start(arguments, log, shim.install, lambda: shim.tell(told))
     _, status = os.waitpid(child, 0)
     calls = int(told.read_text()) if told.exists() else 0
     return os.waitstatus_to_exitcode(status), calls, log.read_text()
-
-
-def _be_augkit(store: Path, shim: Shim, told: Path, log: Path) -> None:
-    code = 99
-    try:
-        saying = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(saying, 1)
-        os.dup2(saying, 2)
-        loop.CHECKPOINT_SECONDS = kills.CHECKPOINT_SECONDS
-        shim.install()
-        cli.app([*kills.COMMAND, "--out", str(store)])
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    finally:
-        told.write_text(str(shim.calls))
-        os._exit(code)
 
 
 if __name__ == "__main__":

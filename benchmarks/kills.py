@@ -1,9 +1,11 @@
-"""Kill -9 at random moments over the whole pipeline, restart, and compare what comes out, bit for bit.
+"""Stop at random moments over the whole pipeline, restart, and compare what comes out, bit for bit.
 
-``python benchmarks/kills.py [--quick | --kills 100] [--seed 0]``: two tiny arms (GAN, synthesis, two U-Nets, report).
-Every attempt is a process of its own that the kernel ends at a moment drawn from the seed; whatever lies in the store
-under a final name must then be whole. A round ends when it is killed while it writes the report; it is then run to the
-end and compared with an uninterrupted run: weights, predictions, counts, synthetic images, metrics.
+``python benchmarks/kills.py [--quick | --kills 100] [--signal KILL] [--seed 0]``: two tiny arms (GAN, synthesis, two
+U-Nets, report). Every attempt is a process of its own that gets SIGKILL, or SIGTERM or SIGINT, at a moment drawn from
+the seed; whatever lies in the store under a final name must then be whole. After SIGTERM and SIGINT it must end within
+ten seconds, with 143 or 130 and no traceback; a second signal follows in every third attempt, and it must end at once.
+A round ends when it is stopped while it writes the report; it is then run to the end and compared with an uninterrupted
+run: weights, predictions, counts, synthetic images, metrics.
 """
 
 from __future__ import annotations
@@ -23,18 +25,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})  # a process with threads must not fork
-
 import numpy as np
 
-import augkit_classical.host
-import augkit_mask2lesion.training
-import augkit_unet.training
-from augkit import cli
-from augkit.report import page as report
-from augkit.running import worker
+import forked  # first of augkit: it sets the number of threads
 from augkit.store import find_damage
-from augkit.training import loop
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 COMMAND = [
@@ -44,95 +38,98 @@ COMMAND = [
     "--set=synthesize.0.generator={mask2lesion: {width: 4, norm: instance, patch_layers: 1, epochs: 10,"
     " decay_epochs: 0, batch_size: 4, sample_every: 0}}",
 ]  # fmt: skip
-CHECKPOINT_SECONDS = 0.05
-PRELOADED = (augkit_classical.host, augkit_mask2lesion.training, augkit_unet.training, report, worker)
-"""Imported before processes part ways, so that an attempt is all work."""
+CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130,)}
+"""What stops an attempt, and the exit codes that it then may have: a shell says 143 where -15 stands here."""
+PATIENCE_SECONDS = 10.0
+AGAIN_SECONDS = 0.05
+"""From one signal to a second one."""
 
 
 def main() -> None:
     """Print one table, then one JSON line; the exit code is 1 when anything differed or did not load."""
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="20 kills")
     arguments.add_argument("--kills", type=int, default=100)
+    arguments.add_argument("--signal", choices=["KILL", "TERM", "INT"], default="KILL")
     arguments.add_argument("--seed", type=int, default=0)
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        values = torture(Path(folder), 20 if chosen.quick else chosen.kills, chosen.seed)
+        stop = signal.Signals[f"SIG{chosen.signal}"]
+        values = torture(Path(folder), 20 if chosen.quick else chosen.kills, chosen.seed, stop)
     for name, value in values.items():
         print(f"{name:<28} {value}")
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     versions = {name: version(name) for name in ("augkit", "torch", "numpy")} | {"python": platform.python_version()}
     record = {"benchmark": "kills", "ratios": {}, "values": values, "machine": machine, "versions": versions}
     print(json.dumps(record))
-    sys.exit(bool(values["damaged artifacts"] or values["damaged checkpoints"] or values["different files"]))
+    sys.exit(any(values[name] for name in FAULTS))
 
 
-def torture(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+FAULTS = ("damaged artifacts", "damaged checkpoints", "different files", "tracebacks", "slow ends")
+
+
+def torture(folder: Path, kills: int, seed: int, stop: signal.Signals = signal.SIGKILL) -> dict[str, Any]:
     """Return how many kills were survived, where they fell, and everything that was not right afterwards."""
     moments = np.random.Generator(np.random.Philox(key=seed))
-    _, work = run(folder / "reference")
+    _, work, _ = run(folder / "reference")
     reference = results(folder / "reference")
     fell: Counter[str] = Counter()
-    faults = Counter({"damaged artifacts": 0, "damaged checkpoints": 0, "different files": 0})
+    faults = Counter(dict.fromkeys(FAULTS, 0))
+    slowest = 0.0
     done = rounds = 0
     while done < kills:
         store = folder / f"round-{rounds}"
         stage = ""
         while stage != "report" and done < kills:
             # The report takes most of the time and can only begin anew: kills are timed by what comes before it.
-            killed, _ = run(store, float(moments.uniform(0, work / 2)))
+            limit = float(moments.uniform(0, work / 2))
+            killed, _, seconds = run(store, limit, stop, twice=stop != signal.SIGKILL and done % 3 == 2)
             stage = where(store) if killed else "report"
+            slowest = max(slowest, seconds)
             if killed:
                 fell[stage] += 1
                 done += 1
+                faults["slow ends"] += seconds > PATIENCE_SECONDS
             faults.update(damage(store))
         run(store)
         found = results(store)
         faults["different files"] += sum(found.get(name) != reference.get(name) for name in found | reference)
+        faults["tracebacks"] += store.with_suffix(".log").read_text().count("Traceback")
         rounds += 1
         shutil.rmtree(store)
-        print(f"{done} kills, {rounds} rounds: {dict(faults)}", file=sys.stderr, flush=True)
+        print(f"{done} of {kills}, {rounds} rounds: {dict(faults)}", file=sys.stderr, flush=True)
     counts = {"kills": done, "rounds": rounds, "files compared in each": len(reference)}
-    return {**counts, **faults, "killed during": dict(fell)}
+    return {**counts, **faults, "seconds of the slowest end": round(slowest, 2), "killed during": dict(fell)}
 
 
-def run(store: Path, limit: float | None = None) -> tuple[bool, float]:
-    """Run the command in a process; return whether it was killed, and its CPU seconds before its report began.
+def run(
+    store: Path, limit: float | None = None, stop: signal.Signals = signal.SIGKILL, twice: bool = False
+) -> tuple[bool, float, float]:
+    """Run the command in a process; return whether it was stopped, its CPU seconds before its report, and how it ended.
 
-    limit: CPU seconds after which it is killed. Not seconds of the clock: on a busy machine it would never get far.
+    limit: CPU seconds after which it is stopped. Not seconds of the clock: on a busy machine it would never get far.
+    twice: whether a second signal follows.
+
+    The last value is the seconds of the clock from the signal to the end.
     """
-    child = os.fork()
-    if child == 0:
-        _be_augkit(store)
+    child = forked.start([*COMMAND, "--out", str(store)], store.with_suffix(".log"))
     clock, work = (~child << 3) | 2, 0.0  # Linux's clock of the CPU time of a process
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
+    signalled = 0.0
+    while (code := forked.code_of(child, 0)) is None:
         used = time.clock_gettime(clock)
         if not any(store.glob(".augkit/work/report-*")):
             work = used
-        if limit is not None and used >= limit:
-            os.kill(child, signal.SIGKILL)
+        if limit is not None and used >= limit and not signalled:
+            signalled = time.monotonic()
+            os.kill(child, stop)
+        elif twice and signalled and time.monotonic() - signalled > AGAIN_SECONDS:
+            os.kill(child, stop)
+            twice = False
         time.sleep(0.002)
-    code = os.waitstatus_to_exitcode(status)
-    if code not in (0, -signal.SIGKILL):
+    seconds = time.monotonic() - signalled if signalled else 0.0
+    if code not in (0, *CODES[stop]):
         raise SystemExit(f"exit code {code}: {store.with_suffix('.log').read_text()}")
-    return code != 0, work
-
-
-def _be_augkit(store: Path) -> None:
-    code = 99
-    try:
-        log = os.open(store.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        loop.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
-        cli.app([*COMMAND, "--out", str(store)])
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    finally:
-        os._exit(code)
+    return code != 0, work, seconds
 
 
 def where(store: Path) -> str:

@@ -1,12 +1,15 @@
 """A U-Net training step against what a user would write instead: images per second, and the share of the peak.
 
-    pip install -e '.[bench]' && python benchmarks/training.py [--quick]
+    pip install -e '.[bench]' && python benchmarks/training.py [--quick] [--only peers busy]
 
 Every row trains the same network (augkit's U-Net) on the same drawn phantoms with the same batch, loss and optimiser,
 flips and rotations on, loading and augmentation included. ``plain`` is a loop in float32 over a DataLoader with two
 workers that augments with albumentations; ``monai`` is the loop of MONAI's tutorials: CacheDataset, dictionary
 transforms, its DataLoader. Rounds are interleaved; values are medians. The peak is that of a product of two matrices in
 the precision that augkit chose, measured between the rounds.
+
+That is the part ``peers``. On a CPU there is ``busy``: augkit alone with one thread and with two, calm and beside a
+busy program; two should have 1.6 times the rate of one when calm, and 0.8 times beside a busy program.
 """
 
 import argparse
@@ -26,6 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+import beside
 from augkit import Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import seeded
@@ -200,18 +204,39 @@ def rows(device: str, quick: bool, missing: Mapping[str, str]) -> Iterator[tuple
         yield f"width {width}, {size} px", measure(width, size, batch, device, quick, missing)
 
 
+def measure_beside(quick: bool) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what two threads have of the rate of one, calm and beside a busy program, and every rate."""
+    ratios: dict[str, float] = {}
+    values: dict[str, float] = {}
+    beside.tell_head("images/s")
+    for width, size, batch in ((16, 64, 16),) if quick else ((16, 64, 16), (32, 128, 8)):
+        step = by_augkit(Phantom(train=4 * batch, test=1, size=size).load().train, width, batch, "cpu")
+        step()
+        found = beside.rates(lambda _: rate(step, batch, "cpu", 1.0 if quick else 4.0), 3 if quick else 5)  # noqa: B023
+        title = f"width {width}, {size} px"
+        beside.tell(title, found)
+        values |= {f"{title}, {name}": value for name, value in found.items()}
+        ratios |= {f"{title}, 2 threads by 1, {how}": gain for how, gain in beside.gains(found).items()}
+    return ratios, values
+
+
+PARTS = ("peers", "busy")
+
+
 def main() -> None:
     """Measure, print a table, then one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two rows, three short rounds, nothing is compiled")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which parts")
     arguments = parser.parse_args()
     device = choose_device("auto")
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
     missing = absent(PEERS)
-    tell(missing)
-    print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
-    for name, row in rows(device, arguments.quick, missing):
+    if "peers" in arguments.only:
+        tell(missing)
+        print(f"{'row':<22}{'augkit':>10}{'plain':>10}{'monai':>10}{'ratio':>8}{'of peak':>9}   images/s")
+    for name, row in rows(device, arguments.quick, missing) if "peers" in arguments.only else ():
         peers = [row[peer] for peer in PEERS if peer in row]
         if peers:
             ratios[name] = row["augkit"] / max(peers)
@@ -219,6 +244,9 @@ def main() -> None:
         speeds = "".join(f"{row[who]:>10.1f}" if who in row else f"{'-':>10}" for who in ("augkit", *PEERS))
         ratio = f"{ratios[name]:>8.2f}" if peers else f"{'-':>8}"
         print(f"{name:<22}{speeds}{ratio}{row['share']:>9.0%}", flush=True)
+    if "busy" in arguments.only and device == "cpu":
+        gains, rates = measure_beside(arguments.quick)
+        ratios, values = ratios | gains, values | rates
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else "none"
     record = {
         "benchmark": "training",

@@ -18,7 +18,7 @@ CORE = Path(augkit.__file__).parent
 PLUGINS = CORE.parent / "plugins"
 
 FLOORS = (
-    {"errors", "amounts"},
+    {"starting", "errors", "amounts"},
     {"store"},
     {"data"},
     {"contracts"},

@@ -86,6 +86,23 @@ def test_an_early_ctrl_c_is_no_traceback(tmp_path):
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
+@pytest.mark.parametrize("way", ["python -m augkit", "the script"])
+def test_a_ctrl_c_while_the_package_itself_is_being_imported_is_no_traceback(tmp_path, way):
+    (tmp_path / "numpy.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    script = tmp_path / "bin/augkit"
+    script.parent.mkdir()
+    script.write_text("from augkit.__main__ import main\nmain()\n")
+    command = [sys.executable, "-m", "augkit"] if way == "python -m augkit" else [sys.executable, str(script)]
+    with_signal = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([*command, "ls"], stderr=subprocess.PIPE, text=True, timeout=60, env=with_signal)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
+def test_another_program_that_imports_augkit_keeps_its_own_way_of_telling_errors():
+    program = "import sys; before = sys.excepthook; import augkit; assert sys.excepthook is before"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
 def test_any_error_of_the_system_is_a_sentence_with_its_file(augkit, monkeypatch):
     def failing(*arguments):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "runs/.augkit/trash")

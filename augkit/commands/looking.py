@@ -46,6 +46,7 @@ def preview(
     """Draw what recipes feed the segmenter: masks, synthetic images of trained generators, classical variants."""
     with explained():
         from augkit.contracts.precision import precision_of_run
+        from augkit.errors import Problem, StageError
         from augkit.planning.loading import load_checked
         from augkit.running.preview import preview as draw_panels
         from augkit.running.preview import write_page
@@ -53,12 +54,17 @@ def preview(
 
         checked, _ = load_checked(recipes, changes or ())
         chosen, session = parse_seeds(seeds), Session(How(out, device, precision, jobs, threads))
+        failed: list[Problem] = []
         for supply in [session.plan_supply(one, seed) for one in checked for seed in chosen or (None,)]:
             session.build([supply.training])
             name = _named(supply, chosen)
             with precision_of_run(precision), computing_with(jobs, threads):
-                write_page(f"Preview of {name}", draw_panels(supply, session.engine), out / "preview" / name)
+                panels = draw_panels(supply, session.engine)
+            write_page(f"Preview of {name}", panels, out / "preview" / name)
             say(str(out / "preview" / name / "index.html"))
+            failed += [Problem(name, panel.sentence) for panel in panels if panel.png is None]
+        if failed:
+            raise StageError(*failed)
 
 
 def _named(supply: Supply, seeds: Sequence[int] | None) -> str:

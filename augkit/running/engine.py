@@ -268,8 +268,17 @@ class Engine:
             what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
             return StageError(Problem(stage.title, what, hint))
+        if isinstance(error, MemoryError) or _NO_MEMORY in said:
+            asked = said.partition(f"{_NO_MEMORY}: ")[2].partition(". Error")[0] or said
+            what = f"the memory is used up{who}{': ' if asked else ''}{asked}"
+            hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
+            return StageError(Problem(stage.title, what, hint))
         what = f"{type(error).__name__}{who}: {said}"
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+
+
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+"""What torch says in a plain RuntimeError."""
 
 
 def _shards_of(stage: Stage) -> list[str]:

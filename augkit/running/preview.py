@@ -21,13 +21,14 @@ from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.formats import IGNORED, Format, as_shown
 from augkit.data.stored import read_drawn_masks, read_format, read_image_set
-from augkit.errors import InputError, Problem
+from augkit.errors import AugkitError, InputError, Problem, said_by
 from augkit.figures import Row, Tile, class_legend, gallery, mask_tile, outlined
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Stage, Supply, Synthesise
-from augkit.running.engine import Engine
+from augkit.running.engine import Engine, ends_by_signal
 from augkit.store import whole_folder, write_bytes, write_text
+from augkit.training.pipeline import Checked
 from augkit.training.replay import Replay, replay
 
 SHOWN = 8
@@ -43,17 +44,17 @@ MOST_LETTERS = 14
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a page: a title, one sentence, and a PNG."""
+    """One picture of a page: a title, one sentence, and a PNG; none where the sentence says why there is no picture."""
 
     stem: str
     title: str
     sentence: str
-    png: bytes
+    png: bytes | None
 
     @property
     def url(self) -> str:
-        """The picture as a data URL."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        """The picture as a data URL; empty for none."""
+        return "" if self.png is None else f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 def preview(supply: Supply, engine: Engine) -> list[Panel]:
@@ -163,20 +164,58 @@ def _painter(synthesis: Stage, format: Format, engine: Engine) -> tuple[Synthesi
 
 
 def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> Panel:
-    """Return real training pairs and what the segmenter sees of them in the first epochs, with what was drawn."""
+    """Return real training pairs and what the segmenter sees of them in the first epochs, with what was drawn.
+
+    Where an augmentation fails, the sentence says which and how, and there is no picture.
+    """
     some = train.take(range(min(SHOWN, len(train))))
-    rows = [_real_row(some)]
-    names = [name for name, _ in augment]
-    for epoch in range(VARIANTS):
+    title = "Classical variants of real pairs"
+    try:
         with contained():
-            again = replay(augment, some, seed, epoch)
-        notes = ["\n".join(_drawn_lines(names, drawn)) for drawn in again.parameters]
-        tiles = zip(_outlined(again.images, _cut(again, some.format), some.format), notes, strict=True)
-        rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
-    after = ", ".join(names)
+            replay(_held_to_contract(augment), some, seed, 0)
+            picture = gallery(_variants(some, augment, seed), text=0.08, legend=class_legend(some.format))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit included
+        if ends_by_signal(error):
+            raise
+        return Panel("augment", title, _failure(some, augment, seed, error), None)
+    after = ", ".join(name for name, _ in augment)
     sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
-    picture = gallery(rows, text=0.08, legend=class_legend(some.format))
-    return Panel("augment", "Classical variants of real pairs", sentence, picture)
+    return Panel("augment", title, sentence, picture)
+
+
+def _variants(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> list[Row]:
+    rows = [_real_row(some)]
+    for epoch in range(VARIANTS):
+        drawn = replay(augment, some, seed, epoch)
+        notes = ["\n".join(_drawn_lines([name for name, _ in augment], one)) for one in drawn.parameters]
+        tiles = zip(_outlined(drawn.images, _cut(drawn, some.format), some.format), notes, strict=True)
+        rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
+    return rows
+
+
+def _held_to_contract(augment: Sequence[tuple[str, Augment]]) -> list[tuple[str, Augment]]:
+    return [(name, Checked(name, augmentation)) for name, augmentation in augment]
+
+
+def _failure(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int, error: BaseException) -> str:
+    """Return in one sentence which augmentation failed and how: the first one without which all goes well."""
+    name, failed = augment[-1]
+    for count in range(1, len(augment) + 1):
+        try:
+            with contained():
+                _variants(some, _held_to_contract(augment[:count]), seed)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as again:
+            if ends_by_signal(again):
+                raise
+            (name, failed), error = augment[count - 1], again
+            break
+    package = getattr(failed, "__module__", type(failed).__module__).partition(".")[0]
+    how = "it broke its " if isinstance(error, AugkitError) else f"{type(error).__name__}: "
+    return f"No picture: augmentation '{name}' of {package} failed: {how}{said_by(error)}"
 
 
 def _cut(again: Replay, format: Format) -> Masks:
@@ -221,7 +260,8 @@ def write_page(title: str, panels: Sequence[Panel], folder: Path) -> None:
     page = environment.get_template("preview.html.j2").render(title=title, panels=panels)
     with whole_folder(folder) as draft:
         for panel in panels:
-            write_bytes(draft / f"{panel.stem}.png", panel.png)
+            if panel.png is not None:
+                write_bytes(draft / f"{panel.stem}.png", panel.png)
         write_text(draft / "index.html", page)
 
 

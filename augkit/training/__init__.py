@@ -29,6 +29,7 @@ from augkit.training.segmentation import (
     per_channel,
     segmentation_loss,
 )
+from augkit.training.threads import spread
 from augkit.training.weights import load_weights, read_bytes, read_tensors, save_weights
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "segmentation_loss",
     "set_learning_rate",
     "settle",
+    "spread",
     "train",
     "write_format",
 ]

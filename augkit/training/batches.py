@@ -18,6 +18,7 @@ from augkit.data.formats import Format
 from augkit.data.joined import Joined
 from augkit.training.pixels import as_tensor, in_unit_range, pair_in_flight
 from augkit.training.precision import memory_layout
+from augkit.training.threads import floats, taken
 
 WHOLE = slice(None)
 
@@ -25,9 +26,6 @@ PREDICTION_BATCH = 32
 
 _SENT = 1024
 """Images of a set in shards that are sent to a device at a time."""
-
-_CACHED = 8
-"""Images that a CPU converts at a time, so that the division finds them in its cache."""
 
 
 class Augmented(NamedTuple):
@@ -151,7 +149,8 @@ class _Resident:
         self._masks = _on_device(masks, device)
 
     def take(self, where: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # Not by indexing, which copies pixel by pixel on a CPU.
+        if where.is_cpu:
+            return taken(self._images, where), taken(self._masks, where), keys
         return self._images.index_select(0, where), self._masks.index_select(0, where), keys
 
 
@@ -208,11 +207,9 @@ def as_floats(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return stored pixels, as in `Batch`, as float32 in 0..1, in the same memory layout; float32 is returned as is."""
     if images.dtype != torch.uint8:
         return images, masks
-    unit = torch.empty_like(images, dtype=torch.float32)
-    few = _CACHED if images.is_cpu else max(len(images), 1)
-    for begin in range(0, len(images), few):
-        unit[begin : begin + few].copy_(images[begin : begin + few]).div_(255)
-    return unit, masks.float()
+    if images.is_cpu:
+        return floats(images, 255), floats(masks, 1) if masks.dtype == torch.uint8 else masks.float()
+    return torch.empty_like(images, dtype=torch.float32).copy_(images).div_(255), masks.float()
 
 
 def free_memory(device: str) -> int:

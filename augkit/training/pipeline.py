@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.components import Augment, RecordsParameters
@@ -51,11 +50,16 @@ class Pipeline:
     def __call__(self, images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
         """Augment."""
         answer = self._apply(images, masks, draws)
-        if self._checked and answer[0].is_cpu and not isfinite(float(answer[0].sum() + answer[1].sum())):
+        if self._checked and answer[0].is_cpu and not self._is_finite(answer):
             for augmentation in self._checked:
                 augmentation.suspect()
             self._apply(images, masks, draws)  # tells whose it is, if it is not the images' own
         return answer
+
+    def _is_finite(self, answer: tuple[Tensor, Tensor]) -> bool:
+        from augkit.training.threads import all_finite
+
+        return all(all_finite(pixels) for pixels in answer)
 
     def conclude(self) -> None:
         """Refuse what a device has seen of the answers meanwhile."""

@@ -8,28 +8,25 @@ samples are spread better than parts of small ones.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from augkit.training import spread
 from augkit_classical.classes import FEW_CLASSES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+cv2.setNumThreads(1)
+
 Pixels = NDArray[np.float32 | np.uint8]
 
 BORDER = {"reflect": cv2.BORDER_REFLECT, "border": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 BORDER["ignore"] = BORDER["constant"]
-
-_FEW = 4
-"""Samples that a thread takes at a time."""
 
 _COMMON = (3, 1)
 """Channels and classes of what OpenCV joins and parts by itself."""
@@ -48,38 +45,6 @@ def channels_first(pixels: Pixels) -> Tensor:
     import torch
 
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def spread(count: int, work: Callable[[range], None]) -> None:
-    """Do `work` on 0 .. count - 1 with as many threads as torch may use; answers must not share memory.
-
-    Each thread takes the next few when it is done with some. Equal shares would wait for the slowest: OpenMP's threads,
-    which torch uses, keep a core busy for milliseconds after they have nothing left to do.
-    """
-    import torch
-
-    cv2.setNumThreads(1)
-    threads = max(1, min(torch.get_num_threads(), count))
-    few = count if threads == 1 else _FEW
-    parts = iter([range(begin, min(begin + few, count)) for begin in range(0, count, max(few, 1))])
-
-    def take() -> None:
-        for part in parts:
-            work(part)
-
-    waiting = [_pool(threads - 1).submit(take) for _ in range(threads - 1)]
-    take()
-    for one in waiting:
-        one.result()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="augkit-classical")
-
-
-if hasattr(os, "register_at_fork"):  # a forked process has the pool without its threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def mirrored(image: Pixels, mirrors: tuple[bool, bool], out: Pixels) -> None:

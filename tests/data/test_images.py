@@ -1,5 +1,6 @@
 import io
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -465,8 +466,10 @@ def test_splits_are_the_pairs_given_and_may_be_empty(tmp_path):
     assert np.array_equal(splits.test.images, load_pairs(pairs[3:], 32, "area").images)
 
 
-def test_30_bad_files_among_good_ones_are_all_named_in_one_pass(tmp_path):
-    pairs = good_pairs(tmp_path, 200)
+@pytest.mark.parametrize("count", [200, pytest.param(1030, marks=pytest.mark.slow)])
+def test_30_bad_files_among_good_ones_are_all_named_in_one_pass_and_in_little_memory(tmp_path, count):
+    pairs = good_pairs(tmp_path, count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     expected = {}
     for i in range(30):
         pair = pairs[6 * i]
@@ -475,6 +478,7 @@ def test_30_bad_files_among_good_ones_are_all_named_in_one_pass(tmp_path):
         expected[str(path)] = what
     with pytest.raises(InputError) as caught:
         load_pairs(pairs, 32, "nearest")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 * 1024  # in kB
     found = {problem.where: problem.what for problem in caught.value.problems}
     assert len(caught.value.problems) == 30
     assert found.keys() == expected.keys()

@@ -808,7 +808,7 @@ PLACES = {
         (RuntimeError("no such kernel\nline two"), "RuntimeError"),
         (SystemExit(0), "SystemExit"),
         (Panic("index out of bounds"), "Panic"),
-        (MemoryError("cannot allocate"), "MemoryError"),
+        (MemoryError("cannot allocate"), "the memory is used up"),
     ],
 )
 def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_a_file(
@@ -836,6 +836,14 @@ def test_a_gpu_without_memory_is_told_with_what_to_do(tmp_path):
     with pytest.raises(StageError) as caught:
         run(tmp_path, **PLACES["segmenter fake"](raising(error)))
     told = "the memory of the GPU is used up in augkit-fake 1.2 (fake): CUDA out of memory. Tried to allocate 2.00 GiB"
+    what_to_do = "Lower batch_size or width, or run fewer jobs side by side. The traceback is in "
+    assert str(caught.value).startswith(f"segmenter fake: {told}. {what_to_do}")
+
+
+def test_a_cpu_without_memory_is_told_with_what_was_asked_for_and_what_to_do(tmp_path):
+    with pytest.raises(StageError) as caught:
+        run(tmp_path, **PLACES["segmenter fake"](lambda *given: torch.empty(2**50)))
+    told = "the memory is used up in augkit-fake 1.2 (fake): you tried to allocate 4503599627370496 bytes"
     what_to_do = "Lower batch_size or width, or run fewer jobs side by side. The traceback is in "
     assert str(caught.value).startswith(f"segmenter fake: {told}. {what_to_do}")
 

@@ -472,9 +472,15 @@ def from_then_on(fault):
     return plant
 
 
+def twenty_steps(*few):
+    """These steps, and others drawn from all but the last ones for a slow test: twenty in all."""
+    others = np.random.Generator(np.random.Philox(key=14)).permutation([n for n in range(STEPS - 3) if n not in few])
+    return [*few, *(pytest.param(int(step), marks=pytest.mark.slow) for step in sorted(others[: 20 - len(few)]))]
+
+
 @pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
 @pytest.mark.parametrize("fault", [overflow_loss, poison_gradient, poison_weight])
-@pytest.mark.parametrize("at", [0, 25, 36])
+@pytest.mark.parametrize("at", twenty_steps(0, 25, 36))
 def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never_saved(
     tmp_path, monkeypatch, clock, fault, at
 ):
@@ -492,7 +498,7 @@ def test_a_fault_that_stays_ends_the_training_within_a_log_interval_and_is_never
 
 @pytest.mark.parametrize("clock", [1e9, -1.0], ids=["rare checkpoints", "a checkpoint every step"])
 @pytest.mark.parametrize("fault", [poison_loss, poison_gradient])
-@pytest.mark.parametrize("at", [0, 24, 39])
+@pytest.mark.parametrize("at", twenty_steps(0, 24, 39))
 def test_a_fault_that_does_not_come_again_costs_no_bit(tmp_path, monkeypatch, uninterrupted, clock, fault, at):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", clock)
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from augkit_classical.host import channels_first, channels_last, clip, spread
+from augkit.training import spread
+from augkit_classical.host import channels_first, channels_last, clip
 from augkit_classical.pasting.cutting import Cut, Floats, Inside, cut_out, foreground_of, objects
 from augkit_classical.pasting.plan import (
     CLEAR,
