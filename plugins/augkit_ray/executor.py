@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, OutOfMemoryError, RayActorError, RayError
 
 from augkit import InputError, Problem
 from augkit.executors import Said, Site, Unit
@@ -176,14 +176,12 @@ class RayExecutor:
             self.submit(held.unit)
             return
         preempted = isinstance(error, RayActorError) and error.preempted
-        problem = [
-            held.unit.title,
-            f"its worker is gone: {_said_of(error)}",
-            "The same command continues from what it saved",
-        ]
-        self._said.append(
-            Said(held.unit, {"problems": [problem], "exit_code": 1, "lost": True, "preempted": preempted})
-        )
+        what, hint = f"its worker is gone: {_said_of(error)}", "The same command continues from what it saved"
+        if isinstance(error, OutOfMemoryError):
+            what = f"the memory of its node was nearly full, so Ray ended it: {_said_of(error)}"
+            hint = "Use fewer --jobs, smaller batches or smaller images; the same command continues from what it saved"
+        facts = {"problems": [[held.unit.title, what, hint]], "exit_code": 1, "lost": True, "preempted": preempted}
+        self._said.append(Said(held.unit, facts))
 
     def _end(self, held: _Held) -> None:
         with suppress(RayError, GetTimeoutError):
@@ -214,4 +212,5 @@ def _said_of(error: RayError) -> str:
     """Return in a line why an actor is gone."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "cause" in line.lower() or "reason" in line.lower()]
-    return (causes or lines or [type(error).__name__])[0].rstrip(".")
+    said = (causes or lines or [type(error).__name__])[0].rstrip(".")
+    return said.removeprefix("OOM kill reason: ")

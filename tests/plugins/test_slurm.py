@@ -21,8 +21,8 @@ from augkit_slurm.following import Words
 from augkit_slurm.programs import FullError, Row, UnreachableError, read_rows
 
 RECORDED = """\
-12|3|PENDING|JobArrayTaskLimit||N/A|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
-12|1|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
+12|3|PENDING|JobArrayTaskLimit||N/A|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-masks-0f3a9c2d/stage.sh
+12|1|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-masks-0f3a9c2d/stage.sh
 9|2|PENDING|BeginTime||2026-11-27T14:12:51|2026-11-27T14:10:50|4G|/data/r/.augkit/jobs/augkit-masks-77/stage.sh
 5|4|CANCELLED|BeginTime||2026-11-27T14:10:44|2026-11-27T14:10:00|900M|/scratch/j|ob.sh
 7|N/A|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|900M|(null)
