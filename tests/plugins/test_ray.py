@@ -154,8 +154,8 @@ class Driver:
 
     def began(self):
         """The first step of each training that was begun, in order."""
-        trainings = [one for one in self.events() if one["stage"].startswith("segmenter ")]
-        begins = [place for place, one in enumerate(trainings) if one["event"] == "StageStarted"]
+        trainings = [one for one in self.events() if one.get("stage", "").startswith("segmenter ")]
+        begins = [at for at, one in enumerate(trainings) if one["event"] == "StageStarted"]
         return [
             next(
                 one["step"] for one in trainings[place:] if one["stage"] == trainings[place]["stage"] and "step" in one
@@ -357,6 +357,19 @@ def test_two_drivers_at_once_build_each_stage_once(run, reference):
     built = [stage for stage in finished if not stage.startswith("report ")]
     assert len(built) == len(set(built))
     assert file_hashes(drivers[0].out) == reference
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ctrl_c_with_trainings_that_wait_for_room_ends_these_at_once_and_saves_the_others(run, with_data, tmp_path):
+    (tmp_path / "cluster.yaml").write_text("ray: {slots: 4}\n")
+    driver = run("--seeds=0..3", "--executor=ray", "--cluster=cluster.yaml")
+    driver.wait_for_steps(2)
+    driver.process.send_signal(signal.SIGINT)
+    code, errors = driver.end()
+    assert code == 130, errors
+    assert errors.count("interrupted; the state is saved") == 2
+    assert errors.count("had not begun") == 2
 
 
 @pytest.mark.slow
