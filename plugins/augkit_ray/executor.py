@@ -130,6 +130,8 @@ class RayExecutor:
 
     def _start(self, memory: int) -> _Held:
         options: dict[str, Any] = {"memory": memory} if memory else {}
+        if self._head.environment:
+            options["runtime_env"] = {"env_vars": dict(self._head.environment)}
         actor = (
             ray.remote(Slot)
             .options(

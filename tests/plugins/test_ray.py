@@ -153,7 +153,7 @@ class Driver:
         return [json.loads(line) for line in lines if line.endswith("}")]
 
     def began(self):
-        """The first step of each training that was begun, in order."""
+        """The first step that was told of each training that was begun, in order."""
         trainings = [one for one in self.events() if one.get("stage", "").startswith("segmenter ")]
         begins = [at for at, one in enumerate(trainings) if one["event"] == "StageStarted"]
         return [
@@ -341,7 +341,7 @@ def test_a_killed_driver_leaves_no_worker_and_no_lock_and_the_same_command_goes_
     assert Store(driver.out).held_locks() == []
     code, errors = run(*ON_RAY).end()
     assert code == 0, errors
-    assert driver.began()[len(begun) :][0] > begun[0], "it goes on from what was saved"
+    assert max(driver.began()[len(begun) :]) > max(begun), "it goes on from what the worker saved when it was alone"
     assert file_hashes(driver.out) == reference
     assert list(driver.out.glob(".augkit/work/*")) == []
 
