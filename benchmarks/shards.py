@@ -106,14 +106,17 @@ def part_of_a_million(chosen: argparse.Namespace) -> tuple[dict[str, Any], dict[
     with tempfile.TemporaryDirectory() as folder:
         planned = measured(chosen, "plan", Path(folder) / "many")
         print(f"plan {chosen.images} images in {planned['stages']} stages{planned['seconds']:>10.1f} s", flush=True)
-        legs, shards = [], Path(folder) / "many" / "runs" / "synthesis-shard"
-        print(f"{'':<26}{'shards':>10}{'images/s':>10}{'peak memory':>14}")
+        legs, store = [], Path(folder) / "many" / "runs"
+        print(f"{'':<26}{'masks':>9}{'images':>9}{'images/s':>10}{'peak memory':>14}")
         for name in ("built, then killed", "gone on, then killed"):
-            before = _published(shards)
-            legs.append({"peak_mb": built_for_a_while(chosen, Path(folder) / "many"), **_pace(chosen, before, shards)})
-            row = legs[-1]
-            print(f"{name:<26}{row['shards']:>10}{row['images_per_s']:>10.0f}{row['peak_mb']:>11.0f} MB", flush=True)
-            assert before.items() <= _published(shards).items(), "shards that were there were made again"
+            before = _published(store)
+            peak = built_for_a_while(chosen, Path(folder) / "many")
+            after = _published(store)
+            assert before.items() <= after.items(), "shards that were there were made again"
+            row = {**_pace({name: after[name] for name in after.keys() - before.keys()}, chosen.shard), "peak_mb": peak}
+            legs.append(row)
+            counts = f"{row['masks']:>9}{row['images']:>9}{row['images_per_s']:>10.0f}"
+            print(f"{name:<26}{counts}{peak:>11.0f} MB", flush=True)
     peak = max(leg["peak_mb"] for leg in legs)
     return {"plan": planned, "legs": legs, "jobs": chosen.jobs, "peak_mb": peak}, {"memory_to_1_gb": 1000 / peak}
 
@@ -150,16 +153,18 @@ def _most_memory(process: int) -> float:
     return 0.0
 
 
-def _published(shards: Path) -> dict[str, int]:
+def _published(store: Path) -> dict[str, int]:
     """Return when each shard was published."""
-    return {file.parent.name: file.parent.stat().st_ctime_ns for file in shards.glob("*/artifact.json")}
+    found = store.glob("*-shard/*/artifact.json")
+    return {f"{file.parents[1].name}/{file.parent.name}": file.parent.stat().st_ctime_ns for file in found}
 
 
-def _pace(chosen: argparse.Namespace, before: dict[str, int], shards: Path) -> dict[str, float]:
-    """Return how many shards were made meanwhile, and how many images in a second between the first and the last."""
-    times = sorted(when for name, when in _published(shards).items() if name not in before)
+def _pace(made: dict[str, int], shard: int) -> dict[str, float]:
+    """Return how many masks and images are in shards, and images a second from the first shard of them to the last."""
+    times = sorted(when for name, when in made.items() if name.startswith("synthesis"))
     seconds = (times[-1] - times[0]) / 1e9 if len(times) > 1 else float("inf")
-    return {"shards": len(times), "images_per_s": (len(times) - 1) * chosen.shard / seconds if times else 0.0}
+    masks = shard * sum(name.startswith("masks") for name in made)
+    return {"masks": masks, "images": shard * len(times), "images_per_s": shard * max(len(times) - 1, 0) / seconds}
 
 
 def measured(chosen: argparse.Namespace, what: str, out: Path, **changes: int) -> dict[str, Any]:
