@@ -118,6 +118,7 @@ def test_report_and_recorded_scores_say_at_which_size(plan, tmp_path):
     page, record = (folder / "report.html").read_text(), json.loads((folder / "report.json").read_text())
     assert "Table 1. Mean ± standard error over the test images, at native size; scores averaged over seeds." in page
     assert "Scores are taken at native size: a segmenter&#39;s scores are interpolated linearly to the size of" in page
+    assert "Data: data (folder), " in page
     assert record["arms"]["arm0"]["design"]["score_at"] == "native"
     assert record["arms"]["arm0"]["metrics"]["dice"]["mean"] < 1
     usual = (Engine(Store(tmp_path / "runs"), "cpu").run(plan("training")) / "report.html").read_text()

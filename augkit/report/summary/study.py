@@ -18,7 +18,7 @@ from augkit.report.verdict.scores import DEVELOPMENT_IMAGES, ArmScores
 class Study:
     """Facts of a report, for its paragraph of methods and for that of a comparison; '' and {} where they are unknown.
 
-    data:      the data set's name in recipes.
+    data:      the data set's name in recipes, after that of its folder where it has one, as in ``nuclei (folder)``.
     images:    split -> number of images: ``train``, ``validation``, ``test``; with folds those of all, as ``images``.
                Arms that learn from shares of the training groups leave out ``train`` where their numbers differ.
     size:      of an image, as in ``64 × 64``, and its pixels, as in ``RGB``.
@@ -52,7 +52,7 @@ def study_of(
     first = arms[0]
     format, (height, width) = test.format, test.masks.shape[1:]
     return Study(
-        data=first.dataset.components[0].name,
+        data=_named(first),
         images={"images": len(test)} if first.fold is not None else _splits(arms, inputs),
         size=(f"{height} × {width}", "RGB" if format.rgb else ", ".join(map(str, format.channels))),
         segmenter=_in_words(first),
@@ -66,6 +66,13 @@ def _splits(arms: Sequence[Arm], inputs: Mapping[Stage, Path]) -> dict[str, int]
     learnt = {len(read_names(inputs[arm.training] / "train").ids) for arm in arms}
     scored = {split: len(read_names(inputs[arms[0].dataset] / split).ids) for split in ("validation", "test")}
     return {"train": learnt.pop(), **scored} if len(learnt) == 1 else scored
+
+
+def _named(arm: Arm) -> str:
+    name, written = arm.dataset.components[0].name, arm.document.get("dataset")
+    options = written.get(name) if isinstance(written, dict) else None
+    root = options.get("root") if isinstance(options, dict) else None
+    return f"{Path(root).name} ({name})" if isinstance(root, str) and Path(root).name else name
 
 
 def _in_words(arm: Arm) -> str:
