@@ -13,6 +13,7 @@ It also prints what 300 trainings take on 8 GPUs, on paper: from times on an H10
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -93,9 +94,9 @@ def why_not(executor: str, started: ExitStack) -> str:
     if executor != "slurm" or subprocess.run("sinfo", shell=True, capture_output=True, check=False).returncode == 0:
         return ""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    import slurm
-
-    if not (reason := slurm.missing()):
+    slurm = importlib.import_module("slurm")
+    reason: str = slurm.missing()
+    if not reason:
         os.environ |= started.enter_context(closing(slurm.Slurm())).environment
     return reason
 

@@ -178,10 +178,8 @@ def _reason(text: str, kind: str, address: str) -> tuple[str, str]:
         what = f"this machine is no node of the cluster at {address}"
         return what, f"Run the command on one of its nodes, or join with `ray start --address={address}`"
     where = f"the cluster at {address} cannot be joined" if address else "no head can be started on this machine"
-    return (
-        f"{where}: {kind}: {text.strip().splitlines()[0] if text.strip() else ''}",
-        "Ray's logs are in the folder `ray` of the one for temporary files",
-    )
+    said = text.strip().partition("\n")[0].rstrip(".")
+    return f"{where}: {kind}: {said}", "Ray's logs are in the folder `ray` of the one for temporary files"
 
 
 def _cores() -> int:
