@@ -64,11 +64,11 @@ def test_a_command_on_a_file_system_whose_locks_the_system_has_not_ends_with_two
     runs = tmp_path / "runs"
     runs.mkdir()
     environment = {**os.environ, **failing(tmp_path, runs, flock=errno.ENOSYS)}
-    command = [sys.executable, "-m", "augkit", *words, "--out=runs"]
+    command = [sys.executable, "-m", "augkit", *words, f"--out={runs}"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr == (
-        "the file system of runs/.augkit/locks: has no locks (flock: Function not implemented), without which two "
+        f"the file system of {runs}/.augkit/locks: has no locks (flock: Function not implemented), without which two "
         "processes would build one artifact. Mount it with locks (Lustre: -o flock; NFS: without nolock), or choose "
         "another folder\n"
     )
