@@ -81,12 +81,16 @@ class Folder(FolderOptions):  # noqa: D101 - what it is stands beside its option
             raise InputError(*map(self._advised, error.problems)) from error
 
     def remarks(self) -> Sequence[str]:
-        """Return which files are not read, a split that was found, masks that are cut, and pairs turned apart."""
+        """Return which files are not read, fractions of a split that is there, masks that are cut, and pairs turned apart."""
         found = find_pairs(self)
         told = [f"{one.folder}: {one.told()}" for one in found.contents if one.unread]
-        if self.split == "folders":
-            counts = ", ".join(f"{len(pairs)} {part}" for part, pairs in found.parts.items())
-            told.append(f"{self.folder}: split by its folders ({counts}); test_fraction and validation_fraction unused")
+        unused = [
+            name
+            for name in ("test_fraction", "validation_fraction")
+            if getattr(self, name) != getattr(FolderOptions, name)
+        ]
+        if self.split == "folders" and unused:
+            told.append(f"{self.folder}: split by its folders; {' and '.join(unused)} unused")
         if self.mask_threshold is not None:
             masks = [path for pair in found.pairs for path in pair.masks]
             told.append(cut_masks(self.folder, masks, self.mask_threshold))

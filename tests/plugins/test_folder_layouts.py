@@ -406,10 +406,9 @@ def test_a_split_that_is_there_is_used_when_asked(tmp_path, part_first, place):
     assert splits.validation.ids == tuple(f"validation-{i}" for i in range(3))
     assert splits.test.ids == ("test-0", "test-1")
     assert len(files.sources()) == 20
-    assert files.remarks() == [
-        f"{tmp_path}: split by its folders (5 train, 3 validation, 2 test); "
-        "test_fraction and validation_fraction unused"
-    ]
+    assert files.remarks() == []
+    fraction = Folder(tmp_path, split="folders", size=32, test_fraction=0.3)
+    assert fraction.remarks() == [f"{tmp_path}: split by its folders; test_fraction unused"]
 
 
 def test_a_split_needs_train_and_test(tmp_path):
