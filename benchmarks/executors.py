@@ -1,9 +1,11 @@
 """What an executor costs beside the work: 24 tiny trainings by worker processes here, on Ray, and on Slurm.
 
-``python benchmarks/executors.py [--quick] [--jobs 2]``: the same U-Nets of 24 seeds in fresh stores. The overhead of a
-stage is the time from a stage's end, as the jsonl observer heard it, to the beginning of the one that takes its place:
-handing over, planning, reading what it needs, locking. The first stage of each worker, which starts it, does not count.
-Ray starts a head of its own, unless RAY_ADDRESS names one; an executor that is not there is skipped, with the reason.
+``python benchmarks/executors.py [--quick] [--jobs 2] [--cluster FILE]``: the same U-Nets of 24 seeds in fresh stores.
+The overhead of a stage is the time from a stage's end, as the jsonl observer heard it, to the beginning of the one
+that takes its place: handing over, planning, reading what it needs, locking. The first stage of each worker, which
+starts it, does not count. Ray starts a head of its own, unless RAY_ADDRESS names one. Where no Slurm answers, one of
+one node with two processors is started on this machine, as the tests do it (``tests/slurm.py``). An executor that is
+not there is skipped, with the reason.
 
 It also prints what 300 trainings take on 8 GPUs, on paper: from times on an H100, not from this machine.
 """
@@ -11,14 +13,15 @@ It also prints what 300 trainings take on 8 GPUs, on paper: from times on an H10
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, closing
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +36,9 @@ dataset: {phantom: {train: 24, validation: 4, test: 8, size: 32}}
 segmenter: {unet: {width: 4, steps: 60, batch_size: 4}}
 """
 
+CLUSTER = "slurm: {threads: 1, memory: 1500, minutes: 10, poll_seconds: 0.5}\n"
+"""Without --cluster: jobs of which two fit on the node that is started here."""
+
 UNET_SECONDS, GAN_SECONDS, PAINTING_SECONDS, SMALL_SECONDS = 75.8, 162.1, 0.6, 0.4
 """On one H100, of 2026-11-27-gpu-h100.md: the mean of three U-Nets (6,300 steps of 32 at 128 pixels), one GAN, 2000
 images painted, one evaluation."""
@@ -45,16 +51,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="Four trainings.")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--cluster", type=Path, help="As of augkit run.")
     chosen = parser.parse_args()
     trainings = 4 if chosen.quick else TRAININGS
     found: dict[str, dict[str, float]] = {}
     skipped: dict[str, str] = {}
     hashes: dict[str, list[str]] = {}
     print(f"{'executor':<10} {'in all':>9} {'overhead of a stage: median':>28} {'mean':>9} {'most':>9}")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as started:
         (Path(folder) / "tiny.yaml").write_text(RECIPE)
+        (Path(folder) / "cluster.yaml").write_text(chosen.cluster.read_text() if chosen.cluster else CLUSTER)
         for executor in ("local", "ray", "slurm"):
-            if reason := why_not(executor):
+            if reason := why_not(executor, started):
                 skipped[executor] = reason
                 print(f"{executor:<10} skipped: {reason}")
                 continue
@@ -79,18 +87,18 @@ def main() -> None:
     print(json.dumps(record))
 
 
-def why_not(executor: str) -> str:
-    """Return why an executor cannot be measured here; empty where it can."""
+def why_not(executor: str, started: ExitStack) -> str:
+    """Return why an executor cannot be measured here; empty where it can. What is started for it `started` ends."""
     if executor == "ray" and importlib.util.find_spec("ray") is None:
         return "Ray is not installed"
-    if executor == "slurm":
-        if importlib.util.find_spec("augkit_slurm") is None:
-            return "no plugin for Slurm"
-        if shutil.which("sbatch") is None:
-            return "Slurm is not installed"
-        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, check=False)
-        return "" if asked.returncode == 0 else f"sinfo: {asked.stderr.strip().splitlines()[0]}"
-    return ""
+    if executor != "slurm" or subprocess.run("sinfo", shell=True, capture_output=True, check=False).returncode == 0:
+        return ""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    slurm = importlib.import_module("slurm")
+    reason: str = slurm.missing()
+    if not reason:
+        os.environ |= started.enter_context(closing(slurm.Slurm())).environment
+    return reason
 
 
 def measure(store: Path, executor: str, jobs: int, trainings: int) -> tuple[float, list[float]]:
@@ -98,7 +106,7 @@ def measure(store: Path, executor: str, jobs: int, trainings: int) -> tuple[floa
     command = [
         sys.executable, "-m", "augkit", "run", str(store.parent / "tiny.yaml"), "--quiet", "--device=cpu",
         f"--seeds=0..{trainings - 1}", f"--out={store}", "--observer=jsonl", f"--jobs={jobs}", "--threads=1",
-        f"--executor={executor}",
+        f"--executor={executor}", *([] if executor == "local" else [f"--cluster={store.parent / 'cluster.yaml'}"]),
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (log,) = (store / "events").iterdir()

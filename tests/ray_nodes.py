@@ -87,8 +87,8 @@ class Node:
 class TwoNodes:
     """A head and another node, with one CPU each; whoever has the token may use them."""
 
-    def __init__(self, site, other=(), head=(*QUIET, "--include-dashboard=false"), node=QUIET):
-        """`other` is what is in the environment of the other node alone; `head` and `node` are options."""
+    def __init__(self, site, other=(), both=(), head=(*QUIET, "--include-dashboard=false"), node=QUIET):
+        """`other` and `both` are put into the environment of nodes; `head` and `node` are options."""
         self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets have short paths
         self.token = "5" * 64
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
@@ -100,15 +100,16 @@ class TwoNodes:
             "RAY_AUTH_TOKEN": self.token,
         }
         self.environment = {**clean, "PYTHONPATH": path, **secured}
+        of_nodes = {**self.environment, **dict(both)}
         port = free_port()
         words = ["--head", f"--port={port}", f"--temp-dir={self.folder}", *head]
-        self.head = Node(words, self.environment)
+        self.head = Node(words, of_nodes)
         if not self.answers(port):
             self.head.end()
             pytest.skip("Ray's head does not start on this machine")
-        self.environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        self.environment["RAY_ADDRESS"] = of_nodes["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         for _ in range(3):  # on a busy machine a node may give up waiting for its own parts
-            self.other = Node([f"--address=127.0.0.1:{port}", *node], {**self.environment, **dict(other)})
+            self.other = Node([f"--address=127.0.0.1:{port}", *node], {**of_nodes, **dict(other)})
             if self.has_both_nodes():
                 return
             self.other.end()

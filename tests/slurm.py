@@ -37,7 +37,8 @@ def missing():
 class Slurm:
     """One cluster; `environment` leads the programs of Slurm to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **other) -> None:
+        """`other` is what its configuration has other than usual."""
         self.folder = Path(mkdtemp(prefix="augkit-slurm-"))  # short, for the path of a socket
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
         self._keeper = subprocess.Popen(
@@ -48,7 +49,7 @@ class Slurm:
             start_new_session=True,
         )
         try:
-            self._write()
+            self._write(other)
             self._commands = {
                 "munged": [
                     *("munged", "--foreground", "--force", f"--key-file={self.folder}/key"),
@@ -110,7 +111,7 @@ class Slurm:
             assert time.monotonic() < deadline, f"{otherwise}\n{logs}"
             time.sleep(0.1)
 
-    def _write(self):
+    def _write(self, other):
         (self.folder / "key").touch(mode=0o600)
         (self.folder / "key").write_bytes(os.urandom(64))
         (self.folder / "state").mkdir()
@@ -142,6 +143,7 @@ class Slurm:
             "PreemptMode": "REQUEUE",
             "MinJobAge": 60,
             "NodeName": f"{NODE} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=2 RealMemory=4000",
+            **other,
         }
         lines = [f"{name}={value}\n" for name, value in facts.items()]
         for name, tier in (("gpu", 1), ("urgent", 2), ("main", 1)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +63,13 @@ class Joined:
         hint = "index it, as in images[begin:end], or read all of it by np.asarray"
         raise AttributeError(f"arrays in shards have no '{name}'; {hint}")
 
-    def rows(self, where: NDArray[np.int64]) -> Joined:
+    def rows(self, where: NDArray[np.int64]) -> Self:
         """Return some rows as such an array again, int64 (n,); nothing is read."""
-        return Joined(self._parts, where if self._chosen is None else self._chosen[where])
+        return type(self)(self._parts, where if self._chosen is None else self._chosen[where])
 
-    def view(self, dtype: Any) -> Joined:
+    def view(self, dtype: Any) -> Self:
         """Return the same bytes as another dtype of that size."""
-        return Joined([part.view(dtype) for part in self._parts], self._chosen)
+        return type(self)([part.view(dtype) for part in self._parts], self._chosen)
 
     def _read(self, where: NDArray[np.int64]) -> NDArray[Any]:
         where = where if self._chosen is None else self._chosen[where]

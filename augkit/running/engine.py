@@ -32,7 +32,7 @@ from augkit.running.job import RESUMABLE, Job
 from augkit.running.processor import Usage, crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
 from augkit.running.vigil import Vigil
-from augkit.store import Digests, Store, write_text
+from augkit.store import Address, Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, Gather, WriteReport)
 
@@ -58,7 +58,7 @@ class Engine:
         self._workers = workers
         self._digests = digests or Digests(store.root)
         self._sound: dict[Stage, Path] = {}
-        self._expected: set[Stage] = set()
+        self._expected: set[Address] = set()
         self._estimates = Estimates(store.root)
 
     def run(self, plan: Plan) -> Path:
@@ -139,9 +139,10 @@ class Engine:
     def artifact(self, stage: Stage) -> Path:
         """Return the folder of the stage's verified artifact, building it and whatever it needs."""
         if stage not in self._sound:
+            expected = stage.address in self._expected
             self._ensure(stage)
             try:
-                self._sound[stage] = self._open(stage)
+                self._sound[stage] = self._open(stage, expected)
             except DamagedArtifactError as damage:
                 self._tell(events.StageNoted(stage.title, f"stored artifact was damaged: {damage}"))
                 self._mend(stage)
@@ -150,14 +151,17 @@ class Engine:
 
     def expect(self, stages: Iterable[Stage]) -> None:
         """Take it from other processes that these are in the store: what is not seen there yet is waited for."""
-        self._expected.update(stages)
+        self._expected.update(stage.address for stage in stages)
 
-    def _open(self, stage: Stage) -> Path:
-        """Return the folder of an artifact, verified with all that it lists."""
+    def _open(self, stage: Stage, expected: bool = False) -> Path:
+        """Return the folder of an artifact, verified with all that it lists, which was in the store before it."""
         folder, sound = self._store.open(stage.address), {one.address for one in self._sound}
-        for place in read_places(folder):
-            if place not in sound:
-                self._store.open(place)
+        places = [place for place in read_places(folder) if place not in sound]
+        if expected:
+            self._expected.update(places)
+        for place in places:
+            self._is_there(place, self.log(stage))
+            self._store.open(place)
         return folder
 
     def _mend(self, stage: Stage) -> None:
@@ -192,21 +196,21 @@ class Engine:
 
     def _ensure(self, stage: Stage) -> None:
         log = self.log(stage)
-        if self._store.has(stage.address) or self._comes_into_sight(stage, log):
+        if self._is_there(stage.address, log):
             return
         inputs = {name: self.artifact(upstream) for name, upstream in stage.inputs.items()}
         with self._store.lock(stage.address, log.note):
             if not self._store.has(stage.address):
                 self._build(stage, inputs, log)
 
-    def _comes_into_sight(self, stage: Stage, log: Log) -> bool:
-        """Wait, once, for what another process said it had built; tell whether it is there."""
-        if stage not in self._expected:
-            return False
-        self._expected.remove(stage)
-        if self._store.appears(stage.address):
+    def _is_there(self, address: Address, log: Log) -> bool:
+        """Tell whether an artifact is in the store; wait, once, for what another process said it had built."""
+        if address not in self._expected:
+            return self._store.has(address)
+        self._expected.remove(address)
+        if self._store.appears(address):
             return True
-        log.note(f"{self._store.path(stage.address)} was built elsewhere, but is not seen here; it is built again")
+        log.note(f"{self._store.path(address)} was built elsewhere, but is not seen here; it is built again")
         return False
 
     def _build(self, stage: Stage, inputs: Mapping[str, Path], log: Log) -> None:

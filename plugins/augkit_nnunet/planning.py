@@ -95,7 +95,7 @@ def _statistics(numbers: Any) -> dict[str, float]:
 def _planned_from(options: NnunetOptions, samples: ImageSet) -> ImageSet:
     real = [i for i, origin in enumerate(samples.origins) if origin == "real"]
     chosen = samples.take(real) if real and options.plan_from == "real" else samples
-    if not shows(chosen.masks).any():
+    if not any(shows(mask).any() for mask in chosen.masks):
         what = f"found {len(chosen)} training masks without foreground; allowed: foreground in one or more"
         raise InputError(Problem("nnunet", what, "nnU-Net takes the fingerprint of the foreground"))
     return chosen

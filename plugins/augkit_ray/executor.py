@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, OutOfMemoryError, RayActorError, RayError
 
 from augkit import InputError, Problem
 from augkit.executors import Said, Site, Unit
@@ -28,6 +28,9 @@ PATIENCE = 12
 
 _BREAK_SECONDS = 5.0
 
+STARTING_SECONDS = 10.0
+"""How long a worker may take to start before its unit is given to an idle one: other runs may have the CPUs."""
+
 _THREADS_OF_SLOT = 4
 """A slot is listened to while it is given a unit or hung up on."""
 
@@ -41,8 +44,14 @@ class _Held:
     unit: Unit | None = None
     heard: int = 0
     patience: int = PATIENCE
+    made: float = field(default_factory=time.monotonic, init=False)
     listening: Any = field(default=None, init=False)
     beginning: Any = field(default=None, init=False)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its actor was heard of; until then it may wait for CPUs."""
+        return self.beginning is None or self.heard > 0
 
     def begin(self, unit: Unit, order: Mapping[str, Any]) -> None:
         self.unit = unit
@@ -84,19 +93,24 @@ class RayExecutor:
     def wait(self) -> Said | None:
         """Return the next thing said."""
         while not self._said:
-            busy = [one for one in self._held if one.unit is not None]
+            self._spare_waiting()
+            busy = self._busy()
             if not busy:
                 return None
             if time.monotonic() - self._looked > LOOKING_SECONDS and self._look():
-                return Said(busy[0].unit or Unit({}, "", ""), {})
-            self._hear(busy)
+                return Said(busy[0][1], {})
+            self._hear([held for held, _ in busy])
         return self._said.popleft()
 
     def interrupt(self) -> None:
-        """Hang up on every worker that builds."""
-        for one in self._held:
-            if one.unit is not None:
-                one.actor.hang_up.remote()
+        """Hang up on every worker that builds, and give up those that wait for CPUs: they would not answer."""
+        for held, unit in self._busy():
+            if held.has_started:
+                held.actor.hang_up.remote()
+            else:
+                self._give_up(held)
+                facts = {"problems": [[unit.title, "had not begun", ""]], "exit_code": 130, "interrupted": True}
+                self._said.append(Said(unit, facts))
 
     def close(self) -> None:
         """End idle workers by hanging up and the others by force, leave the cluster, and end a head of one's own."""
@@ -116,6 +130,8 @@ class RayExecutor:
 
     def _start(self, memory: int) -> _Held:
         options: dict[str, Any] = {"memory": memory} if memory else {}
+        if self._head.environment:
+            options["runtime_env"] = {"env_vars": dict(self._head.environment)}
         actor = (
             ray.remote(Slot)
             .options(
@@ -132,6 +148,21 @@ class RayExecutor:
         held.listen()
         self._held.append(held)
         return held
+
+    def _spare_waiting(self) -> None:
+        """Give units that wait for CPUs to idle workers: two runs that waited for each other's would wait for ever."""
+        for held, unit in self._busy():
+            late = not held.has_started and time.monotonic() - held.made > STARTING_SECONDS
+            if late and any(other.unit is None for other in self._held):
+                self._give_up(held)
+                self.submit(unit)
+
+    def _busy(self) -> list[tuple[_Held, Unit]]:
+        return [(held, held.unit) for held in self._held if held.unit is not None]
+
+    def _give_up(self, held: _Held) -> None:
+        self._held.remove(held)
+        self._kill(held)
 
     def _hear(self, busy: list[_Held]) -> None:
         """Wait a moment for a word of any slot."""
@@ -165,8 +196,7 @@ class RayExecutor:
             time.sleep(_BREAK_SECONDS)
             held.listen()
             return
-        self._held.remove(held)
-        self._kill(held)
+        self._give_up(held)
         if held.unit is None:
             return
         if isinstance(error, RayActorError) and error.actor_init_failed:
@@ -176,20 +206,17 @@ class RayExecutor:
             self.submit(held.unit)
             return
         preempted = isinstance(error, RayActorError) and error.preempted
-        problem = [
-            held.unit.title,
-            f"its worker is gone: {_said_of(error)}",
-            "The same command continues from what it saved",
-        ]
-        self._said.append(
-            Said(held.unit, {"problems": [problem], "exit_code": 1, "lost": True, "preempted": preempted})
-        )
+        what, hint = f"its worker is gone: {_said_of(error)}", "The same command continues from what it saved"
+        if isinstance(error, OutOfMemoryError):
+            what = f"the memory of its node was nearly full, so Ray ended it: {_said_of(error)}"
+            hint = "Use fewer --jobs, smaller batches or smaller images; the same command continues from what it saved"
+        facts = {"problems": [[held.unit.title, what, hint]], "exit_code": 1, "lost": True, "preempted": preempted}
+        self._said.append(Said(held.unit, facts))
 
     def _end(self, held: _Held) -> None:
         with suppress(RayError, GetTimeoutError):
             ray.get(held.actor.end.remote(), timeout=ENDING_SECONDS)
-        self._kill(held)
-        self._held.remove(held)
+        self._give_up(held)
 
     def _kill(self, held: _Held) -> None:
         with suppress(RayError, ValueError):
@@ -214,4 +241,5 @@ def _said_of(error: RayError) -> str:
     """Return in a line why an actor is gone."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "cause" in line.lower() or "reason" in line.lower()]
-    return (causes or lines or [type(error).__name__])[0].rstrip(".")
+    said = (causes or lines or [type(error).__name__])[0].rstrip(".")
+    return said.removeprefix("OOM kill reason: ")

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -20,11 +20,19 @@ STORE_BYTES = 75 * 2**20
 """Memory for objects that Ray keeps; pixels never pass through it. The least that it takes."""
 
 
-class Head:
-    """The head of a cluster that this process has joined."""
+SAVING = {"RAY_kill_child_processes_on_worker_exit": "0"}
+"""In the environment of an actor: its worker outlives it for the moment in which it saves its state."""
 
-    def __init__(self, address: str) -> None:
+
+class Head:
+    """The head of a cluster that this process has joined.
+
+    environment: what actors need in theirs that nodes do not give them; Ray starts such ones a few seconds later.
+    """
+
+    def __init__(self, address: str, environment: Mapping[str, str]) -> None:
         self.address = address
+        self.environment = environment
 
     def is_gone(self) -> bool:
         """Tell whether nothing answers at the head's address."""
@@ -62,12 +70,13 @@ def join(address: str, where: str, threads: int, workers: int, gpus: float) -> H
         return _start_head(max(threads * workers, _cores()))
     with _explained(address, where), _own_signals(), _quiet():
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False)
-    head = Head(address)
+    head = Head(address, SAVING)
     _check_token(head, where)
     return _with_room(head, threads, gpus)
 
 
 def _start_head(cpus: int) -> Head:
+    os.environ.update(SAVING)
     with _explained("", "--executor ray"), _own_signals(), _quiet():
         ray.init(
             address="local",
@@ -78,7 +87,7 @@ def _start_head(cpus: int) -> Head:
             logging_level=logging.CRITICAL,
             configure_logging=False,
         )
-    return Head(ray.get_runtime_context().gcs_address)
+    return Head(ray.get_runtime_context().gcs_address, {})
 
 
 def _with_room(head: Head, threads: int, gpus: float) -> Head:
@@ -169,10 +178,8 @@ def _reason(text: str, kind: str, address: str) -> tuple[str, str]:
         what = f"this machine is no node of the cluster at {address}"
         return what, f"Run the command on one of its nodes, or join with `ray start --address={address}`"
     where = f"the cluster at {address} cannot be joined" if address else "no head can be started on this machine"
-    return (
-        f"{where}: {kind}: {text.strip().splitlines()[0] if text.strip() else ''}",
-        "Ray's logs are in the folder `ray` of the one for temporary files",
-    )
+    said = text.strip().partition("\n")[0].rstrip(".")
+    return f"{where}: {kind}: {said}", "Ray's logs are in the folder `ray` of the one for temporary files"
 
 
 def _cores() -> int:

@@ -16,8 +16,8 @@ LISTENING_SECONDS = 30.0
 class Slot:
     """One worker on a node. Ray calls it in several threads.
 
-    The worker leaves the actor's process group, so what ends the actor leaves it a moment to save its state: its input
-    ends then, which is how it is asked to.
+    The worker leaves the actor's process group, and Ray is told not to end it (`augkit_ray.head.SAVING`): what ends the
+    actor leaves it a moment to save its state: its input ends then, which is how it is asked to.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from augkit.executors import Unit
 from augkit_slurm.following import Facts, Job
 
 _CONTINUES = "the same command continues from what it saved"
+_OUT_OF_MEMORY = re.compile(r"memory limit|oom.kill|out-of-memory", re.I)
+"""What slurmstepd prints into the log of a job that it ends for its memory; its state may be another, then."""
+
 _STATES = {
     "NODE_FAIL": "its node failed",
-    "OUT_OF_MEMORY": "it used up its memory",
     "PREEMPTED": "another job took its place",
     "TIMEOUT": "its time was over before it had saved",
     "BOOT_FAIL": "its node did not start",
@@ -34,7 +37,11 @@ def cancelled(job: Job) -> Facts:
 def lost(job: Job, preempted: bool) -> Facts:
     """Return that of a job which is gone without a word."""
     hint = f"Its log is {job.array.log(job.task)}; {_CONTINUES}"
-    problem = [job.unit.title, f"its {_name(job)} ended before it was done: {_why(job)}", hint]
+    why = _why(job)
+    if job.row is not None and (job.row.state == "OUT_OF_MEMORY" or _OUT_OF_MEMORY.search(job.last_line())):
+        why = f"it used up its memory, {job.row.memory}"
+        hint = f"Raise memory in the section 'slurm' of the cluster file; {_CONTINUES}"
+    problem = [job.unit.title, f"its {_name(job)} ended before it was done: {why}", hint]
     return {"problems": [problem], "exit_code": 1, "lost": True, "preempted": preempted}
 
 

@@ -18,8 +18,8 @@ SAVE = "USR2"
 _SECONDS = 60.0
 """How long one of them may take."""
 
-_COLUMNS = "%F|%K|%T|%r|%N|%S|%V|%o"
-"""Job or array, task, state, reason, node, start, submission, script."""
+_COLUMNS = "%F|%K|%T|%r|%N|%S|%V|%m|%o"
+"""Job or array, task, state, reason, node, start, submission, memory, script."""
 
 _ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
@@ -52,6 +52,7 @@ class Row:
     reason: why it waits or has ended, in Slurm's words.
     node:   where it runs or ran; '' while it waits.
     since:  when it began, or was submitted where it waits, as ``2026-11-27T14:04:46``.
+    memory: what it asked for, as ``8000M``.
     script: the file that it runs.
     """
 
@@ -61,6 +62,7 @@ class Row:
     reason: str
     node: str
     since: str
+    memory: str
     script: Path
 
     @property
@@ -137,10 +139,10 @@ def read_rows(text: str) -> list[Row]:
     """Return the jobs of arrays that squeue printed."""
     rows = []
     for line in text.splitlines():
-        array, task, state, reason, node, start, submitted, script = line.split("|", 7)
+        array, task, state, reason, node, start, submitted, memory, script = line.split("|", 8)
         if task.isdecimal():  # ours are all in arrays
             since = submitted if start in ("N/A", "") or not node else start
-            rows.append(Row(f"{array}_{task}", int(task), state, reason, node, since, Path(script)))
+            rows.append(Row(f"{array}_{task}", int(task), state, reason, node, since, memory, Path(script)))
     return rows
 
 

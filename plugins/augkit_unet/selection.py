@@ -20,6 +20,9 @@ from augkit.training import Learner, score_images
 LOOKS = 20
 """How often in a training the development images are scored, evenly spaced; the last time after the last step."""
 
+_AT_A_TIME = 256
+"""Images that are in memory with their scores; a multiple of the batches in which a network predicts."""
+
 
 def cut_development(samples: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:
     """Return what is left to train on, and the development images.
@@ -89,8 +92,11 @@ class SelectingLearner:
         """Return the mean Dice of the network as it is, in 0..1, predicting as it will after training."""
         was_training = self._network.training
         self._network.eval()
-        format = self._development.format
-        scores = score_images(self._network, self._development.images, format, self._device)
+        samples, values = self._development, []
+        for begin in range(0, len(samples), _AT_A_TIME):
+            part = samples.part(slice(begin, begin + _AT_A_TIME))
+            scores = score_images(self._network, part.images, part.format, self._device)
+            found = np.stack([decided(one, part.format) for one in scores])
+            values.append(dice(found, np.asarray(part.masks), len(part.format.classes)))
         self._network.train(was_training)
-        found = np.stack([decided(one, format) for one in scores])
-        return float(dice(found, np.asarray(self._development.masks), len(format.classes)).mean())
+        return float(np.concatenate(values).mean())

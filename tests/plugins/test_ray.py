@@ -1,5 +1,6 @@
 """Stages on a real Ray cluster of two nodes on this machine; and what needs none."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,10 +14,12 @@ import pytest
 
 from augkit import InputError
 from augkit.executors import Site
+from augkit.store import Store
 from augkit_ray import Ray
 from augkit_ray.address import check_address
-from ray_nodes import TwoNodes, free_port, processes
+from ray_nodes import TwoNodes, below, free_port, processes
 from samples import file_hashes
+from system_faults import failing
 
 RECIPE = """
 name: {name}
@@ -148,6 +151,17 @@ class Driver:
     def events(self):
         lines = [line for log in sorted(self.out.glob("events/*")) for line in log.read_text().splitlines()]
         return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def began(self):
+        """The first step that was told of each training that was begun, in order."""
+        trainings = [one for one in self.events() if one.get("stage", "").startswith("segmenter ")]
+        begins = [at for at, one in enumerate(trainings) if one["event"] == "StageStarted"]
+        return [
+            next(
+                one["step"] for one in trainings[place:] if one["stage"] == trainings[place]["stage"] and "step" in one
+            )
+            for place in begins
+        ]
 
     def wait_for_steps(self, stages=1):
         """Wait until so many trainings are under way."""
@@ -303,6 +317,75 @@ def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster,
     assert file_hashes(driver.out) == reference
 
 
+def until(is_so, what):
+    deadline = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so after {SECONDS} s: {what}"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("head", ["joined", "of its own"])
+def test_a_killed_driver_leaves_no_worker_and_no_lock_and_the_same_command_goes_on(run, reference, cluster, head):
+    alone = {name: value for name, value in cluster.environment.items() if not name.startswith("RAY_")}
+    driver = run(*ON_RAY, environment=None if head == "joined" else alone)
+    driver.wait_for_steps()
+    begun = driver.began()
+    started = [*below(driver.process.pid, ""), *cluster.workers()]
+    if head == "joined":
+        started += [*cluster.head.find("ray::Slot"), *cluster.other.find("ray::Slot")]
+    driver.process.kill()
+    driver.process.wait()
+    until(lambda: not set(started) & set(processes()), "all that it started has ended")
+    assert Store(driver.out).held_locks() == []
+    code, errors = run(*ON_RAY).end()
+    assert code == 0, errors
+    assert max(driver.began()[len(begun) :]) > max(begun), "it goes on from what the worker saved when it was alone"
+    assert file_hashes(driver.out) == reference
+    assert list(driver.out.glob(".augkit/work/*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_drivers_at_once_build_each_stage_once(run, reference):
+    drivers = [run(*ON_RAY), run(*ON_RAY)]
+    for driver in drivers:
+        code, errors = driver.end()
+        assert code == 0, errors
+    finished = [one["stage"] for one in drivers[0].events() if one["event"] == "StageFinished"]
+    built = [stage for stage in finished if not stage.startswith("report ")]
+    assert len(built) == len(set(built))
+    assert file_hashes(drivers[0].out) == reference
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ctrl_c_with_trainings_that_wait_for_room_ends_these_at_once_and_saves_the_others(run, with_data, tmp_path):
+    (tmp_path / "cluster.yaml").write_text("ray: {slots: 4}\n")
+    driver = run("--seeds=0..3", "--executor=ray", "--cluster=cluster.yaml")
+    driver.wait_for_steps(2)
+    driver.process.send_signal(signal.SIGINT)
+    code, errors = driver.end()
+    assert code == 130, errors
+    assert errors.count("interrupted; the state is saved") == 2
+    assert errors.count("had not begun") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_collection_during_a_run_on_nodes_removes_nothing(run, reference, cluster, with_data):
+    driver = run(*ON_RAY)
+    driver.wait_for_steps()
+    command = [sys.executable, "-m", "augkit", "cache", "gc", "--out", driver.out, "--unfinished"]
+    done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "in use: segmenter-unet" in done.stderr
+    code, errors = driver.end()
+    assert code == 0, errors
+    assert file_hashes(driver.out) == reference
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
@@ -338,8 +421,8 @@ def doomed(site):
     pytest.importorskip("ray", reason="needs Ray: pip install 'augkit[ray]'")
     made = []
 
-    def start(**other):
-        made.append(TwoNodes(site, other))
+    def start(both=(), **other):
+        made.append(TwoNodes(site, other, both))
         return made[0]
 
     yield start
@@ -396,3 +479,47 @@ def test_a_node_with_other_instructions_builds_nothing_unless_nodes_may_be_mixed
     assert code == 0, errors
     (report,) = (driver.out.parent / "mixed" / "report").glob("*/report.html")
     assert "The trainings differ in CPU instructions" in report.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("call", "number", "code", "what"),
+    [
+        ("flock", errno.ENOSYS, 2, "has no locks (flock: Function not implemented), without which two processes"),
+        ("fsync", errno.ENOSPC, 1, "disk full: needs "),
+    ],
+    ids=["locks", "room"],
+)
+def test_a_node_on_which_the_folder_has_no_locks_or_no_room_fails_alone_and_nothing_is_lost(
+    run, doomed, reference, cluster, with_data, tmp_path, call, number, code, what
+):
+    two = doomed(**failing(tmp_path, tmp_path / "runs", **{call: number}))
+    driver = run(*ON_RAY, environment=two.environment)
+    ended, errors = driver.end()
+    assert ended == code, errors
+    assert what in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert len(list(driver.out.glob("segmenter/*/artifact.json"))) == 1, "the other node's"
+    two.end()
+    ended, errors = run(*ON_RAY).end()
+    assert ended == 0, errors
+    assert file_hashes(driver.out) == reference
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_node_whose_memory_is_always_full_is_told_after_three_attempts(run, doomed):
+    two = doomed(both={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "5000"})
+    driver = run("--executor=ray", environment=two.environment)
+    code, errors = driver.end()
+    assert code == 1, errors
+    full = "the memory of its node was nearly full, so Ray ended it: Memory usage "
+    notes = [one["text"] for one in driver.events() if one["event"] == "StageNoted" and "begun again" in one["text"]]
+    assert [full in note for note in notes] == [True, True]
+    last = errors.splitlines()[-1]
+    assert last.startswith(f"dataset phantom: {full}")
+    assert "exceeded threshold of " in last
+    assert last.endswith(
+        "Use fewer --jobs, smaller batches or smaller images; the same command continues from what it saved"
+    )

@@ -21,11 +21,11 @@ from augkit_slurm.following import Words
 from augkit_slurm.programs import FullError, Row, UnreachableError, read_rows
 
 RECORDED = """\
-12|3|PENDING|JobArrayTaskLimit||N/A|2026-11-27T14:12:01|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
-12|1|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|/my runs/.augkit/jobs/augkit-segmenter-0f3a9c2d/stage.sh
-9|2|PENDING|BeginTime||2026-11-27T14:12:51|2026-11-27T14:10:50|/data/r/.augkit/jobs/augkit-masks-77/stage.sh
-5|4|CANCELLED|BeginTime||2026-11-27T14:10:44|2026-11-27T14:10:00|/scratch/j|ob.sh
-7|N/A|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|(null)
+12|3|PENDING|JobArrayTaskLimit||N/A|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-masks-0f3a9c2d/stage.sh
+12|1|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|900M|/my runs/.augkit/jobs/augkit-masks-0f3a9c2d/stage.sh
+9|2|PENDING|BeginTime||2026-11-27T14:12:51|2026-11-27T14:10:50|4G|/data/r/.augkit/jobs/augkit-masks-77/stage.sh
+5|4|CANCELLED|BeginTime||2026-11-27T14:10:44|2026-11-27T14:10:00|900M|/scratch/j|ob.sh
+7|N/A|RUNNING|None|n1|2026-11-27T14:12:03|2026-11-27T14:12:01|900M|(null)
 """
 """What squeue of Slurm 22.05 prints for `_COLUMNS`: of a requeued job, N/A, and a script with a bar in its name."""
 
@@ -35,6 +35,7 @@ def test_jobs_are_read_from_what_squeue_prints():
     assert [row.job for row in rows] == ["12_3", "12_1", "9_2", "5_4"]
     assert [row.since[-8:] for row in rows] == ["14:12:01", "14:12:03", "14:10:50", "14:10:00"]
     assert [row.waits for row in rows] == [True, False, True, False]
+    assert [row.memory for row in rows] == ["900M", "900M", "4G", "900M"]
     assert [row.has_ended for row in rows] == [False, False, False, True]
     assert rows[0].script.parts[1] == "my runs"
     assert rows[3].script == Path("/scratch/j|ob.sh")
@@ -219,7 +220,14 @@ def started(site, slurmctld):
 
 def row_of(array, task, state, reason="None", node="n1"):
     return Row(
-        f"12_{task}", task, state, reason, "" if state == "PENDING" else node, "2026-11-27T14:00:00", array.script
+        f"12_{task}",
+        task,
+        state,
+        reason,
+        "" if state == "PENDING" else node,
+        "2026-11-27T14:00:00",
+        "900M",
+        array.script,
     )
 
 
@@ -284,7 +292,6 @@ def test_what_a_stage_says_is_passed_on_until_its_last_word(started, slurmctld):
         ("FAILED", 137, "its process was ended by SIGKILL; the system does that when the memory is full", False),
         ("FAILED", 1, "exit code 1; the last that it printed is: No module named augkit", False),
         ("NODE_FAIL", None, "its node failed", False),
-        ("OUT_OF_MEMORY", 137, "it used up its memory", False),
         ("PREEMPTED", 143, "another job took its place", True),
         ("COMPLETED", None, "Slurm says COMPLETED; the last that it printed is: No module named augkit", False),
     ],
@@ -302,6 +309,31 @@ def test_a_job_that_is_gone_without_a_word_is_lost(started, slurmctld, state, co
     assert (facts["lost"], facts["preempted"], facts["exit_code"]) == (True, preempted, 1)
     one.close()
     assert array.log(1).exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "printed"),
+    [
+        ("OUT_OF_MEMORY", ""),
+        ("FAILED", "slurmstepd-n1: error: Exceeded job memory limit"),
+        ("FAILED", "slurmstepd: error: Detected 1 oom_kill event in StepId=12.batch. Some of the step tasks have been"),
+    ],
+)
+def test_a_job_whose_memory_is_used_up_says_how_much_it_had_and_what_to_change(started, slurmctld, state, printed):
+    one = started()
+    array = one_job(one, slurmctld)
+    array.log(1).write_text(f"{printed}\n")
+    slurmctld.rows = [row_of(array, 1, state)]
+    say(array, BEGAN)
+    facts = one.wait().facts
+    assert facts["problems"] == [
+        [
+            "stage a",
+            "its job 12_1 on n1 ended before it was done: it used up its memory, 900M",
+            "Raise memory in the section 'slurm' of the cluster file; the same command continues from what it saved",
+        ]
+    ]
+    assert facts["lost"] is True
 
 
 def test_a_job_is_given_up_after_the_second_look_and_its_last_word_may_come_between(started, slurmctld):

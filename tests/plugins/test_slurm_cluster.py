@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from augkit import ImageSet, Splits, hookimpl
 class Slow:
     seconds: float = 0.0
     dies: bool = False
+    megabytes: int = 0
 
     def sources(self):
         return ()
@@ -56,6 +58,7 @@ class Slow:
     def load(self):
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
+        held = np.ones(self.megabytes * 10**6, np.uint8)
         deadline = time.monotonic() + self.seconds
         while time.monotonic() < deadline:
             time.sleep(0.01)
@@ -74,12 +77,28 @@ def augkit_datasets():
 
 @pytest.fixture(scope="module")
 def cluster():
+    with begun() as one:
+        yield one
+
+
+@contextmanager
+def begun(**other):
     try:
-        one = fixture.Slurm()
+        one = fixture.Slurm(**other)
     except AssertionError as error:  # of a machine on which it is installed and cannot run
         pytest.skip(f"Slurm does not start here: {error}")
-    yield one
-    one.close()
+    with closing(one):
+        yield one
+
+
+@pytest.fixture
+def strict(monkeypatch, slurm):
+    """Another cluster, which ends jobs that use more memory than they asked for; with the same plugin."""
+    facts = {"JobAcctGatherType": "jobacct_gather/linux", "JobAcctGatherParams": "OverMemoryKill"}
+    with begun(**facts, JobAcctGatherFrequency="task=1") as one:
+        for name, value in one.environment.items():
+            monkeypatch.setenv(name, value)
+        yield one
 
 
 @pytest.fixture
@@ -278,6 +297,18 @@ def test_a_crash_that_always_comes_ends_after_the_third_time(slurm, tmp_path):
     logs = str(error.value).partition("Its log is ")[2].partition(";")[0]
     assert Path(logs).is_file()
     assert "waits for nobody" not in slurm.queue()
+
+
+def test_a_stage_that_needs_more_memory_than_it_asked_for_ends_after_the_third_time(strict, tmp_path):
+    run = Run(tmp_path / "runs", slow(tmp_path / "runs", 600, megabytes=1000))
+    with pytest.raises(StageError) as error:
+        run.build()
+    assert len([note for note in run.notes() if "it used up its memory, 900M; it is begun again" in note]) == 2
+    (problem,) = error.value.problems
+    assert problem.where == "slow0"
+    assert problem.what.endswith(f"on {fixture.NODE} ended before it was done: it used up its memory, 900M")
+    assert problem.hint.startswith("Raise memory in the section 'slurm' of the cluster file")
+    assert not strict.queue()
 
 
 def test_a_stage_that_saves_nothing_gets_more_time_when_its_own_is_not_enough(slurm, tmp_path):

@@ -2,8 +2,12 @@ import pytest
 
 from augkit import InputError
 from augkit.contracts.executor import Site, Unit
+from augkit.contracts.precision import VARIABLE
+from augkit.planning.cluster import Elsewhere
 from augkit.running.elsewhere import nodes
+from augkit.running.elsewhere.workers import Workers
 from augkit.store import read_json
+from augkit.training import precision
 
 
 @pytest.fixture
@@ -52,3 +56,30 @@ def test_a_node_with_another_version_refuses_before_it_notes_anything(order, tmp
 def test_a_processor_is_known_by_what_torch_uses_of_it():
     assert set(nodes.hardware("cpu")) == {"instructions"}
     assert nodes.hardware("cpu")["instructions"] not in ("", "DEFAULT")
+
+
+class Farm:
+    """A cluster that keeps what it was asked to start for."""
+
+    threads = 3
+
+    def start(self, site):
+        self.site = site
+        return self
+
+
+@pytest.mark.parametrize(("native", "settled"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_precision_is_settled_by_the_driver_and_kept_by_a_node_whose_own_would_be_another(
+    tmp_path, monkeypatch, native, settled
+):
+    for name in (VARIABLE, "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    farm = Farm()
+    monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: native)
+    Workers(tmp_path, None, None, Elsewhere("farm", farm), lambda: None).start("cpu", "run")
+    sent = farm.site.environment()
+    assert (sent[VARIABLE], sent["OMP_NUM_THREADS"]) == (settled, "3")
+    monkeypatch.setattr(precision, "has_native_bfloat16", lambda device: not native)  # the node's
+    assert precision.choose_precision("cpu") != settled
+    monkeypatch.setenv(VARIABLE, sent[VARIABLE])
+    assert precision.choose_precision("cpu") == settled

@@ -162,6 +162,43 @@ def test_a_lost_shard_of_a_set_that_was_cut_otherwise_leads_to_the_shards_of_the
     assert finished(told)[-1] == coarse.title
 
 
+def hide(store, *stages):
+    """Take artifacts out of sight, as those of another host are for a while; returns what brings one back."""
+    moves = [(store.root / f"hidden {number}", store.path(stage.address)) for number, stage in enumerate(stages)]
+    for hidden, folder in moves:
+        folder.rename(hidden)
+    return lambda: Path.rename(*moves.pop())
+
+
+@pytest.mark.parametrize("cut", [256, 512])
+def test_shards_that_another_host_made_are_waited_for_and_not_made_again(tmp_path, supply, monkeypatch, cut):
+    store, waited = Store(tmp_path / "runs"), []
+    made, planned = synthesis_of(supply(256)), synthesis_of(supply(cut))
+    before = plain(read_image_set(Engine(store, "cpu").artifact(made)))
+    appear = hide(store, made.shards[1], made.shards[4])
+    monkeypatch.setattr("time.sleep", lambda seconds: waited.append(seconds) or appear())
+    told = Watcher()
+    engine = Engine(store, "cpu", told)
+    engine.expect([planned])
+    assert plain(read_image_set(engine.artifact(planned))) == before
+    assert len(waited) == 2
+    assert told.events == []
+
+
+def test_shards_that_never_come_into_sight_are_told_and_made_again(tmp_path, supply, monkeypatch):
+    monkeypatch.setattr("augkit.store.artifacts.SEEN_SECONDS", 0.05)
+    stage, store = synthesis_of(supply()), Store(tmp_path / "runs")
+    before = plain(read_image_set(Engine(store, "cpu").artifact(stage)))
+    hide(store, stage.shards[1])
+    told = Watcher()
+    engine = Engine(store, "cpu", told)
+    engine.expect([stage])
+    assert plain(read_image_set(engine.artifact(stage))) == before
+    assert finished(told) == [stage.shards[1].title]
+    note, *_ = [event.text for event in told.of(events.StageNoted)]
+    assert note == f"{store.path(stage.shards[1].address)} was built elsewhere, but is not seen here; it is built again"
+
+
 def test_a_run_that_is_interrupted_continues_behind_its_last_shard(tmp_path, supply):
     stage, store, done = synthesis_of(supply()), Store(tmp_path / "runs"), []
 

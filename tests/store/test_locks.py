@@ -3,12 +3,15 @@
 import errno
 import fcntl
 import os
+import subprocess
+import sys
 
 import pytest
 
 from augkit.errors import InputError, StageError
 from augkit.running.cache import collect
 from augkit.store import Address, Store
+from system_faults import failing
 
 ADDRESS = Address("masks", "shapes", "0123456789abcdef" * 4)
 
@@ -46,6 +49,31 @@ def test_without_locks_nothing_is_built_and_no_file_says_that_it_is_locked(tmp_p
     assert caught.value.exit_code == 2
     assert {path.name for path in tmp_path.iterdir()} == {".augkit"}
     assert not list(tmp_path.rglob("*.json"))
+
+
+RUN = """
+name: arm
+dataset: {phantom: {train: 8, test: 4, size: 32}}
+segmenter: {unet: {width: 2, steps: 2, batch_size: 2}}
+"""
+
+
+@pytest.mark.parametrize("words", [("run", "arm.yaml", "--quiet", "--device=cpu"), ("cache", "gc")])
+def test_a_command_on_a_file_system_whose_locks_the_system_has_not_ends_with_two_and_builds_nothing(tmp_path, words):
+    (tmp_path / "arm.yaml").write_text(RUN)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    environment = {**os.environ, **failing(tmp_path, runs, flock=errno.ENOSYS)}
+    command = [sys.executable, "-m", "augkit", *words, f"--out={runs}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == (
+        f"the file system of {runs}/.augkit/locks: has no locks (flock: Function not implemented), without which two "
+        "processes would build one artifact. Mount it with locks (Lustre: -o flock; NFS: without nolock), or choose "
+        "another folder\n"
+    )
+    assert [path.name for path in runs.iterdir()] == [".augkit"]
+    assert not list(runs.rglob("*.json"))
 
 
 def test_a_collection_does_not_take_a_lock_that_cannot_be_asked_for_free(tmp_path, monkeypatch):

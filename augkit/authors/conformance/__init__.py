@@ -57,6 +57,7 @@ ONCE: Sequence[Check] = (
     fits_again,
     resumes,
     generator.opens_in_a_fresh_process,
+    segmenter.takes_sets_in_shards,
     segmenter.opens_in_a_fresh_process,
 )
 """Checks that are made with one format only: others would tell nothing new, and a fit takes its time."""

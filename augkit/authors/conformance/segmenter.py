@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from augkit.authors.conformance.bench import CONDUCT, answers_to
+from augkit.authors.conformance.bench import CONDUCT, UnansweredError, answers_to
 from augkit.authors.conformance.fresh import ask_fresh_process
-from augkit.authors.conformance.toy import SIZE, dice, draw_set
-from augkit.authors.conformance.training import TrainingBench, fits_again, resumes
+from augkit.authors.conformance.toy import SIZE, dice, draw_set, in_shards
+from augkit.authors.conformance.training import TrainingBench, compare_fits, fits_again, resumes
 from augkit.contracts.components import Predictor, Workspace
 from augkit.contracts.rules import (
     BreachError,
@@ -62,14 +62,14 @@ class SegmenterBench(TrainingBench):
         """The shape of the scores."""
         return (len(self.test), len(self.format.classes), SIZE, SIZE)
 
-    def fit(self, space: Workspace) -> None:
+    def fit(self, space: Workspace, train: ImageSet | None = None) -> None:
         """Fit once in a workspace, without a validation set, and count the batches that were augmented."""
 
         def augment(images: Tensor, masks: Tensor, draws: TensorDraws) -> tuple[Tensor, Tensor]:
             self.augmented += 1
             return images, masks
 
-        self.component.fit(self.train, ImageSet.empty((SIZE, SIZE), self.format), augment, space)
+        self.component.fit(train or self.train, ImageSet.empty((SIZE, SIZE), self.format), augment, space)
 
     def fitted(self) -> Path:
         """Return the folder of a complete fit."""
@@ -181,6 +181,23 @@ def _guesses(bench: SegmenterBench) -> list[Any]:
     return [np.broadcast_to(usual >= level, shape) for level in (0, 0.25, 0.5)]
 
 
+def takes_sets_in_shards(bench: SegmenterBench) -> None:
+    """A set in shards, which is read by index and never at once, gives the files of the same set in memory."""
+    answers_to(lambda: fits_again(bench), "fits_again")
+    wanted = "use augkit.training.Batches, or images[begin:end]: sets of millions are in shards"
+    space, at_once = bench.space("fit on shards"), list[str]()
+    train = in_shards(bench.train, at_once.append)
+    try:
+        bench.once("fit() on a set in shards", lambda: bench.fit(space, train), space.folder)
+    except UnansweredError:
+        if breach := bench.conduct.get("raises_nothing"):
+            raise BreachError(breach.found, wanted) from None
+        raise
+    if at_once:
+        raise BreachError(f"read all {at_once[0]} of a set in shards at once in fit()", wanted)
+    compare_fits(bench.fitted(), space.folder, "fit() on the same set in shards", "leave the order to space.seed")
+
+
 def opens_in_a_fresh_process(bench: SegmenterBench) -> None:
     """What fit() left is enough: another process opens it and gives the same scores."""
     scores = bench.scores()
@@ -203,6 +220,7 @@ CHECKS: Sequence[Callable[[SegmenterBench], None]] = (
     learns,
     fits_again,
     resumes,
+    takes_sets_in_shards,
     opens_in_a_fresh_process,
 )
 """The checks of a segmenter."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from augkit.contracts.rules import refusal_of
 from augkit.data.arrays import Images, ImageSet, Masks
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.formats import IGNORED, RGB, Channel, Format, from_unit, shows
+from augkit.data.joined import Joined
 
 SIZE = 32
 """Side of the toy images in pixels; small, and a power of two as some networks want it."""
@@ -81,6 +83,21 @@ def draw_set(count: int, name: str, height: int = SIZE, width: int = SIZE, forma
     groups = tuple(f"toy-{name}-{i // 2}" for i in range(count))
     images = _paint(masks, name) if what == Format() else _paint_classes(masks, name, what)
     return ImageSet(ids, images, masks, groups, ("real",) * count, what)
+
+
+def in_shards(samples: ImageSet, at_once: Callable[[str], None]) -> ImageSet:
+    """Return the same samples in three shards; `at_once` is told what somebody reads all of in one go."""
+
+    class Watched(Joined):
+        def __getitem__(self, index: Any) -> NDArray[Any]:
+            if isinstance(index, slice) and index == slice(None):
+                at_once("images" if self.ndim == samples.images.ndim else "masks")
+            return super().__getitem__(index)
+
+    def cut(pixels: NDArray[Any]) -> Any:
+        return Watched(np.array_split(pixels, 3))
+
+    return replace(samples, images=cut(samples.images), masks=cut(samples.masks))
 
 
 def _paint(masks: Masks, stream: str) -> Images:

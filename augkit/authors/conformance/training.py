@@ -15,6 +15,8 @@ from augkit.store import remove_folder
 CHECKPOINTS = "checkpoints"
 """What a training keeps for continuing is no part of its result."""
 
+_SEEDED = "let everything random come from space.seed, or train with augkit.training.loop.train"
+
 
 class TrainingBench(Bench):
     """A bench of a component that trains."""
@@ -32,7 +34,7 @@ def fits_again(bench: TrainingBench) -> None:
     """The same data and seed give the same files."""
     space = bench.space("fit again")
     bench.once("a second fit()", lambda: bench.fit(space), space.folder)
-    _compare(bench.fitted(), space.folder, "a second fit() with the same seed")
+    compare_fits(bench.fitted(), space.folder, "a second fit() with the same seed")
 
 
 def resumes(bench: TrainingBench) -> None:
@@ -53,18 +55,17 @@ def resumes(bench: TrainingBench) -> None:
     if not log.interrupted:
         raise UnansweredError("it reports no progress before its end, so that there is nothing to interrupt")
     bench.once("fit() after an interruption", lambda: bench.fit(space), space.folder)
-    _compare(bench.fitted(), space.folder, "fit() after an interruption")
+    compare_fits(bench.fitted(), space.folder, "fit() after an interruption")
 
 
-def _compare(one: Path, other: Path, when: str) -> None:
+def compare_fits(one: Path, other: Path, when: str, wanted: str = _SEEDED) -> None:
+    """Raise `BreachError` where the files of a fit are not those of another, checkpoints left out."""
     remove_folder(one / CHECKPOINTS)
     remove_folder(other / CHECKPOINTS)
     first, second = _contents(one), _contents(other)
     different = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if different:
-        found = f"left other files after {when}: {', '.join(different[:3])}"
-        wanted = "let everything random come from space.seed, or train with augkit.training.loop.train"
-        raise BreachError(found, wanted)
+        raise BreachError(f"left other files after {when}: {', '.join(different[:3])}", wanted)
 
 
 def _contents(folder: Path) -> Mapping[str, bytes]:

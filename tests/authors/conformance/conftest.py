@@ -2,7 +2,7 @@
 
 import pytest
 
-TRAINS_ANEW = ("fits_again", "resumes", "opens_in_a_fresh_process")
+TRAINS_ANEW = ("fits_again", "resumes", "takes_sets_in_shards", "opens_in_a_fresh_process")
 """Checks that train a component again, or start a process to open it."""
 
 IN_EVERY_RUN = ("Test_segmenter_unet_0", "Test_generator_mask2lesion_0")

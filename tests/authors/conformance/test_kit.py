@@ -244,6 +244,19 @@ MORE = {
             "your segmenter raised KeyError in check_frame() for 31 x 33 pixels; raise ValueError for a size",
         ),
         "depends on the batch": ("batch_independent", "your segmenter changed 1 of 1 answers alone"),
+        "takes arrays only": (
+            "takes_sets_in_shards",
+            "your segmenter raised in fit() on a set in shards: AttributeError: arrays in shards have no 'mean'; index "
+            "it, as in images[begin:end], or read all of it by np.asarray; use augkit.training.Batches, or images[b",
+        ),
+        "reads everything at once": (
+            "takes_sets_in_shards",
+            "your segmenter read all images of a set in shards at once in fit(); use augkit.training.Batches",
+        ),
+        "learns otherwise from shards": (
+            "takes_sets_in_shards",
+            "your segmenter left other files after fit() on the same set in shards: level.json; leave the order to",
+        ),
     },
     "dataset": {
         "shares groups": (
