@@ -65,10 +65,10 @@ class DistilledLearner(FlowLearner):
 
     def _lesson(self, number: int) -> Sequence[Tensor]:
         """Return what the student learns in one of its steps: images, masks and keys, as `_paint`."""
-        round, within = divmod(number, _PAINTED * _USES)
+        lot, within = divmod(number, _PAINTED * _USES)
         # A continued training paints what it has lost once more, to the same bits.
-        if self._painted[0] != round:
-            self._painted = round, self._paint(self._plan.steps + round * _PAINTED)
+        if self._painted[0] != lot:
+            self._painted = lot, self._paint(self._plan.steps + lot * _PAINTED)
         painted = self._painted[1]
         use, batch = divmod(within, _PAINTED)
         order = torch.argsort(Draws(painted[2]).bits(f"use {use}"), stable=True)
