@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -301,15 +302,17 @@ def test_ctrl_c_once_saves_and_the_same_command_ends_in_the_same_bytes(run, refe
 def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster, with_data):
     driver = run(*ON_RAY)
     driver.wait_for_steps(2)
-    for pid in cluster.workers():
+    stopped = cluster.workers()
+    for pid in stopped:
         os.kill(pid, signal.SIGSTOP)  # one that does not answer
     driver.process.send_signal(signal.SIGINT)
     time.sleep(2)
     assert driver.process.poll() is None, "it waits for the last words"
     driver.process.send_signal(signal.SIGINT)
     code, errors = driver.end()
-    for pid in cluster.workers():
-        os.kill(pid, signal.SIGCONT)
+    for pid in stopped:  # they outlive their actors, and end when they can
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     assert code == 130, errors
     assert "Traceback" not in errors
     code, errors = run(*ON_RAY).end()
@@ -516,7 +519,8 @@ def test_a_node_whose_memory_is_always_full_is_told_after_three_attempts(run, do
     assert code == 1, errors
     full = "the memory of its node was nearly full, so Ray ended it: Memory usage "
     notes = [one["text"] for one in driver.events() if one["event"] == "StageNoted" and "begun again" in one["text"]]
-    assert [full in note for note in notes] == [True, True]
+    assert len(notes) >= 2  # what saved something in between has as many attempts again
+    assert all(full in note for note in notes)
     last = errors.splitlines()[-1]
     assert last.startswith(f"dataset phantom: {full}")
     assert "exceeded threshold of " in last
