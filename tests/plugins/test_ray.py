@@ -522,7 +522,7 @@ def test_a_node_whose_memory_is_always_full_is_told_after_three_attempts(run, do
     assert len(notes) >= 2  # what saved something in between has as many attempts again
     assert all(full in note for note in notes)
     last = errors.splitlines()[-1]
-    assert last.startswith(f"dataset phantom: {full}")
+    assert last.startswith((f"dataset phantom: {full}", f"segmenter unet: {full}"))  # as fast as the machine is
     assert "exceeded threshold of " in last
     assert last.endswith(
         "Use fewer --jobs, smaller batches or smaller images; the same command continues from what it saved"
