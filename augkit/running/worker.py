@@ -2,9 +2,9 @@
 
 ``python -m augkit.running.worker`` reads units as lines of JSON, as `Site.order` makes them, builds one after another,
 and writes events and results as such lines. When its input ends, because the run is interrupted or its process has
-died, it saves the state of the stage under way and ends. It is started so that signals do not reach it: a service that
-ends a group of processes would signal the run and the worker, and the second one that the worker hears would cost it
-the state.
+died, it saves the state of the stage under way and ends; where a plugin hangs, by force after a while. It is started so
+that signals do not reach it: a service that ends a group of processes would signal the run and the worker, and the
+second one that the worker hears would cost it the state.
 
 ``python -m augkit.running.worker --unit FILE.json`` builds the one unit in a file and appends its lines to FILE.jsonl.
 SIGTERM lets it save and end. Its exit code is 0, that of the stage's failure, or 143 for one that is to go on.
@@ -19,6 +19,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,9 @@ from augkit.store import Digests, Store, Verified, append_line, read_json
 
 STOP = signal.SIGTERM
 """The signal that the end of the input stands for."""
+
+ENDING_SECONDS = 300.0
+"""How long a worker may take to save its state once its input has ended, on the slowest of file systems."""
 
 
 def main() -> None:
@@ -87,6 +91,8 @@ def _listen(orders: queue.SimpleQueue[str]) -> None:
         orders.put(line)
     orders.put("")  # ends an idle worker
     _thread.interrupt_main(STOP)  # ends a busy one, as the signal would
+    time.sleep(ENDING_SECONDS)
+    os._exit(128 + STOP)  # one that hangs would keep the lock of its stage for ever
 
 
 class _Builder:

@@ -252,3 +252,16 @@ def test_a_unit_of_a_file_ends_on_sigterm_with_143_and_a_second_attempt_goes_on_
         "StageStarted",
         2,
     ]
+
+
+def test_a_worker_that_hangs_does_not_outlive_its_run_for_ever():
+    program = """
+import _thread, queue, time
+from augkit.running import worker
+worker.ENDING_SECONDS = 0.1
+_thread.interrupt_main = lambda signal: None  # as if the plugin never came back to Python
+_thread.start_new_thread(worker._listen, (queue.SimpleQueue(),))
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL, check=False, timeout=50)
+    assert done.returncode == 128 + signal.SIGTERM
