@@ -168,49 +168,40 @@ def augment_panel(train: ImageSet, augment: Sequence[tuple[str, Augment]], seed:
 
     Where an augmentation fails, the sentence says which and how, and there is no picture.
     """
-    some = train.take(range(min(SHOWN, len(train))))
-    title = "Classical variants of real pairs"
+    some, title = train.take(range(min(SHOWN, len(train)))), "Classical variants of real pairs"
+    rows = _variants(some, augment, seed)
+    if isinstance(rows, BaseException):
+        return Panel("augment", title, _failure(some, augment, seed, rows), None)
+    after = ", ".join(name for name, _ in augment)
+    sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
+    return Panel("augment", title, sentence, gallery(rows, text=0.08, legend=class_legend(some.format)))
+
+
+def _variants(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> list[Row] | BaseException:
+    """Return the pairs and what becomes of them, or what was raised; augmentations are held to their contract."""
+    rows = [_real_row(some)]
     try:
         with contained():
-            replay(_held_to_contract(augment), some, seed, 0)
-            picture = gallery(_variants(some, augment, seed), text=0.08, legend=class_legend(some.format))
+            replay([(name, Checked(name, one)) for name, one in augment], some, seed, 0)
+            for epoch in range(VARIANTS):
+                drawn = replay(augment, some, seed, epoch)
+                notes = ["\n".join(_drawn_lines([name for name, _ in augment], one)) for one in drawn.parameters]
+                tiles = zip(_outlined(drawn.images, _cut(drawn, some.format), some.format), notes, strict=True)
+                rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit included
         if ends_by_signal(error):
             raise
-        return Panel("augment", title, _failure(some, augment, seed, error), None)
-    after = ", ".join(name for name, _ in augment)
-    sentence = f"The same pairs in the first epochs, after {after}; exactly what training will use, and what was drawn."
-    return Panel("augment", title, sentence, picture)
-
-
-def _variants(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int) -> list[Row]:
-    rows = [_real_row(some)]
-    for epoch in range(VARIANTS):
-        drawn = replay(augment, some, seed, epoch)
-        notes = ["\n".join(_drawn_lines([name for name, _ in augment], one)) for one in drawn.parameters]
-        tiles = zip(_outlined(drawn.images, _cut(drawn, some.format), some.format), notes, strict=True)
-        rows.append(Row(f"epoch {epoch}", tuple(replace(tile, note=note) for tile, note in tiles)))
+        return error
     return rows
-
-
-def _held_to_contract(augment: Sequence[tuple[str, Augment]]) -> list[tuple[str, Augment]]:
-    return [(name, Checked(name, augmentation)) for name, augmentation in augment]
 
 
 def _failure(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int, error: BaseException) -> str:
     """Return in one sentence which augmentation failed and how: the first one without which all goes well."""
     name, failed = augment[-1]
-    for count in range(1, len(augment) + 1):
-        try:
-            with contained():
-                _variants(some, _held_to_contract(augment[:count]), seed)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as again:
-            if ends_by_signal(again):
-                raise
+    for count in range(1, len(augment)):
+        if isinstance(again := _variants(some, augment[:count], seed), BaseException):
             (name, failed), error = augment[count - 1], again
             break
     package = getattr(failed, "__module__", type(failed).__module__).partition(".")[0]
