@@ -1,10 +1,9 @@
 """Every fault that augkit promises to survive, counted: T1 to T20.
 
 ``python benchmarks/campaign.py [--only T8 ...] [--quick]``: a fault is tried by a program of its own (`kills.py`,
-`failing.py`), by a module of `faults/`, by counting here (bit flips), or by the tests that hold it, slow ones included;
-the table says by which. How far it is, and what did not hold, is told on the standard error. A row stands as soon as
-its faults have been tried, and a campaign that is stopped ends with the rows it has. The exit code is 1 where something
-did not hold.
+`failing.py`), by a module of `faults/`, or by the tests that hold it, slow ones included; the table says by which. How
+far it is, and what did not hold, is told on the standard error. A row stands as soon as its faults have been tried, and
+a campaign that is stopped ends with the rows it has. The exit code is 1 where something did not hold.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -111,69 +108,6 @@ FAILING = counted_by(
 )
 
 
-RECIPE = """\
-name: tiny
-seed: 0
-dataset: {phantom: {train: 6, test: 3, size: 32}}
-synthesize:
-  - generator: {texture: {}}
-    masks: {training: {}}
-    per_real: 1.0
-segmenter: {unet: {width: 2, steps: 3, batch_size: 2}}
-"""
-
-
-def flips(quick: bool) -> Iterator[str]:
-    """Flip single bits of the artifacts of a run and of its memory of digests, and look for them."""
-    from augkit.store import Digests, find_damage
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "r.yaml").write_text(RECIPE)
-        command = [sys.executable, "-m", "augkit", "run", "r.yaml", "--quiet", "--device", "cpu"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        files = [
-            (file, artifact.parent)
-            for artifact in sorted(folder.glob("runs/*/*/artifact.json"))
-            for file in sorted(artifact.parent.rglob("*"))
-            if file.is_file()
-        ]
-        numbers = np.random.Generator(np.random.Philox(key=0))
-        for _ in range(100 if quick else 1000):
-            file, artifact = files[numbers.integers(len(files))]
-            with changed(file, numbers) as is_changed:
-                if is_changed:
-                    yield "" if find_damage(artifact) else f"a flipped bit of {file.relative_to(folder)} was not found"
-        inputs = [folder / "r.yaml"]
-        digests = Digests(folder / "runs")
-        expected = digests.of(inputs)
-        digests.save()
-        for _ in range(40 if quick else 400):
-            with changed(folder / "runs/.augkit/digests.json", numbers) as is_changed:
-                if is_changed:
-                    found = Digests(folder / "runs").of(inputs)
-                    yield "" if found == expected else "a flipped bit of the memory of digests was used"
-
-
-class changed:  # noqa: N801 - it reads as a word
-    """A file with one bit flipped, for as long as the context lasts; an empty one has none, which `__enter__` tells."""
-
-    def __init__(self, file: Path, numbers: np.random.Generator) -> None:
-        self._file, self._whole = file, file.read_bytes()
-        self._place = int(numbers.integers(8 * len(self._whole))) if self._whole else 0
-
-    def __enter__(self) -> bool:
-        if not self._whole:
-            return False
-        damaged = bytearray(self._whole)
-        damaged[self._place // 8] ^= 1 << self._place % 8
-        self._file.write_bytes(damaged)
-        return True
-
-    def __exit__(self, *error: object) -> None:
-        self._file.write_bytes(self._whole)
-
-
 FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     "T1": ("kill -9", "kills.py, tests", (stopped_by("KILL"), held_by("tests/test_store.py", names="kill"))),
     "T2": (
@@ -236,9 +170,9 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     ),
     "T8": (
         "bit rot",
-        "counted here, tests",
+        "faults/rot.py, tests",
         (
-            flips,
+            tried_by("rot"),
             held_by(
                 "tests/data/test_wholeness.py",
                 "tests/test_store.py",

@@ -10,22 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from faults.inside import attempts_inside
 from faults.runs import Tiny, difference, end_of, last_line
 from kills import damage
 
 ENOUGH = "64m"
-INSIDE = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-m", "faults.disk"]
 
 
 def attempts(quick: bool) -> Iterator[str]:
     """20 sizes between nothing and what a run needs, 3 if quick; each time the same command then gets a larger disk."""
-    command = [*INSIDE, "3" if quick else "20"]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as inside:
-        assert inside.stdout is not None
-        for line in inside.stdout:
-            yield line.rstrip("\n")
-    if inside.returncode:
-        yield f"the program in the namespace ended with exit code {inside.returncode}"
+    return attempts_inside("faults.disk", "3" if quick else "20")
 
 
 def main() -> None:

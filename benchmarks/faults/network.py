@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from faults.inside import attempts_inside
 from faults.ranks import RECIPE, different_weights, start, told
 
-INSIDE = ["unshare", "--user", "--map-root-user", "--net", "--mount", sys.executable, "-m", "faults.network"]
 HOSTS = ("here", "there")
 PORT = "29517"
 FEW_STEPS = "--set=segmenter.unet.steps=24"
@@ -60,15 +60,7 @@ TROUBLES = {
 
 def attempts(quick: bool) -> Iterator[str]:
     """One training for each kind of trouble; the first alone if quick."""
-    names = list(TROUBLES)[: 1 if quick else None]
-    with subprocess.Popen(
-        [*INSIDE, *names], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
-    ) as inside:
-        assert inside.stdout is not None
-        for line in inside.stdout:
-            yield line.rstrip("\n")
-    if inside.returncode:
-        yield f"the program in the namespace ended with exit code {inside.returncode}"
+    return attempts_inside("faults.network", *list(TROUBLES)[: 1 if quick else None])
 
 
 def main() -> None:
