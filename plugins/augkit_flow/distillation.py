@@ -35,9 +35,10 @@ class DistilledLearner(FlowLearner):
     painting: the average of the student's weights.
     """
 
+    options: DistilledOptions
+
     def __init__(self, options: DistilledOptions, samples: ImageSet, space: Workspace) -> None:
         super().__init__(options, samples, space)
-        self._plan = options
         with seeded(space.seed):
             student = StudentNetwork(options.student_width, samples.size, samples.format)
         student.spectrum.load_state_dict(self.network.spectrum.state_dict())
@@ -55,12 +56,12 @@ class DistilledLearner(FlowLearner):
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         """Let the flow descend, or after its steps the student; returns the loss."""
-        done = number - self._plan.steps
+        done = number - self.options.steps
         if done < 0:
             return super().step(number)
-        set_learning_rate(self._learning, self._plan.learning_rate * rate(done, self._plan.student_steps))
+        set_learning_rate(self._learning, self.options.learning_rate * rate(done, self.options.student_steps))
         seen = self._learn([self._lesson(done)])
-        self.painting.update(self.student, decay(done, self._plan.ema))
+        self.painting.update(self.student, decay(done, self.options.ema))
         return seen
 
     def _lesson(self, number: int) -> Sequence[Tensor]:
@@ -68,11 +69,11 @@ class DistilledLearner(FlowLearner):
         lot, within = divmod(number, _PAINTED * _USES)
         # A continued training paints what it has lost once more, to the same bits.
         if self._painted[0] != lot:
-            self._painted = lot, self._paint(self._plan.steps + lot * _PAINTED)
+            self._painted = lot, self._paint(self.options.steps + lot * _PAINTED)
         painted = self._painted[1]
         use, batch = divmod(within, _PAINTED)
         order = torch.argsort(Draws(painted[2]).bits(f"use {use}"), stable=True)
-        chosen = order[batch * self._plan.batch_size : (batch + 1) * self._plan.batch_size]
+        chosen = order[batch * self.options.batch_size : (batch + 1) * self.options.batch_size]
         return [tensor.index_select(0, chosen) for tensor in painted]
 
     @torch.no_grad()
@@ -83,7 +84,7 @@ class DistilledLearner(FlowLearner):
 
     def _paint_batch(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         masks = self._masks(batch)
-        return self._flow.follow(self._noise(batch.draws.keys), masks), masks, batch.draws.keys
+        return self._flow.paint(self._noise(batch.draws.keys), masks), masks, batch.draws.keys
 
     def _noise(self, keys: Tensor) -> Tensor:
         return Draws(keys).normal("noise", shape=tuple(self.student.spectrum.power.shape))

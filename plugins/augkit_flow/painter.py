@@ -51,12 +51,12 @@ class _Painter(ABC):
         images = np.empty((*masks.shape, len(format.channels)), format.dtype)
         for where, batch, keyed in filled_batches(masks, draws, self._device, PAINTING_BATCH, format):
             noise = keyed.normal("noise", shape=tuple(self._spectrum.power.shape))
-            painted = self._paint(noise, batch * 2 - 1)[: where.stop - where.start]
+            painted = self.paint(noise, batch * 2 - 1)[: where.stop - where.start]
             images[where] = as_stored(self._spectrum.restore(painted), format)
         return images
 
     @abstractmethod
-    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+    def paint(self, noise: Tensor, masks: Tensor) -> Tensor:
         """Return normalised images as noise (N, C, H, W), of masks (N, K, H, W) in {-1, 1}."""
 
 
@@ -70,11 +70,9 @@ class Painter(_Painter):
         self._steps = steps
         self._guidance = guidance
 
-    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
-        return self.follow(noise, masks)
-
-    def follow(self, x: Tensor, masks: Tensor) -> Tensor:
-        """Return x_1, normalised images, of the flow that begins at x_0, noise (N, C, H, W); masks in {-1, 1}."""
+    def paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+        """Return x_1 of the flow that begins at x_0, the noise."""
+        x = noise
         shares = [step / self._steps for step in range(self._steps + 1)]
         # Short steps at both ends: paths of coarse structure bend near noise, those of fine grain near the image.
         times = [(1 - math.cos(math.pi * share)) / 2 for share in shares]
@@ -112,7 +110,8 @@ class StudentPainter(_Painter):
         super().__init__(network.spectrum, device)
         self._network = network
 
-    def _paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+    def paint(self, noise: Tensor, masks: Tensor) -> Tensor:
+        """Return what the network makes of the noise."""
         with autocast(self._device):
             painted: Tensor = self._network(noise, masks)
         return painted

@@ -92,9 +92,9 @@ def test_the_exponential_solver_is_exact_in_one_step_where_images_are_gaussian()
     exact = network.spectrum._invert(network.spectrum._transform(noise) * network.spectrum.power.sqrt())
     with torch.inference_mode():
         for steps in (1, 3):
-            found = Painter(network, "exponential", steps, 1.0, "cpu").follow(noise, masks)
+            found = Painter(network, "exponential", steps, 1.0, "cpu").paint(noise, masks)
             assert torch.allclose(found, exact, atol=1e-4), steps
-        assert not torch.allclose(Painter(network, "heun", 3, 1.0, "cpu").follow(noise, masks), exact, atol=0.1)
+        assert not torch.allclose(Painter(network, "heun", 3, 1.0, "cpu").paint(noise, masks), exact, atol=0.1)
 
 
 def test_the_exponential_solver_integrates_what_is_linear_in_time_exactly():
