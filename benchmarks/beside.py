@@ -11,8 +11,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 THREADS = (1, 2)
-BUSY = "while True: pass"
-"""A program that takes a core, as another training would."""
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A program that takes a core, as another training would, as long as this one lives."""
 WANTED = {"calm": 1.6, "busy": 0.8}
 """How many times the rate of one thread two of them should have: alone, and beside a busy program."""
 
