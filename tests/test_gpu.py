@@ -14,7 +14,7 @@ import torch
 from augkit import Draws, Format, ImageSet, Workspace
 from augkit.errors import InterruptedRunError
 from augkit.metrics import confusion
-from augkit.training import graphs, score_images
+from augkit.training import graphs, precision, score_images
 from augkit.training.batches import Batches
 from augkit.training.checkpoints import State
 from augkit.training.loop import train
@@ -158,6 +158,20 @@ def test_a_training_has_the_same_bits_twice_recorded_or_not(tmp_path, monkeypatc
     assert found[0] == found[2], "recorded and not"
 
 
+def test_a_compiled_training_has_the_same_bits_twice_and_after_a_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "COMPILE_ABOVE", {(DEVICE, kind): 0.0 for kind in ("float32", "bfloat16")})
+    found = []
+    for name in ("once", "again"):
+        learner = unet_sgd(tmp_path / name)
+        assert precision.is_compiled(learner.network)
+        train(learner, space(tmp_path / name), STEPS)
+        found.append(bits(learner))
+    stopped_at(17, unet_sgd(tmp_path / "parts"), tmp_path / "parts")
+    learner = unet_sgd(tmp_path / "parts")
+    train(learner, space(tmp_path / "parts"), STEPS)
+    assert found == [bits(learner)] * 2
+
+
 @pytest.mark.parametrize("make", LEARNERS)
 def test_steps_are_recorded(tmp_path, make):
     learner = make(tmp_path)
@@ -180,20 +194,23 @@ def test_a_training_stopped_by_sigterm_and_continued_ends_in_the_same_bits(tmp_p
     whole = make(tmp_path / "whole")
     train(whole, space(tmp_path / "whole"), STEPS)
     for stop in (2, 17, 30):
-        learner = make(tmp_path / "parts")
-        original = learner.step
-
-        def step(number, original=original, stop=stop):
-            if number == stop:
-                signal.raise_signal(signal.SIGTERM)
-            return original(number)
-
-        learner.step = step
-        with pytest.raises(InterruptedRunError):
-            train(learner, space(tmp_path / "parts"), STEPS)
+        stopped_at(stop, make(tmp_path / "parts"), tmp_path / "parts")
     learner = make(tmp_path / "parts")
     train(learner, space(tmp_path / "parts"), STEPS)
     assert bits(learner) == bits(whole)
+
+
+def stopped_at(stop, learner, folder):
+    original = learner.step
+
+    def step(number):
+        if number == stop:
+            signal.raise_signal(signal.SIGTERM)
+        return original(number)
+
+    learner.step = step
+    with pytest.raises(InterruptedRunError):
+        train(learner, space(folder), STEPS)
 
 
 def test_a_training_that_went_back_to_its_first_step_is_recorded_anew(tmp_path):

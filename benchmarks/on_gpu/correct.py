@@ -26,7 +26,7 @@ def measure(part: Part) -> None:
         "tests/test_gpu.py",
         f"--junitxml={file}",
     ]
-    command += ["-n", "2" if part.tiny else "8", "--dist", "load", "-p", "no:cacheprovider", "-p", "no:benchmark"]
+    command += ["-n", "2" if part.tiny else "12", "--dist", "load", "-p", "no:cacheprovider", "-p", "no:benchmark"]
     command += ["-W", "default"]  # what other versions of packages say is not what is tested
     paths = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path != str(ROOT / "benchmarks")]
     environment = os.environ | {"AUGKIT_TEST_DEVICE": part.device, "OMP_NUM_THREADS": "1"}

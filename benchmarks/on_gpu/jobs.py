@@ -1,11 +1,21 @@
-"""Eight small trainings side by side against one after the other, start-up excluded."""
+"""Eight small trainings side by side against one after the other, start-up excluded.
 
+Processes take turns on a GPU unless NVIDIA's Multi-Process Service lets their kernels run together, so both are tried.
+"""
+
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from on_gpu.part import Part, begin
+
+SERVICE = "nvidia-cuda-mps-control"
 
 TRAINING = """
 import sys
@@ -35,20 +45,41 @@ with reproducible():
 
 
 def measure(part: Part) -> None:
-    """Measure both."""
+    """Measure one, then several without the service and with it."""
     count, steps = (2, 2) if part.tiny else (8, 1000)
-    alone = sum(together(part, 1, steps) for _ in range(1 if part.tiny else 2)) / (1 if part.tiny else 2)
-    beside = together(part, count, steps)
+    alone = together(part, 1, steps, os.environ)
     part.keep("one training, s", alone)
-    part.keep(f"{count} trainings side by side, s", beside)
-    part.keep("times as fast as one after the other", count * alone / beside)
+    report(part, f"{count} trainings side by side", alone, together(part, count, steps, os.environ), count)
+    if part.device.startswith("cuda") and shutil.which(SERVICE):
+        with multi_process_service() as environment:
+            beside = together(part, count, steps, environment)
+        report(part, f"{count} trainings side by side, with MPS", alone, beside, count)
 
 
-def together(part: Part, count: int, steps: int) -> float:
+def report(part: Part, name: str, alone: float, beside: float, count: int) -> None:
+    """Keep how long it took, and what that is worth."""
+    part.keep(f"{name}, s", beside)
+    part.keep(f"{name}, times as fast as one after the other", count * alone / beside)
+
+
+@contextmanager
+def multi_process_service() -> Iterator[Mapping[str, str]]:
+    """Run NVIDIA's Multi-Process Service; yields the environment of the processes that are to use it."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        subprocess.run([SERVICE, "-d"], env=environment, check=True)
+        try:
+            yield environment
+        finally:
+            subprocess.run([SERVICE], input="quit\n", text=True, env=environment, check=False)
+
+
+def together(part: Part, count: int, steps: int, environment: Mapping[str, str]) -> float:
     """Return the seconds of so many trainings of width 16 at 64 px, begun at one time."""
     command = [sys.executable, "-c", TRAINING, part.device, str(steps), str(Path(__file__).parents[2])]
     processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(count)
     ]
     for process in processes:
         assert process.stdout is not None

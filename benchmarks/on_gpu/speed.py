@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from augkit import Draws, Format, ImageSet, Workspace
+from augkit import Augment, Draws, Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
 from augkit.training import Learner, graphs
 from augkit.training.batches import Batch, Batches
 from augkit.training.precision import reproducible
-from augkit_classical.presets import ClassicalStrong
-from augkit_flow.generator import Flow
+from augkit_classical.presets import ClassicalPaper, ClassicalStrong
+from augkit_flow.distillation import DistilledLearner
+from augkit_flow.generator import DistilledFlow, Flow
 from augkit_flow.painter import Painter as FlowPainter
+from augkit_flow.painter import StudentPainter
 from augkit_flow.training import FlowLearner
 from augkit_mask2lesion.generator import Mask2Lesion
 from augkit_mask2lesion.learner import PixToPix
@@ -36,6 +38,8 @@ from training import PLANNED, peak
 
 AFFINE_AND_COLOUR = 2
 """Row of `augmentation.ROWS`."""
+
+STRONG = ClassicalStrong()
 
 _SHOWN = 30
 
@@ -63,13 +67,18 @@ def unets(part: Part, samples: ImageSet, ceiling: float) -> None:
             part.keep(f"{name}{kind}, images/s", speed)
             if not kind:
                 part.keep(f"{name}, share of peak", speed * operations(width, Format(), samples.size) / ceiling)
+    width, batch = (4, 4) if part.tiny else (64, 32)
+    speed = rate(part, unet(part, samples, width, batch, ClassicalPaper()), batch)
+    part.keep(f"unet, width {width}, batch {batch}, the paper's augmentations, images/s", speed)
+    share = speed * operations(width, Format(), samples.size) / ceiling
+    part.keep(f"unet, width {width}, batch {batch}, the paper's augmentations, share of peak", share)
     with recorded_after(10**9):
-        part.keep("unet, kernels", profiled(part, unet(part, samples, 4 if part.tiny else 64, 32)))
+        part.keep("unet, kernels", profiled(part, unet(part, samples, width, batch)))
 
 
-def unet(part: Part, samples: ImageSet, width: int, batch: int) -> UnetLearner:
-    """Return a learner with the strong augmentations."""
-    return UnetLearner(Unet(width=width, batch_size=batch, steps=PLANNED), samples, ClassicalStrong(), space(part))
+def unet(part: Part, samples: ImageSet, width: int, batch: int, augment: Augment = STRONG) -> UnetLearner:
+    """Return a learner, with the strong augmentations unless others are named."""
+    return UnetLearner(Unet(width=width, batch_size=batch, steps=PLANNED), samples, augment, space(part))
 
 
 def gans(part: Part, samples: ImageSet, ceiling: float) -> None:
@@ -134,6 +143,9 @@ def painting(part: Part, samples: ImageSet) -> None:
     flow = FlowLearner(Flow(width=max(width, 8), steps=9), samples, space(part))
     as_set = Flow()
     by_flow = FlowPainter(flow.network, as_set.solver, as_set.solver_steps, as_set.guidance, part.device)
+    distilled = DistilledFlow(width=8, student_width=8) if part.tiny else DistilledFlow()
+    student = StudentPainter(DistilledLearner(distilled, samples, space(part)).painting.network, part.device)
+    part.keep("flow-distilled paints, images/s", per_second(part, lambda: student(masks, draws), count))
     few = masks[: count // 8]
     part.keep("flow paints, images/s", per_second(part, lambda: by_flow(few, draws[: count // 8]), len(few)))
 
