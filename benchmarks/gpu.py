@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-LIMITS = {"correct": 120, "speed": 130, "table1": 540, "compile": 120, "jobs": 60, "seeds": 720}
+LIMITS = {"correct": 120, "speed": 130, "table1": 540, "compile": 120, "jobs": 90, "seeds": 720}
 """Seconds of each part, at most, in order of worth."""
 
 

@@ -213,18 +213,26 @@ def stopped_at(stop, learner, folder):
         train(learner, space(folder), STEPS)
 
 
-def test_a_training_that_went_back_to_its_first_step_is_recorded_anew(tmp_path):
-    whole = unet_sgd(tmp_path / "whole")
-    train(whole, space(tmp_path / "whole"), STEPS)
-    learner = unet_sgd(tmp_path / "back")
-    original, faults = learner.step, [20]
+def spade_of_many_epochs(folder):
+    options = Spade(width=8, lambda_r1=1.0, style=4, batch_size=4, epochs=10, decay_epochs=10)
+    return PixToPix(options, lesions(24, 64), space(folder))
+
+
+@pytest.mark.parametrize(("make", "fault", "steps"), [(unet_sgd, 20, STEPS), (spade_of_many_epochs, 70, 100)])
+def test_a_training_that_went_back_to_its_first_step_is_recorded_anew(tmp_path, make, fault, steps):
+    whole = make(tmp_path / "whole")
+    train(whole, space(tmp_path / "whole"), steps)
+    learner = make(tmp_path / "back")
+    original, faults = learner.step, [fault]
 
     def step(number):
         values = original(number)
-        return {"loss": values["loss"] * float("nan")} if number in faults and not faults.clear() else values
+        broken = number in faults and not faults.clear()
+        return {name: value * float("nan") for name, value in values.items()} if broken else values
 
     learner.step = step
-    train(learner, space(tmp_path / "back"), STEPS)
+    train(learner, space(tmp_path / "back"), steps)
+    assert not faults
     assert bits(learner) == bits(whole)
 
 

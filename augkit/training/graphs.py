@@ -17,7 +17,7 @@ from augkit.contracts.components import Workspace
 from augkit.training import ranks
 
 WARM_UP = 3
-"""Calls before one is recorded: in them libraries prepare themselves and optimisers make their states."""
+"""Calls with the same states of optimisers before one is recorded: in them libraries prepare themselves."""
 
 Inputs = Sequence[Sequence[Tensor]]
 """Groups of tensors, such as the parts of a batch."""
@@ -27,12 +27,11 @@ Values = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class _Recording:
-    """A graph, the tensors that it reads and writes, and the states of the optimisers that it changes."""
+    """A graph, and the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
     read: list[Tensor]
     written: Values
-    states: list[Tensor]
 
 
 class Recorded:
@@ -46,10 +45,15 @@ class Recorded:
     def __init__(
         self, function: Callable[[Inputs], Values], optimizers: Sequence[torch.optim.Optimizer], space: Workspace
     ) -> None:
-        """`optimizers`: those that the function steps; a continued training gives them new states."""
+        """`optimizers`: those that the function steps.
+
+        Their first step makes their states, and a training that goes back gives them others or none. A recording is of
+        the states that it was made with, and one of a first step would make them anew whenever it is replayed.
+        """
         self._function = function
         self._optimizers = optimizers
         self._space = space
+        self._states: list[Tensor] = []
         self._waits = WARM_UP
         self._recording: _Recording | None = None
         self._stream: torch.cuda.Stream | None = None
@@ -60,9 +64,10 @@ class Recorded:
         """Return what the function returns for the inputs, which have the shapes of the first ones."""
         if self._stream is None or torch.cuda.is_current_stream_capturing():
             return self._function(inputs)
-        if self._recording is not None and not _same(self._recording.states, self._states()):
-            self._recording, self._waits = None, WARM_UP
-        if self._recording is None and self._waits > 0:
+        states = _states(self._optimizers)
+        if not _same(self._states, states):
+            self._states, self._recording, self._waits = states, None, WARM_UP
+        if self._waits > 0:
             self._waits -= 1
             return self._aside(self._stream, inputs)
         if self._recording is None:
@@ -95,16 +100,7 @@ class Recorded:
             )
             self._stream = None
             return None
-        return _Recording(graph, read, values, self._states())
-
-    def _states(self) -> list[Tensor]:
-        return [
-            value
-            for optimizer in self._optimizers
-            for state in optimizer.state.values()
-            for value in state.values()
-            if value is not None
-        ]
+        return _Recording(graph, read, values)
 
 
 def learning_rate(value: float, device: str) -> float | Tensor:
@@ -119,6 +115,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
             group["lr"].fill_(value)
         else:
             group["lr"] = value
+
+
+def _states(optimizers: Sequence[torch.optim.Optimizer]) -> list[Tensor]:
+    states = [state for optimizer in optimizers for state in optimizer.state.values()]
+    return [value for state in states for value in state.values() if value is not None]
 
 
 def _tensors(inputs: Inputs) -> list[Tensor]:

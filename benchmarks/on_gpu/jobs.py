@@ -4,18 +4,14 @@ Processes take turns on a GPU unless NVIDIA's Multi-Process Service lets their k
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
+from on_gpu.mps import has_service, service
 from on_gpu.part import Part, begin
-
-SERVICE = "nvidia-cuda-mps-control"
 
 TRAINING = """
 import sys
@@ -46,12 +42,12 @@ with reproducible():
 
 def measure(part: Part) -> None:
     """Measure one, then several without the service and with it."""
-    count, steps = (2, 2) if part.tiny else (8, 1000)
+    count, steps = (2, 2) if part.tiny else (8, 600)
     alone = together(part, 1, steps, os.environ)
     part.keep("one training, s", alone)
     report(part, f"{count} trainings side by side", alone, together(part, count, steps, os.environ), count)
-    if part.device.startswith("cuda") and shutil.which(SERVICE):
-        with multi_process_service() as environment:
+    if has_service(part):
+        with service(part) as environment:
             beside = together(part, count, steps, environment)
         report(part, f"{count} trainings side by side, with MPS", alone, beside, count)
 
@@ -60,18 +56,6 @@ def report(part: Part, name: str, alone: float, beside: float, count: int) -> No
     """Keep how long it took, and what that is worth."""
     part.keep(f"{name}, s", beside)
     part.keep(f"{name}, times as fast as one after the other", count * alone / beside)
-
-
-@contextmanager
-def multi_process_service() -> Iterator[Mapping[str, str]]:
-    """Run NVIDIA's Multi-Process Service; yields the environment of the processes that are to use it."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
-        subprocess.run([SERVICE, "-d"], env=environment, check=True)
-        try:
-            yield environment
-        finally:
-            subprocess.run([SERVICE], input="quit\n", text=True, env=environment, check=False)
 
 
 def together(part: Part, count: int, steps: int, environment: Mapping[str, str]) -> float:

@@ -21,6 +21,7 @@ from augkit.training.precision import reproducible
 from augkit_classical.presets import ClassicalPaper, ClassicalStrong
 from augkit_flow.distillation import DistilledLearner
 from augkit_flow.generator import DistilledFlow, Flow
+from augkit_flow.network import StudentNetwork
 from augkit_flow.painter import Painter as FlowPainter
 from augkit_flow.painter import StudentPainter
 from augkit_flow.training import FlowLearner
@@ -144,8 +145,10 @@ def painting(part: Part, samples: ImageSet) -> None:
     as_set = Flow()
     by_flow = FlowPainter(flow.network, as_set.solver, as_set.solver_steps, as_set.guidance, part.device)
     distilled = DistilledFlow(width=8, student_width=8) if part.tiny else DistilledFlow()
-    student = StudentPainter(DistilledLearner(distilled, samples, space(part)).painting.network, part.device)
-    part.keep("flow-distilled paints, images/s", per_second(part, lambda: student(masks, draws), count))
+    student = DistilledLearner(distilled, samples, space(part)).painting.network
+    assert isinstance(student, StudentNetwork)
+    at_once = StudentPainter(student, part.device)
+    part.keep("flow-distilled paints, images/s", per_second(part, lambda: at_once(masks, draws), count))
     few = masks[: count // 8]
     part.keep("flow paints, images/s", per_second(part, lambda: by_flow(few, draws[: count // 8]), len(few)))
 

@@ -11,13 +11,14 @@ import yaml
 from augkit.data.stored import read_evaluation
 from augkit.metrics import scores
 from augkit.store import read_json
+from on_gpu.mps import service
 from on_gpu.part import Part, begin
 
 ROOT = Path(__file__).parents[2]
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
 AUGKIT = [sys.executable, "-c", "from augkit.cli import main; main()"]
-JOBS = 2
-"""Stages side by side: one computes on the GPU while another reads, saves its state or scores."""
+JOBS = 3
+"""Stages side by side: the GAN and the two arms that need none."""
 
 FAST = "mask2lesion-fast128: {}"
 TINY = (
@@ -61,8 +62,10 @@ def write_recipe(file: Path, sets: list[str]) -> None:
 
 def run(part: Part, seeds: list[int]) -> Path:
     """Return the folder of the report."""
-    with (part.store / "said.txt").open("w+") as said:
-        process = subprocess.Popen(command(part, seeds), cwd=part.store, stdout=said, stderr=subprocess.STDOUT)
+    with (part.store / "said.txt").open("w+") as said, service(part) as environment:
+        process = subprocess.Popen(
+            command(part, seeds), cwd=part.store, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
         while process.poll() is None:
             time.sleep(1)
             keep_stages(part)  # what is done is kept, should the time be up before the report
