@@ -306,3 +306,20 @@ def in_order(stages: Sequence[Stage], has: Callable[[Stage], bool] = lambda stag
     for stage in stages:
         visit(stage)
     return tuple(ordered)
+
+
+def longest_chain_first(stages: Sequence[Stage]) -> list[Stage]:
+    """Return stages so that those come first that are part of the longest chain, in which each waits for the last.
+
+    A generator then begins before the segmenters that need none, which can train while others wait for it.
+
+    stages: in an order in which they could be built.
+    """
+    before, after = dict.fromkeys(stages, 0), dict.fromkeys(stages, 0)
+    for stage in stages:
+        before[stage] = max((before[needed] + 1 for needed in stage.inputs.values() if needed in before), default=0)
+    for stage in reversed(stages):
+        for needed in stage.inputs.values():
+            if needed in after:
+                after[needed] = max(after[needed], after[stage] + 1)
+    return sorted(stages, key=lambda stage: -before[stage] - after[stage])

@@ -38,6 +38,7 @@ from augkit.planning.tasks import (
     TakeFold,
     TakeShare,
     in_order,
+    longest_chain_first,
 )
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
@@ -94,7 +95,7 @@ def total_seconds(found: Mapping[Stage, Estimate], jobs: int) -> float:
     """
     ends: dict[Stage, float] = {}
     free = [0.0] * jobs
-    waiting, left = list(found), set(found)
+    waiting, left = longest_chain_first(list(found)), set(found)
 
     def begin(stage: Stage) -> float:
         return max(free[0], *(ends.get(before, 0.0) for before in stage.inputs.values()), 0.0)

@@ -9,7 +9,7 @@ from typing import Any
 from augkit.contracts import events
 from augkit.contracts.executor import Detachable, Executor, Resources, Unit
 from augkit.errors import AugkitError, DetachedRunError, InterruptedRunError, Problem, StageError
-from augkit.planning.tasks import Stage
+from augkit.planning.tasks import Stage, longest_chain_first
 
 Tell = Callable[[events.Event], None]
 
@@ -55,7 +55,7 @@ class _Crew:
     def __init__(
         self, missing: Sequence[Stage], executor: Executor, tell: Tell, resources: Callable[[Stage], Resources]
     ) -> None:
-        self._waiting = _longest_chain_first([stage for stage in missing if stage.document is not None])
+        self._waiting = longest_chain_first([stage for stage in missing if stage.document is not None])
         self._executor = executor
         self._tell = tell
         self._resources = resources
@@ -163,23 +163,6 @@ class _Attempts:
             self.before, self.began_at = self.began_at, None
         self.losses += not preempted
         return self.losses <= MOST_LOSSES
-
-
-def _longest_chain_first(stages: Sequence[Stage]) -> list[Stage]:
-    """Return stages so that those come first that are part of the longest chain, in which each waits for the last.
-
-    A generator then begins before the segmenters that need none, which can train while others wait for it.
-
-    stages: in an order in which they could be built.
-    """
-    before, after = dict.fromkeys(stages, 0), dict.fromkeys(stages, 0)
-    for stage in stages:
-        before[stage] = max((before[needed] + 1 for needed in stage.inputs.values() if needed in before), default=0)
-    for stage in reversed(stages):
-        for needed in stage.inputs.values():
-            if needed in after:
-                after[needed] = max(after[needed], after[stage] + 1)
-    return sorted(stages, key=lambda stage: -before[stage] - after[stage])
 
 
 def _error(facts: Mapping[str, Any]) -> AugkitError:
