@@ -38,13 +38,33 @@ pytestmark = [
 ]
 
 SECONDS = 300
+VERSIONS = versions()
 AUGKIT = (sys.executable, "-m", "augkit")
 
 PLUGIN = """
-import os, signal, time
+import os, signal, sys, time
 from dataclasses import dataclass
+from pathlib import Path
 import numpy as np
 from augkit import ImageSet, Splits, hookimpl
+
+TORN = Path(__file__).with_name("torn")
+
+def tear():
+    from augkit.training import loop
+    loop.CHECKPOINT_SECONDS = 0.0
+    sync, drafts = os.fsync, []
+    def torn(handle):
+        if "/checkpoints/draft/.tensors" in os.readlink(f"/proc/self/fd/{handle}"):
+            drafts.append(handle)
+        if len(drafts) == 3:
+            TORN.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(handle)
+    os.fsync = torn
+
+if TORN.exists() and "augkit.running.worker" in sys.orig_argv:
+    tear()
 
 @dataclass(frozen=True)
 class Slow:
@@ -103,7 +123,10 @@ def strict(monkeypatch, slurm):
 
 @pytest.fixture
 def slurm(cluster, monkeypatch, tmp_path):
-    """The cluster, empty, and a plugin that its workers see."""
+    """The cluster, empty, and a plugin in `tmp_path` / "site" that its workers see.
+
+    With a file `torn` beside the plugin, a worker saves after each step and is killed in the midst of the third time.
+    """
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
     folder = tmp_path / "site"
@@ -141,10 +164,10 @@ def slow(root, *seconds, **options):
 class Run:
     """Stages built by Slurm in this process; what is told can be waited for in another thread."""
 
-    def __init__(self, root, stages, **options):
+    def __init__(self, root, stages, versions=VERSIONS, **options):
         self.root, self.stages = root, stages
         self.watcher = Watcher()
-        self._site = Site(root, "cpu", "float32", 1, None, "run", versions())
+        self._site = Site(root, "cpu", "float32", 1, None, "run", versions, root / "nodes.json")
         self._cluster = Slurm(**{**OPTIONS, **options})
 
     def build(self, detach=False):
@@ -271,6 +294,27 @@ def test_killing_the_worker_the_controller_and_the_daemon_of_the_node_costs_a_tr
     lost, *_ = [note for note in run.notes() if "begun again" in note]  # where the daemon dies, it may be lost again
     assert "its process was ended by SIGKILL; the system does that when the memory is full" in lost
     assert files(Store(root), stage) == undisturbed
+
+
+def test_a_worker_that_is_killed_while_it_saves_goes_on_from_what_it_saved_before(slurm, training, tmp_path):
+    root, stage, undisturbed = training
+    (tmp_path / "site" / "torn").touch()
+    run = Run(root, [stage])
+    run.build()
+    assert not (tmp_path / "site" / "torn").exists()
+    assert [note for note in run.notes() if "was ended by SIGKILL" in note and "it is begun again" in note]
+    assert "continues at step 2" in run.notes()
+    assert files(Store(root), stage) == undisturbed
+
+
+def test_a_node_with_other_versions_builds_nothing_and_says_which(slurm, training):
+    root, stage, _ = training
+    run = Run(root, [stage], versions={**VERSIONS, "torch": "1.0"})
+    with pytest.raises(StageError, match=r"has torch \S+ where the run has 1\.0, so its numbers would differ") as error:
+        run.build()
+    assert error.value.exit_code == 2
+    assert not Store(root).has(stage.address)
+    assert not run.told("StageStarted")
 
 
 def test_a_preempted_training_is_requeued_and_goes_on_to_the_same_bytes(slurm, training):
@@ -450,6 +494,24 @@ def test_a_run_that_is_detached_followed_killed_and_followed_again_makes_what_on
     reference.communicate()
     assert artifacts(tmp_path / "runs") == artifacts(tmp_path / "alone") != {}
     assert not list((tmp_path / "runs" / ".augkit" / "jobs").glob("augkit-segmenter-*"))
+
+
+def test_two_runs_at_once_make_a_set_in_shards_as_one_process_makes_it(slurm, tmp_path):
+    cut = RECIPE.replace("texture: {}", "noise: {}").replace("training: {}", "shapes: {}")
+    (tmp_path / "whole.yaml").write_text(cut.replace("count: 6", "count: 300, shard: 256"))
+    (tmp_path / "cluster.yaml").write_text("slurm: {threads: 1, memory: 900, poll_seconds: 0.5}\n")
+    one = [*AUGKIT, "run", "whole.yaml", "--device=cpu", "--quiet"]
+    elsewhere = [*one, "--executor=slurm", "--cluster=cluster.yaml"]
+    runs = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command in (elsewhere, elsewhere, [*one, "--jobs=1", "--threads=1", "--out=alone"])
+    ]
+    said = [run.communicate(timeout=SECONDS)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    assert artifacts(tmp_path / "runs") == artifacts(tmp_path / "alone") != {}
+    assert len(list((tmp_path / "runs" / "synthesis-shard").iterdir())) == 2
+    assert not list((tmp_path / "runs" / ".augkit" / "work").glob("*"))
+    assert not slurm.queue()
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
