@@ -94,7 +94,10 @@ def torture(folder: Path, kills: int, seed: int, stop: signal.Signals = signal.S
         run(store)
         found = results(store)
         faults["different files"] += sum(found.get(name) != reference.get(name) for name in found | reference)
-        faults["tracebacks"] += store.with_suffix(".log").read_text().count("Traceback")
+        said = store.with_suffix(".log").read_text()
+        if "Traceback" in said:
+            print(said[said.index("Traceback") :][:4000], file=sys.stderr)
+        faults["tracebacks"] += said.count("Traceback")
         rounds += 1
         shutil.rmtree(store)
         print(f"{done} of {kills}, {rounds} rounds: {dict(faults)}", file=sys.stderr, flush=True)

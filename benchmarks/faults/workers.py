@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,20 @@ def lost(
     until = time.monotonic() + ORPHAN_SECONDS
     while left := marked(store):
         if time.monotonic() > until:
-            return f"{way}: {len(left)} processes are left"
+            return f"{way}: {len(left)} processes are left: {', '.join(map(command_of, left))}"
         time.sleep(0.1)
     wrong = tiny.finish(store, *TWO) or difference(store, reference)
     if not wrong and (left_over := set(SHARED_MEMORY.iterdir()) - before):
         return f"{len(left_over)} files are left in {SHARED_MEMORY}"
     return wrong
+
+
+def command_of(process: int) -> str:
+    """Return the command and the state of a process."""
+    with suppress(OSError):
+        command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return f"{command[-60:]} ({Path(f'/proc/{process}/wchan').read_text() or 'running'})"
+    return "one that has ended by now"
 
 
 def workers(store: Path, run: int) -> list[int]:
