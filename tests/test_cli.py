@@ -544,6 +544,18 @@ def test_a_closed_output_is_no_traceback(tmp_path, closed):
     assert done.stdout == ("r.yaml: ok\n" if closed == "2>&-" else "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="shells say it otherwise there")
+def test_no_file_gets_the_number_of_an_output_that_was_closed_from_the_start(tmp_path):
+    program = (
+        "import os, sys; from augkit.commands.terminal import fill_closed_streams, open_console; fill_closed_streams();"
+        "file = os.open('file', os.O_CREAT | os.O_WRONLY); os.write(1, b'x'); os.write(2, b'x'); print('x');"
+        "print('x', file=sys.stderr); open_console(); os.write(file, str(file).encode())"
+    )
+    command = f'{sys.executable} -c "{program}" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == "3"
+
+
 def test_plugin_list_shows_everything_and_what_is_not_usable(tmp_path, strangers):
     done = subprocess_run(tmp_path, "plugin", "list", PYTHONPATH=strangers)
     assert (done.returncode, done.stderr) == (0, "")
