@@ -38,6 +38,8 @@ class LocalExecutor:
         while True:
             with suppress(queue.Empty):
                 return self._said.get(timeout=0.2)
+            for worker in self._workers:
+                worker.tell_if_stopped()
             if all(worker.is_idle for worker in self._workers) and self._said.empty():
                 return None
 

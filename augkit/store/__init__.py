@@ -27,6 +27,7 @@ from augkit.store.verified import Verified
 from augkit.store.writing import (
     append_line,
     claim_json,
+    need_memory,
     read_json,
     temporary_folder,
     write_bytes,
@@ -58,6 +59,7 @@ __all__ = [
     "make_private_folder",
     "manifest_of",
     "named_by",
+    "need_memory",
     "private_folder",
     "publish_folder",
     "publish_whole",

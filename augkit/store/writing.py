@@ -18,6 +18,11 @@ HALF = ".tmp-"
 """In the name of a file that is being written."""
 
 
+def need_memory(size: int) -> None:
+    """Raise `MemoryError` where so many bytes cannot be had: before a library asks that would end the process."""
+    bytearray(size)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it has either all of `data` or what it had before; its folder is made if need be.
 

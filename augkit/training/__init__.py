@@ -30,7 +30,7 @@ from augkit.training.segmentation import (
     segmentation_loss,
 )
 from augkit.training.threads import spread
-from augkit.training.weights import load_weights, read_bytes, read_tensors, save_weights
+from augkit.training.weights import as_safetensors, load_weights, read_bytes, read_tensors, save_weights
 
 __all__ = [
     "PAINTING_BATCH",
@@ -46,6 +46,7 @@ __all__ = [
     "SegmentationLearner",
     "SegmentationPredictor",
     "as_floats",
+    "as_safetensors",
     "as_stored",
     "autocast",
     "choose_device",

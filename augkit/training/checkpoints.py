@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from augkit.contracts.components import Workspace
@@ -27,6 +27,7 @@ from augkit.store import (
 )
 from augkit.training import ranks
 from augkit.training.precision import choose_precision, is_compiled
+from augkit.training.weights import as_safetensors
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINTS = "checkpoints"
@@ -151,7 +152,7 @@ def save_checkpoint(space: Workspace, done: int, tensors: Mapping[str, Tensor], 
     remove_folder(draft)
     with explained(final):
         try:
-            write_bytes(draft / "tensors.safetensors", save(dict(tensors)))
+            write_bytes(draft / "tensors.safetensors", as_safetensors(tensors))
             write_json(draft / "state.json", {"done": done, **facts})
             seal(draft, {})
             remove_folder(final)

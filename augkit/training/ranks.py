@@ -27,7 +27,7 @@ Reduction = Literal["fast", "ordered"]
 SHARDS = 4
 """Shards of a batch under ``ordered``."""
 
-STEP_MINUTES = 5
+STEP_SECONDS = 120
 WAITING_DAYS = 30
 """How long a rank waits for the others within a training, and for the first rank between two trainings."""
 
@@ -51,7 +51,7 @@ def join() -> None:
         # torchrun's store outlives the processes that it starts again, and still holds the addresses of dead ones.
         count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         attempt = dist.PrefixStore(f"attempt {count}", store)  # type: ignore[attr-defined]
-        wait = timedelta(minutes=STEP_MINUTES)
+        wait = timedelta(seconds=STEP_SECONDS)
         dist.init_process_group(_backends(), store=attempt, rank=number, world_size=size, timeout=wait)
         group = dist.new_group(backend="gloo", timeout=timedelta(days=WAITING_DAYS))
         assert isinstance(group, dist.ProcessGroup)

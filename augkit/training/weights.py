@@ -13,7 +13,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from augkit.errors import InputError, Problem, said_by
-from augkit.store import write_bytes
+from augkit.store import need_memory, write_bytes
 
 MOST_BYTES = 4 * 10**9
 """The largest file of weights from elsewhere that is read."""
@@ -26,7 +26,13 @@ M = TypeVar("M", bound=nn.Module)
 
 def save_weights(network: nn.Module, file: Path) -> None:
     """Write the network's parameters and buffers as safetensors, under their names."""
-    write_bytes(file, save({key: value.contiguous().cpu() for key, value in network.state_dict().items()}))
+    write_bytes(file, as_safetensors({key: value.contiguous().cpu() for key, value in network.state_dict().items()}))
+
+
+def as_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return the bytes of a safetensors file; raises `MemoryError` where there is no room for them."""
+    need_memory(2 * sum(tensor.nbytes for tensor in tensors.values()))  # for two copies
+    return save(dict(tensors))
 
 
 def load_weights(build: Callable[[], M], file: Path) -> M:

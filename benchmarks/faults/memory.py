@@ -18,6 +18,7 @@ WANTS = (
     "--set=segmenter.unet={width: 16, steps: 2, batch_size: 32}",
 )
 """A training whose activations take about a gigabyte."""
+TOLD = r"(generator|segmenter|synthesis|dataset).*memory is used up in"
 LEAST, MOST = 300, 600
 """Megabytes beyond what a process has when it begins."""
 
@@ -39,7 +40,7 @@ def too_little(tiny: Tiny, megabytes: int, reference: dict[str, str]) -> str:
     said = log.read_text()
     if code == 0:
         return f"{megabytes} MB: it was enough"
-    if code != 1 or "Traceback" in said or not re.search(r"(segmenter|synthesis|dataset).*memory is used up in", said):
+    if code != 1 or "Traceback" in said or not re.search(TOLD, said):
         return f"{megabytes} MB: exit code {code}: {last_line(log)}"
     return tiny.finish(store, *WANTS) or difference(store, reference)
 

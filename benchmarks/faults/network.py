@@ -30,8 +30,8 @@ FEW_STEPS = "--set=segmenter.unet.steps=24"
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 """Of Linux's <linux/if_packet.h>: packets come with what is still to be done to them, such as their checksums."""
 LARGEST = 2**17
-PATIENCE_SECONDS = 400.0
-"""Ranks wait five minutes for each other; whoever waits longer hangs."""
+PATIENCE_SECONDS = 220.0
+"""Ranks wait two minutes for each other; whoever takes so much longer hangs."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from augkit import ImageSet, Workspace
 from augkit.store import read_json, remove_folder, write_bytes, write_json
-from augkit.training import Budget, train, write_format
+from augkit.training import Budget, as_safetensors, train, write_format
 from augkit_nnunet.batches import Ahead, Numbered
 from augkit_nnunet.options import INFERENCE, WEIGHTS, NnunetOptions
 from augkit_nnunet.planning import plan
@@ -41,7 +40,7 @@ def fit(options: NnunetOptions, samples: ImageSet, validation: ImageSet, space: 
     write_json(space.folder / "budget.json", Budget("steps", options.steps, trainer.batch_size, len(samples)).facts())
     axes = [int(axis) for axis in trainer.inference_allowed_mirroring_axes]
     write_json(space.folder / INFERENCE, {"mirror": axes, "nnunetv2": version("nnunetv2")})
-    write_bytes(space.folder / WEIGHTS, save(own_tensors(trainer.network)))
+    write_bytes(space.folder / WEIGHTS, as_safetensors(own_tensors(trainer.network)))
 
 
 def _tell_precision(space: Workspace) -> None:

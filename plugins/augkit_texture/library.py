@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from augkit.store import read_json, write_bytes, write_json
+from augkit.store import need_memory, read_json, write_bytes, write_json
 from augkit_texture.filling import Bools, Floats
 from augkit_texture.options import FACTS, LIBRARY
 
@@ -63,6 +63,7 @@ def save_library(library: Library, folder: Path) -> None:
     arrays = {name: array for name, array in vars(library).items() if array.dtype == np.uint8}
     arrays["holes"] = np.packbits(library.holes, axis=-1)
     arrays["negative"] = library.negative.astype(np.uint8)
+    need_memory(2 * sum(array.nbytes for array in arrays.values()))
     write_bytes(folder / LIBRARY, save(arrays))
     donors, height, width = library.labels.shape
     write_json(folder / FACTS, {"donors": donors, "height": height, "width": width})

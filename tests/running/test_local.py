@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 import sys
 import textwrap
 import time
@@ -114,6 +116,19 @@ def test_a_worker_ended_for_want_of_memory_is_named_as_such(executor, tmp_path, 
 def test_a_system_that_counts_nothing_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "OOM_COUNTER", tmp_path / "none")
     assert process.ooms() == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing can be stopped here")
+def test_a_worker_that_was_stopped_is_named_once_and_can_go_on(executor):
+    slow = executor(1)
+    slow.submit(unit("os.kill(os.getpid(), signal.SIGSTOP)"))
+    slow.wait()  # its threads
+    found = slow.wait().facts["text"]
+    pid = int(re.fullmatch(r"its process (\d+) has been stopped by a signal; `kill -CONT \1` lets it go on", found)[1])
+    for worker in slow._workers:
+        worker.tell_if_stopped()
+    os.kill(pid, signal.SIGCONT)
+    assert slow.wait().facts == {"problems": []}
 
 
 def test_nobody_is_waited_for_when_nothing_is_under_way(executor):

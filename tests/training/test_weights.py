@@ -1,7 +1,14 @@
+import resource
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
-from augkit.training import load_weights, save_weights, seeded
+from augkit.training import as_safetensors, load_weights, save_weights, seeded
+
+MEGABYTE = 2**20
 
 
 def network():
@@ -19,3 +26,17 @@ def test_weights_return_as_they_were_and_draw_no_numbers(tmp_path):
     for (name, mine), (same, theirs) in zip(trained.state_dict().items(), again.state_dict().items(), strict=True):
         assert name == same
         assert torch.equal(mine, theirs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
+def test_tensors_for_which_there_is_no_memory_raise_instead_of_ending_the_process():
+    most = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    tensors = {"weight": torch.zeros(64 * MEGABYTE // 4)}
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 160 * MEGABYTE, most[1]))
+        with pytest.raises(MemoryError):
+            as_safetensors(tensors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, most)
+    assert len(as_safetensors(tensors)) > 64 * MEGABYTE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from augkit.contracts.events import StageNoted, to_plain
 from augkit.contracts.executor import Said, Unit
 
 PATIENCE_SECONDS = 5.0
@@ -45,6 +47,7 @@ class WorkerProcess:
     def __post_init__(self) -> None:
         self._ooms_before = ooms()
         self._unit: Unit | None = None
+        self._told_of_stop = False
         self._turn = threading.Lock()
         """Held while the unit changes, together with what is said about that."""
         self._process = start_out_of_reach(self.command, self.environment)
@@ -69,6 +72,15 @@ class WorkerProcess:
             self._process.stdin.flush()
         return True
 
+    def tell_if_stopped(self) -> None:
+        """Say, once, where somebody has stopped the process (SIGSTOP), which can then say nothing itself."""
+        unit, stopped = self._unit, self._is_stopped()
+        if stopped and unit is not None and not self._told_of_stop:
+            pid = self._process.pid
+            text = f"its process {pid} has been stopped by a signal; `kill -CONT {pid}` lets it go on"
+            self._pass_on(to_plain(StageNoted(unit.title, text)))
+        self._told_of_stop = stopped
+
     def hang_up(self) -> None:
         """End the input: a busy process saves and ends, an idle one ends."""
         assert self._process.stdin is not None
@@ -84,6 +96,15 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
         self._reader.join(PATIENCE_SECONDS)
+
+    def _is_stopped(self) -> bool:
+        if not hasattr(os, "waitid"):
+            return False
+        try:
+            seen = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # it has ended
+            return False
+        return seen is not None
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
