@@ -14,7 +14,7 @@ from augkit.contracts.registry import Entry, Registry
 from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
 from augkit.errors import AugkitError, InputError, Problem, said_by
-from augkit.planning.cuts import SHARD
+from augkit.planning.divisions import SHARD
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
 from augkit.store import Digests

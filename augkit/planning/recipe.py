@@ -15,7 +15,7 @@ from typing import TypeGuard
 from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAINING_SIZE
 from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem, did_you_mean
-from augkit.planning.cuts import BATCH, MOST_SHARDS, SHARD
+from augkit.planning.divisions import BATCH, FEWEST_FOLDS, FOLD_KEYS, MOST_FOLDS, MOST_SHARDS, SHARD, Folds
 from augkit.planning.document import (
     Document,
     Steps,
@@ -27,7 +27,6 @@ from augkit.planning.document import (
     read_document,
     unused_override,
 )
-from augkit.planning.folds import FEWEST, FOLD_KEYS, MOST, Folds
 from augkit.planning.sweep import SweepPoint, expand_sweep
 
 
@@ -342,8 +341,9 @@ class _Draft:
         if "count" not in parts:
             self.complain(("folds",), "'count' is missing", "As in 'folds: {count: 5}'")
             return None
-        if not _is_whole(count) or not FEWEST <= count <= MOST:
-            self._refuse(here, count, f"a whole number {FEWEST} .. {MOST}, or {{count, of, only}}", _number_hint(count))
+        if not _is_whole(count) or not FEWEST_FOLDS <= count <= MOST_FOLDS:
+            allowed = f"a whole number {FEWEST_FOLDS} .. {MOST_FOLDS}, or {{count, of, only}}"
+            self._refuse(here, count, allowed, _number_hint(count))
             return None
         only = parts.get("only", list(range(count)))
         chosen = [one for one in only if _is_whole(one) and 0 <= one < count] if isinstance(only, list) else []

@@ -18,8 +18,7 @@ from augkit.contracts.components import NATIVE_SIZE, PER_GROUP, PER_IMAGE, TRAIN
 from augkit.contracts.kinds import KINDS
 from augkit.contracts.registry import Entry, Registry
 from augkit.data.folds import ALL, DEVELOPMENT
-from augkit.planning.cuts import BATCH, SHARD
-from augkit.planning.folds import FEWEST, MOST
+from augkit.planning.divisions import BATCH, FEWEST_FOLDS, MOST_FOLDS, SHARD
 from augkit.planning.options import option_model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -85,7 +84,7 @@ def _recipe() -> dict[str, Any]:
     sweep = {"type": "object", "additionalProperties": values, "minProperties": 1, "maxProperties": 1}
     share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1}
     development = {"type": "number", "minimum": 0, "maximum": 0.5, "default": 0}
-    count = {"type": "integer", "minimum": FEWEST, "maximum": MOST}
+    count = {"type": "integer", "minimum": FEWEST_FOLDS, "maximum": MOST_FOLDS}
     only = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
     folds = _mapping(
         {

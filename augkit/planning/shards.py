@@ -17,7 +17,7 @@ from augkit.amounts import bytes_text
 from augkit.contracts.components import HasFrame
 from augkit.contracts.rules import format_of
 from augkit.errors import InputError, Problem
-from augkit.planning.cuts import Cut
+from augkit.planning.divisions import Cut
 from augkit.planning.tasks import DrawMasks, Gather, LoadDataset, Stage, Synthesise
 from augkit.store import free_bytes
 

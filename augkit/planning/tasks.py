@@ -1,11 +1,21 @@
-"""What a run is made of: tasks, the stages that do them, and arms, all frozen."""
+"""What a run is made of: tasks, the stages that do them, and arms, all frozen.
+
+A stage's fingerprint covers its component's options, provider and code, its seed, its inputs' fingerprints and what the
+code that does its task does (`augkit.contracts.code`). Equal stages of several arms or seeds are one stage, which is
+how arms share a generator.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from augkit.contracts.code import CORE, core_code
 from augkit.contracts.components import (
     PER_IMAGE,
     TRAINING_SIZE,
@@ -16,8 +26,8 @@ from augkit.contracts.components import (
     MaskSource,
     Segmenter,
 )
-from augkit.planning.cuts import Cut
-from augkit.store import Address
+from augkit.planning.divisions import Cut
+from augkit.store import SCHEMA, Address
 
 if TYPE_CHECKING:
     from augkit.planning.components import Identified
@@ -196,6 +206,30 @@ Task = (
 )
 
 
+CODE: Mapping[type[Task], str] = {
+    LoadDataset: "running/stages/dataset",
+    HoldOutDevelopment: "running/stages/dataset",
+    TakeFold: "running/stages/dataset",
+    TakeShare: "running/stages/dataset",
+    PoolExternal: "running/stages/external",
+    TrainGenerator: "running/stages/generator",
+    DrawMasks: "running/stages/masks",
+    Synthesise: "running/stages/synthesis",
+    SelectAdherent: "running/stages/selection",
+    TrainSegmenter: "running/stages/segmenter",
+    Evaluate: "running/stages/evaluation",
+    JudgeQuality: "running/stages/quality",
+    WriteReport: "running/stages/report",
+}
+"""The core module that does each task: what it does, with all that it imports, is part of its artifacts' names.
+
+A `Gather` has none of its own: what it lists has the name that it has where it is made at once.
+"""
+
+COPIES = "quality/copies"
+"""Counts for a data set only where a recipe excludes copies."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One artifact to be: what to do, on which inputs, at which address.
@@ -323,3 +357,38 @@ def longest_chain_first(stages: Sequence[Stage]) -> list[Stage]:
             if needed in after:
                 after[needed] = max(after[needed], after[stage] + 1)
     return sorted(stages, key=lambda stage: -before[stage] - after[stage])
+
+
+def make_stage(
+    kind: str,
+    note: str,
+    inputs: Mapping[str, Stage],
+    task: Task,
+    components: tuple[Identified, ...],
+    document: Mapping[str, Value] | None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    label: str = "",
+) -> Stage:
+    """Return a stage, labelled by its first component unless `label` says otherwise.
+
+    note:  for people only.
+    facts: what its artifact depends on besides its components, its inputs and the code that does the task.
+    """
+    identity = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "code": code_of(type(task)),
+        "inputs": [stage.address.fingerprint for stage in inputs.values()],
+        "components": [component.facts() for component in components],
+        **facts,
+    }
+    label = label or components[0].name
+    text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    address = Address(kind, label, hashlib.sha256(text.encode()).hexdigest())
+    return Stage(address, f"{kind} {label}{note}", inputs, task, components, document, identity)
+
+
+def code_of(task: type[Task], root: Path = CORE) -> str:
+    """Return the hash of the code that does a kind of task; `root` is the folder of the core."""
+    module = CODE[task]
+    return core_code(module, root, frozenset({COPIES}) if module == CODE[LoadDataset] else frozenset())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from augkit.data.folds import ALL, DEVELOPMENT
 from augkit.errors import InputError, Problem
 from augkit.planning.components import CheckedRecipe
+from augkit.planning.divisions import Folds
 from augkit.planning.document import Value
-from augkit.planning.folds import Folds
 from augkit.report.verdict.comparison import LEAST_IMAGES
 
 FOLDS = 5

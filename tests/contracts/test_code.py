@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from augkit.contracts import code
-from augkit.planning.plan import CODE, COPIES, code_of
-from augkit.planning.tasks import Gather
+from augkit.planning.tasks import CODE, COPIES, Gather, code_of
 from augkit.running.stages import STAGES
 
 SAMPLE = """

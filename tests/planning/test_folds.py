@@ -3,7 +3,7 @@
 import pytest
 
 from augkit.errors import InputError
-from augkit.planning.folds import Folds
+from augkit.planning.divisions import Folds
 from augkit.planning.recipe import load_recipes
 
 RECIPE = "name: arm\ndataset: {phantom: {}}\nsegmenter: {unet: {}}\n"

@@ -1,8 +1,15 @@
-"""How many images a shard of a large synthetic set has, and where that cuts it."""
+"""How a set is divided: its samples into folds, of which each is tested once, and a large one into shards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from augkit.data.folds import ALL
+
+FEWEST_FOLDS, MOST_FOLDS = 2, 20
+"""Folds that a recipe may ask for."""
+
+FOLD_KEYS = ("count", "of", "only")
 
 SHARD = 8192
 """Images in a shard unless a recipe says otherwise: 403 MB of 128 x 128 pixels."""
@@ -12,6 +19,20 @@ BATCH = 256
 
 MOST_SHARDS = 10_000
 """Of one set: each is a stage."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What a recipe says of folds.
+
+    count: how many there are.
+    of:    `ALL`, or `DEVELOPMENT` for those of the training and validation samples, and no result on test images.
+    only:  the folds that are trained and scored.
+    """
+
+    count: int
+    only: tuple[int, ...]
+    of: str = ALL
 
 
 @dataclass(frozen=True)
