@@ -131,7 +131,7 @@ def test_a_wrong_command_line_ends_with_two_and_a_sentence(augkit, arguments):
         (["run", "r.yaml", "-o", "x" * 300], "File name too long"),
         (["plan", "r.yaml", "-o", "x" * 300], "File name too long"),
         (["cache", "ls", "-o", "x" * 300], "File name too long"),
-        (["export", "r.yaml", "--to", "x" * 300], "File name too long"),
+        (["export", "r.yaml", "--to", "x" * 300], ": is too long; allowed: names of up to 255 bytes"),
         (["generator", "import", "x" * 300, "--to", "y"], "File name too long"),
         (["validate", "r.yaml", "--set", "name=\udcff"], "--set name=\\udcff: not YAML"),
     ],
