@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from augkit.commands import added, looking, machine, planning, plugins, power, reports, running, searching, sharing
-from augkit.commands.terminal import own_output, written
+from augkit.commands.terminal import fill_closed_streams, own_output, written
 
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("run", running.run, "recipes/*aug.yaml --seeds 0,1,2 --set segmenter.unet.steps=100"),
@@ -116,6 +116,7 @@ _add_commands()
 
 def main() -> None:
     """Run the command line; the entry point of the ``augkit`` script."""
+    fill_closed_streams()
     own_output()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -1,4 +1,4 @@
-"""Faults of the system itself, below Python: calls of the C library that fail in some folder, by LD_PRELOAD."""
+"""Faults of the system itself, below Python, by LD_PRELOAD: calls that fail in some folder, a clock that jumps."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Return the error that a variable asks for on files below FAULT_BELOW; 0 for none. */
@@ -38,6 +39,18 @@ int fsync(int file) {
     errno = fault("FAULT_FSYNC", file);
     int (*real)(int) = (int (*)(int)) dlsym(RTLD_NEXT, "fsync");
     return errno ? -1 : real(file);
+}
+
+/* Tell the time; FAULT_CLOCK seconds too late and too early by turns, 16 answers each. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static long asked;
+    const char *seconds = getenv("FAULT_CLOCK");
+    int (*real)(clockid_t, struct timespec *) =
+        (int (*)(clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(clock, now);
+    if (!failed && seconds && clock == CLOCK_REALTIME)
+        now->tv_sec += (__sync_fetch_and_add(&asked, 1) / 16 % 2 ? -1 : 1) * atol(seconds);
+    return failed;
 }
 """
 

@@ -131,7 +131,7 @@ def test_a_wrong_command_line_ends_with_two_and_a_sentence(augkit, arguments):
         (["run", "r.yaml", "-o", "x" * 300], "File name too long"),
         (["plan", "r.yaml", "-o", "x" * 300], "File name too long"),
         (["cache", "ls", "-o", "x" * 300], "File name too long"),
-        (["export", "r.yaml", "--to", "x" * 300], "File name too long"),
+        (["export", "r.yaml", "--to", "x" * 300], ": is too long; allowed: names of up to 255 bytes"),
         (["generator", "import", "x" * 300, "--to", "y"], "File name too long"),
         (["validate", "r.yaml", "--set", "name=\udcff"], "--set name=\\udcff: not YAML"),
     ],
@@ -542,6 +542,18 @@ def test_a_closed_output_is_no_traceback(tmp_path, closed):
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("r.yaml: ok\n" if closed == "2>&-" else "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells say it otherwise there")
+def test_no_file_gets_the_number_of_an_output_that_was_closed_from_the_start(tmp_path):
+    program = (
+        "import os, sys; from augkit.commands.terminal import fill_closed_streams, open_console; fill_closed_streams();"
+        "file = os.open('file', os.O_CREAT | os.O_WRONLY); os.write(1, b'x'); os.write(2, b'x'); print('x');"
+        "print('x', file=sys.stderr); open_console(); os.write(file, str(file).encode())"
+    )
+    command = f'{sys.executable} -c "{program}" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == "3"
 
 
 def test_plugin_list_shows_everything_and_what_is_not_usable(tmp_path, strangers):

@@ -23,7 +23,7 @@ def write_package(name: str, kind: Kind, parent: Path, registry: Registry) -> Pa
     elif (kind.name, name) in registry.entries:
         what = f"a {kind.name} called '{name}' is installed already, from {registry.entries[kind.name, name].provider}"
         problems.append(Problem("name", what, "Choose another name"))
-    if folder.exists():
+    if len(name) <= 40 and folder.exists():
         problems.append(Problem(str(folder), "exists already", "Choose another name or --out"))
     if problems:
         raise InputError(*problems)

@@ -58,8 +58,7 @@ def written() -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout is not None:  # closed from the start
-                sys.stdout.flush()
+            sys.stdout.flush()
     except KeyboardInterrupt:
         complain("Interrupted.")
         sys.exit(130)
@@ -113,6 +112,18 @@ def _complain_of_losses(event: Event) -> None:
     """
     if isinstance(event, StageNoted) and event.stage in ("observers", COMPARISON):
         complain(f"{event.stage}: {event.text}" if event.stage == COMPARISON else event.text)
+
+
+def fill_closed_streams() -> None:
+    """Let what would go to a stream that was closed from the start go nowhere.
+
+    Otherwise the next file that is opened has its number, and gets what compiled code prints.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def own_output() -> None:

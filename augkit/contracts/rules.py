@@ -98,6 +98,8 @@ def check_split_names(splits: Splits) -> None:
             for name in getattr(samples, f"{what}s"):
                 if not isinstance(name, str):
                     raise BreachError(f"has {what} {name!r} in {part}, which is {describe(name)}", "return text")
+                if any("\ud800" <= letter <= "\udfff" for letter in name):
+                    raise BreachError(f"has {what} {name!r} in {part}, which is no UTF-8", "return text in UTF-8")
                 if owners.setdefault(name, part) != part:
                     found = f"has {what} '{name}' in {owners[name]} and {part}"
                     raise BreachError(found, f"put each {what} in one split only")

@@ -164,7 +164,7 @@ def read_header(path: Path) -> Header:
 
     No pixel is decoded, so this is fast, but for a PNG with text behind its pixels.
     """
-    if not path.is_file():
+    if not _is_file(path):
         raise _absent(path)
     try:
         with path.open("rb") as file:
@@ -263,7 +263,7 @@ class _Decoded(NamedTuple):
 
 def _decode(path: Path) -> _Decoded:
     """Return the decoded, upright image."""
-    if not path.is_file():
+    if not _is_file(path):
         raise _absent(path)
     try:
         with path.open("rb") as file:
@@ -280,7 +280,18 @@ def _decode(path: Path) -> _Decoded:
     return _Decoded(image, bits)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _absent(path: Path) -> InputError:
+    try:
+        path.exists()
+    except OSError as error:  # such as a name that is too long
+        return refusal(path, f"cannot be read: {error.strerror}")
     if path.is_symlink() and not path.exists():
         what = f"is a link to {path.readlink()}, which does not exist"
         return refusal(path, what, "Copy the files themselves, or make the link lead to them")

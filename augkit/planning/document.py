@@ -324,8 +324,8 @@ def read_document(file: Path, problems: list[Problem]) -> Document | None:
     except IsADirectoryError:
         problems.append(Problem(name, "is a folder; allowed: recipe files", f"As in {file / '*.yaml'}"))
         return None
-    except OSError as error:
-        problems.append(Problem(name, f"cannot be read: {error.strerror}"))
+    except (OSError, ValueError) as error:  # no file can have this name
+        problems.append(Problem(name, f"cannot be read: {getattr(error, 'strerror', None) or error}"))
         return None
     if len(data) > MAX_BYTES:
         problems.append(Problem(name, f"larger than {MAX_BYTES} bytes; a recipe is a page of text"))

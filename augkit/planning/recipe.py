@@ -282,7 +282,7 @@ class _Draft:
             self.complain((), "'name' is missing", "As in 'name: allaug'")
         else:
             hint = f"Write name: '{name}'" if isinstance(name, (int, float, bool)) else "As in 'name: allaug'"
-            if isinstance(name, str) and name.partition(".")[0].upper() in _DEVICES:
+            if isinstance(name, str) and is_device(name):
                 hint = "Windows keeps this name for a device"
             elif isinstance(name, str) and name.endswith("."):
                 hint = "Windows takes the last '.' away"
@@ -464,7 +464,12 @@ def is_name(value: object) -> bool:
     """Tell whether a recipe, and so an arm, may be called this: it is safe in a path, a page and a terminal."""
     if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value) is None:
         return False
-    return not value.endswith(".") and value.partition(".")[0].upper() not in _DEVICES
+    return not value.endswith(".") and not is_device(value)
+
+
+def is_device(name: str) -> bool:
+    """Tell whether Windows keeps this name, whatever its ending, for a device."""
+    return name.partition(".")[0].upper() in _DEVICES
 
 
 def _refuse_equal_names(drafts: Sequence[_Draft]) -> None:

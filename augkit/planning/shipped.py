@@ -45,7 +45,7 @@ def copy_recipes(name: str, target: Path) -> tuple[Path, ...]:
     if not chosen:
         folders = {key.rpartition("/")[0] for key in recipes} - {""}
         hint = did_you_mean(wanted, [*recipes, *folders])
-        raise InputError(Problem(name, "no shipped recipe or folder of recipes has this name", hint))
+        raise InputError(Problem(name or "''", "no shipped recipe or folder of recipes has this name", hint))
     copies = {target / file.name: file for file in chosen}
     there = [copy for copy in copies if copy.exists()]
     if there:

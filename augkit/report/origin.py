@@ -159,8 +159,8 @@ def read_origin(folder: Path) -> Origin:
     try:
         found = TypeAdapter(Origin).validate_json((folder / ORIGIN).read_bytes())
         for one in found.recipes:
-            for name in (one.file, one.written):
-                if name and (Path(name).is_absolute() or ".." in Path(name).parts or not (folder / name).is_file()):
+            for name in (one.file, one.written) if one.written else (one.file,):
+                if not _is_recipe(folder, Path(name)):
                     raise ValueError(f"no recipe is called {name!r}")
         if not found.recipes or not found.arms or not all("segmenter" in stages for stages in found.runs().values()):
             raise ValueError("no recipe, arm or segmenter")
@@ -174,6 +174,15 @@ def read_origin(folder: Path) -> Origin:
         what = f"{ORIGIN} was not written by this version of augkit ({str(error).splitlines()[0]})"
         raise InputError(Problem(str(folder), what)) from None
     return found
+
+
+def _is_recipe(folder: Path, name: Path) -> bool:
+    if name.is_absolute() or ".." in name.parts or name.suffix != ".yaml":
+        return False
+    try:
+        return (folder / name).is_file()
+    except OSError:  # the name is too long to be one
+        return False
 
 
 def _roles(arm: Arm) -> Iterator[tuple[str, Stage]]:

@@ -29,6 +29,7 @@ from augkit.running.session import Session
 from augkit.sharing.card import data_card, manifest_csv
 from augkit.sharing.files import Export, Format, ImageFormat, Progress, Sink, SyntheticSet
 from augkit.sharing.layouts import LAYOUTS
+from augkit.sharing.zips import is_plain
 from augkit.store import (
     MANIFEST,
     check_place,
@@ -105,6 +106,7 @@ def write_export(
     Raises `InputError` where `target` holds anything else, or where the layout does not allow the image format.
     """
     check_target(target, layout, image_format)
+    _check_ids(export)
     pixels = export.real.train.format
     if image_format == "webp" and not pixels.rgb:
         what = f"found webp for {pixels}; allowed: png, with which other images than 8-bit RGB keep their numbers"
@@ -126,6 +128,16 @@ def write_export(
         finally:
             remove_folder(work)
     return True
+
+
+def _check_ids(export: Export) -> None:
+    """Refuse ids of samples that augkit did not make, as a changed store may hold: they become names of files."""
+    for source in export.sources:
+        strange = [name for name in source.samples.ids if not is_plain(name)]
+        if strange:
+            what = f"has an image called {strange[0][:80]!r}; allowed: letters, digits, '_', '.', '-'"
+            where = f"synthesis {source.hashes['synthesis'][:12]}"
+            raise InputError(Problem(where, what, "augkit did not write this: remove its folder, and it is made again"))
 
 
 def check_target(target: Path, layout: str, image_format: str) -> None:

@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from augkit.errors import AugkitError, InputError, Problem
+from augkit.planning.recipe import is_device
 from augkit.report.origin import ORIGIN
 from augkit.report.recorded import find_report
 from augkit.store import MANIFEST, temporary_folder
@@ -34,8 +35,8 @@ _MINE = "Allowed: what augkit share wrote"
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether the folder in a zip may be called this."""
-    return re.fullmatch(_PLAIN, name) is not None
+    """Tell whether a file or folder that is handed on may be called this: the name is the same on every system."""
+    return re.fullmatch(_PLAIN, name) is not None and not name.endswith(".") and not is_device(name)
 
 
 def zip_bytes(folder: str, files: Mapping[str, bytes]) -> bytes:
@@ -96,7 +97,7 @@ def _check(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         refuse(f"holds {len(entries)} files; allowed: up to {MOST_FILES}")
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if _NAME.fullmatch(entry.filename) is None:
+        if _NAME.fullmatch(entry.filename) is None or not all(map(is_plain, entry.filename.split("/"))):
             refuse(f"holds a file called {entry.filename[:80]!r}; allowed: one folder of plain names")
         if kind not in (0, stat.S_IFREG):
             refuse(f"holds {entry.filename}, which is a link or another special file; allowed: plain files")

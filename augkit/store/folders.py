@@ -65,6 +65,9 @@ def publish_whole(work: Path, target: Path) -> None:
 
 _DRAFT = ".augkit-draft-"
 
+_LONGEST = 255
+"""Bytes of a name in most file systems."""
+
 
 def draft_beside(target: Path) -> Path:
     """Return the path of a folder to fill before it gets its name, hidden beside `target`; it is nobody else's.
@@ -77,7 +80,8 @@ def draft_beside(target: Path) -> Path:
         owner = left.name.rpartition(_DRAFT)[2].split("-")[1]
         if owner.isdecimal() and not is_running(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-    return target.parent / f".{target.name[:100]}{_DRAFT}{host}-{os.getpid()}-{time.time_ns()}"
+    begins = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    return target.parent / f".{begins}{_DRAFT}{host}-{os.getpid()}-{time.time_ns()}"
 
 
 @contextmanager
@@ -109,9 +113,19 @@ def check_place(folder: Path, option: str) -> None:
     `InputError`; nothing is written.
     """
     there = folder.absolute()
-    parent = next(place for place in there.parents if place.exists())
+    try:
+        parent = next(place for place in there.parents if place.exists())
+        folder.exists()
+        is_long = any(len(os.fsencode(part)) > _LONGEST for part in there.parts)
+    except OSError:  # the path as a whole is too long
+        is_long = True
+    if is_long:
+        what = f"is too long; allowed: names of up to {_LONGEST} bytes, and paths that the system takes"
+        raise InputError(Problem(f"{option} {folder}", what, "Choose another name"))
     what = ""
-    if folder.is_symlink():
+    if ".." in there.relative_to(parent).parts:
+        what, hint = "leads up from a folder that is not there", "Write it without '..'"
+    elif folder.is_symlink():
         what, hint = "is a link; allowed: a new or empty folder", "Name the folder that it leads to"
     elif folder.exists() and not folder.is_dir():
         what, hint = "is a file; allowed: a new or empty folder", "Choose another name"

@@ -95,9 +95,10 @@ def join(shared: Path, code: str, patience: float = ANSWER_SECONDS) -> tuple[Own
     _check_folder(shared)
     folder = shared / f"{_FOLDER}{code}"
     deadline = time.monotonic() + patience
-    while _CODE.fullmatch(code) and not _is_there(folder) and time.monotonic() < deadline:
+    is_code = _CODE.fullmatch(code) is not None
+    while is_code and not _is_there(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
-    if not _is_there(folder):
+    if not is_code or not _is_there(folder):
         hint = f"Start one with: augkit doctor --shared {shared}"
         raise InputError(Problem(f"--join {code}", f"no probe of this name waits in {shared}", hint))
     try:

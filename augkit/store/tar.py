@@ -40,7 +40,7 @@ def tar_unflushed(path: Path) -> Iterator[tuple[Callable[[str, bytes], None], Ca
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as stream:
             hashing = _Hashing(stream)
-            with tarfile.open(fileobj=cast(Any, hashing), mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+            with tarfile.open(fileobj=cast(Any, hashing), mode="w|", format=tarfile.PAX_FORMAT) as tar:
 
                 def add(name: str, data: bytes) -> None:
                     member = tarfile.TarInfo(name)

@@ -102,10 +102,20 @@ def _json(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         if not isinstance(items, list) or not all(isinstance(one, dict) and set(keys) <= set(one) for one in items):
             fields = f" with {', '.join(keys)}" if keys else ""
             raise InputError(Problem(str(path), f"has no list of {part}{fields}; allowed: COCO object segmentation"))
+    if nameless := [one["id"] for one in content["images"] if not _names_a_file(one["file_name"])]:
+        what = f"names no file for the image {nameless[0]}; allowed: a file_name for each image"
+        raise InputError(Problem(str(path), what))
     if not content["images"]:
         raise InputError(Problem(str(path), "lists no image; allowed: one or more"))
     found: Mapping[str, Sequence[Mapping[str, Any]]] = content
     return found
+
+
+def _names_a_file(name: object) -> bool:
+    """Tell whether a file can have this name; JSON can spell others, such as half a letter."""
+    if not isinstance(name, str) or "\0" in name or not Path(name).name:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _outside(path: Path, pictures: Sequence[Picture], images: Path) -> list[Problem]:

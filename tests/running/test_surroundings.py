@@ -1,17 +1,23 @@
 """Where and how a run is started changes nothing of what it computes, and a long one takes no more than a short one."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Literal
 
 import numpy as np
 import pytest
 
 from samples import file_hashes
+from system_faults import failing
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "allaug.yaml"
 COMMAND = [
@@ -23,30 +29,74 @@ COMMAND = [
 ]  # fmt: skip
 
 
+READ_ONLY = [
+    "unshare", "--user", "--map-root-user", "--mount", "bash", "-c",
+    'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && ! touch file 2> /dev/null && shift && "$@"',
+    "bash",
+]  # fmt: skip
+"""Starts a command in a folder that nothing can be written into, root or not: a mount of its own."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What differs from an ordinary start; `without` are variables that are missing, `files` may be open at once."""
+    """What differs from an ordinary start.
+
+    without:   variables that are missing.
+    files:     may be open at once.
+    before:    programs that start the command.
+    read_only: nothing can be written into the working folder, which is home, too; the store is elsewhere.
+    linked:    the store is a link to a folder on another disk, the one in memory.
+    clock:     by how many seconds the clock is wrong, to and fro.
+    outputs:   ``closed`` from the start, or a ``slow`` reader of a pipe that holds a page.
+    """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     folder: str = "plain"
     umask: int = 0o022
     files: int = 1024
     without: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    read_only: bool = False
+    linked: bool = False
+    clock: int = 0
+    outputs: Literal["", "closed", "slow"] = ""
 
     def hashes(self, place: Path) -> dict[str, str]:
         """Run there, and return the hash of every file of every artifact; reports hold times, and are left out."""
-        store = place / self.folder / "runs"
-        store.parent.mkdir(parents=True)
+        here = place / self.folder
+        here.mkdir(parents=True)
+        store = (place if self.read_only else here) / "runs"
         variables = {name: value for name, value in os.environ.items() if name not in self.without}
-        limits = f'umask {self.umask:o}; ulimit -n {self.files}; exec "$@"'
-        done = subprocess.run(
-            ["bash", "-c", limits, "bash", *COMMAND, "--out", str(store)],
-            cwd=store.parent, env=variables | {"PYTHONHASHSEED": "0"} | self.variables,
-            capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        return file_hashes(store)
+        variables |= {"PYTHONHASHSEED": "0", **self.variables}
+        if self.clock:
+            variables |= failing(place, place, clock=self.clock)
+        if self.read_only:
+            variables |= {"HOME": str(here)}
+        with TemporaryDirectory(dir="/dev/shm") if self.linked else nullcontext() as memory:
+            if memory:
+                store.symlink_to(memory)
+            limits = f'umask {self.umask:o}; ulimit -n {self.files}; exec "$@"'
+            closed = " <&- >&- 2>&-" if self.outputs == "closed" else ""
+            start = [*READ_ONLY, str(here)] if self.read_only else []
+            command = ["bash", "-c", limits + closed, "bash", *self.before, *start, *COMMAND, "--out", str(store)]
+            with subprocess.Popen(
+                command, cwd=here, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as running:
+                said = slowly(running.stdout) if self.outputs == "slow" else running.stdout.read()
+            assert running.returncode == 0, said.decode(errors="replace")
+            assert b"Traceback" not in said
+            return file_hashes(store)
+
+
+def slowly(pipe: BinaryIO) -> bytes:
+    """Read a pipe of the smallest size there is, a page every 10 ms."""
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+    said = b""
+    while page := os.read(pipe.fileno(), 4096):
+        said += page
+        time.sleep(0.01)
+    assert len(said) > 2**19, "too little to make anybody wait"
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -54,28 +104,49 @@ def ordinary(tmp_path_factory):
     return Surroundings().hashes(tmp_path_factory.mktemp("ordinary"))
 
 
+ODD = {
+    "Turkish, two lines": Surroundings(
+        {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati"},
+        folder="a folder,\nwith two lines & [brackets] 'quoted'",
+    ),
+    "ASCII, 64 open files": Surroundings(
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, files=64
+    ),
+    "not Latin, no home": Surroundings(
+        folder="läsion/病变/پوست", umask=0o077, without=("HOME", "USER", "LOGNAME", "TERM", "LANG")
+    ),
+    "hash seed, narrow": Surroundings(
+        {"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "20", "NO_COLOR": "1", "TERM": "dumb",
+         "SOURCE_DATE_EPOCH": "0"}
+    ),
+    "read-only folder and home": Surroundings(read_only=True),
+    "a clock that jumps by a week": Surroundings(clock=7 * 86400),
+    "closed outputs": Surroundings(outputs="closed"),
+    "a huge log, read slowly": Surroundings({"PYTHONVERBOSE": "1"}, outputs="slow"),
+    "last in every queue, one core": Surroundings(
+        before=("nice", "-n", "19", "ionice", "-c", "3", "taskset", "-c", "0"), umask=0o000
+    ),
+    "near the longest path": Surroundings(folder="/".join(["d" * 200] * 17)),
+    "a link to another disk": Surroundings({"TMPDIR": "/dev/shm"}, linked=True),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "odd",
-    [
-        Surroundings(
-            {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati"},
-            folder="a folder,\nwith two lines & [brackets] 'quoted'",
-        ),
-        Surroundings(
-            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, files=64
-        ),
-        Surroundings(folder="läsion/病变/پوست", umask=0o077, without=("HOME", "USER", "LOGNAME", "TERM", "LANG")),
-        Surroundings(
-            {"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "20", "NO_COLOR": "1", "TERM": "dumb",
-             "SOURCE_DATE_EPOCH": "0"}
-        ),
-    ],
-    ids=["Turkish, two lines", "ASCII, 64 open files", "not Latin, no home", "hash seed, narrow"],
-)  # fmt: skip
+@pytest.mark.parametrize("odd", ODD)
 def test_odd_surroundings_give_the_same_bytes(ordinary, odd, tmp_path):
+    if odd == "read-only folder and home" and not namespaces():
+        pytest.skip("needs namespaces of Linux (unshare), to mount a folder read-only")
+    if odd == "a link to another disk" and not Path("/dev/shm").is_dir():
+        pytest.skip("the system has no /dev/shm")
     assert len(ordinary) > 10
-    assert odd.hashes(tmp_path) == ordinary
+    assert ODD[odd].hashes(tmp_path) == ordinary
+
+
+def namespaces() -> bool:
+    """Tell whether a user may have mounts of its own here."""
+    unshare = shutil.which("unshare")
+    asked = [str(unshare), "--user", "--map-root-user", "--mount", "true"]
+    return unshare is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.slow

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGING = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
-_DESCRIPTOR = {"os.mkdir": 2, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2}
-"""Event -> which of its arguments is the open folder that the path is relative to, or -1 where it is to no such one."""
+_CHANGED: Mapping[str, tuple[tuple[int, int | None], ...]] = {
+    "os.mkdir": ((0, 2),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+}
+"""Event -> which of its arguments are paths that change, and which the open folder that each is relative to: -1 where
+it is to no such one."""
+
+_CONTENT: Mapping[str, tuple[tuple[int, int | None], ...]] = {"open": ((0, None),), "os.truncate": ((0, None),)}
+"""Likewise events that change what a path leads to, where it is a link."""
 
 _EXEMPT = ("__pycache__", ".cache", ".config", "dev", "proc")
 """Folders of compiled code, of libraries' own caches, and of devices."""
@@ -42,19 +52,19 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
         flags = arguments[2]
         if not (isinstance(flags, int) and flags & _WRITING):
             return
-    elif event not in _CHANGING:
-        return
-    path, folder = arguments[0], _folder_of(event, arguments)
-    if folder is not None and isinstance(path, (str, bytes, os.PathLike)):
-        _note(folder / os.fsdecode(path))
+    for number, descriptor in _CHANGED.get(event) or _CONTENT.get(event, ()):
+        path = arguments[number]
+        folder = _folder_of(-1 if descriptor is None else arguments[descriptor])
+        if folder is not None and isinstance(path, (str, bytes, os.PathLike)):
+            with suppress(OSError, ValueError, RuntimeError):  # such a path leads nowhere
+                _note(folder / os.fsdecode(path), follow=event in _CONTENT)
 
 
-def _folder_of(event: str, arguments: tuple[object, ...]) -> Path | None:
+def _folder_of(descriptor: object) -> Path | None:
     """Return what a relative path of an event is relative to; None where the system does not tell.
 
     Only removing a folder with all that is in it names open folders, and its last step, the folder itself, does not.
     """
-    descriptor = arguments[_DESCRIPTOR[event]] if event in _DESCRIPTOR else -1
     if descriptor == -1:
         return Path.cwd()
     try:
@@ -63,9 +73,14 @@ def _folder_of(event: str, arguments: tuple[object, ...]) -> Path | None:
         return None
 
 
-def _note(path: Path) -> None:
+def _note(path: Path, follow: bool) -> None:
+    """Note a path where it really lies, whatever links and ``..`` it is written with.
+
+    follow: whether it counts where a link by this name leads; otherwise the link itself does.
+    """
+    place = path.resolve() if follow else path.parent.resolve() / path.name
     if any(part in _EXEMPT or part.startswith("torchinductor_") for part in path.parts):
         return
     for folder, strays in _LISTENERS:
-        if folder is None or not (path == folder or folder in path.parents or folder in path.resolve().parents):
+        if folder is None or not place.is_relative_to(folder):
             strays.append(str(path))

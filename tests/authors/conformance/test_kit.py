@@ -520,6 +520,34 @@ def test_removing_a_folder_is_heard_where_it_lies(tmp_path):
     assert strays == [str(tmp_path / "other" / "old" / "file"), str(tmp_path / "other" / "old")]
 
 
+@pytest.mark.parametrize(
+    ("writes", "stray"),
+    [
+        (lambda own: (own / "../other/file").write_text("x"), "own/../other/file"),
+        (lambda own: (own / "link/file").write_text("x"), "own/link/file"),
+        (lambda own: (own / "file-link").write_text("x"), "own/file-link"),
+        (lambda own: (own / "file").rename(own.parent / "other/moved"), "other/moved"),
+        (lambda own: (own.parent / "other/old").rename(own / "moved"), "other/old"),
+        (lambda own: (own.parent / "other/new").symlink_to(own / "file"), "other/new"),
+        (lambda own: (own.parent / "other/new").hardlink_to(own / "file"), "other/new"),
+        (lambda own: (own / "new").symlink_to(own.parent / "other"), None),
+        (lambda own: (own / "link").unlink(), None),
+        (lambda own: (own / "file").rename(own / "moved"), None),
+    ],
+)
+def test_what_leads_out_of_a_folder_is_heard_however_it_is_written(writes, stray, tmp_path):
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    for file in (own / "file", other / "old"):
+        file.write_text("x")
+    (own / "link").symlink_to(other)
+    (own / "file-link").symlink_to(other / "old")
+    with writes_outside(own) as strays:
+        writes(own)
+    assert strays == ([] if stray is None else [str(tmp_path / stray)])
+
+
 APART = {"image_and_mask_move_together", "hides_without_moving"}
 
 CONSEQUENCES = {
