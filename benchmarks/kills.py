@@ -53,6 +53,7 @@ def main() -> None:
     arguments.add_argument("--signal", choices=["KILL", "TERM", "INT"], default="KILL")
     arguments.add_argument("--seed", type=int, default=0)
     chosen = arguments.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background would ignore it
     with tempfile.TemporaryDirectory() as folder:
         stop = signal.Signals[f"SIG{chosen.signal}"]
         values = torture(Path(folder), 20 if chosen.quick else chosen.kills, chosen.seed, stop)
