@@ -222,8 +222,9 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
     "T13": ("meaning of images", "tests", (held_by("tests/data/test_images.py"),)),
     "T14": (
         "NaN, divergence",
-        "tests",
+        "faults/nan.py, tests",
         (
+            tried_by("nan"),
             held_by(
                 "tests/training/test_loop.py",
                 "tests/running/test_conduct.py",
