@@ -10,8 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from on_gpu.mps import has_service, service
-from on_gpu.part import Part, begin
+from on_gpu.part import Part, begin, has_service, service
 
 TRAINING = """
 import sys

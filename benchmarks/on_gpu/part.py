@@ -1,14 +1,23 @@
-"""What every part is given, and the file in which it keeps what it has found so far."""
+"""What every part is given, the file in which it keeps what it has found so far, and a service of NVIDIA's."""
 
 import argparse
 import json
+import os
+import shutil
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+
+
+_SERVICE = "nvidia-cuda-mps-control"
+"""The Multi-Process Service, by which kernels of several processes run together instead of taking turns."""
 
 
 @dataclass
@@ -66,3 +75,23 @@ def begin(name: str, measure: Callable[[Part], None], words: Sequence[str] | Non
     for folder in (chosen.out, chosen.store):
         folder.mkdir(parents=True, exist_ok=True)
     measure(Part(name, chosen.out, chosen.store, chosen.device, chosen.tiny, chosen.seconds))
+
+
+def has_service(part: Part) -> bool:
+    """Tell whether there is such a service."""
+    return part.device.startswith("cuda") and shutil.which(_SERVICE) is not None
+
+
+@contextmanager
+def service(part: Part) -> Iterator[Mapping[str, str]]:
+    """Run the service where there is one; yields the environment of the processes that are to use it."""
+    if not has_service(part):
+        yield os.environ
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        subprocess.run([_SERVICE, "-d"], env=environment, check=True)
+        try:
+            yield environment
+        finally:
+            subprocess.run([_SERVICE], input="quit\n", text=True, env=environment, check=False)

@@ -11,8 +11,7 @@ import yaml
 from augkit.data.stored import read_evaluation
 from augkit.metrics import scores
 from augkit.store import read_json
-from on_gpu.mps import service
-from on_gpu.part import Part, begin
+from on_gpu.part import Part, begin, service
 
 ROOT = Path(__file__).parents[2]
 ARMS = ("noaug", "classicaug", "mask2lesionaug", "allaug")
