@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-
 _SERVICE = "nvidia-cuda-mps-control"
 """The Multi-Process Service, by which kernels of several processes run together instead of taking turns."""
 
