@@ -139,8 +139,8 @@ def own_output() -> None:
         output.flush()
         results = os.dup(1)
         os.dup2(2, 1)
-        by_line = output.line_buffering or output.write_through
-        sys.stdout = os.fdopen(results, "w", 1 if by_line else -1, encoding=output.encoding, errors=output.errors)
+        by_line = 1  # so that who waits for a line behind a pipe, such as the other host's of `doctor`, gets it
+        sys.stdout = os.fdopen(results, "w", by_line, encoding=output.encoding, errors=output.errors)
 
 
 def end_on_signals() -> None:
