@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from augkit.contracts import events
@@ -180,7 +182,7 @@ class Engine:
     def asking(self, stage: Stage) -> Iterator[None]:
         """Let plugins of a stage do something; whatever they raise becomes a sentence that names who made them."""
         try:
-            with contained():
+            with _no_signal_lost(), contained():
                 yield
         except AugkitError as error:
             if not _is_told(error):
@@ -304,6 +306,44 @@ def _is_told(error: AugkitError) -> bool:
     """Tell whether an error says what is wrong as ours do; a plugin's own kind may have forgotten to."""
     problems = getattr(error, "problems", ())
     return isinstance(problems, tuple) and bool(problems) and all(isinstance(one, Problem) for one in problems)
+
+
+@contextmanager
+def _no_signal_lost() -> Iterator[None]:
+    """Raise what the handler of a signal raised, also where the code that it came in made something else of it.
+
+    Compiled code may: Ctrl-C while matplotlib reads a matrix becomes a ValueError.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raised: list[BaseException] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
+        assert callable(handler)
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, handle)
+    try:
+        yield
+    except BaseException as error:
+        if raised and error is not raised[-1]:
+            raise raised[-1] from error
+        raise
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+    if raised:
+        raise raised[-1]
 
 
 def ends_by_signal(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -192,6 +193,27 @@ def test_no_plugin_ends_a_run_without_a_sentence(tmp_path, end, said):
 
 def raises(error):
     raise error
+
+
+def ctrl_c_that_becomes(error):
+    """What compiled code may make of Ctrl-C: another error, or nothing."""
+
+    def fitting(*_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if error:
+                raise error from None
+
+    return fitting
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid affine transformation matrix"), SystemExit(3), None])
+def test_ctrl_c_is_not_lost_in_code_that_makes_something_else_of_it(tmp_path, error):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, sources=[], segmenter=FakeSegmenter(fitting=ctrl_c_that_becomes(error)))
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_forked_child_of_a_plugin_may_end_as_it_likes():
