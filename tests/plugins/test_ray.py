@@ -521,7 +521,7 @@ def test_a_node_on_which_the_folder_has_no_locks_or_no_room_fails_alone_and_noth
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_node_whose_memory_is_always_full_is_told_after_three_attempts(run, doomed):
-    two = doomed(both={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "5000"})
+    two = doomed(both={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "2000"})
     driver = run("--executor=ray", environment=two.environment)
     code, errors = driver.end()
     assert code == 1, errors
