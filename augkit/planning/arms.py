@@ -253,7 +253,7 @@ def _selected(case: Case, source: CheckedSource, synthesis: Stage, note: str) ->
         return synthesis
     segmenter = case.checked.segmenter
     assert segmenter is not None  # a recipe with min_adherence and without one was refused
-    judge = arm_of(replace(case.plain(), several_seeds=False)).segmenter
+    judge = arm_of(case.plain()).segmenter
     selecting = SelectAdherent(segmenter.instance, source.min_adherence)
     facts = {"min_adherence": source.min_adherence}
     note = f" of {source.min_adherence:g} adherence{note}"
