@@ -12,9 +12,14 @@ That is the part ``peers``. On a CPU there is ``busy``: augkit alone with one th
 busy program; two should have 1.6 times the rate of one when calm, and 0.8 times beside a busy program.
 """
 
+import os
+
+from augkit.starting import BRIEFLY
+
+os.environ.update(BRIEFLY | os.environ)  # as in every run; torch looks at it when it is imported
+
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -32,6 +37,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import beside
 from augkit import Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
+from augkit.running.allocator import keep_freed_memory
 from augkit.training import seeded
 from augkit.training.precision import choose_device, choose_precision, reproducible
 from augkit_classical.geometry import Geometry
@@ -229,6 +235,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rows, three short rounds, nothing is compiled")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which parts")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as in every run; it serves the peers of this process, too
     device = choose_device("auto")
     ratios: dict[str, float] = {}
     values: dict[str, float] = {}
