@@ -255,7 +255,11 @@ FAULTS: dict[str, tuple[str, str, Sequence[Form]]] = {
         "faults/ranks.py, faults/network.py, tests",
         (tried_by("ranks"), tried_by("network"), held_by("tests/training/test_ranks.py")),
     ),
-    "T18": ("clock, locale, umask, odd paths", "tests", (held_by("tests/running/test_surroundings.py", names="odd"),)),
+    "T18": (
+        "clock, locale, umask, odd paths",
+        "tests",
+        (held_by("tests/running/test_surroundings.py", names="odd or read_only"),),
+    ),
     "T19": ("slow leaks", "tests", (held_by("tests/running/test_surroundings.py", names="200_epochs"),)),
     "T20": ("an upgrade", "tests", (held_by("tests/test_kept.py"),)),
 }

@@ -15,8 +15,9 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from samples import file_hashes
+from samples import file_hashes, lesions
 from system_faults import failing
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "allaug.yaml"
@@ -140,6 +141,31 @@ def test_odd_surroundings_give_the_same_bytes(ordinary, odd, tmp_path):
         pytest.skip("the system has no /dev/shm")
     assert len(ordinary) > 10
     assert ODD[odd].hashes(tmp_path) == ordinary
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("not namespaces()", reason="needs namespaces of Linux (unshare), to mount a folder read-only")
+def test_a_data_set_on_a_read_only_disk_gives_the_same_bytes(tmp_path):
+    data, samples = tmp_path / "data", lesions(8)
+    for kind, pixels in (("images", samples.images), ("masks", samples.masks.astype(np.uint8) * 255)):
+        (data / kind).mkdir(parents=True)
+        for name, one in zip(samples.ids, pixels, strict=True):
+            Image.fromarray(one).save(data / kind / f"{name}.png")
+    found = []
+    for place, start in (("written", []), ("only read", [*READ_ONLY, str(data)])):
+        of_folder = f"--set=dataset={{folder: {{root: {data}, size: 32}}}}"
+        command = [
+            *start,
+            *(part for part in COMMAND if "phantom" not in part),
+            of_folder,
+            "--out",
+            str(tmp_path / place),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(file_hashes(tmp_path / place))
+    assert found[0] == found[1]
+    assert len(found[0]) > 10
 
 
 def namespaces() -> bool:
