@@ -151,17 +151,11 @@ def test_a_data_set_on_a_read_only_disk_gives_the_same_bytes(tmp_path):
         (data / kind).mkdir(parents=True)
         for name, one in zip(samples.ids, pixels, strict=True):
             Image.fromarray(one).save(data / kind / f"{name}.png")
+    of_folder = f"--set=dataset={{folder: {{root: {data}, size: 32}}}}"
+    command = [*(part for part in COMMAND if "phantom" not in part), of_folder, "--out"]
     found = []
     for place, start in (("written", []), ("only read", [*READ_ONLY, str(data)])):
-        of_folder = f"--set=dataset={{folder: {{root: {data}, size: 32}}}}"
-        command = [
-            *start,
-            *(part for part in COMMAND if "phantom" not in part),
-            of_folder,
-            "--out",
-            str(tmp_path / place),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run([*start, *command, str(tmp_path / place)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found.append(file_hashes(tmp_path / place))
     assert found[0] == found[1]
