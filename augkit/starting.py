@@ -4,9 +4,11 @@ What is imported by `python -m augkit` and by the `augkit` script before a line 
 nobody else. Where another program imports augkit, nothing is changed.
 """
 
+import _thread
 import os
 import sys
-from types import TracebackType
+import threading
+from types import FrameType, TracebackType
 
 
 def end_quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -16,6 +18,22 @@ def end_quietly(kind: type[BaseException], error: BaseException, trace: Tracebac
         return
     sys.stderr.write("Interrupted.\n")
     sys.exit(130)
+
+
+AGAIN_SECONDS = 0.05
+
+
+def comes_again(number: int, frame: FrameType | None) -> bool:
+    """Let a signal come again a moment later where Python would drop what its handler raises; return whether it will.
+
+    Every import has such a moment, in the callback of a weak reference: Python prints the exception and goes on.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "cb" and frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            threading.Timer(AGAIN_SECONDS, _thread.interrupt_main, (number,)).start()
+            return True
+        frame = frame.f_back
+    return False
 
 
 BRIEFLY = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "1000"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -30,3 +31,37 @@ def test_threads_of_other_programs_wait_as_before() -> None:
 def test_what_the_user_chose_for_threads_holds() -> None:
     assert spins("augkit", GOMP_SPINCOUNT="5") == "5"
     assert spins("augkit", OMP_WAIT_POLICY="active") == "None"
+
+
+DROPS = """
+import signal, sys, time
+from augkit.running.worker import _stop as of_worker
+from augkit.commands.terminal import _end_on_sigterm as of_command
+signal.signal(signal.SIGTERM, {handler})
+
+def at_the_moment(frame, event, argument):
+    if frame.f_code.co_name == "cb" and event == "call":
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGTERM)
+
+sys.setprofile(at_the_moment)
+import colorsys
+assert sys.getprofile() is None, "no import has such a moment any more"
+time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("handler", ["of_worker", "of_command"])
+def test_a_signal_where_python_would_drop_its_exception_ends_the_process_a_moment_later(handler: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DROPS.format(handler=handler)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+
+
+def test_the_exception_of_a_usual_handler_is_dropped_there() -> None:
+    usual = "lambda number, frame: sys.exit(143)"
+    code = DROPS.format(handler=usual).replace("time.sleep(30)", "")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert "Exception ignored" in done.stderr

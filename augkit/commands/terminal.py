@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.events import COMPARISON, Event, StageNoted
+from augkit.starting import comes_again
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,8 +157,9 @@ def end_on_signals() -> None:
         signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
-def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
+def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
+    if not comes_again(number, frame):
+        sys.exit(128 + number)
 
 
 _UNBOUNDED = 1000

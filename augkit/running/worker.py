@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from augkit.contracts import events
@@ -35,6 +36,7 @@ from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
 from augkit.running.elsewhere.nodes import check_node
 from augkit.running.engine import Engine
+from augkit.starting import comes_again
 from augkit.store import Digests, Store, Verified, append_line, read_json
 
 STOP = signal.SIGTERM
@@ -55,6 +57,7 @@ def main() -> None:
     builder = _Builder(lambda facts: _say(answers, facts))
     while line := orders.get():
         builder.build(json.loads(line))
+    signal.signal(STOP, signal.SIG_IGN)  # it may still come, and there is nothing left to save
 
 
 def build_one(file: Path) -> int:
@@ -67,8 +70,9 @@ def build_one(file: Path) -> int:
     return int(last.get("exit_code", 0))
 
 
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+def _stop(number: int, frame: FrameType | None) -> None:
+    if not comes_again(number, frame):
+        sys.exit(128 + number)
 
 
 def _own_output() -> int:
