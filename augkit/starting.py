@@ -1,4 +1,4 @@
-"""What must happen before the command line is imported: Ctrl-C meanwhile, and how threads wait for each other.
+"""What must stand before the command line is imported: signals during imports, and how threads wait for each other.
 
 What is imported by `python -m augkit` and by the `augkit` script before a line of theirs is run can be guarded by
 nobody else. Where another program imports augkit, nothing is changed.
@@ -21,12 +21,14 @@ def end_quietly(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 AGAIN_SECONDS = 0.05
+"""From a signal that came where its exception would be dropped to its coming again."""
 
 
 def comes_again(number: int, frame: FrameType | None) -> bool:
     """Let a signal come again a moment later where Python would drop what its handler raises; return whether it will.
 
     Every import has such a moment, in the callback of a weak reference: Python prints the exception and goes on.
+    For handlers of SIGTERM; Ctrl-C keeps Python's own.
     """
     while frame is not None:
         if frame.f_code.co_name == "cb" and frame.f_code.co_filename == "<frozen importlib._bootstrap>":
