@@ -22,7 +22,7 @@ from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
 from augkit.data.stored import read_places
-from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
+from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, ends_by_signal, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.shards import refuse_without_room
 from augkit.planning.tasks import Gather, LoadDataset, Stage, WriteReport, in_order
@@ -344,11 +344,6 @@ def _no_signal_lost() -> Iterator[None]:
                 signal.signal(number, handler)
     if raised:
         raise raised[-1]
-
-
-def ends_by_signal(error: BaseException) -> bool:
-    """Tell whether the process was asked to end while somebody else's code ran."""
-    return isinstance(error, SystemExit) and error.code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def environment(device: str) -> dict[str, Any]:

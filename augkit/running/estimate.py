@@ -25,7 +25,7 @@ import numpy as np
 from augkit.contracts.manners import contained
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
-from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, said_by
+from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, ends_by_signal, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import (
     DrawMasks,
@@ -42,7 +42,7 @@ from augkit.planning.tasks import (
 )
 from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
-from augkit.running.engine import Engine, ends_by_signal, environment
+from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
 from augkit.store import Store, remove_folder

@@ -21,12 +21,12 @@ from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.formats import IGNORED, Format, as_shown
 from augkit.data.stored import read_drawn_masks, read_format, read_image_set
-from augkit.errors import AugkitError, InputError, Problem, said_by
+from augkit.errors import AugkitError, InputError, Problem, ends_by_signal, said_by
 from augkit.figures import Row, Tile, class_legend, gallery, mask_tile, outlined
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.recipe import Recipe, Reference, Source
 from augkit.planning.tasks import Stage, Supply, Synthesise
-from augkit.running.engine import Engine, ends_by_signal
+from augkit.running.engine import Engine
 from augkit.store import whole_folder, write_bytes, write_text
 from augkit.training.pipeline import Checked
 from augkit.training.replay import Replay, replay

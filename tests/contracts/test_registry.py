@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 from dataclasses import replace
@@ -381,3 +382,11 @@ def test_words_that_are_commands_of_augkit_cannot_be_taken():
     from augkit.cli import COMMANDS
 
     assert {name.split()[0] for name, _, _ in COMMANDS} == OWN_COMMANDS
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_plugin_is_loaded_ends_the_process_and_is_not_the_plugins_fault(shelf, stop):
+    shelf.add("slow", f"import sys\nsys.exit(128 + {stop.value})  # as the handler of the signal does")
+    with pytest.raises(SystemExit) as ended:
+        shelf.load()
+    assert ended.value.code == 128 + stop
