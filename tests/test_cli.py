@@ -466,7 +466,7 @@ def test_a_hostile_recipe_is_refused_quickly_in_little_memory(tmp_path, text):
         done = subprocess.run(command, cwd=tmp_path, stderr=err, check=False)
     assert done.returncode == 2
     seconds, memory = map(float, (tmp_path / "used").read_text().split())
-    assert seconds < 2.0  # processor time with start-up, so that a busy machine does not matter
+    assert seconds < 15  # processor time with start-up: one to two on machines seen, hours where a bomb goes off
     assert memory < 200e6
     lines = (tmp_path / "err").read_text().splitlines()
     assert lines

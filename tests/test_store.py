@@ -496,7 +496,7 @@ def test_a_holder_killed_with_9_leaves_nothing_to_unlock(tmp_path):
     said = []
     began = time.monotonic()
     with Store(root).lock(ADDRESS, said.append):
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30, "its builder holds it for sixty"
     assert said == []
     assert holder.returncode == -signal.SIGKILL
     holder.stdout.close()

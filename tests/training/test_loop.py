@@ -703,7 +703,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, forking):
     began = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert int(forking.stdout.readline()) == 130
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10, "the step alone takes thirty"
 
 
 def test_a_signal_in_the_last_step_is_not_lost(tmp_path, uninterrupted):
