@@ -2,6 +2,8 @@
 
 import sys
 
+from augkit.starting import exit_code
+
 
 def main() -> None:
     """Run the command line; Ctrl-C while it is still being imported ends it as quietly as later."""
@@ -9,9 +11,9 @@ def main() -> None:
         from augkit.cli import main as run
 
         run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         sys.stderr.write("Interrupted.\n")
-        sys.exit(130)
+        sys.exit(exit_code(end))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ with five mistakes reports five lines, not one. `exit_code` is what the command 
 
 import difflib
 import re
-import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,11 +125,6 @@ def said_by(error: BaseException) -> str:
         return str(error).strip().partition("\n")[0]
     except (Exception, SystemExit) as again:
         return f"what it says cannot be had, because that raised {type(again).__name__}"
-
-
-def ends_by_signal(error: BaseException) -> bool:
-    """Tell whether the process was asked to end while somebody else's code ran."""
-    return isinstance(error, SystemExit) and error.code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

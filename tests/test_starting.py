@@ -35,14 +35,14 @@ def test_what_the_user_chose_for_threads_holds() -> None:
 
 DROPS = """
 import signal, sys, time
-from augkit.running.worker import _stop as of_worker
-from augkit.commands.terminal import _end_on_sigterm as of_command
-signal.signal(signal.SIGTERM, {handler})
+from augkit.starting import end_by_exception, end_quietly
+sys.excepthook = end_quietly
+signal.signal({number}, {handler})
 
 def at_the_moment(frame, event, argument):
     if frame.f_code.co_name == "cb" and event == "call":
         sys.setprofile(None)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal({number})
 
 sys.setprofile(at_the_moment)
 import colorsys
@@ -51,17 +51,24 @@ time.sleep(30)
 """
 
 
-@pytest.mark.parametrize("handler", ["of_worker", "of_command"])
-def test_a_signal_where_python_would_drop_its_exception_ends_the_process_a_moment_later(handler: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DROPS.format(handler=handler)], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_where_python_would_drop_its_exception_ends_the_process_a_moment_later(number: int, code: int) -> None:
+    program = DROPS.format(number=int(number), handler="end_by_exception")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "Interrupted.\n")
+
+
+def test_ctrl_c_is_handled_so_in_the_command_alone() -> None:
+    tell = "import signal, sys; sys.argv[0] = {name!r}; import augkit; print(signal.getsignal(signal.SIGINT))"
+    for name, handler in (("/usr/bin/augkit", "end_by_exception"), ("notebook.py", "default_int_handler")):
+        done = subprocess.run(
+            [sys.executable, "-c", tell.format(name=name)], capture_output=True, text=True, check=True
+        )
+        assert handler in done.stdout
 
 
 def test_the_exception_of_a_usual_handler_is_dropped_there() -> None:
-    usual = "lambda number, frame: sys.exit(143)"
-    code = DROPS.format(handler=usual).replace("time.sleep(30)", "")
+    code = DROPS.format(number=int(signal.SIGINT), handler="signal.default_int_handler").replace("time.sleep(30)", "")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0
     assert "Exception ignored" in done.stderr

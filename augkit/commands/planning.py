@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,8 +138,9 @@ def _print_estimate(planned: Plan, store: Store, engine: Engine, jobs: int) -> N
 
     try:
         found = estimate_plan(planned, store, engine)
-    except InterruptedRunError:  # a training that was tried out says that it saved its state, which goes
-        raise KeyboardInterrupt from None
+    except InterruptedRunError as end:  # a training that was tried out says that it saved its state, which goes
+        complain("Interrupted.")
+        sys.exit(end.exit_code)
     print(f"{'':<14} {'stage':<46} {'time':>12} {'memory':>10} {'disk':>10}  basis")
     for stage in planned.stages():
         if stage not in found:

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from augkit.contracts.events import COMPARISON, Event, StageNoted
-from augkit.starting import comes_again
+from augkit.starting import end_by_exception, exit_code
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,22 +46,22 @@ def explained() -> Iterator[None]:
             raise  # of the standard output, which `written` tells
         complain(f"{error.filename}: {error.strerror}")
         sys.exit(2 if error.errno in _BAD_NAMES else 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         complain("Interrupted; finished stages are kept. The same command continues.")
-        sys.exit(130)
+        sys.exit(exit_code(end))
 
 
 @contextmanager
 def written() -> Iterator[None]:
-    """End with a sentence where the standard output takes no more, as of a full disk, and on Ctrl-C at any time."""
+    """End with a sentence where the standard output takes no more, as of a full disk, and on a signal at any time."""
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         complain("Interrupted.")
-        sys.exit(130)
+        sys.exit(exit_code(end))
     except OSError as error:
         if error.errno == errno.EBADF:  # the output was closed, and nobody waits for it
             raise
@@ -151,15 +150,10 @@ def end_on_signals() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    signal.signal(signal.SIGTERM, end_by_exception)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
         signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
-
-
-def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
-    if not comes_again(number, frame):
-        sys.exit(128 + number)
 
 
 _UNBOUNDED = 1000

@@ -22,7 +22,7 @@ from augkit.contracts.code import package_code
 from augkit.contracts.executor import LOCAL
 from augkit.contracts.kinds import EXECUTOR, KINDS, Kind
 from augkit.contracts.manners import contained
-from augkit.errors import InputError, Problem, did_you_mean, ends_by_signal, said_by
+from augkit.errors import InputError, Problem, did_you_mean, said_by
 
 OWN_COMMANDS = frozenset(
     [
@@ -202,8 +202,6 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included; it must not stop the others
-            if ends_by_signal(error):
-                raise
             faults.append(Fault(provider, _reason(error)))
     entries: dict[tuple[str, str], Entry] = {}
     commands: dict[str, Command] = {}

@@ -13,7 +13,7 @@ from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry, Registry
 from augkit.contracts.rules import format_of, own_augmentation, refusal_of, takes_of, unlike
 from augkit.data.formats import Format
-from augkit.errors import AugkitError, InputError, Problem, ends_by_signal, said_by
+from augkit.errors import AugkitError, InputError, Problem, said_by
 from augkit.planning.divisions import SHARD
 from augkit.planning.options import build_component, canonical
 from augkit.planning.recipe import Part, Recipe, Reference, Source
@@ -141,8 +141,6 @@ def _remarks(component: Component, reference: Reference) -> list[str]:
     except AugkitError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        if ends_by_signal(error):
-            raise
         what = f"{entry.kind} '{entry.name}' failed to tell of its files: {type(error).__name__}: {said_by(error)}"
         raise InputError(Problem(where, what, f"Provided by {entry.provider}")) from error
 
@@ -210,8 +208,6 @@ def _refused_external(
     except InputError:  # the files are not there, which listing them has told
         return []
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        if ends_by_signal(error):
-            raise
         what = f"{external.entry.kind} '{external.name}' failed to tell of its images: {type(error).__name__}: {error}"
         return [Problem(reference.where, what, f"Provided by {external.entry.provider}")]
     if said := unlike(*mine, *theirs):
@@ -253,8 +249,6 @@ def _refused_data(
     except InputError:  # the files are not there, which listing them has told
         return problems
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        if ends_by_signal(error):
-            raise
         what = f"{entry.kind} '{entry.name}' failed to tell of its images: {type(error).__name__}: {said_by(error)}"
         problems.append(Problem(where, what, f"Provided by {entry.provider}"))
     return problems
@@ -293,8 +287,6 @@ def _files(entry: Entry, instance: Any, reference: Reference, problems: list[Pro
         what = f"{_shown(error.filename or entry.name)}: cannot be read: {error.strerror}"
         problems.append(Problem(reference.where, what, f"Asked for by {entry.kind} '{entry.name}' of {entry.provider}"))
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        if ends_by_signal(error):
-            raise
         what = f"{entry.kind} '{entry.name}' failed to list its files: {type(error).__name__}: {said_by(error)}"
         problems.append(Problem(reference.where, what, f"Provided by {entry.provider}"))
     return ()

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from augkit.contracts.manners import contained
 from augkit.contracts.registry import Entry
-from augkit.errors import InputError, Problem, did_you_mean, ends_by_signal, said_by
+from augkit.errors import InputError, Problem, did_you_mean, said_by
 from augkit.planning.document import Steps, Unreadable, Value, hint_for
 from augkit.planning.recipe import Reference
 from augkit.store import check_seal
@@ -34,8 +34,6 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     try:
         model = option_model(entry.cls)
     except (Exception, SystemExit) as error:  # annotations and defaults are the plugin's, and may do anything
-        if ends_by_signal(error):
-            raise
         problems.append(_plugin_problem(entry, reference, f"has options that cannot be read: {_one_line(error)}"))
         return None
     try:
@@ -57,8 +55,6 @@ def build_component(entry: Entry, reference: Reference, problems: list[Problem])
     except ValueError as error:
         problems.append(Problem(reference.where, f"{entry.name}: {said_by(error)}"))
     except (Exception, SystemExit) as error:
-        if ends_by_signal(error):
-            raise
         problems.append(_plugin_problem(entry, reference, f"failed to take its options: {_one_line(error)}"))
     return None
 

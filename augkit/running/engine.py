@@ -22,7 +22,7 @@ from augkit.contracts.components import Log
 from augkit.contracts.executor import Executor
 from augkit.contracts.manners import contained
 from augkit.data.stored import read_places
-from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, ends_by_signal, said_by
+from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.shards import refuse_without_room
 from augkit.planning.tasks import Gather, LoadDataset, Stage, WriteReport, in_order
@@ -192,8 +192,6 @@ class Engine:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
-            if ends_by_signal(error):
-                raise
             raise self._explained(error, stage) from error
 
     def _ensure(self, stage: Stage) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from augkit.contracts.manners import contained
 from augkit.data.arrays import ImageSet
 from augkit.data.stored import read_drawn_masks, read_image_set, write_image_set
-from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, ends_by_signal, said_by
+from augkit.errors import AugkitError, InterruptedRunError, Problem, StageError, said_by
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import (
     DrawMasks,
@@ -45,6 +45,7 @@ from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
+from augkit.starting import Terminated, end_by_exception
 from augkit.store import Store, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing
 
@@ -184,8 +185,6 @@ class _Trial:
         except AugkitError:
             raise
         except (Exception, SystemExit) as error:  # a plugin may raise anything
-            if ends_by_signal(error):
-                raise
             what = f"{type(error).__name__}: {said_by(error)}"
             raise StageError(Problem(stage.title, what, "A run would fail in the same way")) from error
         if watch.ended is not None:
@@ -273,7 +272,7 @@ def _interruptible() -> Iterator[None]:
     if before is not signal.SIG_IGN or not _in_main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, end_by_exception)
     try:
         yield
     finally:
@@ -313,8 +312,8 @@ def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
                 thread.join()  # an interruption that is already on its way must arrive here
             watch.ended = time.monotonic()
             watch.left_out = rehearsal.left_out
-        except (KeyboardInterrupt, InterruptedRunError):
-            if not ours.is_set():
+        except (KeyboardInterrupt, InterruptedRunError) as end:
+            if not ours.is_set() or isinstance(end, Terminated):
                 raise
         finally:
             ended.set()

@@ -21,7 +21,7 @@ from augkit.data.arrays import DrawnMasks, Images, ImageSet, Masks, Record
 from augkit.data.draws import ArrayDraws, Draws
 from augkit.data.formats import IGNORED, Format, as_shown
 from augkit.data.stored import read_drawn_masks, read_format, read_image_set
-from augkit.errors import AugkitError, InputError, Problem, ends_by_signal, said_by
+from augkit.errors import AugkitError, InputError, Problem, said_by
 from augkit.figures import Row, Tile, class_legend, gallery, mask_tile, outlined
 from augkit.planning.components import CheckedRecipe
 from augkit.planning.recipe import Recipe, Reference, Source
@@ -191,8 +191,6 @@ def _variants(some: ImageSet, augment: Sequence[tuple[str, Augment]], seed: int)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit included
-        if ends_by_signal(error):
-            raise
         return error
     return rows
 

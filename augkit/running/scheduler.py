@@ -10,6 +10,7 @@ from augkit.contracts import events
 from augkit.contracts.executor import Detachable, Executor, Resources, Unit
 from augkit.errors import AugkitError, DetachedRunError, InterruptedRunError, Problem, StageError
 from augkit.planning.tasks import Stage, longest_chain_first
+from augkit.starting import exit_code
 
 Tell = Callable[[events.Event], None]
 
@@ -41,7 +42,7 @@ def build_side_by_side(
         if detach:
             crew.leave()
         crew.work()
-    except (KeyboardInterrupt, SystemExit) as end:
+    except KeyboardInterrupt as end:
         raise crew.interrupted(end) from None
     finally:
         executor.close()
@@ -79,7 +80,7 @@ class _Crew:
                 return  # what is left needs a stage that failed
             self._hear()
 
-    def interrupted(self, end: KeyboardInterrupt | SystemExit) -> BaseException:
+    def interrupted(self, end: KeyboardInterrupt) -> BaseException:
         """Let the stages under way save and end; return the end of the run in their words."""
         self._ends = True
         self._executor.interrupt()
@@ -88,7 +89,7 @@ class _Crew:
         if not self.failures:
             return end
         error = InterruptedRunError(*(problem for one in self.failures.values() for problem in one.problems))
-        error.exit_code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
+        error.exit_code = exit_code(end)
         return error
 
     def failed(self) -> AugkitError:

@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from augkit.contracts import events
@@ -36,7 +35,7 @@ from augkit.planning.recipe import recipe_of
 from augkit.planning.tasks import Stage
 from augkit.running.elsewhere.nodes import check_node
 from augkit.running.engine import Engine
-from augkit.starting import comes_again
+from augkit.starting import end_by_exception, exit_code
 from augkit.store import Digests, Store, Verified, append_line, read_json
 
 STOP = signal.SIGTERM
@@ -48,9 +47,17 @@ ENDING_SECONDS = 300.0
 
 def main() -> None:
     """Build what the standard input asks for, until it ends, or one unit of a file."""
-    if sys.argv[1:2] == ["--unit"]:
-        sys.exit(build_one(Path(sys.argv[2])))
-    signal.signal(STOP, _stop)
+    try:
+        if sys.argv[1:2] == ["--unit"]:
+            sys.exit(build_one(Path(sys.argv[2])))
+        build_all()
+    except KeyboardInterrupt as end:  # between two stages, so that there is nothing to say
+        sys.exit(exit_code(end))
+
+
+def build_all() -> None:
+    """Build what the lines of the standard input ask for, and answer each on the standard output."""
+    signal.signal(STOP, end_by_exception)
     answers = _own_output()
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
@@ -63,16 +70,11 @@ def main() -> None:
 def build_one(file: Path) -> int:
     """Build the unit in a file, say all to the file beside it, and return the exit code of the process."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # inherited from srun
-    signal.signal(STOP, _stop)
+    signal.signal(STOP, end_by_exception)
     os.dup2(2, 1)
     builder = _Builder(lambda facts: append_line(file.with_suffix(".jsonl"), json.dumps(facts)))
     last = builder.build(read_json(file))
     return int(last.get("exit_code", 0))
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    if not comes_again(number, frame):
-        sys.exit(128 + number)
 
 
 def _own_output() -> int:
@@ -126,9 +128,9 @@ class _Builder:
             return {"problems": _plain(error), "exit_code": error.exit_code, "lost": True}
         except AugkitError as error:
             return {"problems": _plain(error), "exit_code": error.exit_code}
-        except SystemExit:
+        except KeyboardInterrupt as end:
             problem = [order["title"], "interrupted; it continues from what it had saved, if anything", ""]
-            return {"problems": [problem], "exit_code": 128 + STOP, "interrupted": True}
+            return {"problems": [problem], "exit_code": exit_code(end), "interrupted": True}
         return {"problems": []}
 
     def _site(self, root: str, device: str) -> tuple[Engine, _Planner]:

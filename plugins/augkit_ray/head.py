@@ -134,7 +134,7 @@ def _explained(address: str, where: str) -> Iterator[None]:
     """Turn what Ray says of a cluster that cannot be joined into a sentence with what to do."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         _leave()
         raise
     except Exception as error:  # Ray raises many kinds

@@ -6,6 +6,7 @@ from augkit.errors import AugkitError, DetachedRunError, InterruptedRunError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Arm, Stage
 from augkit.running.scheduler import build_side_by_side
+from augkit.starting import Terminated
 from augkit.store import Address
 
 
@@ -126,7 +127,7 @@ def test_independent_stages_end_although_others_failed():
     assert caught.value.exit_code == 4, "one kind of failure keeps its own exit code"
 
 
-@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
 def test_a_signal_is_passed_on_once_and_the_run_ends_when_all_have_saved(end, code):
     def stop(number):
         if number == 2:
