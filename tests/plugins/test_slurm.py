@@ -95,7 +95,7 @@ def unit(name="a", kind="segmenter"):
 WORKER = """
 import json, os, signal, sys, time
 def stop(number, frame):
-    os.write(1, b"TERM\n")  # it may come while a line is being printed
+    os.write(1, b"TERM\\n")  # it may come while a line is being printed
     sys.exit(143)
 signal.signal(signal.SIGTERM, stop)
 order = json.load(open(sys.argv[1]))
