@@ -1,11 +1,10 @@
-"""What must stand before the command line is imported: signals during imports, and how threads wait for each other.
+"""What must stand before the command line is imported: signals during imports.
 
 What is imported by `python -m augkit` and by the `augkit` script before a line of theirs is run can be guarded by
 nobody else. Where another program imports augkit, nothing is changed.
 """
 
 import _thread
-import os
 import signal
 import sys
 import threading
@@ -47,17 +46,7 @@ def end_by_exception(number: int, frame: FrameType | None) -> None:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-BRIEFLY = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": "1000"}
-"""What lets OpenMP's threads, once torch is imported, sleep soon after their work; what the user chose holds.
-
-By default GNU's keep their cores busy for milliseconds. Beside another program two threads of a U-Net's training then
-had 0.4 to 0.7 times the rate of one, and so 0.9; on an idle machine that costs 5 to 7 % (2 cores, AVX2, torch 2.13).
-The number is what that library takes by itself where it sees more threads than cores. No bit changes.
-"""
-
-
 if sys.argv and sys.argv[0].endswith(("-m", "augkit", "augkit.exe")):
     sys.excepthook = end_quietly
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end_by_exception)
-    os.environ.update(BRIEFLY | os.environ)

@@ -18,15 +18,10 @@ two should have 1.6 times the rate of one when calm, and 0.8 times beside a busy
 batch to its contract adds to that U-Net's step, with and without interleaved; at most 0.5 %.
 """
 
-import os
-
-from augkit.starting import BRIEFLY
-
-os.environ.update(BRIEFLY | os.environ)  # as in every run; torch looks at it when it is imported
-
 import argparse
 import importlib
 import json
+import os
 import platform
 import statistics
 import sys

@@ -5,16 +5,21 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import torch
+
+from augkit.running.waiting import briefly_beside_others
 
 THREADS = (1, 2)
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 """A program that takes a core, as another training would, as long as this one lives."""
 WANTED = {"calm": 1.6, "busy": 0.8}
 """How many times the rate of one thread two of them should have: alone, and beside a busy program."""
+SETTLED_SECONDS = 3.0
+"""After which a run has seen that another program has come or gone."""
 
 
 def rates(measure: Callable[[int], float], rounds: int) -> dict[str, float]:
@@ -23,16 +28,21 @@ def rates(measure: Callable[[int], float], rounds: int) -> dict[str, float]:
     measure: called with the number of the round; returns a rate. All four take their turn in every round.
     """
     before = torch.get_num_threads()
-    found: dict[str, list[float]] = {f"{threads} thread{'s' * (threads > 1)} {how}": [] for how, threads in _cases()}
-    try:
+    found: dict[str, list[float]] = {_name(threads, how): [] for how, threads in _cases()}
+    with briefly_beside_others():  # as in every run
         for number in range(rounds):
-            for name, (how, threads) in zip(found, _cases(), strict=True):
-                torch.set_num_threads(threads)
+            for how in WANTED:
                 with busy_program() if how == "busy" else nullcontext():
-                    found[name].append(measure(number))
-    finally:
-        torch.set_num_threads(before)
+                    time.sleep(SETTLED_SECONDS)
+                    for threads in THREADS:
+                        torch.set_num_threads(threads)
+                        found[_name(threads, how)].append(measure(number))
+    torch.set_num_threads(before)
     return {name: statistics.median(values) for name, values in found.items()}
+
+
+def _name(threads: int, how: str) -> str:
+    return f"{threads} thread{'s' * (threads > 1)} {how}"
 
 
 def _cases() -> Iterator[tuple[str, int]]:

@@ -12,14 +12,9 @@ That is the part ``peers``. On a CPU there is ``busy``: augkit alone with one th
 busy program; two should have 1.6 times the rate of one when calm, and 0.8 times beside a busy program.
 """
 
-import os
-
-from augkit.starting import BRIEFLY
-
-os.environ.update(BRIEFLY | os.environ)  # as in every run; torch looks at it when it is imported
-
 import argparse
 import json
+import os
 import platform
 import statistics
 import time

@@ -34,6 +34,7 @@ from augkit.running.job import RESUMABLE, Job
 from augkit.running.processor import Usage, crowded, usage
 from augkit.running.scheduler import Tell, build_side_by_side
 from augkit.running.vigil import Vigil
+from augkit.running.waiting import briefly_beside_others
 from augkit.store import Address, Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, Gather, WriteReport)
@@ -226,7 +227,7 @@ class Engine:
         # The work, which plugins do.
         keep_freed_memory()
         vigil = _vigil(stage, log)
-        with self.asking(stage), vigil.watching(), _computing(stage):
+        with self.asking(stage), vigil.watching(), briefly_beside_others(), _computing(stage):
             run_stage(Job(stage, work, device, _WatchedLog(log, vigil), inputs, manifests))
             self._refuse_changed_files(stage)
 

@@ -45,6 +45,7 @@ from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
 from augkit.running.stages import run_stage
+from augkit.running.waiting import briefly_beside_others
 from augkit.starting import Terminated, end_by_exception
 from augkit.store import Store, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing
@@ -180,7 +181,7 @@ class _Trial:
         job = Job(stage, folder, self.engine.device, watch, known, manifests)
         keep_freed_memory()
         try:
-            with contained():
+            with contained(), briefly_beside_others():
                 _try(lambda: run_stage(job), watch, self.seconds)
         except AugkitError:
             raise

@@ -1,8 +1,7 @@
 """How much of the processor other programs use.
 
 Threads of one computation wait for each other many times per step. Where one of them waits for a core that another
-program uses, all stand still: two trainings with two threads each on two cores took 1.4 to 39 times as long per step as
-with one thread each (2026-11-26, two virtual cores of an Intel Xeon, a U-Net of width 16 on 64 x 64 pixels).
+program uses, all stand still. How they wait then is the business of `augkit.running.waiting`.
 """
 
 from __future__ import annotations
