@@ -273,8 +273,10 @@ class Engine:
             what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
             return StageError(Problem(stage.title, what, hint))
-        if isinstance(error, MemoryError) or _NO_MEMORY in said:
+        silent = isinstance(error, SystemError) and said.endswith(_SILENT)
+        if isinstance(error, MemoryError) or _NO_MEMORY in said or silent:
             asked = said.partition(f"{_NO_MEMORY}: ")[2].partition(". Error")[0] or said
+            asked += ", as compiled code ends without memory" if silent else ""
             what = f"the memory is used up{who}{': ' if asked else ''}{asked}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
             return StageError(Problem(stage.title, what, hint))
@@ -284,6 +286,9 @@ class Engine:
 
 _NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 """What torch says in a plain RuntimeError."""
+
+_SILENT = ("without exception set", "without setting an exception")
+"""What Python says where compiled code failed and did not say why, as its own does at times for want of memory."""
 
 
 def _shards_of(stage: Stage) -> list[str]:

@@ -92,17 +92,24 @@ def threads() -> int:
 
 @contextmanager
 def more_threads_than_cores() -> Iterator[None]:
-    """Let this process have more of OpenMP's threads than cores; those added sleep, and end with the context."""
+    """Let this process have more of OpenMP's threads than cores; those added sleep, and end with the context.
+
+    Where there is no room for them nothing is added: OpenMP would end the process.
+    """
     team = max(2, cores() - threads() + 2)  # with the one that asks, which does not count
+    libraries = _libraries()
     asked, ended = threading.Event(), threading.Event()
 
     def hold() -> None:
-        for library in _libraries():
+        for library in libraries:
             # What each of the team calls does nothing; they are kept for the next team of the thread that asked.
             library.GOMP_parallel(ctypes.cast(library.omp_get_num_threads, ctypes.c_void_p), None, team, 0)
         asked.set()
         ended.wait()
 
+    if not _can_start(team * len(libraries)):
+        yield
+        return
     holder = threading.Thread(target=hold, name="waiting", daemon=True)
     holder.start()
     asked.wait()
@@ -111,6 +118,24 @@ def more_threads_than_cores() -> Iterator[None]:
     finally:
         ended.set()
         holder.join()
+
+
+def _can_start(count: int) -> bool:
+    """Tell whether memory and the system's limits leave room for so many threads more, by starting them."""
+    ended, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(count):
+            started.append(threading.Thread(target=ended.wait, name="waiting", daemon=True))
+            started[-1].start()
+    except (RuntimeError, MemoryError):
+        started.pop()
+        return False
+    else:
+        return True
+    finally:
+        ended.set()
+        for thread in started:
+            thread.join()
 
 
 def _libraries() -> list[ctypes.CDLL]:

@@ -92,6 +92,21 @@ def test_nothing_of_it_is_left_behind():
     assert not any(thread.name == "waiting" for thread in threading.enumerate())
 
 
+def test_where_there_is_no_room_for_threads_none_is_added(monkeypatch):
+    starts = iter([True, False])
+
+    def start(thread, begin=threading.Thread.start):
+        if not next(starts):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(waiting, "_libraries", lambda: ["a library that must not be asked"])
+    before = threading.active_count()
+    with waiting.more_threads_than_cores():
+        assert threading.active_count() == before
+
+
 SPENDS = """
 import time, torch
 from augkit.running.waiting import _libraries, more_threads_than_cores
