@@ -58,6 +58,6 @@ def crowded(since: Usage | None) -> str:
         return ""
     left = max(1, cores - math.ceil(others))
     return (
-        f"other programs keep {others:.1f} of {cores} cores busy. Threads wait for each other, so this run may be many "
-        f"times slower than with --threads {left}, which leaves those cores alone"
+        f"other programs keep {others:.1f} of {cores} cores busy. Threads wait for each other, so this run may be "
+        f"slower than with --threads {left}, which leaves those cores alone"
     )
