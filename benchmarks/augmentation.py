@@ -41,7 +41,7 @@ import beside
 from augkit import ImageSet, Workspace
 from augkit.contracts.components import Augment, SilentLog
 from augkit.data.draws import TensorDraws
-from augkit.running.allocator import keep_freed_memory
+from augkit.running.machine.allocator import keep_freed_memory
 from augkit.training import Batches
 from augkit.training.pipeline import EVERY, Checked, Pipeline
 from augkit.training.precision import reproducible

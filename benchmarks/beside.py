@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from augkit.running.waiting import briefly_beside_others
+from augkit.running.machine.waiting import briefly_beside_others
 
 THREADS = (1, 2)
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"

@@ -32,7 +32,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import beside
 from augkit import Format, ImageSet, Workspace
 from augkit.contracts.components import SilentLog
-from augkit.running.allocator import keep_freed_memory
+from augkit.running.machine.allocator import keep_freed_memory
 from augkit.training import seeded
 from augkit.training.precision import choose_device, choose_precision, reproducible
 from augkit_classical.geometry import Geometry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from augkit.amounts import bytes_text
 from augkit.store import make_private_folder, private_folder, read_json, write_json
 
 Basis = Literal["measured", "earlier runs", "unknown"]
@@ -55,6 +57,28 @@ class Estimates:
         """Add estimates, replacing older ones of the same stages."""
         self._known |= {fingerprint: asdict(estimate) for fingerprint, estimate in found.items()}
         write_json(make_private_folder(self._root) / _FILE, self._known)
+
+
+_NEARLY = 0.9
+"""Share of the memory that a process may have from which on it may have been what was missing."""
+
+
+def short_of_memory() -> str:
+    """Return a sentence where this process came near the memory that it may have (``ulimit -v``); '' elsewhere.
+
+    Code that gets no memory often raises something else. Known on Linux only.
+    """
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text()
+    except (ImportError, OSError):  # Windows, macOS
+        return ""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    taken = re.search(r"^VmPeak:\s*(\d+) kB", status, re.MULTILINE)
+    if most == resource.RLIM_INFINITY or taken is None or (peak := int(taken[1]) * 1024) < _NEARLY * most:
+        return ""
+    return f"The memory may be used up: this process had taken {bytes_text(peak)} of the {bytes_text(most)} it may have"
 
 
 def peak_memory(device: str) -> int | None:

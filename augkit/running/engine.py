@@ -26,15 +26,15 @@ from augkit.errors import AugkitError, ContractError, DamagedArtifactError, Prob
 from augkit.planning.plan import Plan
 from augkit.planning.shards import refuse_without_room
 from augkit.planning.tasks import Gather, LoadDataset, Stage, WriteReport, in_order
-from augkit.running.allocator import keep_freed_memory
 from augkit.running.cache import forget_run, record_run
-from augkit.running.costs import Estimates, peak_memory
+from augkit.running.costs import Estimates, peak_memory, short_of_memory
 from augkit.running.elsewhere.workers import Workers
 from augkit.running.job import RESUMABLE, Job
-from augkit.running.processor import Usage, crowded, usage
+from augkit.running.machine.allocator import keep_freed_memory
+from augkit.running.machine.processor import Usage, crowded, usage
+from augkit.running.machine.waiting import briefly_beside_others
 from augkit.running.scheduler import Tell, build_side_by_side
 from augkit.running.vigil import Vigil
-from augkit.running.waiting import briefly_beside_others
 from augkit.store import Address, Digests, Store, write_text
 
 _WITHOUT_DEVICE = (LoadDataset, Gather, WriteReport)
@@ -273,22 +273,20 @@ class Engine:
             what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
             return StageError(Problem(stage.title, what, hint))
-        silent = isinstance(error, SystemError) and said.endswith(_SILENT)
-        if isinstance(error, MemoryError) or _NO_MEMORY in said or silent:
+        if isinstance(error, MemoryError) or _NO_MEMORY in said:
             asked = said.partition(f"{_NO_MEMORY}: ")[2].partition(". Error")[0] or said
-            asked += ", as compiled code ends without memory" if silent else ""
             what = f"the memory is used up{who}{': ' if asked else ''}{asked}"
             hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
             return StageError(Problem(stage.title, what, hint))
         what = f"{type(error).__name__}{who}: {said}"
+        if short := short_of_memory():
+            hint = f"{short}. Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
+            return StageError(Problem(stage.title, what, hint))
         return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
 
 
 _NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 """What torch says in a plain RuntimeError."""
-
-_SILENT = ("without exception set", "without setting an exception")
-"""What Python says where compiled code failed and did not say why, as its own does at times for want of memory."""
 
 
 def _shards_of(stage: Stage) -> list[str]:

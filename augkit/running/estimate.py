@@ -40,12 +40,12 @@ from augkit.planning.tasks import (
     in_order,
     longest_chain_first,
 )
-from augkit.running.allocator import keep_freed_memory
 from augkit.running.costs import UNKNOWN, Estimate, Estimates, peak_memory
 from augkit.running.engine import Engine, environment
 from augkit.running.job import Job
+from augkit.running.machine.allocator import keep_freed_memory
+from augkit.running.machine.waiting import briefly_beside_others
 from augkit.running.stages import run_stage
-from augkit.running.waiting import briefly_beside_others
 from augkit.starting import Terminated, end_by_exception
 from augkit.store import Store, remove_folder
 from augkit.training.rehearsal import Rehearsal, rehearsing

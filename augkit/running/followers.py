@@ -16,8 +16,8 @@ from augkit.contracts.manners import contained
 from augkit.errors import AugkitError, Problem, StageError
 from augkit.planning.plan import Plan
 from augkit.planning.tasks import Stage
-from augkit.running.allocator import keep_freed_memory
 from augkit.running.job import Job
+from augkit.running.machine.allocator import keep_freed_memory
 from augkit.running.stages import run_stage
 from augkit.store import Store
 from augkit.training import ranks

@@ -18,7 +18,7 @@ WANTS = (
     "--set=segmenter.unet={width: 16, steps: 2, batch_size: 32}",
 )
 """A training whose activations take about a gigabyte."""
-TOLD = r"(generator|segmenter|synthesis|dataset).*memory is used up in"
+TOLD = r"(generator|segmenter|synthesis|dataset).*memory (is used up in|may be used up: )"
 LEAST, MOST = 300, 600
 """Megabytes beyond what a process has when it begins."""
 

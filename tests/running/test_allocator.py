@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from augkit.running.allocator import keep_freed_memory
+from augkit.running.machine.allocator import keep_freed_memory
 
 COUNT = """
 import resource
 import numpy as np
-from augkit.running.allocator import keep_freed_memory
+from augkit.running.machine.allocator import keep_freed_memory
 
 KEEP
 def faults():

@@ -4,8 +4,9 @@ import pytest
 
 from augkit.contracts import events
 from augkit.planning.plan import make_plan
-from augkit.running import engine, processor
-from augkit.running.processor import Usage, crowded, usage
+from augkit.running import engine
+from augkit.running.machine import processor
+from augkit.running.machine.processor import Usage, crowded, usage
 from augkit.store import Digests, Store
 from samples import checked_recipes
 

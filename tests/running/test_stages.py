@@ -1,4 +1,7 @@
 import json
+import re
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -809,7 +812,6 @@ PLACES = {
         (SystemExit(0), "SystemExit"),
         (Panic("index out of bounds"), "Panic"),
         (MemoryError("cannot allocate"), "the memory is used up"),
-        (SystemError("error return without exception set"), "the memory is used up"),
     ],
 )
 def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_a_file(
@@ -828,6 +830,25 @@ def test_whatever_a_plugin_raises_is_told_in_one_sentence_with_the_traceback_in_
     assert "in answer" in traceback
     assert str(error) in traceback
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much a process had taken")
+def test_an_odd_failure_near_the_limit_of_memory_says_that_memory_may_have_been_missing(tmp_path):
+    error = OSError("could not get source code")
+    with pytest.raises(StageError, match="could not get source code") as caught:
+        run(tmp_path, dataset=FakeDataset(raising(error)))
+    assert "memory" not in str(caught.value)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = re.search(r"VmPeak:\s*(\d+)", Path("/proc/self/status").read_text())
+    resource.setrlimit(resource.RLIMIT_AS, (int(taken[1]) * 1024 + 2**26, before[1]))
+    try:
+        with pytest.raises(
+            StageError, match=r"source code\. The memory may be used up: this process had taken"
+        ) as told:
+            run(tmp_path, dataset=FakeDataset(raising(error)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert "Lower batch_size or width" in str(told.value)
 
 
 def test_a_gpu_without_memory_is_told_with_what_to_do(tmp_path):

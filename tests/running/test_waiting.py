@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from augkit.running import waiting
-from augkit.running.processor import Usage
-from augkit.running.waiting import briefly_beside_others
+from augkit.running.machine import waiting
+from augkit.running.machine.processor import Usage
+from augkit.running.machine.waiting import briefly_beside_others
 
 
 class Watched:
@@ -109,7 +109,7 @@ def test_where_there_is_no_room_for_threads_none_is_added(monkeypatch):
 
 SPENDS = """
 import time, torch
-from augkit.running.waiting import _libraries, more_threads_than_cores
+from augkit.running.machine.waiting import _libraries, more_threads_than_cores
 torch.set_num_threads(2)
 numbers = torch.ones(1 << 20)
 

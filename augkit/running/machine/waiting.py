@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from augkit.running.processor import Usage, usage
+from augkit.running.machine.processor import Usage, usage
 
 MAPPED = Path("/proc/self/maps")
 """Where Linux lists the libraries of this process."""

@@ -1,7 +1,7 @@
 """How much of the processor other programs use.
 
 Threads of one computation wait for each other many times per step. Where one of them waits for a core that another
-program uses, all stand still. How they wait then is the business of `augkit.running.waiting`.
+program uses, all stand still. How they wait then is the business of `augkit.running.machine.waiting`.
 """
 
 from __future__ import annotations
