@@ -107,7 +107,7 @@ def more_threads_than_cores() -> Iterator[None]:
         asked.set()
         ended.wait()
 
-    if not _can_start(team * len(libraries)):
+    if not libraries or not _can_start(team * len(libraries)):
         yield
         return
     holder = threading.Thread(target=hold, name="waiting", daemon=True)
@@ -141,4 +141,4 @@ def _can_start(count: int) -> bool:
 def _libraries() -> list[ctypes.CDLL]:
     """Return GNU's OpenMP as this process has loaded it, once or more often; empty where torch uses another."""
     paths = {line.split(maxsplit=5)[-1] for line in MAPPED.read_text().splitlines() if "libgomp" in line}
-    return [ctypes.CDLL(path) for path in sorted(paths)]
+    return [ctypes.CDLL(path) for path in sorted(paths) if Path(path).exists()]  # it may be deleted meanwhile
