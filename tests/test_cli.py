@@ -670,15 +670,17 @@ def test_a_run_without_a_terminal_prints_plain_progress_lines_and_a_quiet_one_no
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
-@pytest.mark.parametrize(("before", "code"), [("SIG_DFL", 143), ("SIG_IGN", 0)])
-def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_path, before, code):
+@pytest.mark.parametrize(("before", "code", "said"), [("SIG_DFL", 143, "Interrupted.\n"), ("SIG_IGN", 0, "")])
+def test_a_closed_terminal_ends_a_run_as_sigterm_does_unless_it_is_ignored(tmp_path, before, code, said):
     script = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{before})\n"
-        "from augkit.commands.terminal import end_on_signals; end_on_signals()\n"
-        "signal.raise_signal(signal.SIGHUP)"
+        "from augkit.commands.terminal import end_on_signals, written\n"
+        "with written():\n"
+        "    end_on_signals()\n"
+        "    signal.raise_signal(signal.SIGHUP)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (code, "")
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 @pytest.mark.parametrize("more", [[], ["--quiet"]])
