@@ -373,7 +373,8 @@ def test_a_report_is_computed_again_from_its_folder_and_from_a_zip_without_its_r
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     (tmp_path / "mine.yaml").write_text(
-        "name: mine\ndataset: {phantom: {train: 12, test: 6, size: 32}}\nsegmenter: {unet: {width: 2, steps: 20}}\n"
+        "name: mine\ndataset: {phantom: {train: 12, test: 6, size: 32}}\n"
+        "segmenter: {unet: {width: 4, steps: 40, optimizer: adamw, learning_rate: 5e-3}}\n"  # finds something
     )
     done = augkit("run", "mine.yaml", "--seeds", "0,1", "--threads", "1", "--precision", "float32", "-q")
     assert done.returncode == 0, done.stderr
