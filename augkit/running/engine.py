@@ -269,20 +269,16 @@ class Engine:
         providers = {component.provider for component in stage.components}
         who = f" in {', '.join(sorted(providers))}" if providers else ""
         said = said_by(error)
+        less = "Lower batch_size or width, or run fewer jobs side by side. "
         if type(error).__name__ == "OutOfMemoryError":  # torch's, of which a plan knows nothing
-            what = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}"
-            hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
-            return StageError(Problem(stage.title, what, hint))
-        if isinstance(error, MemoryError) or _NO_MEMORY in said:
+            what, advice = f"the memory of the GPU is used up{who}: {said.partition('. If')[0]}", less
+        elif isinstance(error, MemoryError) or _NO_MEMORY in said:
             asked = said.partition(f"{_NO_MEMORY}: ")[2].partition(". Error")[0] or said
-            what = f"the memory is used up{who}{': ' if asked else ''}{asked}"
-            hint = f"Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
-            return StageError(Problem(stage.title, what, hint))
-        what = f"{type(error).__name__}{who}: {said}"
-        if short := short_of_memory():
-            hint = f"{short}. Lower batch_size or width, or run fewer jobs side by side. The traceback is in {file}"
-            return StageError(Problem(stage.title, what, hint))
-        return StageError(Problem(stage.title, what, f"The traceback is in {file}"))
+            what, advice = f"the memory is used up{who}{': ' if asked else ''}{asked}", less
+        else:
+            what, short = f"{type(error).__name__}{who}: {said}", short_of_memory()
+            advice = f"{short}. {less}" if short else ""
+        return StageError(Problem(stage.title, what, f"{advice}The traceback is in {file}"))
 
 
 _NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from augkit.contracts.executor import Said, Site, Unit
 from augkit.running.elsewhere.process import WorkerProcess, worker_command
+from augkit.running.machine.processor import own_cores
 
 
 class LocalExecutor:
@@ -80,5 +81,4 @@ def threads_of(jobs: int) -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs)
+    return max(1, own_cores() // jobs)

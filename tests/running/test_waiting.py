@@ -19,7 +19,7 @@ class Watched:
     def __init__(self, monkeypatch):
         self.states = []
         self.added = 0
-        monkeypatch.setattr(waiting, "cores", lambda: 2)
+        monkeypatch.setattr(waiting, "own_cores", lambda: 2)
         monkeypatch.setattr(waiting, "threads", lambda: 2)
         self._patch = monkeypatch
 

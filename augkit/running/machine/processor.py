@@ -44,6 +44,16 @@ def usage() -> Usage | None:
     return Usage(time.monotonic(), worked, times.user + times.system)
 
 
+def others(since: Usage, now: Usage) -> float:
+    """Return how many cores other programs kept busy, on average, between two moments."""
+    return (now.all - since.all - (now.own - since.own)) / (now.moment - since.moment)
+
+
+def own_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def crowded(since: Usage | None) -> str:
     """Return what to tell whoever starts threads on every core; '' where others leave the cores alone.
 
@@ -53,11 +63,11 @@ def crowded(since: Usage | None) -> str:
     if since is None or now is None or now.moment - since.moment < SHORTEST_SECONDS:
         return ""
     cores = os.cpu_count() or 1
-    others = (now.all - since.all - (now.own - since.own)) / (now.moment - since.moment)
-    if others < CROWDED * cores:
+    busy = others(since, now)
+    if busy < CROWDED * cores:
         return ""
-    left = max(1, cores - math.ceil(others))
+    left = max(1, cores - math.ceil(busy))
     return (
-        f"other programs keep {others:.1f} of {cores} cores busy. Threads wait for each other, so this run may be "
+        f"other programs keep {busy:.1f} of {cores} cores busy. Threads wait for each other, so this run may be "
         f"slower than with --threads {left}, which leaves those cores alone"
     )

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from augkit.running.machine.processor import Usage, usage
+from augkit.running.machine.processor import Usage, others, own_cores, usage
 
 MAPPED = Path("/proc/self/maps")
 """Where Linux lists the libraries of this process."""
@@ -75,13 +75,7 @@ def _are_needed(before: Usage | None, now: Usage | None) -> bool:
     """Tell whether other programs used cores, between two moments, that the threads of this process want."""
     if before is None or now is None:
         return False
-    others = (now.all - before.all - (now.own - before.own)) / (now.moment - before.moment)
-    return others > cores() - threads() + ENOUGH
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return others(before, now) > own_cores() - threads() + ENOUGH
 
 
 def threads() -> int:
@@ -96,7 +90,7 @@ def more_threads_than_cores() -> Iterator[None]:
 
     Where there is no room for them nothing is added: OpenMP would end the process.
     """
-    team = max(2, cores() - threads() + 2)  # with the one that asks, which does not count
+    team = max(2, own_cores() - threads() + 2)  # with the one that asks, which does not count
     libraries = _libraries()
     asked, ended = threading.Event(), threading.Event()
 
