@@ -83,9 +83,9 @@ class State:
             self.history.append({"step": float(step), **means})
         self._sums, self._count = {}, 0
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return copies of all tensors on the CPU, by name."""
-        flat = {f"window.{name}": ranks.average(total) for name, total in self._sums.items()}
+    def live(self) -> dict[str, Tensor]:
+        """Return all tensors as they lie on the device, by name; the sums are this process's own."""
+        flat = {f"window.{name}": total for name, total in self._sums.items()}
         for name, network in self.learner.networks.items():
             flat |= {f"network.{name}.{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in self.learner.optimizers.items():
@@ -96,9 +96,21 @@ class State:
                     elif value is not None:
                         found = f"optimizer '{name}' keeps '{key}' as {type(value).__name__}"
                         raise TypeError(f"{found}; only tensors can be saved and continued")
+        return flat
+
+    def copies(self) -> dict[str, Tensor]:
+        """Return copies of all tensors on the device, to go back to them soon; nothing is asked of other processes."""
+        return {key: value.detach().clone() for key, value in self.live().items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return copies of all tensors on the CPU, by name, with the means of all processes' sums."""
+        averaged = {f"window.{name}": ranks.average(total) for name, total in self._sums.items()}
         # Copies, because safetensors refuses two names of one tensor, such as tied weights.
         layout = torch.contiguous_format
-        return {key: value.detach().to("cpu", copy=True, memory_format=layout) for key, value in flat.items()}
+        return {
+            key: value.detach().to("cpu", copy=True, memory_format=layout)
+            for key, value in (self.live() | averaged).items()
+        }
 
     def facts(self) -> dict[str, Any]:
         """Return the rest, fit for JSON."""

@@ -35,6 +35,11 @@ LOG_EVERY = 25
 """Steps between two looks at the watched values; between them the host never waits for the device."""
 
 CHECKPOINT_SECONDS = 20.0
+"""Between two checkpoints, where saving one takes no longer than `SAVING_SECONDS`; else more, in proportion."""
+
+SAVING_SECONDS = 0.4
+"""A fiftieth of `CHECKPOINT_SECONDS`: no training spends more of its time on saving."""
+
 MOST_FAULTS = 3
 """How often a training may go back, and how many steps it may leave out, because of values that are not finite."""
 
@@ -73,7 +78,7 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
             fault = training.look()
 
             # All ranks end together, and save together when the first one's clock says so.
-            late = ranks.rank() == 0 and time.monotonic() - training.saved_at > CHECKPOINT_SECONDS
+            late = ranks.rank() == 0 and time.monotonic() - training.saved_at > training.pause()
             stop, save = divmod(ranks.agree(2 * pending.signal + late), 2)
             if not fault and (stop or save or training.done == steps):
                 fault = training.save()
@@ -85,7 +90,7 @@ def train(learner: Learner, space: Workspace, steps: int) -> None:
             elif trial:
                 training.done = trial.next(training.done, steps, training.wait)
     if trial:
-        trial.end(training.saving / CHECKPOINT_SECONDS)
+        trial.end(training.saving / training.pause())
     training.conclude()
 
 
@@ -107,6 +112,10 @@ class _Training:
         """Let the device finish what it was given."""
         if self._space.device != "cpu":
             torch.accelerator.synchronize(torch.device(self._space.device))
+
+    def pause(self) -> float:
+        """Return the seconds between two checkpoints: more where saving them takes long."""
+        return CHECKPOINT_SECONDS * max(1.0, self.saving / SAVING_SECONDS)
 
     def resume(self) -> None:
         """Continue from the newest checkpoint, if there is one."""
@@ -178,11 +187,10 @@ class _Training:
         state = self._state
         if self.done in state.skipped:
             return
-        before = state.tensors(), state.facts()
+        before = state.copies(), state.facts()
         values = self._learner.step(self.done)
         state.add(values)
-        tensors = state.tensors()  # every process takes part in gathering them, whatever it saw itself
-        fault = _not_finite(values) or _not_finite(tensors)
+        fault = _not_finite(values) or _not_finite(state.live())
         if ranks.agree(bool(fault)):
             if len(state.skipped) == MOST_FAULTS:
                 raise self._diverged(fault, self.done + 1)

@@ -122,7 +122,7 @@ def compile_if_repaid(network: nn.Module, shape: tuple[int, ...], planned: float
     if planned < COMPILE_ABOVE.get(kind, float("inf")):
         return
     twin = copy.deepcopy(network)  # so that trying changes no running statistics
-    twin.compile()
+    compile_in_place(twin)
     try:
         with autocast(space.device):
             outputs = twin(
@@ -132,7 +132,12 @@ def compile_if_repaid(network: nn.Module, shape: tuple[int, ...], planned: float
     except Exception as error:  # compilers fail in many ways, and none of them is a reason not to train
         space.log.note(f"cannot compile the network here ({type(error).__name__}); trains a tenth slower")
         return
-    network.compile()
+    compile_in_place(network)
+
+
+def compile_in_place(network: nn.Module) -> None:
+    """Let the network be compiled when it is called, by choices that no clock makes."""
+    network.compile(options={"deterministic": True})
 
 
 def is_compiled(network: nn.Module) -> bool:
@@ -148,13 +153,13 @@ def reproducible() -> Iterator[None]:
     in this mode for the sake of who reads it all the same: that took a tenth of a U-Net's step.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS may split sums as it likes
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     filled = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # torch.use_deterministic_algorithms would import the compiler
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
     finally:
         deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)

@@ -3,7 +3,7 @@
 import time
 
 from augkit import Format
-from augkit.training.precision import reproducible
+from augkit.training.precision import compile_in_place, reproducible
 from augkit_classical.presets import ClassicalPaper
 from augkit_phantom import Phantom
 from augkit_unet.segmenter import Unet
@@ -23,7 +23,7 @@ def measure(part: Part) -> None:
         samples = Phantom(train=4 * batch, test=1, size=size).load().train
         options = Unet(width=width, batch_size=batch, steps=PLANNED)
         as_it_is, compiled = (UnetLearner(options, samples, ClassicalPaper(), space(part)) for _ in range(2))
-        compiled.network.compile()
+        compile_in_place(compiled.network)
         part.wait()
         began = time.monotonic()
         with reproducible():

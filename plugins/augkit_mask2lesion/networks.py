@@ -166,9 +166,9 @@ class EachNormalised(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             mean = x.mean(_PLANE, keepdim=True, dtype=exact)
             length = torch.linalg.vector_norm(x, 2, _PLANE, keepdim=True, dtype=exact)
-            variance = length.square() / x[0, 0].numel() - mean.square()
+            variance = torch.addcmul(length.square() / x[0, 0].numel(), mean, mean, value=-1)
             scale = torch.rsqrt(variance.clamp(min=0) + _EPS)
-            y = (x * scale).sub_(mean * scale).to(x.dtype)
+            y = torch.addcmul(-mean * scale, x, scale, out=torch.empty_like(x))  # without a copy in float32
         context.save_for_backward(y, scale)
         context.set_materialize_grads(False)
         return y, scale
@@ -181,7 +181,7 @@ class EachNormalised(torch.autograd.Function):
         if along_y is not None:
             mean = along_y.mean(_PLANE, keepdim=True, dtype=scale.dtype)
             common = (along_y * y).mean(_PLANE, keepdim=True, dtype=scale.dtype)
-            found = (along_y - mean).sub(y * common).mul(scale)
+            found = (along_y - torch.addcmul(mean, y, common)).mul(scale)
         if along_scale is not None:
             of_scale = along_scale * scale.square() * y / -y[0, 0].numel()
             found = of_scale if found is None else found + of_scale

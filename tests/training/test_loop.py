@@ -164,17 +164,27 @@ def test_checkpoints_by_the_clock_do_not_change_a_bit_and_two_are_kept(tmp_path,
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["000000039", "000000040"]
 
 
-def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch):
-    clock = iter(range(0, 10_000, 3))
-    saved = []
+@pytest.mark.parametrize(("saving", "after"), [(0.1, [7, 14, 21, 28, 35, 40]), (0.8, [7, 21, 35, 40])])
+def test_checkpoints_are_written_every_twenty_seconds_and_take_a_fiftieth_of_the_time_at_most(
+    tmp_path, monkeypatch, saving, after
+):
+    now, saved = [0.0], []
     original = loop.save_checkpoint
-    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(
-        loop, "save_checkpoint", lambda space, done, *rest: saved.append(done) or original(space, done, *rest)
-    )
-    run_toy(tmp_path)
-    assert saved[-1] == STEPS
-    assert 4 <= len(saved) <= 8  # 40 steps of 3 s, one in 20 s
+
+    def save(space, done, *rest):
+        now[0] += saving
+        saved.append(done)
+        original(space, done, *rest)
+
+    class Slow(Toy):
+        def step(self, number):
+            now[0] += 3.0
+            return super().step(number)
+
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    train(Slow(), workspace(tmp_path), STEPS)
+    assert saved == after
 
 
 def test_other_optimisers_continue_too(tmp_path):
@@ -880,7 +890,7 @@ def test_another_precision_is_told_on_resume_and_recorded(tmp_path, monkeypatch)
 
 
 def fake_compiler(monkeypatch, call):
-    monkeypatch.setattr(nn.Module, "compile", lambda self: setattr(self, "_compiled_call_impl", call(self)))
+    monkeypatch.setattr(nn.Module, "compile", lambda self, options: setattr(self, "_compiled_call_impl", call(self)))
 
 
 def test_only_a_training_that_repays_it_is_compiled_and_that_is_recorded(tmp_path, monkeypatch):
