@@ -101,7 +101,7 @@ def stopped_by(signal: str) -> Form:
 
 FAILING = counted_by(
     "failing.py",
-    ["--quick"],
+    ["--tries", "12"],
     ["--tries", "100"],
     "attempts",
     ("wrong after exit 0", "damaged", "different files", "tracebacks"),

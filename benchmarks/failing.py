@@ -1,6 +1,6 @@
 """Let the n-th call that changes the store fail, run again, and compare what comes out, bit for bit.
 
-``python benchmarks/failing.py [--quick | --every] [--tries 60] [--seed 0]``: the two tiny arms of `kills.py`. A healthy
+``python benchmarks/failing.py [--every | --tries 60] [--seed 0]``: the two tiny arms of `kills.py`. A healthy
 run counts its calls; then each attempt lets one of them, drawn from the seed, raise EIO, ENOSPC or EACCES, once or from
 there on, or ends the process. It must end with an exit code that is not 0 and one sentence, or with the right bytes;
 whatever lies under a final name must be whole, and the next healthy run must end in the bytes of an undisturbed one.
@@ -102,13 +102,12 @@ class Shim:
 def main() -> None:
     """Print one table, then one JSON line; the exit code is 1 when anything was lost, swallowed or told badly."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--quick", action="store_true", help="12 attempts")
     arguments.add_argument("--every", action="store_true", help="every call once, each with a fault drawn for it")
     arguments.add_argument("--tries", type=int, default=60)
     arguments.add_argument("--seed", type=int, default=0)
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        values = attempts(Path(folder), 0 if chosen.every else 12 if chosen.quick else chosen.tries, chosen.seed)
+        values = attempts(Path(folder), 0 if chosen.every else chosen.tries, chosen.seed)
     for name, value in values.items():
         print(f"{name:<28} {value}")
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}

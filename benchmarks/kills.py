@@ -1,6 +1,6 @@
 """Stop at random moments over the whole pipeline, restart, and compare what comes out, bit for bit.
 
-``python benchmarks/kills.py [--quick | --kills 100] [--signal KILL] [--seed 0]``: two tiny arms (GAN, synthesis, two
+``python benchmarks/kills.py [--kills 100] [--signal KILL] [--seed 0]``: two tiny arms (GAN, synthesis, two
 U-Nets, report). Every attempt is a process of its own that gets SIGKILL, or SIGTERM or SIGINT, at a moment drawn from
 the seed; whatever lies in the store under a final name must then be whole. After SIGTERM and SIGINT it must end within
 ten seconds, with 143 or 130 and no traceback; a second signal follows in every third attempt, and it must end at once.
@@ -48,7 +48,6 @@ AGAIN_SECONDS = 0.05
 def main() -> None:
     """Print one table, then one JSON line; the exit code is 1 when anything differed or did not load."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--quick", action="store_true", help="20 kills")
     arguments.add_argument("--kills", type=int, default=100)
     arguments.add_argument("--signal", choices=["KILL", "TERM", "INT"], default="KILL")
     arguments.add_argument("--seed", type=int, default=0)
@@ -56,7 +55,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background would ignore it
     with tempfile.TemporaryDirectory() as folder:
         stop = signal.Signals[f"SIG{chosen.signal}"]
-        values = torture(Path(folder), 20 if chosen.quick else chosen.kills, chosen.seed, stop)
+        values = torture(Path(folder), chosen.kills, chosen.seed, stop)
     for name, value in values.items():
         print(f"{name:<28} {value}")
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}

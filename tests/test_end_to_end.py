@@ -179,12 +179,12 @@ def test_jobs_side_by_side_save_on_a_signal_and_give_the_bytes_of_one_after_anot
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_kill_9_at_20_random_moments_leaves_nothing_damaged_and_the_same_bytes():
+def test_kill_9_at_random_moments_leaves_nothing_damaged_and_the_same_bytes():
     script = Path(__file__).parent.parent / "benchmarks" / "kills.py"
-    done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, "--kills", "8"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     values = json.loads(done.stdout.splitlines()[-1])["values"]
-    assert values["kills"] == 20
+    assert values["kills"] == 8
     assert values["files compared in each"] > 20
     assert (values["damaged artifacts"], values["damaged checkpoints"], values["different files"]) == (0, 0, 0)
     assert len(values["killed during"]) > 1
@@ -194,10 +194,10 @@ def test_kill_9_at_20_random_moments_leaves_nothing_damaged_and_the_same_bytes()
 @pytest.mark.timeout(1800)
 def test_a_call_that_fails_on_the_way_is_told_and_the_next_run_ends_in_the_same_bytes():
     script = Path(__file__).parent.parent / "benchmarks" / "failing.py"
-    done = subprocess.run([sys.executable, script, "--tries", "4"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, "--tries", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     values = json.loads(done.stdout.splitlines()[-1])["values"]
-    assert (values["attempts"], values["different files"], values["wrong after exit 0"]) == (4, 0, 0)
+    assert (values["attempts"], values["different files"], values["wrong after exit 0"]) == (2, 0, 0)
     assert values["calls in a healthy run"] > 500
 
 

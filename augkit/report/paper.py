@@ -9,7 +9,7 @@ import numpy as np
 
 from augkit.metrics import TABLE_1
 from augkit.report.tables import metric_title, table_title
-from augkit.report.verdict.inference import estimates
+from augkit.report.verdict.inference import estimates, t_interval
 from augkit.report.verdict.scores import ArmScores, summarise
 from augkit.store import write_text
 
@@ -47,11 +47,8 @@ def _intervals(values: np.ndarray[tuple[int, int, int], np.dtype[np.float64]], a
     if seeds > 1:
         ends = [(found.low, found.high) for found in estimates(values, 0.0, folds=arm.folds)]
     else:
-        from scipy.stats import t
-
-        reach = float(t.ppf(0.975, images - 1))
         found = [summarise(one) for one in values]
-        ends = [(one.mean - reach * one.standard_error, one.mean + reach * one.standard_error) for one in found]
+        ends = [t_interval(one.mean, one.standard_error, images - 1) for one in found]
     return [f"[{max(low, 0.0):.4f}, {min(high, 1.0):.4f}]" for low, high in ends]
 
 

@@ -134,7 +134,9 @@ class Engine:
 
     @cached_property
     def device(self) -> str:
-        """The torch device that was asked for; finding it out imports torch."""
+        """The torch device that was asked for; finding it out imports torch, but for the one that is always there."""
+        if self._wanted_device == "cpu":
+            return "cpu"
         from augkit.training.precision import choose_device
 
         return (choose_device if self._workers is None else self._workers.device)(self._wanted_device)

@@ -48,7 +48,6 @@ from augkit.running.machine.waiting import briefly_beside_others
 from augkit.running.stages import run_stage
 from augkit.starting import Terminated, end_by_exception
 from augkit.store import Store, remove_folder
-from augkit.training.rehearsal import Rehearsal, rehearsing
 
 SECONDS = 10.0
 """How long a stage is tried, if it tells of its steps by then."""
@@ -290,6 +289,8 @@ def _try(build: Callable[[], None], watch: _Watch, seconds: float) -> None:
     An interruption that a person asks for is passed on. In another thread than the main one, which alone can be
     interrupted, the building goes on to its end.
     """
+    from augkit.training.rehearsal import Rehearsal, rehearsing
+
     ended, ours = threading.Event(), threading.Event()
 
     def interrupt(rehearsal: Rehearsal) -> None:

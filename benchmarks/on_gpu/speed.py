@@ -19,7 +19,7 @@ from augkit.training import Learner, graphs
 from augkit.training.batches import Batch, Batches
 from augkit.training.precision import reproducible
 from augkit_classical.presets import ClassicalPaper, ClassicalStrong
-from augkit_flow.distillation import DistilledLearner
+from augkit_flow.distillation import LESSONS, DistilledLearner
 from augkit_flow.generator import DistilledFlow, Flow
 from augkit_flow.network import StudentNetwork
 from augkit_flow.painter import Painter as FlowPainter
@@ -55,6 +55,7 @@ def measure(part: Part) -> None:
     gans(part, samples, ceiling)
     augmentation(part, samples)
     painting(part, samples)
+    distilling(part, samples)
 
 
 def unets(part: Part, samples: ImageSet, ceiling: float) -> None:
@@ -144,13 +145,34 @@ def painting(part: Part, samples: ImageSet) -> None:
     flow = FlowLearner(Flow(width=max(width, 8), steps=9), samples, space(part))
     as_set = Flow()
     by_flow = FlowPainter(flow.network, as_set.solver, as_set.solver_steps, as_set.guidance, part.device)
-    distilled = DistilledFlow(width=8, student_width=8) if part.tiny else DistilledFlow()
-    student = DistilledLearner(distilled, samples, space(part)).painting.network
+    student = DistilledLearner(distilled_flow(part), samples, space(part)).painting.network
     assert isinstance(student, StudentNetwork)
     at_once = StudentPainter(student, part.device)
     part.keep("flow-distilled paints, images/s", per_second(part, lambda: at_once(masks, draws), count))
     few = masks[: count // 8]
     part.keep("flow paints, images/s", per_second(part, lambda: by_flow(few, draws[: count // 8]), len(few)))
+
+
+def distilling(part: Part, samples: ImageSet) -> None:
+    """Measure images per second from which a student learns, what its flow paints for it meanwhile counted in."""
+    options = distilled_flow(part)
+    learner = DistilledLearner(options, samples, space(part))
+    with reproducible():
+        for number in range(options.steps + LESSONS):
+            learner.step(number)
+        part.wait()
+        began = time.perf_counter()
+        for number in range(options.steps + LESSONS, options.steps + 2 * LESSONS):
+            learner.step(number)
+        part.wait()
+    part.keep("flow-distilled's student, images/s", LESSONS * options.batch_size / (time.perf_counter() - began))
+
+
+def distilled_flow(part: Part) -> DistilledFlow:
+    """Return options whose student learns from the second step on."""
+    if part.tiny:
+        return DistilledFlow(width=8, student_width=8, steps=1, batch_size=2)
+    return DistilledFlow(steps=1)
 
 
 def space(part: Part) -> Workspace:

@@ -21,6 +21,9 @@ _PAINTED = 32
 _USES = 4
 """How often the student sees each of them, every time in another order."""
 
+LESSONS = _PAINTED * _USES
+"""Steps of the student from one painting of the flow to the next."""
+
 
 def fit(options: DistilledOptions, samples: ImageSet, space: Workspace) -> None:
     """Train a flow and then its student, and write the average of the student's weights."""
@@ -66,7 +69,7 @@ class DistilledLearner(FlowLearner):
 
     def _lesson(self, number: int) -> Sequence[Tensor]:
         """Return what the student learns in one of its steps: images, masks and keys, as `_paint`."""
-        lot, within = divmod(number, _PAINTED * _USES)
+        lot, within = divmod(number, LESSONS)
         # A continued training paints what it has lost once more, to the same bits.
         if self._painted[0] != lot:
             self._painted = lot, self._paint(self.options.steps + lot * _PAINTED)

@@ -225,10 +225,10 @@ def _require_valid_mean(model: ShapeModel, limits: Limits) -> None:
 
 def _within_gate(weights: Weights) -> Weights:
     """Return normal weights float32 (N, K), clipped and then shortened to the ellipsoid that they left."""
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
     clipped = np.clip(weights, -_FURTHEST, _FURTHEST)
-    longest = np.sqrt(chi2.ppf(_GATE, weights.shape[1]))
+    longest = np.sqrt(2 * gammaincinv(weights.shape[1] / 2, _GATE))  # the quantile of chi squared
     length = np.linalg.norm(clipped, axis=1, keepdims=True)
     within: Weights = (clipped * np.minimum(1, longest / np.maximum(length, 1e-9))).astype(np.float32)
     return within

@@ -46,6 +46,9 @@ def augkit_datasets():
     return {"crashing": Crashing}
 """
 
+STEPS = 200
+"""Of a training, some seconds of it: enough to see that it is under way, and to stop it."""
+
 SECONDS = 420
 """How long a driver may take on a busy machine."""
 
@@ -184,9 +187,9 @@ class Driver:
 
 @pytest.fixture
 def run(cluster, tmp_path):
-    def start(*words, out="runs", environment=None, steps=300):
+    def start(*words, out="runs", environment=None):
         recipe = tmp_path / "a.yaml"
-        recipe.write_text(RECIPE.format(name="a", steps=steps))
+        recipe.write_text(RECIPE.format(name="a", steps=STEPS))
         driver = Driver(tmp_path, environment or cluster.environment, "a.yaml", *words, out=out)
         drivers.append(driver)
         return driver
@@ -202,7 +205,7 @@ def run(cluster, tmp_path):
 def one_by_one(tmp_path_factory):
     """The store of two seeds without any executor."""
     folder = tmp_path_factory.mktemp("reference")
-    (folder / "a.yaml").write_text(RECIPE.format(name="a", steps=300))
+    (folder / "a.yaml").write_text(RECIPE.format(name="a", steps=STEPS))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "augkit", "run", "a.yaml", "--seeds=0,1", "--device=cpu", "--jobs=1", "--quiet"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
@@ -221,6 +224,8 @@ def with_data(one_by_one, tmp_path):
 
 
 ON_RAY = ("--seeds=0,1", "--executor=ray")
+ALONE = ("--seeds=0,1", "--jobs=1")
+"""The same run without Ray, where only what lies in the store is asked about."""
 
 
 @pytest.mark.slow
@@ -315,7 +320,7 @@ def test_ctrl_c_twice_does_not_wait_and_nothing_is_lost(run, reference, cluster,
             os.kill(pid, signal.SIGCONT)
     assert code == 130, errors
     assert "Traceback" not in errors
-    code, errors = run(*ON_RAY).end()
+    code, errors = run(*ALONE).end()
     assert code == 0, errors
     assert file_hashes(driver.out) == reference
 
@@ -457,7 +462,7 @@ def test_a_node_that_dies_loses_at_most_what_was_not_saved(run, doomed, referenc
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, doomed, reference, cluster, with_data):
+def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, doomed, reference, with_data):
     two = doomed()
     driver = run(*ON_RAY, environment=two.environment)
     driver.wait_for_steps(2)
@@ -471,7 +476,7 @@ def test_a_head_that_dies_ends_the_run_in_one_sentence_and_nothing_is_lost(run, 
         "Start the cluster anew; the same command continues"
     )
     two.end()
-    code, errors = run(*ON_RAY).end()
+    code, errors = run(*ALONE).end()
     assert code == 0, errors
     assert file_hashes(driver.out) == reference
 
@@ -503,7 +508,7 @@ def test_a_node_with_other_instructions_builds_nothing_unless_nodes_may_be_mixed
     ids=["locks", "room"],
 )
 def test_a_node_on_which_the_folder_has_no_locks_or_no_room_fails_alone_and_nothing_is_lost(
-    run, doomed, reference, cluster, with_data, tmp_path, call, number, code, what
+    run, doomed, reference, with_data, tmp_path, call, number, code, what
 ):
     two = doomed(**failing(tmp_path, tmp_path / "runs", **{call: number}))
     driver = run(*ON_RAY, environment=two.environment)
@@ -513,7 +518,7 @@ def test_a_node_on_which_the_folder_has_no_locks_or_no_room_fails_alone_and_noth
     assert "Traceback" not in errors
     assert len(list(driver.out.glob("segmenter/*/artifact.json"))) == 1, "the other node's"
     two.end()
-    ended, errors = run(*ON_RAY).end()
+    ended, errors = run(*ALONE).end()
     assert ended == 0, errors
     assert file_hashes(driver.out) == reference
 

@@ -106,28 +106,29 @@ def ordinary(tmp_path_factory):
 
 
 ODD = {
-    "Turkish, two lines": Surroundings(
+    "Turkish, two lines, a clock that jumps by a week": Surroundings(
         {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati"},
         folder="a folder,\nwith two lines & [brackets] 'quoted'",
+        clock=7 * 86400,
     ),
-    "ASCII, 64 open files": Surroundings(
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}, files=64
+    "ASCII, 64 open files, last in every queue, one core, closed outputs": Surroundings(
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
+        files=64,
+        before=("nice", "-n", "19", "ionice", "-c", "3", "taskset", "-c", "0"),
+        umask=0o000,
+        outputs="closed",
     ),
-    "not Latin, no home": Surroundings(
-        folder="läsion/病变/پوست", umask=0o077, without=("HOME", "USER", "LOGNAME", "TERM", "LANG")
+    "not Latin, no home, narrow, hash seed": Surroundings(
+        {"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "20", "NO_COLOR": "1",
+         "SOURCE_DATE_EPOCH": "0"},
+        folder="läsion/病变/پوست",
+        umask=0o077,
+        without=("HOME", "USER", "LOGNAME", "TERM", "LANG"),
     ),
-    "hash seed, narrow": Surroundings(
-        {"PYTHONHASHSEED": "4242", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "20", "NO_COLOR": "1", "TERM": "dumb",
-         "SOURCE_DATE_EPOCH": "0"}
+    "near the longest path, a huge log, read slowly": Surroundings(
+        {"PYTHONVERBOSE": "1"}, folder="/".join(["d" * 200] * 17), outputs="slow"
     ),
     "read-only folder and home": Surroundings(read_only=True),
-    "a clock that jumps by a week": Surroundings(clock=7 * 86400),
-    "closed outputs": Surroundings(outputs="closed"),
-    "a huge log, read slowly": Surroundings({"PYTHONVERBOSE": "1"}, outputs="slow"),
-    "last in every queue, one core": Surroundings(
-        before=("nice", "-n", "19", "ionice", "-c", "3", "taskset", "-c", "0"), umask=0o000
-    ),
-    "near the longest path": Surroundings(folder="/".join(["d" * 200] * 17)),
     "a link to another disk": Surroundings({"TMPDIR": "/dev/shm"}, linked=True),
 }  # fmt: skip
 

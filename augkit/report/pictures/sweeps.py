@@ -14,6 +14,7 @@ from augkit.figures import LIGHT, Form, Line, Look, line_plot
 from augkit.planning.sweep import SweepPoint
 from augkit.report.pictures.picture import Picture, plotted
 from augkit.report.tables import metric_title
+from augkit.report.verdict.inference import t_interval
 from augkit.report.verdict.scores import ArmScores
 from augkit.store import write_json, write_text
 
@@ -104,10 +105,9 @@ def _point(value: float, scores: ArmScores, metric: str) -> CurvePoint:
 def _interval(means: NDArray[np.float64]) -> tuple[float | None, float | None]:
     if len(means) < 2:
         return None, None
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
-    return max(0.0, float(means.mean()) - half), min(1.0, float(means.mean()) + half)
+    error = float(means.std(ddof=1) / np.sqrt(len(means)))
+    low, high = t_interval(float(means.mean()), error, len(means) - 1)
+    return max(0.0, low), min(1.0, high)
 
 
 def _line(curve: Curve, order: int) -> Line:

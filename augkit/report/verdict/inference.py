@@ -87,7 +87,7 @@ def _estimate(table: Values, crossed: Values, fixed: Values, margin: float, fold
     error, freedom = crossed_error(table) if folds is None else folded_error(table, folds)
     seed_error = float(seeds.std(ddof=1) / np.sqrt(len(seeds)))
     low_high = (
-        _interval(mean, _without_excess(table, crossed), freedom) if folds is None else _symmetric(mean, error, freedom)
+        _interval(mean, _without_excess(table, crossed), freedom) if folds is None else t_interval(mean, error, freedom)
     )
     return MeanDifference(
         mean,
@@ -215,8 +215,8 @@ def _interval(mean: float, drawn: Values, freedom: float) -> tuple[float, float]
     return float(low), float(high)
 
 
-def _symmetric(mean: float, error: float, freedom: float) -> tuple[float, float]:
-    """Return the 95 % interval of a t test."""
+def t_interval(mean: float, error: float, freedom: float) -> tuple[float, float]:
+    """Return the 95 % interval of a mean with a standard error (Student's t, so many degrees of freedom)."""
     from scipy import special
 
     reach = float(special.stdtrit(freedom, 1 - LEAVE / 2)) * error
