@@ -119,15 +119,16 @@ def test_the_first_steps_are_no_measure_of_the_others(tmp_path, monkeypatch):
     assert slow.done == [0, 1, 2, 999]
 
 
-def test_checkpoints_that_are_left_out_are_counted(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("seconds", "share"), [(0.2, 0.01), (5.0, 0.02)], ids=["every 20 s", "more seldom"])
+def test_checkpoints_that_are_left_out_are_counted(tmp_path, monkeypatch, seconds, share):
     clock = Clock(monkeypatch)
 
-    def slow(*arguments):
-        clock.now += 5.0
+    def save(*arguments):
+        clock.now += seconds
 
-    monkeypatch.setattr("augkit.training.loop.save_checkpoint", slow)  # one every 20 s is a quarter more
+    monkeypatch.setattr("augkit.training.loop.save_checkpoint", save)
     found = watched(lambda space: train(Ticking(clock), space, 1000), tmp_path, seconds=10)
-    assert found == pytest.approx(10 + 1 + 5 + 989 * 1.25)
+    assert found == pytest.approx(10 + 1 + seconds + 989 * (1 + share))
 
 
 def test_a_short_training_of_ours_is_not_cut(tmp_path, monkeypatch):
