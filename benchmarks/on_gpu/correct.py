@@ -16,16 +16,9 @@ def measure(part: Part) -> None:
     """Run the tests."""
     file = part.store / "tests.xml"
     command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-v",
-        "--timeout=100",
-        "-m",
-        "gpu",
-        "tests/test_gpu.py",
-        f"--junitxml={file}",
-    ]
+        sys.executable, "-m", "pytest", "-v", "-m", "gpu", "tests/test_gpu.py", f"--junitxml={file}",
+        f"--timeout={1000 if part.tiny else 100}",
+    ]  # fmt: skip
     command += ["-n", "2" if part.tiny else "12", "--dist", "load", "-p", "no:cacheprovider", "-p", "no:benchmark"]
     command += ["-W", "default"]  # what other versions of packages say is not what is tested
     paths = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path != str(ROOT / "benchmarks")]
