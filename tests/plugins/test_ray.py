@@ -47,7 +47,7 @@ def augkit_datasets():
 """
 
 STEPS = 200
-"""Of a training, some seconds of it: enough to see that it is under way, and to stop it."""
+"""Of a training: some seconds, enough to see that it is under way and to stop it."""
 
 SECONDS = 420
 """How long a driver may take on a busy machine."""

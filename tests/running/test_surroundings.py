@@ -107,7 +107,8 @@ def ordinary(tmp_path_factory):
 
 ODD = {
     "Turkish, two lines, a clock that jumps by a week": Surroundings(
-        {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati"},
+        {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr", "TZ": "Pacific/Kiritimati",
+         "TERM": "dumb"},
         folder="a folder,\nwith two lines & [brackets] 'quoted'",
         clock=7 * 86400,
     ),
