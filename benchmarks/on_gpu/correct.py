@@ -11,13 +11,16 @@ from on_gpu.part import Part, begin
 ROOT = Path(__file__).parents[2]
 _WORDS = 1500
 
+_SHARE_OF_A_TEST = 0.8
+"""Of the part's time, at most."""
+
 
 def measure(part: Part) -> None:
     """Run the tests."""
     file = part.store / "tests.xml"
     command = [
         sys.executable, "-m", "pytest", "-v", "-m", "gpu", "tests/test_gpu.py", f"--junitxml={file}",
-        f"--timeout={1000 if part.tiny else 100}",
+        f"--timeout={part.seconds * _SHARE_OF_A_TEST:.0f}",
     ]  # fmt: skip
     command += ["-n", "2" if part.tiny else "12", "--dist", "load", "-p", "no:cacheprovider", "-p", "no:benchmark"]
     command += ["-W", "default"]  # what other versions of packages say is not what is tested
